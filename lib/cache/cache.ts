@@ -1,0 +1,188 @@
+import type { Clock } from '../clock.ts'
+import { HandfastError } from '../errors.ts'
+import type { Transport, WriteLevel } from '../farm/transport.ts'
+import type { HybridClock } from '../record/hybrid-clock.ts'
+import type { TableId } from '../record/key.ts'
+import { type CacheRecord, checkRecordSize } from '../record/record.ts'
+import type { RecordTable } from '../table/record-table.ts'
+
+/** How long a tombstone outlives the record that it deletes: room for skewed clocks. */
+const tombstoneSlack = 2_000
+const shortestTombstone = 60_000
+
+export interface CacheOptions {
+  readonly table: RecordTable
+  readonly transport: Transport
+  readonly versions: HybridClock
+  readonly clock: Clock
+}
+
+export interface Found {
+  readonly value: Buffer
+  /** Wall time in milliseconds at which the record is gone. */
+  readonly expiresAt: number
+  /** Where it was found: this member's table, another member, a repository. */
+  readonly source: 'local' | 'peer' | 'repository'
+}
+
+export interface WriteOptions {
+  /** Milliseconds until the record is gone. */
+  readonly ttl: number
+  /** Default `one`. */
+  readonly level?: WriteLevel
+  /** Longest wait for the level, in milliseconds. Default 1000. */
+  readonly budget?: number
+}
+
+/**
+ * The verbs of row A11 (get, add, update, delete, purge) over the tiers: this member's table
+ * first, then the farm. Keys and values that are passed in are copied; they may be reused.
+ */
+export class Cache {
+  readonly #table: RecordTable
+  readonly #transport: Transport
+  readonly #versions: HybridClock
+  readonly #clock: Clock
+  /** Lookups under way in the farm, so that many askers cost one question. */
+  readonly #flights = new Map<string, Promise<CacheRecord | undefined>>()
+  #closed = false
+
+  constructor(options: CacheOptions) {
+    this.#table = options.table
+    this.#transport = options.transport
+    this.#versions = options.versions
+    this.#clock = options.clock
+  }
+
+  /** What this member's own table has. */
+  getLocal(table: TableId, key: Buffer): Found | undefined {
+    const record = this.#table.read(table, key)
+    if (record === undefined || record.tombstone) return undefined
+    return { value: record.value, expiresAt: record.expiresAt, source: 'local' }
+  }
+
+  /** True when the key was deleted here and the tombstone is still there: nobody need be asked. */
+  isDeleted(table: TableId, key: Buffer): boolean {
+    return this.#table.read(table, key)?.tombstone === true
+  }
+
+  /**
+   * The own table, then the other members, for at most `budget` milliseconds (default 50).
+   * What a member answers is kept here too.
+   */
+  async get(table: TableId, key: Buffer, budget = 50): Promise<Found | undefined> {
+    this.#checkOpen()
+    const local = this.getLocal(table, key)
+    if (local !== undefined || budget <= 0 || this.isDeleted(table, key)) return local
+    const flight = `${table}:${key.toString('latin1')}`
+    let asked = this.#flights.get(flight)
+    if (asked === undefined) {
+      asked = this.#transport.fetch(table, Buffer.from(key), budget)
+      this.#flights.set(flight, asked)
+      const landed = () => this.#flights.delete(flight)
+      asked.then(landed, landed)
+    }
+    const record = await asked
+    if (record !== undefined) this.apply(record)
+    // A delete may have overtaken the answer: the table decides, not the answer.
+    const kept = this.getLocal(table, key)
+    return kept === undefined ? undefined : { ...kept, source: 'peer' }
+  }
+
+  /** Writes the record, over an older one too. True when the level was reached in time. */
+  add(
+    table: TableId,
+    key: Buffer,
+    value: Buffer,
+    options: WriteOptions,
+  ): Promise<boolean> {
+    this.#checkOpen()
+    const record = this.#record(table, key, value, options.ttl)
+    this.#table.put(record)
+    return this.#publish(record, options)
+  }
+
+  /** Writes over an existing record only. False when there was none or the level was missed. */
+  async update(
+    table: TableId,
+    key: Buffer,
+    value: Buffer,
+    options: WriteOptions,
+  ): Promise<boolean> {
+    this.#checkOpen()
+    const record = this.#record(table, key, value, options.ttl)
+    if (!this.#table.update(record)) return false
+    return this.#publish(record, options)
+  }
+
+  /**
+   * Deletes farm-wide: leaves a tombstone that outlives the record, so that a late replica
+   * can't bring it back. True when the level was reached.
+   */
+  delete(
+    table: TableId,
+    key: Buffer,
+    options: { level?: WriteLevel; budget?: number } = {},
+  ): Promise<boolean> {
+    this.#checkOpen()
+    checkRecordSize(key.length, 0)
+    const now = this.#clock.now()
+    const old = this.#table.read(table, key)
+    const record: CacheRecord = {
+      table,
+      key: Buffer.from(key),
+      value: Buffer.alloc(0),
+      version: this.#versions.tick(),
+      expiresAt: Math.max(
+        (old?.expiresAt ?? 0) + tombstoneSlack,
+        now + shortestTombstone,
+      ),
+      tombstone: true,
+    }
+    this.#table.put(record)
+    return this.#publish(record, { level: 'all', ...options })
+  }
+
+  /** Empties one virtual table, or all, on every reachable member. */
+  purge(table?: TableId, budget = 1_000): Promise<boolean> {
+    this.#checkOpen()
+    this.#table.purge(table)
+    return this.#transport.purge(table, budget)
+  }
+
+  /** Takes a record that another member wrote. True when it changed the table. */
+  apply(record: CacheRecord): boolean {
+    if (record.expiresAt <= this.#clock.now()) return false
+    if (!this.#versions.witness(record.version)) return false
+    return this.#table.put(record)
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  #record(table: TableId, key: Buffer, value: Buffer, ttl: number): CacheRecord {
+    checkRecordSize(key.length, value.length)
+    if (!(ttl > 0)) throw new RangeError(`ttl must be more than 0 ms, got ${ttl}`)
+    return {
+      table,
+      key: Buffer.from(key),
+      value: Buffer.from(value),
+      version: this.#versions.tick(),
+      expiresAt: Math.floor(this.#clock.now() + ttl),
+      tombstone: false,
+    }
+  }
+
+  #publish(
+    record: CacheRecord,
+    { level = 'one', budget = 1_000 }: { level?: WriteLevel; budget?: number },
+  ): Promise<boolean> {
+    return this.#transport.publish(record, level, budget)
+  }
+
+  #checkOpen(): void {
+    if (this.#closed)
+      throw new HandfastError('ERR_HANDFAST_CLOSED', 'the cache is closed')
+  }
+}

@@ -1,0 +1,82 @@
+import type { TableId } from '../record/key.ts'
+import type { CacheRecord } from '../record/record.ts'
+
+/**
+ * How members of a farm talk. Two words are kept apart: a *packet* is best effort, a *stream*
+ * is reliable and ordered. Whatever carries the records, a transport promises what stands here.
+ */
+export interface Transport {
+  /**
+   * Joins the farm: resolves once this member holds what the farm held when it came (row A13:
+   * a new member is brought up to date before it serves), or once it is clear that no member
+   * can be reached. Rejects with ERR_HANDFAST_JOIN when the farm refuses it.
+   */
+  start(): Promise<void>
+  /**
+   * Sends a record that this member wrote (and has already applied) to the others. Resolves
+   * when as many members as `level` asks have it *in their table*: at once for `local`. Never
+   * rejects for a slow or absent member and never waits longer than `budget` milliseconds;
+   * the answer says whether the level was reached.
+   */
+  publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean>
+  /**
+   * Asks the other members for a record that is not here. The newest answer within `budget`
+   * milliseconds that is live; undefined when nobody has it or the time is up. Never rejects.
+   */
+  fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined>
+  /** Tells the other members to purge (row A11). Resolves like `publish` with level `all`. */
+  purge(table: TableId | undefined, budget: number): Promise<boolean>
+  /** Members known now, this one first. */
+  members(): Member[]
+  /** Figures for metrics; names are stable. */
+  stats(): TransportStats
+  /** Says good-bye, ends every connection and timer. */
+  close(): Promise<void>
+}
+
+/**
+ * How many members must have a write in their table before it counts as done.
+ * `local`: this one. `one`: one other member. `repositories`: every reachable repository
+ * (same as `one` where the farm has none). `all`: every reachable member.
+ */
+export type WriteLevel = 'local' | 'one' | 'repositories' | 'all'
+
+/** What a transport needs from the member it runs in. */
+export interface Replica {
+  /** Takes a record from another member. True when it changed the table. */
+  apply(record: CacheRecord): boolean
+  /** The record under the key, tombstone or not, if it is here. */
+  read(table: TableId, key: Buffer): CacheRecord | undefined
+  purge(table: TableId | undefined): void
+  /** A bounded step of a walk over all records; see RecordTable.scan. */
+  scan(
+    cursor: object | undefined,
+    limit: number,
+  ): { records: CacheRecord[]; next: object | undefined }
+}
+
+export interface Member {
+  /** Name of the member, unique in the farm: from the options or made up at start. */
+  readonly id: string
+  /** Draws a new number at each start. */
+  readonly incarnation: number
+  /** `host:port` under which others reach it, undefined for a member nobody can dial. */
+  readonly address: string | undefined
+  readonly state: 'joining' | 'ready' | 'suspect' | 'gone'
+  readonly self: boolean
+}
+
+export interface TransportStats {
+  readonly [name: string]: number
+}
+
+/** A farm of one: nobody to tell, nobody to ask. */
+export const noTransport: Transport = {
+  start: async () => {},
+  publish: async () => true,
+  fetch: async () => undefined,
+  purge: async () => true,
+  members: () => [],
+  stats: () => ({}),
+  close: async () => {},
+}

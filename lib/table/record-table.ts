@@ -1,0 +1,56 @@
+import type { TableId } from '../record/key.ts'
+import type { CacheRecord } from '../record/record.ts'
+
+/**
+ * The one physical table under all virtual tables (row A9, A10). Calls are synchronous.
+ *
+ * Writes are last-write-wins by version, tombstones included, so that a late replica never
+ * brings a deleted record back. On equal versions the tombstone wins, then the larger bytes.
+ */
+export interface RecordTable {
+  /**
+   * The live value, or undefined when there is none: never written, deleted, expired, evicted
+   * or corrupt. The answer may be a view into the table, good until the next write: copy what
+   * outlives the current tick.
+   */
+  get(table: TableId, key: Uint8Array): Buffer | undefined
+  /** The whole record, tombstones and their versions too; bytes are the caller's own copies. */
+  read(table: TableId, key: Uint8Array): CacheRecord | undefined
+  /** Stores the record unless a newer one is there. True when the table changed. */
+  put(record: CacheRecord): boolean
+  /** Like `put`, but only over a live record (row A11, UPDATE). */
+  update(record: CacheRecord): boolean
+  /** Sets the expiry of a live record without a new version. True when there was one. */
+  touch(table: TableId, key: Uint8Array, expiresAt: number): boolean
+  /** Drops everything, or one virtual table: memory is given back at once, no tombstones. */
+  purge(table?: TableId): void
+  /**
+   * A bounded step of a walk over all records, tombstones included: about `limit` records,
+   * and the cursor of the next step; undefined when the walk is over. Each record that was
+   * there at the start is seen at least once, no older than it was then, whatever is written
+   * meanwhile. Records may be seen twice.
+   */
+  scan(cursor: ScanCursor | undefined, limit: number): ScanStep
+  stats(): TableStats
+  close(): void
+}
+
+/** Where a walk stands. Opaque; good for the table that gave it. */
+export type ScanCursor = object
+
+export interface ScanStep {
+  readonly records: CacheRecord[]
+  readonly next: ScanCursor | undefined
+}
+
+export interface TableStats {
+  /** Live records and tombstones, as a count; may include expired ones not yet reclaimed. */
+  readonly records: number
+  /** Bytes held, index included. */
+  readonly bytes: number
+  readonly maxBytes: number
+  /** Since start. */
+  readonly evicted: number
+  readonly expired: number
+  readonly corrupt: number
+}
