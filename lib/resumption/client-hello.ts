@@ -1,0 +1,180 @@
+/**
+ * The ClientHello, as far as resumption cares (RFC 8446 4.1.2, RFC 5246 7.4.1.2). Body of the
+ * handshake message, all lengths big-endian:
+ *
+ *      version u16 | random 32 B | session_id <0..32> u8 | cipher_suites <..> u16
+ *      | compression <..> u8 | extensions <..> u16: ( type u16 | body <..> u16 )*
+ *
+ * Anything that does not fit this shape is answered with undefined: TLS itself will send the
+ * alert, we only decline to look any closer.
+ */
+export interface ClientHello {
+  /** legacy_session_id: a TLS 1.2 session ID, or noise for middleboxes in TLS 1.3. */
+  readonly sessionId: Buffer
+  /** From server_name, lower case; empty when absent. */
+  readonly serverName: string
+  /** Protocols of the ALPN extension, in the client's order. */
+  readonly alpn: readonly string[]
+  /** The client can speak TLS 1.3. */
+  readonly supports13: boolean
+  /** PSK identities of TLS 1.3, in order. */
+  readonly identities: readonly Buffer[]
+  /** The client allows psk_dhe_ke, the only key exchange that Node resumes with. */
+  readonly allowsPskDhe: boolean
+  /** extended_master_secret was offered (RFC 7627). */
+  readonly extendedMasterSecret: boolean
+  readonly cipherSuites: Buffer
+}
+
+const extension = {
+  serverName: 0,
+  alpn: 16,
+  extendedMasterSecret: 23,
+  preSharedKey: 41,
+  supportedVersions: 43,
+  pskKeyExchangeModes: 45,
+} as const
+
+const hostNameType = 0
+const tls13 = 0x0304
+const pskDheKe = 1
+/** RFC 1035, 2.3.4. */
+const longestName = 255
+/** RFC 8446 has no limit; the hello itself is limited, this is against silly lists. */
+const mostIdentities = 16
+
+export function parseClientHello(body: Buffer): ClientHello | undefined {
+  const all = new Cursor(body)
+  all.skip(2 + 32)
+  const sessionId = all.vector8()
+  const cipherSuites = all.vector16()
+  all.vector8()
+  const hello = {
+    sessionId,
+    cipherSuites,
+    serverName: '',
+    alpn: [] as string[],
+    supports13: false,
+    identities: [] as Buffer[],
+    allowsPskDhe: false,
+    extendedMasterSecret: false,
+  }
+  if (!all.intact || sessionId.length > 32) return undefined
+  if (all.atEnd) return hello
+  const extensions = new Cursor(all.vector16())
+  while (all.intact && extensions.intact && !extensions.atEnd) {
+    const type = extensions.u16()
+    const content = new Cursor(extensions.vector16())
+    switch (type) {
+      case extension.serverName:
+        hello.serverName = hostName(content)
+        break
+      case extension.alpn:
+        hello.alpn = protocolNames(content)
+        break
+      case extension.extendedMasterSecret:
+        hello.extendedMasterSecret = true
+        break
+      case extension.preSharedKey:
+        hello.identities = pskIdentities(content)
+        break
+      case extension.supportedVersions:
+        hello.supports13 = includes(content.vector8(), 2, tls13)
+        break
+      case extension.pskKeyExchangeModes:
+        hello.allowsPskDhe = includes(content.vector8(), 1, pskDheKe)
+        break
+    }
+    if (!content.intact) return undefined
+  }
+  if (!all.intact || !extensions.intact) return undefined
+  return hello.serverName.length <= longestName ? hello : undefined
+}
+
+/** Whether the list of cipher suites has this one. */
+export function offersCipher(hello: ClientHello, cipher: number): boolean {
+  return includes(hello.cipherSuites, 2, cipher)
+}
+
+/** RFC 6066, 3: a list of (type, name); only host names exist. */
+function hostName(content: Cursor): string {
+  const list = new Cursor(content.vector16())
+  while (list.intact && !list.atEnd) {
+    const type = list.u8()
+    const name = list.vector16()
+    if (list.intact && type === hostNameType) return name.toString('latin1').toLowerCase()
+  }
+  return ''
+}
+
+/** RFC 7301, 3.1. */
+function protocolNames(content: Cursor): string[] {
+  const names: string[] = []
+  const list = new Cursor(content.vector16())
+  while (list.intact && !list.atEnd) names.push(list.vector8().toString('latin1'))
+  return names
+}
+
+/** RFC 8446, 4.2.11: identities with their ages; the binders behind them are TLS's to check. */
+function pskIdentities(content: Cursor): Buffer[] {
+  const identities: Buffer[] = []
+  const list = new Cursor(content.vector16())
+  while (list.intact && !list.atEnd && identities.length < mostIdentities) {
+    identities.push(list.vector16())
+    list.skip(4)
+  }
+  return identities
+}
+
+function includes(list: Buffer, width: 1 | 2, wanted: number): boolean {
+  for (let at = 0; at + width <= list.length; at += width) {
+    if (list.readUIntBE(at, width) === wanted) return true
+  }
+  return false
+}
+
+/** Reads forward and remembers whether it ever ran over the end; it never throws. */
+class Cursor {
+  readonly #bytes: Buffer
+  #at = 0
+  intact = true
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+  }
+
+  get atEnd(): boolean {
+    return this.#at >= this.#bytes.length
+  }
+
+  u8(): number {
+    return this.#take(1) ? this.#bytes.readUInt8(this.#at - 1) : 0
+  }
+
+  u16(): number {
+    return this.#take(2) ? this.#bytes.readUInt16BE(this.#at - 2) : 0
+  }
+
+  vector8(): Buffer {
+    return this.#vector(this.u8())
+  }
+
+  vector16(): Buffer {
+    return this.#vector(this.u16())
+  }
+
+  skip(length: number): void {
+    this.#take(length)
+  }
+
+  #vector(length: number): Buffer {
+    if (!this.#take(length)) return Buffer.alloc(0)
+    return this.#bytes.subarray(this.#at - length, this.#at)
+  }
+
+  #take(length: number): boolean {
+    if (this.intact && this.#at + length <= this.#bytes.length) this.#at += length
+    else this.intact = false
+    return this.intact
+  }
+}

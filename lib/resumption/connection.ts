@@ -1,0 +1,85 @@
+import type { ClientHello } from './client-hello.ts'
+import type { FullCause, Handshake } from './handshake.ts'
+import type { Policy } from './policy.ts'
+import type { FoundSession } from './session-record.ts'
+
+/** What the consultation of the farm came to. */
+export type Verdict = FoundSession | FullCause
+
+/** A session that TLS has made and the client has not yet been given. */
+export interface Minted {
+  readonly id: Buffer
+  readonly session: Buffer
+  /** Lets TLS go on. */
+  readonly done: () => void
+}
+
+/**
+ * One connection from its hello to the end of its handshake. It travels in an
+ * AsyncLocalStorage, which is how Node's `newSession` and `resumeSession`, events of the
+ * server, get to know whose they are.
+ */
+export class Connection {
+  readonly serverName: string
+  readonly policy: Policy
+  /** Wall time in ms at which it was accepted. */
+  readonly acceptedAt: number
+  /** The session that TLS may resume. */
+  readonly found: FoundSession | undefined
+  /** Why it may not. */
+  readonly cause: FullCause | undefined
+  /** Sessions waiting to be stored together. */
+  minted: Minted[] = []
+  /** Id of the first session minted here, where the handshake was full. */
+  firstMinted: Buffer | undefined
+
+  constructor(
+    hello: ClientHello | undefined,
+    policy: Policy,
+    verdict: Verdict,
+    now: number,
+  ) {
+    this.serverName = hello?.serverName ?? ''
+    this.policy = policy
+    this.acceptedAt = now
+    if (typeof verdict === 'string') this.cause = verdict
+    else this.found = verdict
+  }
+
+  /**
+   * The chain that this connection continues or begins. It is inherited only when TLS has
+   * really resumed: a hello that names a session and then makes a full handshake has proved
+   * nothing, and must not become whoever that session belongs to.
+   */
+  chain(reused: boolean): { lineage: Buffer | undefined; originalAt: number } {
+    if (!reused || this.found === undefined) {
+      return { lineage: this.firstMinted, originalAt: this.acceptedAt }
+    }
+    return this.found.record
+  }
+
+  /** The handshake as others may see it, once TLS has finished it. */
+  handshake(outcome: Outcome): Handshake {
+    const connection = this
+    const resumed = outcome.reused && this.found !== undefined ? this.found : undefined
+    return {
+      serverName: this.serverName,
+      protocol: outcome.protocol,
+      resumed: resumed?.source ?? false,
+      cause: resumed === undefined ? (this.cause ?? 'declined') : undefined,
+      // In TLS 1.3 the first session may be minted a moment after the handshake.
+      get lineage() {
+        return connection.chain(outcome.reused).lineage
+      },
+      originalAt: this.chain(outcome.reused).originalAt,
+      clientAuthorized: resumed?.record.clientAuthorized ?? outcome.authorized,
+    }
+  }
+}
+
+export interface Outcome {
+  readonly protocol: string
+  readonly reused: boolean
+  /** The client proved a certificate in this very handshake. */
+  readonly authorized: boolean
+}

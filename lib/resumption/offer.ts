@@ -1,0 +1,74 @@
+import { type ClientHello, offersCipher } from './client-hello.ts'
+import type { FullCause } from './handshake.ts'
+import type { SessionRecord } from './session-record.ts'
+
+/** Protocol versions as TLS writes them. */
+export const tls12 = 0x0303
+export const tls13 = 0x0304
+
+/** Node's ids, session IDs and stateful ticket identities alike, have this length. */
+export const sessionIdLength = 32
+
+/** The session that a client offers to resume. */
+export interface Offer {
+  readonly id: Buffer
+  readonly protocol: typeof tls12 | typeof tls13
+}
+
+/**
+ * Which session of ours the hello offers, if any. In TLS 1.3 that is the first PSK identity of
+ * our length: OpenSSL asks for the identities in order, and Node answers its question without
+ * looking at the id, so that only the first may be answered. The legacy_session_id of a hello
+ * that will be TLS 1.3 is noise and is never looked up.
+ */
+export function offerOf(hello: ClientHello, speaks13: boolean): Offer | undefined {
+  if (hello.supports13 && speaks13) {
+    if (!hello.allowsPskDhe) return undefined
+    const id = hello.identities.find(identity => identity.length === sessionIdLength)
+    return id === undefined ? undefined : { id, protocol: tls13 }
+  }
+  if (hello.sessionId.length !== sessionIdLength) return undefined
+  return { id: hello.sessionId, protocol: tls12 }
+}
+
+/** What a session must meet to resume. */
+export interface Terms {
+  /** Hash of the policy that the server name has now. */
+  readonly policy: Buffer
+  /** Milliseconds from minting. */
+  readonly sessionTimeout: number
+  /** Milliseconds from the original handshake. */
+  readonly lineageTimeout: number
+  /** Wall time in ms. */
+  readonly now: number
+}
+
+/** Clocks of two members may differ by this much without a session being refused for it. */
+const clockSkew = 5 * 60_000
+
+/**
+ * Why the session must not resume, or undefined when it may. Checked before TLS hears of the
+ * session, because a session that does not fit the hello ends the connection: OpenSSL aborts
+ * when extended_master_secret differs (RFC 7627, 5.3) or a TLS 1.2 cipher is missing.
+ */
+export function refusal(
+  record: SessionRecord,
+  offer: Offer,
+  hello: ClientHello,
+  terms: Terms,
+): FullCause | undefined {
+  if (record.protocol !== offer.protocol) return 'policy'
+  if (record.serverName !== hello.serverName) return 'policy'
+  if (!record.policy.equals(terms.policy)) return 'policy'
+  if (record.protocol === tls12) {
+    if (record.extendedMasterSecret !== hello.extendedMasterSecret) return 'policy'
+    if (!offersCipher(hello, record.cipher)) return 'policy'
+  }
+  if (terms.now > record.mintedAt + terms.sessionTimeout) return 'expired'
+  if (record.mintedAt > terms.now + clockSkew) return 'expired'
+  if (terms.now > record.originalAt + terms.lineageTimeout) return 'lineage-expired'
+  if (record.certificateNotAfter > 0 && terms.now > record.certificateNotAfter) {
+    return 'lineage-expired'
+  }
+  return undefined
+}

@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto'
+import type { SecureContext, SecureContextOptions, Server } from 'node:tls'
+import { HandfastError } from '../errors.ts'
+import { digestLength } from './session-record.ts'
+
+/** What an attached server may do with the sessions of a name. */
+export type ResumptionMode = 'stateful' | 'off'
+
+export interface Policy {
+  readonly mode: ResumptionMode
+  /** Sessions resume only under the hash that they were minted under. */
+  readonly hash: Buffer
+}
+
+export interface PolicyOptions {
+  /** For all names, or name by name. Default `stateful`. */
+  readonly resumption?: ResumptionMode | ((serverName: string) => ResumptionMode)
+  /**
+   * Names the policy of a server name in any text that changes when the policy does. Needed
+   * where handfast can't see the policy: a server with its own SNICallback, or contexts that
+   * were made beforehand, that asks for client certificates.
+   */
+  readonly policyOf?: (serverName: string) => string
+}
+
+/**
+ * What each name of a server asks of its clients, as a hash that is equal on every member with
+ * the same settings: certificate, client-CA set, CRL, requestCert, rejectUnauthorized, ALPN.
+ * Sessions bound to it can't be carried from a lax name to a strict one (CVE-2025-23419 and
+ * its kin), nor past a change of settings (CVE-2025-68121).
+ */
+export class ServerPolicies {
+  readonly #server: TlsServer
+  readonly #options: PolicyOptions
+  #default: ContextFacts
+  #named: { readonly pattern: RegExp; readonly facts: ContextFacts }[] = []
+  readonly #hashes = new Map<string, Buffer>()
+
+  constructor(server: Server, options: PolicyOptions) {
+    this.#server = server as TlsServer
+    this.#options = options
+    this.#default = factsOf(this.#server)
+    for (const [pattern, context] of this.#server._contexts) {
+      this.#named.push({ pattern, facts: factsOfContext({ context }) })
+    }
+    this.#checkVisible()
+  }
+
+  /** The default context changed; the server already has the new settings. */
+  replaceDefault(): void {
+    this.#default = factsOf(this.#server)
+    this.#hashes.clear()
+  }
+
+  /** A context was added; the server already has it. */
+  add(context: SecureContextOptions | SecureContext): void {
+    const pattern = this.#server._contexts.at(-1)?.[0]
+    if (pattern === undefined) return
+    const facts = isSecureContext(context) ? factsOfContext(context) : factsOf(context)
+    this.#named.push({ pattern, facts })
+    this.#hashes.clear()
+    this.#checkVisible()
+  }
+
+  of(serverName: string): Policy {
+    const { resumption = 'stateful', policyOf } = this.#options
+    const mode = typeof resumption === 'function' ? resumption(serverName) : resumption
+    const { requestCert, rejectUnauthorized, ALPNProtocols } = this.#server
+    const facts = this.#factsOf(serverName)
+    const told = policyOf?.(serverName) ?? ''
+    const name = `${requestCert}|${rejectUnauthorized}|${ALPNProtocols?.toString('latin1')}|${facts.id}|${told}`
+    let hash = this.#hashes.get(name)
+    if (hash === undefined) {
+      hash = hashOf([
+        requestCert ? 'request' : '',
+        rejectUnauthorized ? 'reject' : '',
+        ALPNProtocols ?? '',
+        facts.certificate,
+        requestCert ? facts.authorities : '',
+        requestCert ? facts.revocations : '',
+        told,
+      ])
+      if (this.#hashes.size > mostHashes) this.#hashes.clear()
+      this.#hashes.set(name, hash)
+    }
+    return { mode, hash }
+  }
+
+  /** The last match wins, as in Node's own SNI selection. */
+  #factsOf(serverName: string): ContextFacts {
+    if (serverName !== '') {
+      const found = this.#named.findLast(({ pattern }) => pattern.test(serverName))
+      if (found !== undefined) return found.facts
+    }
+    return this.#default
+  }
+
+  #checkVisible(): void {
+    if (!this.#server.requestCert || this.#options.policyOf !== undefined) return
+    const hidden = this.#named.some(({ facts }) => !facts.visible)
+    if (!hidden && !hasSniCallback(this.#server)) return
+    throw new HandfastError(
+      'ERR_HANDFAST_USAGE',
+      'the server asks for client certificates, and handfast cannot see which authorities ' +
+        'each name trusts: attach before addContext, add contexts by their options, or pass ' +
+        'policyOf to attach',
+    )
+  }
+}
+
+/** `policyOf` may tell a different text for each name; the cache of hashes stays small. */
+const mostHashes = 1_000
+
+/** The settings of a context that its sessions depend on. */
+interface ContextFacts {
+  readonly id: number
+  readonly certificate: Buffer | string
+  readonly authorities: string
+  readonly revocations: string
+  /** False when the authorities could not be seen. */
+  readonly visible: boolean
+}
+
+/** Node's own record of a server's settings; stable and readable, if not documented. */
+interface TlsServer extends Server {
+  readonly _contexts: [RegExp, NativeContext][]
+  readonly _sharedCreds: SecureContext
+  readonly requestCert: boolean
+  readonly rejectUnauthorized: boolean
+  readonly ALPNProtocols?: Buffer
+  readonly cert?: SecureContextOptions['cert']
+  readonly ca?: SecureContextOptions['ca']
+  readonly crl?: SecureContextOptions['crl']
+}
+
+interface NativeContext {
+  getCertificate?(): Buffer | null
+}
+
+let factsMade = 0
+
+function factsOf(options: SecureContextOptions | TlsServer): ContextFacts {
+  const shared = '_sharedCreds' in options ? options._sharedCreds : undefined
+  const own = options.cert === undefined ? shared : undefined
+  return {
+    id: factsMade++,
+    certificate: own === undefined ? pem(options.cert) : certificateOf(own),
+    authorities: pem(options.ca),
+    revocations: pem(options.crl),
+    visible: true,
+  }
+}
+
+function factsOfContext(context: { context: unknown }): ContextFacts {
+  return {
+    id: factsMade++,
+    certificate: certificateOf(context),
+    authorities: '',
+    revocations: '',
+    visible: false,
+  }
+}
+
+function certificateOf({ context }: { context: unknown }): Buffer | string {
+  return (context as NativeContext).getCertificate?.() ?? ''
+}
+
+function isSecureContext(
+  context: SecureContextOptions | SecureContext,
+): context is SecureContext {
+  return 'context' in context
+}
+
+/** The text of PEM blocks without white space, so that equal files hash alike on all members. */
+function pem(source: unknown): string {
+  if (source === undefined || source === null) return ''
+  if (Array.isArray(source)) return source.map(pem).join('|')
+  const text = String(source)
+  const blocks = text.match(/-----BEGIN [^-]+-----[^-]+/g)
+  return (blocks ?? [text]).map(block => block.replace(/\s+/g, '')).join('|')
+}
+
+/** SHA-256 over the parts, each behind its length so that no two lists run together. */
+function hashOf(parts: readonly (Buffer | string)[]): Buffer {
+  const hash = createHash('sha256').update('handfast policy 1')
+  for (const part of parts) {
+    const bytes = Buffer.from(part as string)
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(bytes.length)
+    hash.update(length).update(bytes)
+  }
+  return hash.digest().subarray(0, digestLength)
+}
+
+function hasSniCallback(server: TlsServer): boolean {
+  return Object.getOwnPropertySymbols(server).some(
+    symbol =>
+      symbol.description === 'snicallback' &&
+      typeof Reflect.get(server, symbol) === 'function',
+  )
+}

@@ -1,0 +1,29 @@
+import { createHook } from 'node:async_hooks'
+
+/**
+ * Gives a session to a connection before its handshake begins, for the two hellos that never
+ * raise `resumeSession`: one with an empty legacy_session_id (NSS and GnuTLS without
+ * compatibility mode, `s_client -no_middlebox`), and on Node 20 one spread over several
+ * records. `begin` hands the raw socket to Node's TLS listener, which makes the TLSSocket out
+ * of our sight; the async hook lets us see the native handle that is made for it.
+ *
+ * The handle's `loadSession` is not documented: where it is missing the handshake is full.
+ * The hook is on only while `begin` runs, and only for these hellos. True when it was given.
+ */
+export function preloadSession(session: Buffer, begin: () => void): boolean {
+  let handle: { loadSession?: (session: Buffer) => void } | undefined
+  const hook = createHook({
+    init(_asyncId, type, _triggerAsyncId, resource) {
+      if (type === 'TLSWRAP') handle ??= resource
+    },
+  })
+  hook.enable()
+  try {
+    begin()
+  } finally {
+    hook.disable()
+  }
+  if (typeof handle?.loadSession !== 'function') return false
+  handle.loadSession(session)
+  return true
+}

@@ -1,0 +1,49 @@
+import type { Server } from 'node:tls'
+import { HandfastError } from '../errors.ts'
+import { Attachment, type AttachOptions, type ResumptionSettings } from './attachment.ts'
+
+/** The servers of this process whose sessions the farm shares. */
+export class Resumption {
+  readonly #settings: ResumptionSettings
+  readonly #attachments = new Map<Server, Attachment>()
+
+  constructor(settings: ResumptionSettings) {
+    this.#settings = settings
+  }
+
+  /**
+   * Shares the sessions of a tls, https or http2 secure server, before or after it listens.
+   * Throws ERR_HANDFAST_USAGE for a server that can't be served correctly.
+   */
+  attach(server: Server, options: AttachOptions = {}): void {
+    if (attached.has(server)) throw usage('the server is attached already')
+    if (typeof server?.listenerCount !== 'function') throw usage('attach needs a server')
+    for (const event of ['newSession', 'resumeSession']) {
+      if (server.listenerCount(event) > 0) {
+        throw usage(`the server has a '${event}' listener of its own: remove it first`)
+      }
+    }
+    this.#attachments.set(server, new Attachment(server, options, this.#settings))
+    attached.add(server)
+  }
+
+  /** Leaves the server as `attach` found it. Nothing happens when it is not attached here. */
+  detach(server: Server): void {
+    const attachment = this.#attachments.get(server)
+    if (attachment === undefined) return
+    attachment.detach()
+    this.#attachments.delete(server)
+    attached.delete(server)
+  }
+
+  close(): void {
+    for (const server of [...this.#attachments.keys()]) this.detach(server)
+  }
+}
+
+/** Of all farms of the process: a server belongs to one. */
+const attached = new WeakSet<Server>()
+
+function usage(message: string): HandfastError {
+  return new HandfastError('ERR_HANDFAST_USAGE', message)
+}

@@ -1,0 +1,166 @@
+import type { Duplex } from 'node:stream'
+import type { SecureContext, SecureContextOptions, Server } from 'node:tls'
+import { HandfastError } from '../errors.ts'
+
+export interface ServerHooks {
+  /** The options that a context of the server must have, from those its owner gave. */
+  contextOptions(given: SecureContextOptions): SecureContextOptions
+  /** The owner replaced the default context. */
+  contextReplaced(): void
+  /** The owner added a context for a name. */
+  contextAdded(context: SecureContextOptions | SecureContext): void
+  /** A raw connection came in; `begin` hands it to Node's TLS. */
+  accept(socket: Duplex, begin: () => void): void
+}
+
+/**
+ * Everything that attaching changes on a server, and its way back: Node's own 'connection'
+ * listener waits until we have read the hello, and `setSecureContext` and `addContext`, with
+ * which certificates are renewed, keep our options and tell us of new policies.
+ */
+export class ServerPatch {
+  readonly #server: PatchedServer
+  readonly #hooks: ServerHooks
+  readonly #tlsListener: ConnectionListener
+  readonly #ourListener: ConnectionListener
+  readonly #before: Settings
+  #replaced = false
+
+  constructor(server: Server, hooks: ServerHooks) {
+    this.#server = server as PatchedServer
+    this.#hooks = hooks
+    this.#tlsListener = findTlsListener(this.#server)
+    this.#before = settingsOf(this.#server)
+    this.#ourListener = socket => {
+      hooks.accept(socket, () => this.#tlsListener.call(server, socket))
+    }
+    // First: it throws when the settings can't be honoured, and nothing is changed then.
+    this.#setContext(this.#before)
+    this.#server.setSecureContext = options => {
+      this.#replaced = true
+      this.#setContext(options)
+      hooks.contextReplaced()
+    }
+    this.#server.addContext = (name, context) => {
+      plain.addContext.call(server, name, context)
+      hooks.contextAdded(context)
+    }
+    replaceListener(this.#server, this.#tlsListener, this.#ourListener)
+  }
+
+  /** TLS 1.3 will be spoken with a client that can. */
+  get speaks13(): boolean {
+    const highest = this.#server._sharedCreds.context.getMaxProto?.() ?? 0
+    return highest === 0 || highest >= 0x0304
+  }
+
+  undo(): void {
+    replaceListener(this.#server, this.#ourListener, this.#tlsListener)
+    Reflect.deleteProperty(this.#server, 'setSecureContext')
+    Reflect.deleteProperty(this.#server, 'addContext')
+    if (this.#replaced) {
+      // The owner's newest settings, without ours.
+      const { sessionIdContext, sessionTimeout, secureOptions } = this.#before
+      plain.setSecureContext.call(this.#server, {
+        ...settingsOf(this.#server),
+        secureOptions,
+        sessionIdContext,
+        sessionTimeout,
+      } as SecureContextOptions)
+      return
+    }
+    for (const name of settingNames) {
+      if (!(name in this.#before)) Reflect.deleteProperty(this.#server, name)
+    }
+    Object.assign(this.#server, this.#before)
+  }
+
+  #setContext(options: SecureContextOptions): void {
+    plain.setSecureContext.call(this.#server, this.#hooks.contextOptions(options))
+  }
+}
+
+/** The methods as Node has them, whatever a server's own properties say. */
+const plain = {
+  setSecureContext(this: Server, options: SecureContextOptions): void {
+    Object.getPrototypeOf(this).setSecureContext.call(this, options)
+  },
+  addContext(
+    this: Server,
+    name: string,
+    context: SecureContextOptions | SecureContext,
+  ): void {
+    Object.getPrototypeOf(this).addContext.call(this, name, context)
+  },
+}
+
+type ConnectionListener = (socket: Duplex) => void
+
+type Settings = SecureContextOptions & { readonly _sharedCreds: SecureContext }
+
+interface PatchedServer extends Server {
+  setSecureContext(options: SecureContextOptions): void
+  addContext(name: string, context: SecureContextOptions | SecureContext): void
+  readonly _sharedCreds: { readonly context: { getMaxProto?: () => number } }
+}
+
+/** What `setSecureContext` keeps on the server, and what it makes of it. */
+const settingNames = [
+  'pfx',
+  'key',
+  'passphrase',
+  'cert',
+  'clientCertEngine',
+  'ca',
+  'minVersion',
+  'maxVersion',
+  'secureProtocol',
+  'crl',
+  'sigalgs',
+  'ciphers',
+  'ecdhCurve',
+  'dhparam',
+  'honorCipherOrder',
+  'secureOptions',
+  'sessionIdContext',
+  'sessionTimeout',
+  'ticketKeys',
+  'privateKeyIdentifier',
+  'privateKeyEngine',
+  'allowPartialTrustChain',
+  '_sharedCreds',
+] as const
+
+function settingsOf(server: PatchedServer): Settings {
+  return Object.fromEntries(
+    settingNames
+      .filter(name => Object.hasOwn(server, name))
+      .map(name => [name, Reflect.get(server, name)]),
+  ) as unknown as Settings
+}
+
+function findTlsListener(server: PatchedServer): ConnectionListener {
+  const listeners = server.rawListeners('connection') as ConnectionListener[]
+  const found = listeners.find(({ name }) => name === 'tlsConnectionListener')
+  if (found === undefined || typeof server.setSecureContext !== 'function') {
+    throw new HandfastError(
+      'ERR_HANDFAST_USAGE',
+      'attach needs a server that ends TLS itself: one of node:tls, node:https, or an ' +
+        'http2.createSecureServer, that is not attached already',
+    )
+  }
+  return found
+}
+
+/** Puts one listener in the place of another, so that the order of all stays. */
+function replaceListener(
+  server: PatchedServer,
+  old: ConnectionListener,
+  fresh: ConnectionListener,
+): void {
+  const listeners = server.rawListeners('connection') as ConnectionListener[]
+  server.removeAllListeners('connection')
+  for (const listener of listeners) {
+    server.on('connection', listener === old ? fresh : listener)
+  }
+}
