@@ -14,7 +14,7 @@ import { mintRecord } from './mint.ts'
 import { offerOf, refusal } from './offer.ts'
 import { type PolicyOptions, ServerPolicies } from './policy.ts'
 import { preloadSession } from './preload.ts'
-import { ServerPatch } from './server-patch.ts'
+import { checkEndsTls, ServerPatch } from './server-patch.ts'
 import type { SessionRecord } from './session-record.ts'
 import type { Lookup, SessionStore } from './session-store.ts'
 
@@ -51,6 +51,7 @@ export class Attachment {
   constructor(server: Server, options: AttachOptions, settings: ResumptionSettings) {
     this.#server = server
     this.#settings = settings
+    checkEndsTls(server)
     this.#policies = new ServerPolicies(server, options)
     this.#patch = new ServerPatch(server, {
       contextOptions: given => this.#contextOptions(given),
@@ -137,7 +138,7 @@ export class Attachment {
     const judge = (lookup: Lookup): Verdict => {
       if (typeof lookup === 'string') return lookup
       const now = clock.now()
-      const terms = { policy: policy.hash, sessionTimeout, lineageTimeout, now }
+      const terms = { policy, sessionTimeout, lineageTimeout, now }
       const cause = refusal(lookup.record, offer, hello, terms)
       if (cause !== undefined) return cause
       return this.#settings.isRevoked(lookup.record, offer.id) ? 'revoked' : lookup
@@ -185,6 +186,8 @@ export class Attachment {
     for (const { id, session } of minted) {
       const record = mintRecord(session, id, connection, reused, now)
       if (record === undefined) continue
+      // Node is about to close this connection: it had a certificate, and a bad one.
+      if (connection.policy.clientRequired && !record.clientAuthorized) continue
       const end = Math.min(
         now + sessionTimeout,
         record.originalAt + lineageTimeout,

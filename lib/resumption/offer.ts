@@ -1,5 +1,6 @@
 import { type ClientHello, offersCipher } from './client-hello.ts'
 import type { FullCause } from './handshake.ts'
+import type { Policy } from './policy.ts'
 import type { SessionRecord } from './session-record.ts'
 
 /** Protocol versions as TLS writes them. */
@@ -33,8 +34,8 @@ export function offerOf(hello: ClientHello, speaks13: boolean): Offer | undefine
 
 /** What a session must meet to resume. */
 export interface Terms {
-  /** Hash of the policy that the server name has now. */
-  readonly policy: Buffer
+  /** What the server name asks now. */
+  readonly policy: Policy
   /** Milliseconds from minting. */
   readonly sessionTimeout: number
   /** Milliseconds from the original handshake. */
@@ -59,7 +60,8 @@ export function refusal(
 ): FullCause | undefined {
   if (record.protocol !== offer.protocol) return 'policy'
   if (record.serverName !== hello.serverName) return 'policy'
-  if (!record.policy.equals(terms.policy)) return 'policy'
+  if (!record.policy.equals(terms.policy.hash)) return 'policy'
+  if (terms.policy.clientRequired && !record.clientAuthorized) return 'policy'
   if (record.protocol === tls12) {
     if (record.extendedMasterSecret !== hello.extendedMasterSecret) return 'policy'
     if (!offersCipher(hello, record.cipher)) return 'policy'

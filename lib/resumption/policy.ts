@@ -10,6 +10,8 @@ export interface Policy {
   readonly mode: ResumptionMode
   /** Sessions resume only under the hash that they were minted under. */
   readonly hash: Buffer
+  /** Clients without a good certificate are refused, so their sessions must not be kept. */
+  readonly clientRequired: boolean
 }
 
 export interface PolicyOptions {
@@ -83,7 +85,7 @@ export class ServerPolicies {
       if (this.#hashes.size > mostHashes) this.#hashes.clear()
       this.#hashes.set(name, hash)
     }
-    return { mode, hash }
+    return { mode, hash, clientRequired: requestCert && rejectUnauthorized }
   }
 
   /** The last match wins, as in Node's own SNI selection. */

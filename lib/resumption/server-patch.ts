@@ -29,7 +29,7 @@ export class ServerPatch {
   constructor(server: Server, hooks: ServerHooks) {
     this.#server = server as PatchedServer
     this.#hooks = hooks
-    this.#tlsListener = findTlsListener(this.#server)
+    this.#tlsListener = tlsListenerOf(this.#server) as ConnectionListener
     this.#before = settingsOf(this.#server)
     this.#ourListener = socket => {
       hooks.accept(socket, () => this.#tlsListener.call(server, socket))
@@ -78,6 +78,17 @@ export class ServerPatch {
   #setContext(options: SecureContextOptions): void {
     plain.setSecureContext.call(this.#server, this.#hooks.contextOptions(options))
   }
+}
+
+/** Throws ERR_HANDFAST_USAGE for what is not a server that ends TLS by Node's own means. */
+export function checkEndsTls(server: Server): void {
+  const patched = server as PatchedServer
+  if (typeof patched.setSecureContext === 'function' && tlsListenerOf(patched)) return
+  throw new HandfastError(
+    'ERR_HANDFAST_USAGE',
+    'attach needs a server that ends TLS itself: one of node:tls, node:https, or an ' +
+      'http2.createSecureServer',
+  )
 }
 
 /** The methods as Node has them, whatever a server's own properties say. */
@@ -139,17 +150,9 @@ function settingsOf(server: PatchedServer): Settings {
   ) as unknown as Settings
 }
 
-function findTlsListener(server: PatchedServer): ConnectionListener {
+function tlsListenerOf(server: PatchedServer): ConnectionListener | undefined {
   const listeners = server.rawListeners('connection') as ConnectionListener[]
-  const found = listeners.find(({ name }) => name === 'tlsConnectionListener')
-  if (found === undefined || typeof server.setSecureContext !== 'function') {
-    throw new HandfastError(
-      'ERR_HANDFAST_USAGE',
-      'attach needs a server that ends TLS itself: one of node:tls, node:https, or an ' +
-        'http2.createSecureServer, that is not attached already',
-    )
-  }
-  return found
+  return listeners.find(({ name }) => name === 'tlsConnectionListener')
 }
 
 /** Puts one listener in the place of another, so that the order of all stays. */

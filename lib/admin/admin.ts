@@ -1,0 +1,130 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { HandfastError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Farm } from '../member/farm.ts'
+import { Metrics } from './metrics.ts'
+import { readRevocation } from './revocation-request.ts'
+
+export interface AdminOptions {
+  readonly farm: Farm
+  /** Default 127.0.0.1: status and metrics are for whoever reaches the port. */
+  readonly host?: string | undefined
+  /** 0 picks a free one. */
+  readonly port: number
+  /**
+   * What a caller must show as bearer token to change anything. Undefined: nothing can be
+   * changed over this port.
+   */
+  readonly token: string | undefined
+  readonly log: Log
+}
+
+export interface Admin {
+  readonly host: string
+  readonly port: number
+  close(): Promise<void>
+}
+
+/** GET /metrics, GET /status, POST /revoke, on a port of their own. */
+export async function createAdmin(options: AdminOptions): Promise<Admin> {
+  const { farm, log, host = '127.0.0.1' } = options
+  const metrics = new Metrics(farm)
+  const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+    answer(request, response, options, metrics).catch(error => {
+      log.warn({ code: error?.code, path: request.url }, 'admin request failed')
+      if (!response.headersSent) send(response, 500, { error: 'internal error' })
+      else response.destroy()
+    })
+  })
+  server.maxConnections = 100
+  server.listen(options.port, host)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  log.info({ host, port, farm: farm.name }, 'admin listens')
+  return {
+    host,
+    port,
+    async close() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: AdminOptions,
+  metrics: Metrics,
+): Promise<void> {
+  const { farm } = options
+  switch (`${request.method} ${request.url}`) {
+    case 'GET /metrics':
+      response.setHeader('content-type', metrics.contentType)
+      response.end(await metrics.text())
+      return
+    case 'GET /status':
+      send(response, 200, { farm: farm.name, members: farm.members(), ...farm.stats() })
+      return
+    case 'POST /revoke':
+      if (!mayChange(request, options.token)) {
+        send(response, 401, {
+          error: 'a bearer token made from the farm secret is needed',
+        })
+        return
+      }
+      await revoke(request, response, farm)
+      return
+    default:
+      send(response, 404, { error: 'not found: /metrics, /status, POST /revoke' })
+  }
+}
+
+async function revoke(
+  request: IncomingMessage,
+  response: ServerResponse,
+  farm: Farm,
+): Promise<void> {
+  try {
+    const { target, reason } = readRevocation(await bodyOf(request))
+    send(response, 200, await farm.revoke(target, reason))
+  } catch (error) {
+    if (!(error instanceof HandfastError)) throw error
+    send(response, 400, { error: error.message })
+  }
+}
+
+const longestBody = 4096
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > longestBody) {
+      throw new HandfastError(
+        'ERR_HANDFAST_USAGE',
+        `body of more than ${longestBody} bytes`,
+      )
+    }
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+/** Digests have one length, so that the comparison tells nothing of where they differ. */
+function mayChange(request: IncomingMessage, token: string | undefined): boolean {
+  if (token === undefined) return false
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  const shown = digest(request.headers.authorization ?? '')
+  return timingSafeEqual(shown, digest(`Bearer ${token}`))
+}
+
+function send(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(`${JSON.stringify(body)}\n`)
+}

@@ -1,0 +1,66 @@
+import { Counter, Gauge, Registry } from 'prom-client'
+import type { Farm } from '../member/farm.ts'
+
+/** The figures of a member in the text format of Prometheus. */
+export class Metrics {
+  readonly #registry = new Registry()
+
+  constructor(farm: Farm) {
+    const registers = [this.#registry]
+    new Counter({
+      name: 'handfast_handshakes_total',
+      help: 'TLS handshakes since start, by outcome; full ones with their cause',
+      labelNames: ['outcome', 'detail'],
+      registers,
+      collect() {
+        this.reset()
+        const { causes, failed } = farm.stats().handshakes
+        for (const [name, count] of Object.entries(causes)) {
+          const [outcome = name, detail = ''] = name.split(':')
+          if (outcome !== 'failed') this.inc({ outcome, detail }, count)
+        }
+        this.inc({ outcome: 'failed', detail: '' }, failed)
+      },
+    })
+    new Gauge({
+      name: 'handfast_members',
+      help: 'Members of the farm that this one knows of, by state, itself included',
+      labelNames: ['state'],
+      registers,
+      collect() {
+        this.reset()
+        for (const { state } of farm.members()) this.inc({ state })
+      },
+    })
+    new Gauge({
+      name: 'handfast_table',
+      help: 'The record table: records and bytes now; evicted, expired, corrupt since start',
+      labelNames: ['figure'],
+      registers,
+      collect() {
+        for (const [figure, value] of Object.entries(farm.stats().table)) {
+          this.set({ figure }, value)
+        }
+      },
+    })
+    new Gauge({
+      name: 'handfast_transport',
+      help: 'What this member exchanged with the others; see the README for each figure',
+      labelNames: ['figure'],
+      registers,
+      collect() {
+        for (const [figure, value] of Object.entries(farm.stats().transport)) {
+          this.set({ figure }, value)
+        }
+      },
+    })
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+}

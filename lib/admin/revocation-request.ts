@@ -1,0 +1,63 @@
+import { HandfastError } from '../errors.ts'
+import type { RevocationTarget } from '../resumption/revocation.ts'
+
+/** What POST /revoke takes: `{ "user": "ann", "reason": "left" }`, ids in hex. */
+export function readRevocation(json: string): {
+  target: RevocationTarget
+  reason: string
+} {
+  const { reason = '', ...rest } = parse(json)
+  if (typeof reason !== 'string') throw usage('reason must be a text')
+  const entries = Object.entries(rest)
+  const [entry] = entries
+  if (entry === undefined || entries.length > 1) {
+    throw usage(`name exactly one of ${Object.keys(readers).join(', ')}`)
+  }
+  const [kind, value] = entry
+  if (!Object.hasOwn(readers, kind)) {
+    throw usage(`${JSON.stringify(kind)} is none of ${Object.keys(readers).join(', ')}`)
+  }
+  return { target: readers[kind as keyof typeof readers](value), reason }
+}
+
+const readers = {
+  session: (value: unknown) => ({ session: bytes('session', value, 32) }),
+  lineage: (value: unknown) => ({ lineage: bytes('lineage', value, 32) }),
+  user: (value: unknown) => ({ user: text('user', value) }),
+  certificate: (value: unknown) => ({ certificate: bytes('certificate', value, 16) }),
+  serverName: (value: unknown) => ({ serverName: text('serverName', value) }),
+  all: (value: unknown) => {
+    if (value !== true) throw usage('all must be true')
+    return { all: true } as const
+  },
+}
+
+function bytes(name: string, value: unknown, length: number): Buffer {
+  if (typeof value !== 'string' || !/^(?:[0-9a-f]{2})+$/i.test(value)) {
+    throw usage(`${name} must be hex`)
+  }
+  const read = Buffer.from(value, 'hex')
+  if (read.length < length) throw usage(`${name} must have ${length} bytes`)
+  return read.subarray(0, length)
+}
+
+function text(name: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '' && value.length <= 1024) return value
+  throw usage(`${name} must be a text of 1 to 1024 characters`)
+}
+
+function parse(json: string): { [name: string]: unknown } {
+  try {
+    const value: unknown = JSON.parse(json)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return { ...value }
+    }
+  } catch {
+    // Said below; the text itself is not repeated.
+  }
+  throw usage('the body must be a JSON object')
+}
+
+function usage(message: string): HandfastError {
+  return new HandfastError('ERR_HANDFAST_USAGE', message)
+}

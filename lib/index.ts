@@ -1,0 +1,23 @@
+export type { Found, WriteOptions } from './cache/cache.ts'
+export { Cache } from './cache/cache.ts'
+export { channels } from './channels.ts'
+export type { Clock, Timer } from './clock.ts'
+export { type ErrorCode, HandfastError } from './errors.ts'
+export { generateSecret } from './farm/secret.ts'
+export type { Member, TransportStats, WriteLevel } from './farm/transport.ts'
+export { createLog, type Log, type LogOptions } from './log.ts'
+export { createFarm, defaultFarmPort } from './member/create-farm.ts'
+export type { Farm, FarmStats } from './member/farm.ts'
+export type { FarmOptions } from './member/options.ts'
+export { type TableId, tableId, tables } from './record/key.ts'
+export type { AttachOptions } from './resumption/attachment.ts'
+export type { HandshakeCounts } from './resumption/counters.ts'
+export {
+  type FullCause,
+  type Handshake,
+  handshakeOf,
+  type ResumedFrom,
+} from './resumption/handshake.ts'
+export type { Policy, ResumptionMode } from './resumption/policy.ts'
+export type { RevocationOutcome, RevocationTarget } from './resumption/revocation.ts'
+export type { TableStats } from './table/record-table.ts'

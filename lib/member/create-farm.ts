@@ -1,0 +1,114 @@
+import { createHash, randomInt } from 'node:crypto'
+import { Cache } from '../cache/cache.ts'
+import { type Clock, systemClock } from '../clock.ts'
+import { formatAddress } from '../farm/address.ts'
+import { StreamTransport } from '../farm/stream/stream-transport.ts'
+import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
+import { silentLog } from '../log.ts'
+import { HybridClock } from '../record/hybrid-clock.ts'
+import { HandshakeCounters } from '../resumption/counters.ts'
+import { Resumption } from '../resumption/resumption.ts'
+import { Revocations } from '../resumption/revocation.ts'
+import { SessionStore } from '../resumption/session-store.ts'
+import { MapTable } from '../table/map-table.ts'
+import type { RecordTable } from '../table/record-table.ts'
+import { Farm } from './farm.ts'
+import { checkFarmOptions, type FarmOptions, farmNumbers } from './options.ts'
+
+/** Where members listen, and are looked for, when nothing else is said. */
+export const defaultFarmPort = 7443
+
+/**
+ * Makes this process a member of a farm. Resolves when it holds what the farm holds, so that a
+ * server attached afterwards resumes every session from its first connection on.
+ *
+ * ```ts
+ * const farm = await createFarm({ secret, members: ['10.0.0.1', '10.0.0.2'] })
+ * farm.attach(server)
+ * ```
+ *
+ * Without `listen` and `members` it is a farm of one, which needs no secret. Rejects with
+ * ERR_HANDFAST_CONFIG for a bad option and ERR_HANDFAST_JOIN when the farm refuses it.
+ */
+export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
+  checkFarmOptions(options)
+  const numbers = farmNumbers(options)
+  const { name = 'handfast', clock = systemClock, log = silentLog } = options
+  const table = new MapTable({ clock, maxBytes: numbers.memory })
+  const versions = new HybridClock(clock, randomInt(0x10000))
+  // Cache and transport need each other: the replica reaches the cache once there is one.
+  let cache: Cache | undefined
+  const replica = replicaOf(table, record => cache?.apply(record) ?? false)
+  const stream = streamTransport(options, replica, clock)
+  const transport: Transport = stream ?? noTransport
+  cache = new Cache({ table, transport, versions, clock })
+  try {
+    await transport.start()
+  } catch (error) {
+    await transport.close()
+    throw error
+  }
+  const revocations = new Revocations({
+    cache,
+    clock,
+    versions,
+    lineageTimeout: numbers.lineageTimeout,
+  })
+  const counters = new HandshakeCounters()
+  const resumption = new Resumption({
+    store: new SessionStore(cache),
+    counters,
+    clock,
+    log,
+    sessionIdContext: sessionIdContext(name),
+    isRevoked: (record, id) => revocations.isRevoked(record, id),
+    ...numbers,
+  })
+  const address =
+    stream?.address === undefined ? undefined : formatAddress(stream.address)
+  return new Farm({
+    name,
+    table,
+    transport,
+    cache,
+    resumption,
+    revocations,
+    counters,
+    address,
+  })
+}
+
+function streamTransport(
+  options: FarmOptions,
+  replica: Replica,
+  clock: Clock,
+): StreamTransport | undefined {
+  const { listen, members, secret, log = silentLog } = options
+  if (secret === undefined || (listen === undefined && !members?.length)) return undefined
+  return new StreamTransport({
+    replica,
+    clock,
+    log,
+    farmName: options.name ?? 'handfast',
+    secret,
+    listen: listen ?? { port: defaultFarmPort },
+    advertise: options.advertise,
+    members,
+    memberId: options.memberId,
+    joinTimeout: options.joinTimeout,
+  })
+}
+
+function replicaOf(table: RecordTable, apply: Replica['apply']): Replica {
+  return {
+    apply,
+    read: (id, key) => table.read(id, key),
+    purge: id => table.purge(id),
+    scan: (cursor, limit) => table.scan(cursor, limit),
+  }
+}
+
+/** 32 characters, the most that OpenSSL takes; the farm's name is not for the clients. */
+function sessionIdContext(farmName: string): string {
+  return createHash('sha256').update(`handfast\0${farmName}`).digest('hex').slice(0, 32)
+}

@@ -1,0 +1,114 @@
+import type { Server } from 'node:tls'
+import type { Cache } from '../cache/cache.ts'
+import type { Member, Transport, TransportStats } from '../farm/transport.ts'
+import type { AttachOptions } from '../resumption/attachment.ts'
+import type { HandshakeCounters, HandshakeCounts } from '../resumption/counters.ts'
+import { type Handshake, handshakeOf } from '../resumption/handshake.ts'
+import type { Resumption } from '../resumption/resumption.ts'
+import type {
+  RevocationOutcome,
+  Revocations,
+  RevocationTarget,
+} from '../resumption/revocation.ts'
+import type { RecordTable, TableStats } from '../table/record-table.ts'
+
+/** What a farm is made of; see createFarm. */
+export interface FarmParts {
+  readonly name: string
+  readonly table: RecordTable
+  readonly transport: Transport
+  readonly cache: Cache
+  readonly resumption: Resumption
+  readonly revocations: Revocations
+  readonly counters: HandshakeCounters
+  /** Where this member listens for the others, `host:port`. */
+  readonly address: string | undefined
+}
+
+export interface FarmStats {
+  readonly handshakes: HandshakeCounts
+  readonly table: TableStats
+  readonly transport: TransportStats
+}
+
+/** One member of a farm: the servers attached to it resume what any other member minted. */
+export class Farm implements AsyncDisposable {
+  readonly #parts: FarmParts
+  #closed: Promise<void> | undefined
+
+  constructor(parts: FarmParts) {
+    this.#parts = parts
+  }
+
+  get name(): string {
+    return this.#parts.name
+  }
+
+  /** `host:port` where other members reach this one; undefined in a farm of one. */
+  get address(): string | undefined {
+    return this.#parts.address
+  }
+
+  /** The distributed cache under it, for state of one's own. */
+  get cache(): Cache {
+    return this.#parts.cache
+  }
+
+  /**
+   * Shares the sessions of a tls, https or http2 secure server, before or after it listens.
+   * Throws ERR_HANDFAST_USAGE for a server that can't be served correctly.
+   */
+  attach(server: Server, options?: AttachOptions): void {
+    this.#parts.resumption.attach(server, options)
+  }
+
+  /** Leaves the server as `attach` found it. */
+  detach(server: Server): void {
+    this.#parts.resumption.detach(server)
+  }
+
+  /** How a connection of an attached server came about; undefined for any other socket. */
+  handshake(socket: object): Handshake | undefined {
+    return handshakeOf(socket)
+  }
+
+  /**
+   * Ends sessions on every member: they don't resume any more, wherever they were minted.
+   * Resolves when every reachable member has applied it, or after 500 ms.
+   */
+  revoke(target: RevocationTarget, reason?: string): Promise<RevocationOutcome> {
+    return this.#parts.revocations.revoke(target, reason)
+  }
+
+  /** Members known now, this one first. */
+  members(): Member[] {
+    return this.#parts.transport.members()
+  }
+
+  stats(): FarmStats {
+    const { counters, table, transport } = this.#parts
+    return {
+      handshakes: counters.snapshot(),
+      table: table.stats(),
+      transport: transport.stats(),
+    }
+  }
+
+  /** Detaches every server, takes leave of the farm and frees the table. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    const { resumption, transport, cache, table } = this.#parts
+    resumption.close()
+    await transport.close()
+    cache.close()
+    table.close()
+  }
+}

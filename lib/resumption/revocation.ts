@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto'
+import type { Cache } from '../cache/cache.ts'
+import type { Clock } from '../clock.ts'
+import type { HybridClock } from '../record/hybrid-clock.ts'
+import { tables } from '../record/key.ts'
+import type { SessionRecord } from './session-record.ts'
+
+/** Whose sessions end. Exactly one of these. */
+export type RevocationTarget =
+  | { readonly session: Buffer }
+  | { readonly lineage: Buffer }
+  | { readonly user: string }
+  /** Cut SHA-256 of the client's certificate, as `certificateDigest` makes it. */
+  | { readonly certificate: Buffer }
+  | { readonly serverName: string }
+  | { readonly all: true }
+
+export interface Revocation {
+  readonly target: RevocationTarget
+  /** Time in ms on the farm's clock: handshakes up to it are revoked, later ones are not. */
+  readonly at: number
+  readonly reason: string
+}
+
+export interface RevocationOutcome {
+  readonly at: number
+  /** Every reachable member has applied it. */
+  readonly everywhere: boolean
+}
+
+export interface RevocationsOptions {
+  readonly cache: Cache
+  readonly clock: Clock
+  readonly versions: HybridClock
+  /** How long a chain of resumptions may last: a revocation is kept for longer. Ms. */
+  readonly lineageTimeout: number
+  /** Longest wait for the other members. Default 500 ms. */
+  readonly budget?: number
+  /** The user who is logged in under a lineage, if any. */
+  readonly subjectOf?: (lineage: Buffer) => string | undefined
+}
+
+/** Members' clocks may differ by this much; a revocation outlives what it revokes. */
+const clockSkew = 5 * 60_000
+
+/**
+ * What has been revoked, in the virtual table `revocation`. Key: one letter for the kind, then
+ * the name; value: JSON of {@link Revocation}. The time of a revocation comes from the hybrid
+ * clock, which is ahead of every session seen here, so that no member's slow clock saves one.
+ */
+export class Revocations {
+  readonly #options: RevocationsOptions
+  readonly #listeners = new Set<(revocation: Revocation) => void>()
+
+  constructor(options: RevocationsOptions) {
+    this.#options = options
+  }
+
+  /** Takes effect here at once, and resolves when the others have it or the budget is up. */
+  async revoke(target: RevocationTarget, reason = ''): Promise<RevocationOutcome> {
+    const { cache, versions, lineageTimeout, budget = 500 } = this.#options
+    const at = versions.tick().ms
+    const revocation = { target, at, reason }
+    const options = { ttl: lineageTimeout + clockSkew, level: 'all', budget } as const
+    const value = Buffer.from(toJson(revocation))
+    const writes = [cache.add(tables.revocation, keyOf(target), value, options)]
+    if ('session' in target) {
+      writes.push(cache.delete(tables.session, target.session, { level: 'all', budget }))
+    }
+    for (const listener of this.#listeners) listener(revocation)
+    const reached = await Promise.all(writes)
+    return { at, everywhere: reached.every(yes => yes) }
+  }
+
+  /** Asked before a session is offered to TLS: looks at this member's table only. */
+  isRevoked(record: SessionRecord, id: Buffer): boolean {
+    const { originalAt, lineage, serverName, certificate, clientAuthorized } = record
+    if (this.#since({ all: true }) >= originalAt) return true
+    if (this.#since({ serverName }) >= originalAt) return true
+    if (this.#since({ lineage }) >= 0 || this.#since({ session: id }) >= 0) return true
+    if (clientAuthorized && this.#since({ certificate }) >= originalAt) return true
+    const user = this.#options.subjectOf?.(lineage)
+    return user !== undefined && this.#since({ user }) >= originalAt
+  }
+
+  /** Time in ms up to which the user's log-ins are void; -1 when never revoked. */
+  userRevokedAt(user: string): number {
+    return this.#since({ user })
+  }
+
+  /** Calls back for every revocation made on this member. Returns the way to stop it. */
+  onRevoke(listener: (revocation: Revocation) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #since(target: RevocationTarget): number {
+    const found = this.#options.cache.getLocal(tables.revocation, keyOf(target))
+    if (found === undefined) return -1
+    return fromJson(found.value)?.at ?? Number.POSITIVE_INFINITY
+  }
+}
+
+const kinds = {
+  session: 's',
+  lineage: 'l',
+  user: 'u',
+  certificate: 'c',
+  serverName: 'n',
+  all: 'a',
+} as const
+
+/** Names of people may be of any length and are hashed; the others fit a key as they are. */
+function keyOf(target: RevocationTarget): Buffer {
+  if ('session' in target) return key(kinds.session, target.session)
+  if ('lineage' in target) return key(kinds.lineage, target.lineage)
+  if ('certificate' in target) return key(kinds.certificate, target.certificate)
+  if ('serverName' in target) {
+    return key(
+      kinds.serverName,
+      Buffer.from(target.serverName.toLowerCase().slice(0, 253)),
+    )
+  }
+  if ('user' in target) {
+    return key(kinds.user, createHash('sha256').update(target.user).digest())
+  }
+  return key(kinds.all, Buffer.alloc(0))
+}
+
+function key(kind: string, name: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(kind), name])
+}
+
+function toJson({ target, at, reason }: Revocation): string {
+  const [[kind, name]] = Object.entries(target) as [[string, unknown]]
+  return JSON.stringify({
+    kind,
+    name: Buffer.isBuffer(name) ? name.toString('hex') : name,
+    at,
+    reason: reason.slice(0, 500),
+  })
+}
+
+/** Unreadable: undefined, and then it counts as revoked for ever. */
+function fromJson(value: Buffer): { at: number } | undefined {
+  try {
+    const { at } = JSON.parse(value.toString()) as { at?: unknown }
+    return typeof at === 'number' ? { at } : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,179 @@
+import t from 'tap'
+import { Cache } from '../../lib/cache/cache.ts'
+import { noTransport, type Transport } from '../../lib/farm/transport.ts'
+import { HybridClock } from '../../lib/record/hybrid-clock.ts'
+import { tables } from '../../lib/record/key.ts'
+import type { CacheRecord } from '../../lib/record/record.ts'
+import { MapTable } from '../../lib/table/map-table.ts'
+
+const key = Buffer.from('key')
+const value = Buffer.from('value')
+const { state } = tables
+
+function setUp(transport: Partial<Transport> = {}) {
+  let now = 1_000_000
+  const clock = { now: () => now, monotonic: () => now, after: () => ({ cancel() {} }) }
+  const table = new MapTable({ clock })
+  const published: { record: CacheRecord; level: string; budget: number }[] = []
+  const cache = new Cache({
+    table,
+    clock,
+    versions: new HybridClock(clock, 1),
+    transport: {
+      ...noTransport,
+      publish: async (record, level, budget) => {
+        published.push({ record, level, budget })
+        return true
+      },
+      ...transport,
+    },
+  })
+  const pass = (ms: number) => {
+    now += ms
+  }
+  return { cache, table, published, pass, now: () => now }
+}
+
+t.test('the verbs of row A11', async t => {
+  t.test('add writes over, and tells the farm', async t => {
+    const { cache, published } = setUp()
+    t.equal(await cache.add(state, key, Buffer.from('old'), { ttl: 1000 }), true)
+    await cache.add(state, key, value, { ttl: 1000, level: 'all', budget: 7 })
+    t.same((await cache.get(state, key))?.value, value)
+    t.equal(published.length, 2)
+    t.match(published[1], { level: 'all', budget: 7 })
+  })
+
+  t.test('update changes what is there and nothing else', async t => {
+    const { cache, published } = setUp()
+    t.equal(await cache.update(state, key, value, { ttl: 1000 }), false)
+    t.equal(published.length, 0)
+    await cache.add(state, key, Buffer.from('old'), { ttl: 1000 })
+    t.equal(await cache.update(state, key, value, { ttl: 1000 }), true)
+    t.same(cache.getLocal(state, key)?.value, value)
+  })
+
+  t.test('get finds nothing after the time to live', async t => {
+    const { cache, pass } = setUp()
+    await cache.add(state, key, value, { ttl: 1000 })
+    pass(999)
+    t.ok(await cache.get(state, key))
+    pass(1)
+    t.equal(await cache.get(state, key), undefined)
+  })
+
+  t.test('purge empties one virtual table or all, here and in the farm', async t => {
+    const purged: unknown[] = []
+    const { cache } = setUp({
+      purge: async table => {
+        purged.push(table)
+        return true
+      },
+    })
+    await cache.add(state, key, value, { ttl: 1000 })
+    await cache.add(tables.auth, key, value, { ttl: 1000 })
+    await cache.purge(state)
+    t.equal(cache.getLocal(state, key), undefined)
+    t.ok(cache.getLocal(tables.auth, key), 'same key, other table')
+    await cache.purge()
+    t.equal(cache.getLocal(tables.auth, key), undefined)
+    t.same(purged, [state, undefined])
+  })
+})
+
+t.test('a deleted record is not brought back by a late replica', async t => {
+  const { cache, published, pass } = setUp()
+  await cache.add(state, key, value, { ttl: 600_000 })
+  await cache.delete(state, key)
+  const late = published[0]?.record as CacheRecord
+  t.equal(cache.apply(late), false)
+  t.equal(cache.getLocal(state, key), undefined)
+  t.equal(cache.isDeleted(state, key), true)
+  pass(600_001)
+  t.equal(cache.apply(late), false, 'not when the record itself has run out either')
+  const tombstone = published[1]?.record as CacheRecord
+  t.ok(tombstone.expiresAt > late.expiresAt, 'the tombstone outlives the record')
+})
+
+t.test('a record from a clock that is far ahead is refused', async t => {
+  const { cache, now } = setUp()
+  const record: CacheRecord = {
+    table: state,
+    key,
+    value,
+    version: { ms: now() + 60_000, logical: 0, node: 2 },
+    expiresAt: now() + 120_000,
+    tombstone: false,
+  }
+  t.equal(cache.apply(record), false)
+  t.equal(cache.apply({ ...record, version: { ...record.version, ms: now() } }), true)
+})
+
+t.test('a miss asks the farm', async t => {
+  const record = (now: number): CacheRecord => ({
+    table: state,
+    key,
+    value,
+    version: { ms: now, logical: 0, node: 2 },
+    expiresAt: now + 1000,
+    tombstone: false,
+  })
+
+  t.test('once for many askers, and keeps the answer', async t => {
+    const answers: ((record: CacheRecord) => void)[] = []
+    const { cache, now } = setUp({
+      fetch: () => new Promise(resolve => answers.push(resolve)),
+    })
+    const asked = [cache.get(state, key), cache.get(state, key), cache.get(state, key)]
+    t.equal(answers.length, 1)
+    answers[0]?.(record(now()))
+    for (const found of await Promise.all(asked)) {
+      t.match(found, { value, source: 'peer' })
+    }
+    t.equal((await cache.get(state, key))?.source, 'local')
+  })
+
+  t.test('but not for a key that was deleted here', async t => {
+    let asked = 0
+    const { cache } = setUp({
+      fetch: async () => {
+        asked += 1
+        return undefined
+      },
+    })
+    await cache.add(state, key, value, { ttl: 1000 })
+    await cache.delete(state, key)
+    t.equal(await cache.get(state, key), undefined)
+    t.equal(asked, 0)
+    t.equal(
+      await cache.get(state, Buffer.from('other'), 0),
+      undefined,
+      'nor without budget',
+    )
+    t.equal(asked, 0)
+  })
+
+  t.test('and a delete that overtakes the answer wins', async t => {
+    let answer: (record: CacheRecord) => void = () => {}
+    const { cache, now } = setUp({
+      fetch: () => new Promise(resolve => (answer = resolve)),
+    })
+    const asked = cache.get(state, key)
+    await cache.delete(state, key)
+    answer(record(now() - 1))
+    t.equal(await asked, undefined)
+  })
+})
+
+t.test('bad arguments are refused before anything is written', async t => {
+  const { cache, published } = setUp()
+  t.throws(() => cache.add(state, Buffer.alloc(0), value, { ttl: 1 }), RangeError)
+  t.throws(() => cache.add(state, key, value, { ttl: 0 }), RangeError)
+  t.throws(() => cache.add(state, key, value, { ttl: Number.NaN }), RangeError)
+  t.throws(() => cache.add(state, key, Buffer.alloc(65_537), { ttl: 1 }), RangeError)
+  t.equal(published.length, 0)
+  cache.close()
+  t.throws(() => cache.add(state, key, value, { ttl: 1 }), {
+    code: 'ERR_HANDFAST_CLOSED',
+  })
+})
