@@ -19,5 +19,9 @@ export {
   type ResumedFrom,
 } from './resumption/handshake.ts'
 export type { Policy, ResumptionMode } from './resumption/policy.ts'
-export type { RevocationOutcome, RevocationTarget } from './resumption/revocation.ts'
+export type {
+  RevocationOutcome,
+  RevocationTarget,
+  RevokeOptions,
+} from './resumption/revocation.ts'
 export type { TableStats } from './table/record-table.ts'

@@ -90,8 +90,8 @@ async function revoke(
   farm: Farm,
 ): Promise<void> {
   try {
-    const { target, reason } = readRevocation(await bodyOf(request))
-    send(response, 200, await farm.revoke(target, reason))
+    const { target, ...how } = readRevocation(await bodyOf(request))
+    send(response, 200, await farm.revoke(target, how))
   } catch (error) {
     if (!(error instanceof HandfastError)) throw error
     send(response, 400, { error: error.message })

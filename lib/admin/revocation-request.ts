@@ -1,13 +1,15 @@
 import { HandfastError } from '../errors.ts'
-import type { RevocationTarget } from '../resumption/revocation.ts'
+import type { RevocationTarget, RevokeOptions } from '../resumption/revocation.ts'
 
 /** What POST /revoke takes: `{ "user": "ann", "reason": "left" }`, ids in hex. */
-export function readRevocation(json: string): {
-  target: RevocationTarget
-  reason: string
-} {
-  const { reason = '', ...rest } = parse(json)
+export function readRevocation(
+  json: string,
+): RevokeOptions & { readonly target: RevocationTarget } {
+  const { reason = '', close, ...rest } = parse(json)
   if (typeof reason !== 'string') throw usage('reason must be a text')
+  if (close !== undefined && typeof close !== 'boolean') {
+    throw usage('close must be true or false')
+  }
   const entries = Object.entries(rest)
   const [entry] = entries
   if (entry === undefined || entries.length > 1) {
@@ -17,7 +19,8 @@ export function readRevocation(json: string): {
   if (!Object.hasOwn(readers, kind)) {
     throw usage(`${JSON.stringify(kind)} is none of ${Object.keys(readers).join(', ')}`)
   }
-  return { target: readers[kind as keyof typeof readers](value), reason }
+  const target = readers[kind as keyof typeof readers](value)
+  return { target, reason, ...(close === undefined ? {} : { close }) }
 }
 
 const readers = {

@@ -6,7 +6,9 @@ import { StreamTransport } from '../farm/stream/stream-transport.ts'
 import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
 import { silentLog } from '../log.ts'
 import { HybridClock } from '../record/hybrid-clock.ts'
+import { tables } from '../record/key.ts'
 import { HandshakeCounters } from '../resumption/counters.ts'
+import { OpenConnections } from '../resumption/open-connections.ts'
 import { Resumption } from '../resumption/resumption.ts'
 import { Revocations } from '../resumption/revocation.ts'
 import { SessionStore } from '../resumption/session-store.ts'
@@ -38,7 +40,12 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   const versions = new HybridClock(clock, randomInt(0x10000))
   // Cache and transport need each other: the replica reaches the cache once there is one.
   let cache: Cache | undefined
-  const replica = replicaOf(table, record => cache?.apply(record) ?? false)
+  let revocations: Revocations | undefined
+  const replica = replicaOf(table, record => {
+    const changed = cache?.apply(record) ?? false
+    if (changed && record.table === tables.revocation) revocations?.notice(record.value)
+    return changed
+  })
   const stream = streamTransport(options, replica, clock)
   const transport: Transport = stream ?? noTransport
   cache = new Cache({ table, transport, versions, clock })
@@ -48,20 +55,20 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     await transport.close()
     throw error
   }
-  const revocations = new Revocations({
-    cache,
-    clock,
-    versions,
-    lineageTimeout: numbers.lineageTimeout,
-  })
+  const { lineageTimeout } = numbers
+  const made = new Revocations({ cache, clock, versions, lineageTimeout })
+  revocations = made
+  const open = new OpenConnections()
+  made.onRevoke(revocation => open.close(revocation))
   const counters = new HandshakeCounters()
   const resumption = new Resumption({
     store: new SessionStore(cache),
     counters,
+    open,
     clock,
     log,
     sessionIdContext: sessionIdContext(name),
-    isRevoked: (record, id) => revocations.isRevoked(record, id),
+    isRevoked: (record, id) => made.isRevoked(record, id),
     ...numbers,
   })
   const address =
@@ -72,7 +79,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     transport,
     cache,
     resumption,
-    revocations,
+    revocations: made,
     counters,
     address,
   })

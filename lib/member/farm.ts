@@ -9,6 +9,7 @@ import type {
   RevocationOutcome,
   Revocations,
   RevocationTarget,
+  RevokeOptions,
 } from '../resumption/revocation.ts'
 import type { RecordTable, TableStats } from '../table/record-table.ts'
 
@@ -76,8 +77,8 @@ export class Farm implements AsyncDisposable {
    * Ends sessions on every member: they don't resume any more, wherever they were minted.
    * Resolves when every reachable member has applied it, or after 500 ms.
    */
-  revoke(target: RevocationTarget, reason?: string): Promise<RevocationOutcome> {
-    return this.#parts.revocations.revoke(target, reason)
+  revoke(target: RevocationTarget, options?: RevokeOptions): Promise<RevocationOutcome> {
+    return this.#parts.revocations.revoke(target, options)
   }
 
   /** Members known now, this one first. */

@@ -12,6 +12,7 @@ import { setHandshake } from './handshake.ts'
 import { readHello } from './hello-gate.ts'
 import { mintRecord } from './mint.ts'
 import { offerOf, refusal } from './offer.ts'
+import type { OpenConnections } from './open-connections.ts'
 import { type PolicyOptions, ServerPolicies } from './policy.ts'
 import { preloadSession } from './preload.ts'
 import { checkEndsTls, ServerPatch } from './server-patch.ts'
@@ -24,6 +25,7 @@ export interface AttachOptions extends PolicyOptions {}
 export interface ResumptionSettings {
   readonly store: SessionStore
   readonly counters: HandshakeCounters
+  readonly open: OpenConnections
   readonly clock: Clock
   readonly log: Log
   /** Equal on all members, or TLS refuses each other's sessions. At most 32 bytes. */
@@ -227,6 +229,7 @@ export class Attachment {
     })
     if (reused) correct(socket, handshake.clientAuthorized, connection.serverName)
     setHandshake(socket, handshake)
+    this.#settings.open.add(socket, handshake)
     this.#settings.counters.count(handshake)
     if (channels.handshake.hasSubscribers) {
       channels.handshake.publish({ server: this.#server, socket, handshake })

@@ -20,6 +20,17 @@ export interface Revocation {
   /** Time in ms on the farm's clock: handshakes up to it are revoked, later ones are not. */
   readonly at: number
   readonly reason: string
+  /** Open connections under it are closed too. */
+  readonly close: boolean
+}
+
+export interface RevokeOptions {
+  readonly reason?: string
+  /**
+   * Close the open connections of whom it names. Default: yes, but not for `serverName` and
+   * `all`, where every client would come back for a full handshake in the same second.
+   */
+  readonly close?: boolean
 }
 
 export interface RevocationOutcome {
@@ -40,6 +51,8 @@ export interface RevocationsOptions {
   readonly subjectOf?: (lineage: Buffer) => string | undefined
 }
 
+const longestReason = 500
+
 /** Members' clocks may differ by this much; a revocation outlives what it revokes. */
 const clockSkew = 5 * 60_000
 
@@ -57,17 +70,21 @@ export class Revocations {
   }
 
   /** Takes effect here at once, and resolves when the others have it or the budget is up. */
-  async revoke(target: RevocationTarget, reason = ''): Promise<RevocationOutcome> {
+  async revoke(
+    target: RevocationTarget,
+    how: RevokeOptions = {},
+  ): Promise<RevocationOutcome> {
     const { cache, versions, lineageTimeout, budget = 500 } = this.#options
+    const { reason = '', close = !('all' in target || 'serverName' in target) } = how
     const at = versions.tick().ms
-    const revocation = { target, at, reason }
+    const revocation = { target, at, reason: reason.slice(0, longestReason), close }
     const options = { ttl: lineageTimeout + clockSkew, level: 'all', budget } as const
     const value = Buffer.from(toJson(revocation))
     const writes = [cache.add(tables.revocation, keyOf(target), value, options)]
     if ('session' in target) {
       writes.push(cache.delete(tables.session, target.session, { level: 'all', budget }))
     }
-    for (const listener of this.#listeners) listener(revocation)
+    this.#tell(revocation)
     const reached = await Promise.all(writes)
     return { at, everywhere: reached.every(yes => yes) }
   }
@@ -88,10 +105,20 @@ export class Revocations {
     return this.#since({ user })
   }
 
-  /** Calls back for every revocation made on this member. Returns the way to stop it. */
+  /** Takes note of a revocation that another member made; the record is in the table. */
+  notice(value: Buffer): void {
+    const revocation = fromJson(value)
+    if (revocation !== undefined) this.#tell(revocation)
+  }
+
+  /** Calls back for every revocation, wherever it was made. Returns the way to stop it. */
   onRevoke(listener: (revocation: Revocation) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  #tell(revocation: Revocation): void {
+    for (const listener of this.#listeners) listener(revocation)
   }
 
   #since(target: RevocationTarget): number {
@@ -131,21 +158,28 @@ function key(kind: string, name: Buffer): Buffer {
   return Buffer.concat([Buffer.from(kind), name])
 }
 
-function toJson({ target, at, reason }: Revocation): string {
-  const [[kind, name]] = Object.entries(target) as [[string, unknown]]
-  return JSON.stringify({
+function toJson({ target, ...rest }: Revocation): string {
+  const named = Object.entries(target).map(([kind, name]) => [
     kind,
-    name: Buffer.isBuffer(name) ? name.toString('hex') : name,
-    at,
-    reason: reason.slice(0, 500),
-  })
+    Buffer.isBuffer(name) ? name.toString('hex') : name,
+  ])
+  return JSON.stringify({ target: Object.fromEntries(named), ...rest })
 }
 
 /** Unreadable: undefined, and then it counts as revoked for ever. */
-function fromJson(value: Buffer): { at: number } | undefined {
+function fromJson(value: Buffer): Revocation | undefined {
   try {
-    const { at } = JSON.parse(value.toString()) as { at?: unknown }
-    return typeof at === 'number' ? { at } : undefined
+    const { target, at, reason, close } = JSON.parse(value.toString())
+    const [[kind, name]] = Object.entries(target) as [[string, unknown]]
+    if (!Number.isFinite(at) || !Object.hasOwn(kinds, kind)) return undefined
+    const bytes = kind === 'session' || kind === 'lineage' || kind === 'certificate'
+    const read = { [kind]: bytes ? Buffer.from(String(name), 'hex') : name }
+    return {
+      target: read as unknown as RevocationTarget,
+      at,
+      reason: String(reason ?? ''),
+      close: close === true,
+    }
   } catch {
     return undefined
   }

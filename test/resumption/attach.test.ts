@@ -148,7 +148,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       const one = await visit({ port, ...only })
       const two = await visit({ port, ...only })
       const lineage = Buffer.from(told(one).lineage ?? '', 'hex')
-      await farm.revoke({ lineage }, 'lost laptop')
+      await farm.revoke({ lineage }, { reason: 'lost laptop' })
       const again = await visit({
         port,
         session: one.sessions[0],
