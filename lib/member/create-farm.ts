@@ -68,6 +68,8 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     clock,
     log,
     sessionIdContext: sessionIdContext(name),
+    isCut:
+      options.onPartition === 'full-handshake' ? () => isCut(transport) : () => false,
     isRevoked: (record, id) => made.isRevoked(record, id),
     ...numbers,
   })
@@ -113,6 +115,11 @@ function replicaOf(table: RecordTable, apply: Replica['apply']): Replica {
     purge: id => table.purge(id),
     scan: (cursor, limit) => table.scan(cursor, limit),
   }
+}
+
+/** A member that we know of is silent without having taken its leave. */
+function isCut(transport: Transport): boolean {
+  return transport.members().some(({ state }) => state === 'suspect' || state === 'gone')
 }
 
 /** 32 characters, the most that OpenSSL takes; the farm's name is not for the clients. */

@@ -35,6 +35,12 @@ export interface FarmOptions {
   readonly helloTimeout?: number | undefined
   /** Longest wait for the farm at start, when it is there but slow. Default 5 000. */
   readonly joinTimeout?: number | undefined
+  /**
+   * While a member can't be reached, a revocation made there is not heard here. `serve`
+   * (default): resume what is not known to be revoked. `full-handshake`: resume nothing until
+   * every member answers again, has taken its leave, or has been away for ten minutes.
+   */
+  readonly onPartition?: 'serve' | 'full-handshake' | undefined
   /** Default: silent. */
   readonly log?: Log | undefined
   readonly clock?: Clock | undefined
@@ -43,7 +49,7 @@ export interface FarmOptions {
 const week = 7 * 24 * 3600_000
 
 /** Default, least and most of each number. RFC 8446 4.6.1 lets no ticket live beyond a week. */
-const numbers = {
+const numbers: { readonly [name in NumberName]: readonly [number, number, number] } = {
   memory: [256 * 1024 * 1024, 1024 * 1024, Number.MAX_SAFE_INTEGER],
   sessionTimeout: [3600_000, 1000, week],
   lineageTimeout: [24 * 3600_000, 1000, 52 * week],
@@ -51,9 +57,16 @@ const numbers = {
   mintBudget: [10, 0, 1000],
   helloTimeout: [10_000, 10, 120_000],
   joinTimeout: [5000, 10, 600_000],
-} as const
+}
 
-type NumberName = keyof typeof numbers
+type NumberName =
+  | 'memory'
+  | 'sessionTimeout'
+  | 'lineageTimeout'
+  | 'lookupBudget'
+  | 'mintBudget'
+  | 'helloTimeout'
+  | 'joinTimeout'
 
 export type FarmNumbers = { readonly [name in NumberName]: number }
 
@@ -67,12 +80,15 @@ export function farmNumbers(options: FarmOptions): FarmNumbers {
     }
     return [name, value]
   })
-  return Object.fromEntries(entries)
+  return Object.fromEntries(entries) as FarmNumbers
 }
 
 /** Checks what is not a number. */
 export function checkFarmOptions(options: FarmOptions): void {
-  const { name, members, listen, secret } = options
+  const { name, members, listen, secret, onPartition = 'serve' } = options
+  if (onPartition !== 'serve' && onPartition !== 'full-handshake') {
+    throw config('onPartition', "'serve' or 'full-handshake'", onPartition)
+  }
   if (name !== undefined && !/^[\w.-]{1,64}$/.test(name)) {
     throw config('name', '1 to 64 letters, digits, dots, dashes or underscores', name)
   }

@@ -32,6 +32,8 @@ export interface ResumptionSettings {
   readonly sessionIdContext: string
   /** Asked before a session is offered to TLS. */
   readonly isRevoked: (record: SessionRecord, id: Buffer) => boolean
+  /** True when nothing may resume, since a revocation could be unheard. */
+  readonly isCut: () => boolean
   readonly sessionTimeout: number
   readonly lineageTimeout: number
   /** Longest wait for other members when a session is looked up. */
@@ -136,6 +138,7 @@ export class Attachment {
     if (policy.mode === 'off') return 'off'
     const offer = offerOf(hello, this.#patch.speaks13)
     if (offer === undefined) return offersAnything(hello) ? 'unknown' : 'none-offered'
+    if (this.#settings.isCut()) return 'partition'
     const { store, clock, sessionTimeout, lineageTimeout, lookupBudget } = this.#settings
     const judge = (lookup: Lookup): Verdict => {
       if (typeof lookup === 'string') return lookup

@@ -13,6 +13,8 @@ export type FullCause =
   /** The farm did not answer within the lookup budget. */
   | 'timeout'
   | 'corrupt'
+  /** A member can't be reached, and `onPartition` says not to resume then. */
+  | 'partition'
   /** Resumption is switched off for the server name. */
   | 'off'
   /** We offered to resume and TLS did not: a HelloRetryRequest, for one. */
