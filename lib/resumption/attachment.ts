@@ -124,11 +124,11 @@ export class Attachment {
     const policy = this.#policies.of(hello?.serverName ?? '')
     const now = this.#settings.clock.now()
     const connection = new Connection(hello, policy, verdict, now)
-    const { found } = connection
+    const { session } = connection
     const raisesEvent = hello !== undefined && hello.sessionId.length > 0 && records === 1
     this.#connections.run(connection, () => {
-      if (found === undefined || raisesEvent) begin()
-      else preloadSession(found.record.session, begin)
+      if (session === undefined || raisesEvent) begin()
+      else preloadSession(session, begin)
     })
   }
 
@@ -159,7 +159,7 @@ export class Attachment {
     callback: (error: Error | null, session: Buffer | null) => void,
   ): void => {
     // Never an error: Node would destroy the connection.
-    callback(null, this.#connections.getStore()?.found?.record.session ?? null)
+    callback(null, this.#connections.getStore()?.session ?? null)
   }
 
   /**
@@ -218,6 +218,7 @@ export class Attachment {
   readonly #onSecureConnection = (socket: TLSSocket): void => {
     const connection = this.#connections.getStore()
     if (connection === undefined) return
+    connection.session = undefined
     const reused = socket.isSessionReused()
     if (reused && connection.found === undefined) {
       // TLS resumed what we never offered. It can't; if it ever does, it must not serve.

@@ -1,7 +1,7 @@
 import type { ClientHello } from './client-hello.ts'
-import type { FullCause, Handshake } from './handshake.ts'
+import type { FullCause, Handshake, ResumedFrom } from './handshake.ts'
 import type { Policy } from './policy.ts'
-import type { FoundSession } from './session-record.ts'
+import type { FoundSession, SessionRecord } from './session-record.ts'
 
 /** What the consultation of the farm came to. */
 export type Verdict = FoundSession | FullCause
@@ -24,8 +24,11 @@ export class Connection {
   readonly policy: Policy
   /** Wall time in ms at which it was accepted. */
   readonly acceptedAt: number
-  /** The session that TLS may resume. */
-  readonly found: FoundSession | undefined
+  /** Whose session TLS may resume. */
+  readonly found: Omit<SessionRecord, 'session'> | undefined
+  readonly source: ResumedFrom | undefined
+  /** The bytes of that session, until the handshake is over. */
+  session: Buffer | undefined
   /** Why it may not. */
   readonly cause: FullCause | undefined
   /** Sessions waiting to be stored together. */
@@ -42,8 +45,15 @@ export class Connection {
     this.serverName = hello?.serverName ?? ''
     this.policy = policy
     this.acceptedAt = now
-    if (typeof verdict === 'string') this.cause = verdict
-    else this.found = verdict
+    if (typeof verdict === 'string') {
+      this.cause = verdict
+    } else {
+      // Apart, because a connection may stay for hours and needs no secret of its past.
+      const { session, ...record } = verdict.record
+      this.found = record
+      this.session = session
+      this.source = verdict.source
+    }
   }
 
   /**
@@ -55,7 +65,7 @@ export class Connection {
     if (!reused || this.found === undefined) {
       return { lineage: this.firstMinted, originalAt: this.acceptedAt }
     }
-    return this.found.record
+    return this.found
   }
 
   /** The handshake as others may see it, once TLS has finished it. */
@@ -65,14 +75,14 @@ export class Connection {
     return {
       serverName: this.serverName,
       protocol: outcome.protocol,
-      resumed: resumed?.source ?? false,
+      resumed: resumed === undefined ? false : (this.source ?? false),
       cause: resumed === undefined ? (this.cause ?? 'declined') : undefined,
       // In TLS 1.3 the first session may be minted a moment after the handshake.
       get lineage() {
         return connection.chain(outcome.reused).lineage
       },
       originalAt: this.chain(outcome.reused).originalAt,
-      clientAuthorized: resumed?.record.clientAuthorized ?? outcome.authorized,
+      clientAuthorized: resumed?.clientAuthorized ?? outcome.authorized,
     }
   }
 }

@@ -59,6 +59,8 @@ export function readHello(
   socket.on('end', onEnd)
   socket.on('close', onEnd)
   socket.on('error', onError)
+  // A server made with pauseOnConnect hands it over paused.
+  socket.resume()
 }
 
 /** A connection that we have given up may still report errors; nobody else listens. */

@@ -267,6 +267,42 @@ t.test('the client certificate of one name opens no door to another', async t =>
   }
 })
 
+t.test(
+  'a hello that names a session and does not resume it inherits nothing',
+  async t => {
+    // A HelloRetryRequest, for one: OpenSSL asks for the session once, and the second hello
+    // goes without. The identity is in clear on the wire, so naming it proves nothing.
+    const farm = await farmOfOne(t)
+    const port = await attachedPort(t, farm, { ecdhCurve: 'X25519' })
+    const first = await visit({ port, ecdhCurve: 'X25519' })
+    const session = first.sessions[0]
+    const retried = await visit({
+      port,
+      session,
+      ecdhCurve: 'P-256:X25519',
+    } as VisitOptions)
+    t.equal(retried.reused, false)
+    t.match(told(retried), { resumed: false, cause: 'declined' })
+    t.not(told(retried).lineage, told(first).lineage)
+    t.ok(told(retried).originalAt >= told(first).originalAt)
+    const again = await visit({ port, session: retried.sessions[0] } as VisitOptions)
+    t.equal(told(again).lineage, told(retried).lineage, 'its own chain goes on')
+  },
+)
+
+t.test('a server that pauses its connections resumes too', async t => {
+  const farm = await farmOfOne(t)
+  const server = await tellingServer({ pauseOnConnect: true })
+  server.prependListener('secureConnection', socket => socket.resume())
+  farm.attach(server)
+  const port = await listening(t, server)
+  const first = await visit({ port })
+  t.equal(
+    (await visit({ port, session: first.sessions[0] } as VisitOptions)).reused,
+    true,
+  )
+})
+
 t.test('detach leaves the server as it was', async t => {
   const farm = await farmOfOne(t)
   const server = await tellingServer()
