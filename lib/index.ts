@@ -1,3 +1,12 @@
+export { Auth, type AuthMiddleware, createAuth } from './auth/auth.ts'
+export type { Identity, MethodName } from './auth/identity.ts'
+export {
+  identityHeaders,
+  stripIdentityHeaders,
+  verifyIdentityHeaders,
+} from './auth/identity-headers.ts'
+export type { AuthOptions } from './auth/options.ts'
+export type { AuthDecision, Authenticated, AuthRequest } from './auth/request.ts'
 export type { Found, WriteOptions } from './cache/cache.ts'
 export { Cache } from './cache/cache.ts'
 export { channels } from './channels.ts'

@@ -1,12 +1,15 @@
-import { createHash, randomInt } from 'node:crypto'
+import { createHash, randomBytes, randomInt } from 'node:crypto'
+import type { Auth, AuthContext } from '../auth/auth.ts'
 import { Cache } from '../cache/cache.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { formatAddress } from '../farm/address.ts'
+import { farmKey, parseSecret } from '../farm/secret.ts'
 import { StreamTransport } from '../farm/stream/stream-transport.ts'
 import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
 import { silentLog } from '../log.ts'
 import { HybridClock } from '../record/hybrid-clock.ts'
 import { tables } from '../record/key.ts'
+import type { CacheRecord } from '../record/record.ts'
 import { HandshakeCounters } from '../resumption/counters.ts'
 import { OpenConnections } from '../resumption/open-connections.ts'
 import { Resumption } from '../resumption/resumption.ts'
@@ -35,31 +38,36 @@ export const defaultFarmPort = 7443
 export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   checkFarmOptions(options)
   const numbers = farmNumbers(options)
+  const { lineageTimeout } = numbers
   const { name = 'handfast', clock = systemClock, log = silentLog } = options
   const table = new MapTable({ clock, maxBytes: numbers.memory })
   const versions = new HybridClock(clock, randomInt(0x10000))
-  // Cache and transport need each other: the replica reaches the cache once there is one.
-  let cache: Cache | undefined
-  let revocations: Revocations | undefined
-  const replica = replicaOf(table, record => {
-    const changed = cache?.apply(record) ?? false
-    if (changed && record.table === tables.revocation) revocations?.notice(record.value)
-    return changed
-  })
-  const stream = streamTransport(options, replica, clock)
+  const stream = streamTransport(options, table, record => take(record), clock)
   const transport: Transport = stream ?? noTransport
-  cache = new Cache({ table, transport, versions, clock })
+  const cache = new Cache({ table, transport, versions, clock })
+  const auths = new Set<Auth>()
+  const subjectOf = (lineage: Buffer) => firstOf(auths, auth => auth.subjectOf(lineage))
+  const revocations = new Revocations({
+    cache,
+    clock,
+    versions,
+    lineageTimeout,
+    subjectOf,
+  })
+  const open = new OpenConnections(subjectOf)
+  revocations.onRevoke(revocation => open.close(revocation))
+  /** What another member wrote. */
+  const take = (record: CacheRecord): boolean => {
+    const changed = cache.apply(record)
+    if (changed && record.table === tables.revocation) revocations.notice(record.value)
+    return changed
+  }
   try {
     await transport.start()
   } catch (error) {
     await transport.close()
     throw error
   }
-  const { lineageTimeout } = numbers
-  const made = new Revocations({ cache, clock, versions, lineageTimeout })
-  revocations = made
-  const open = new OpenConnections()
-  made.onRevoke(revocation => open.close(revocation))
   const counters = new HandshakeCounters()
   const resumption = new Resumption({
     store: new SessionStore(cache),
@@ -70,32 +78,47 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     sessionIdContext: sessionIdContext(name),
     isCut:
       options.onPartition === 'full-handshake' ? () => isCut(transport) : () => false,
-    isRevoked: (record, id) => made.isRevoked(record, id),
+    isRevoked: (record, id) => revocations.isRevoked(record, id),
     ...numbers,
   })
-  const address =
-    stream?.address === undefined ? undefined : formatAddress(stream.address)
+  const authContext: AuthContext = {
+    cache,
+    // A log-in right after a revocation must not seem older to a clock that is behind.
+    clock: {
+      now: () => versions.now(),
+      monotonic: () => clock.monotonic(),
+      after: (ms, fn) => clock.after(ms, fn),
+    },
+    log,
+    key: secretKey(options, name, 'auth'),
+    lineageTimeout,
+    isRevoked: ({ subject, at }, lineage) => revocations.voidsLogin(subject, at, lineage),
+  }
+  const address = stream?.address && formatAddress(stream.address)
   return new Farm({
     name,
     table,
     transport,
     cache,
     resumption,
-    revocations: made,
+    revocations,
     counters,
+    authContext,
+    auths,
     address,
   })
 }
 
 function streamTransport(
   options: FarmOptions,
-  replica: Replica,
+  table: RecordTable,
+  apply: Replica['apply'],
   clock: Clock,
 ): StreamTransport | undefined {
   const { listen, members, secret, log = silentLog } = options
   if (secret === undefined || (listen === undefined && !members?.length)) return undefined
   return new StreamTransport({
-    replica,
+    replica: replicaOf(table, apply),
     clock,
     log,
     farmName: options.name ?? 'handfast',
@@ -115,6 +138,23 @@ function replicaOf(table: RecordTable, apply: Replica['apply']): Replica {
     purge: id => table.purge(id),
     scan: (cursor, limit) => table.scan(cursor, limit),
   }
+}
+
+/** A farm of one may go without a secret: nobody else needs its keys. */
+function secretKey(options: FarmOptions, farmName: string, purpose: string): Buffer {
+  const { secret = randomBytes(32) } = options
+  return farmKey(parseSecret(secret), farmName, purpose)
+}
+
+function firstOf<Item, Found>(
+  items: Iterable<Item>,
+  find: (item: Item) => Found | undefined,
+): Found | undefined {
+  for (const item of items) {
+    const found = find(item)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 /** A member that we know of is silent without having taken its leave. */

@@ -1,4 +1,11 @@
 import type { Server } from 'node:tls'
+import {
+  type Auth,
+  type AuthContext,
+  type AuthMiddleware,
+  createAuth,
+} from '../auth/auth.ts'
+import type { AuthOptions } from '../auth/options.ts'
 import type { Cache } from '../cache/cache.ts'
 import type { Member, Transport, TransportStats } from '../farm/transport.ts'
 import type { AttachOptions } from '../resumption/attachment.ts'
@@ -22,6 +29,9 @@ export interface FarmParts {
   readonly resumption: Resumption
   readonly revocations: Revocations
   readonly counters: HandshakeCounters
+  readonly authContext: AuthContext
+  /** Those that `Farm.auth` made. */
+  readonly auths: Set<Auth>
   /** Where this member listens for the others, `host:port`. */
   readonly address: string | undefined
 }
@@ -74,6 +84,16 @@ export class Farm implements AsyncDisposable {
   }
 
   /**
+   * Middleware for Connect, Express and plain servers that knows who the user is: asked once,
+   * known on every member for as long as the TLS session goes on. Sets `request.auth`.
+   */
+  auth(options: AuthOptions): AuthMiddleware {
+    const auth = createAuth(options, this.#parts.authContext)
+    this.#parts.auths.add(auth)
+    return auth.middleware()
+  }
+
+  /**
    * Ends sessions on every member: they don't resume any more, wherever they were minted.
    * Resolves when every reachable member has applied it, or after 500 ms.
    */
@@ -106,8 +126,9 @@ export class Farm implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { resumption, transport, cache, table } = this.#parts
+    const { resumption, transport, cache, table, auths } = this.#parts
     resumption.close()
+    await Promise.all([...auths].map(auth => auth.close()))
     await transport.close()
     cache.close()
     table.close()

@@ -35,6 +35,11 @@ export class HybridClock {
     return { ms: this.#ms, logical: this.#logical, node: this.node }
   }
 
+  /** Wall time in ms, but never behind any version seen so far. */
+  now(): number {
+    return Math.max(this.#clock.now(), this.#ms)
+  }
+
   /**
    * Takes note of a version from another member. False when it is more than
    * {@link maxClockLead} ahead of our wall clock: such a record must be refused, for it would

@@ -100,9 +100,10 @@ export class Revocations {
     return user !== undefined && this.#since({ user }) >= originalAt
   }
 
-  /** Time in ms up to which the user's log-ins are void; -1 when never revoked. */
-  userRevokedAt(user: string): number {
-    return this.#since({ user })
+  /** Whether a log-in of this time, under this lineage if any, is void. */
+  voidsLogin(user: string, at: number, lineage: Buffer | undefined): boolean {
+    if (this.#since({ user }) >= at || this.#since({ all: true }) >= at) return true
+    return lineage !== undefined && this.#since({ lineage }) >= 0
   }
 
   /** Takes note of a revocation that another member made; the record is in the table. */

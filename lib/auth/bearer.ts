@@ -1,0 +1,187 @@
+import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
+import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose'
+import type { Clock } from '../clock.ts'
+import { HandfastError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { type Claims, type ClaimValue, maxClaimsBytes } from './identity.ts'
+import {
+  type CredentialMethod,
+  causeOf,
+  refused,
+  unavailable,
+  type Verdict,
+} from './method.ts'
+
+/** Bearer tokens (RFC 6750) that are JWTs (RFC 7519, RFC 8725). */
+export interface BearerOptions {
+  /** Where the issuer publishes its keys: https, or http on this host. */
+  readonly jwks?: string | URL | undefined
+  /** Or its public key or certificate, PEM. */
+  readonly key?: string | Buffer | undefined
+  /** Or a secret shared with it, at least 32 bytes. For HS256, HS384 and HS512 only. */
+  readonly secret?: string | Buffer | undefined
+  readonly issuer: string | readonly string[]
+  readonly audience: string | readonly string[]
+  /** Signature algorithms that are taken: `['RS256']`. No default, on purpose. */
+  readonly algorithms: readonly string[]
+  /** Seconds by which the issuer's clock may be off. Default 5. */
+  readonly clockTolerance?: number | undefined
+  /** Claim that names the user. Default `sub`. */
+  readonly subject?: string | undefined
+  /** Claims that are kept in the identity. Default `iss`, `scope`, `email`, `name`, `groups`, `roles`. */
+  readonly claims?: readonly string[] | undefined
+}
+
+const maxToken = 8_192
+const keyTimeout = 5_000
+const defaultClaims = ['iss', 'scope', 'email', 'name', 'groups', 'roles']
+const secretAlgorithms = ['HS256', 'HS384', 'HS512']
+const publicAlgorithms = [
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  ...['ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'],
+]
+
+export function bearerMethod(
+  options: BearerOptions,
+  context: { readonly realm: string; readonly clock: Clock; readonly log: Log },
+): CredentialMethod {
+  const keys = keysOf(options)
+  const rules = rulesOf(options)
+  const { realm, clock, log } = context
+
+  async function verify(token: string): Promise<Verdict> {
+    if (token.length > maxToken) return refused
+    try {
+      const now = { currentDate: new Date(clock.now()) }
+      const { payload } = await (typeof keys === 'function'
+        ? jwtVerify(token, keys, { ...rules, ...now })
+        : jwtVerify(token, keys, { ...rules, ...now }))
+      return proofOf(payload, options, rules.clockTolerance)
+    } catch (error) {
+      return failed(error)
+    }
+  }
+
+  function failed(error: unknown): Verdict {
+    if (error instanceof errors.JWTExpired) {
+      return { kind: 'refused', guess: false, reason: 'the token has expired' }
+    }
+    // An issuer that can't be reached, or answers nonsense, says nothing about the token.
+    const aboutToken =
+      error instanceof errors.JOSEError &&
+      !(error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) &&
+      error.code !== 'ERR_JOSE_GENERIC'
+    if (aboutToken) return refused
+    log.error({ cause: causeOf(error) }, 'the keys for bearer tokens are not to be had')
+    return unavailable('jwks')
+  }
+
+  return {
+    name: 'bearer',
+    scheme: 'bearer',
+    userOf: () => undefined,
+    verify,
+    // RFC 6750, section 3.1.
+    challenge: reason =>
+      reason === undefined
+        ? `Bearer realm="${realm}"`
+        : `Bearer realm="${realm}", error="invalid_token", error_description="${reason}"`,
+    knows: () => true,
+  }
+}
+
+function proofOf(
+  payload: JWTPayload,
+  { subject: name = 'sub', claims: kept = defaultClaims }: BearerOptions,
+  clockTolerance: number,
+): Verdict {
+  const subject = payload[name]
+  if (typeof subject !== 'string' || payload.exp === undefined) return refused
+  const claims: Claims = Object.fromEntries(
+    kept
+      .filter(claim => payload[claim] !== undefined)
+      .map(claim => [claim, payload[claim] as ClaimValue]),
+  )
+  if (Buffer.byteLength(JSON.stringify(claims)) > maxClaimsBytes) {
+    return { kind: 'refused', guess: false, reason: 'the claims are too large' }
+  }
+  const at = payload.iat === undefined ? undefined : payload.iat * 1_000
+  const expiresAt = (payload.exp + clockTolerance) * 1_000
+  return { kind: 'proved', proof: { subject, claims, at, expiresAt } }
+}
+
+function rulesOf(options: BearerOptions) {
+  const text = (name: 'issuer' | 'audience') => {
+    const given = options[name]
+    const list = typeof given === 'string' ? [given] : [...(given ?? [])]
+    const sound = list.length > 0 && list.every(one => typeof one === 'string' && one)
+    if (!sound) throw bad(`${name} must be given`)
+    return list
+  }
+  const subject = options.subject ?? 'sub'
+  const clockTolerance = options.clockTolerance ?? 5
+  if (!(clockTolerance >= 0 && clockTolerance <= 300)) {
+    throw bad('clockTolerance must be 0 to 300 seconds')
+  }
+  return {
+    issuer: text('issuer'),
+    audience: text('audience'),
+    algorithms: algorithmsOf(options),
+    clockTolerance,
+    requiredClaims: [subject, 'exp'],
+  }
+}
+
+/**
+ * A secret goes with HS algorithms only, a public key never: else a public key that everybody
+ * knows could serve as the secret of a forged token (RFC 8725, section 2.1).
+ */
+function algorithmsOf({ algorithms, secret }: BearerOptions): string[] {
+  const allowed = secret === undefined ? publicAlgorithms : secretAlgorithms
+  if (!Array.isArray(algorithms) || algorithms.length === 0) {
+    throw bad('algorithms must be given')
+  }
+  for (const algorithm of algorithms) {
+    if (!allowed.includes(algorithm)) {
+      throw bad(`algorithms: ${String(algorithm)} is not one of ${allowed.join(', ')}`)
+    }
+  }
+  return [...algorithms]
+}
+
+function keysOf({
+  jwks,
+  key,
+  secret,
+}: BearerOptions): KeyObject | ReturnType<typeof createRemoteJWKSet> {
+  const given = [jwks, key, secret].filter(one => one !== undefined)
+  if (given.length !== 1) throw bad('exactly one of jwks, key and secret must be given')
+  if (secret !== undefined) {
+    const bytes = Buffer.from(secret)
+    if (bytes.length < 32) throw bad('secret must have at least 32 bytes')
+    return createSecretKey(bytes)
+  }
+  if (key !== undefined) {
+    try {
+      return createPublicKey(key)
+    } catch {
+      // The reason is left out: it might quote the key.
+      throw bad('key is no public key or certificate in PEM')
+    }
+  }
+  return createRemoteJWKSet(jwksUrl(String(jwks)), { timeoutDuration: keyTimeout })
+}
+
+function jwksUrl(text: string): URL {
+  if (!URL.canParse(text)) throw bad('jwks is no URL')
+  const url = new URL(text)
+  const local = ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname)
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && local)) {
+    throw bad('jwks must be an https URL: whoever can change the keys can be anybody')
+  }
+  return url
+}
+
+function bad(what: string): HandfastError {
+  return new HandfastError('ERR_HANDFAST_CONFIG', `auth.bearer: ${what}`)
+}

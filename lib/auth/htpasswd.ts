@@ -1,0 +1,155 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import { readFileSync, type Stats, statSync } from 'node:fs'
+import { readFile, stat } from 'node:fs/promises'
+import type { Clock } from '../clock.ts'
+import { HandfastError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Bcrypt } from './bcrypt.ts'
+import { isSubject } from './identity.ts'
+import { causeOf } from './method.ts'
+
+const maxFileBytes = 4 * 1024 * 1024
+/** How often the file is looked at, at most, in milliseconds. */
+const refreshInterval = 1_000
+/** Each step doubles the work; 14 takes about a second. */
+const maxCost = 14
+/** bcrypt of nothing anybody knows, for a file without users. */
+const emptyFileHash = '$2b$10$CwTycUXWue0Thq9StjUM0uJ8W0rrwzDmJ9Mu1jHF7l8Yf8jEhZb1C'
+
+/**
+ * Users from an htpasswd file: lines `user:hash`, bcrypt only (`htpasswd -B`). The file is read
+ * again when it has changed; one that can't be read or understood leaves the users as they were.
+ */
+export class Htpasswd {
+  readonly #path: string
+  readonly #bcrypt: Bcrypt
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #decoyKey = randomBytes(32)
+  #users: ReadonlyMap<string, string>
+  #stamp: string
+  #lookedAt: number
+  #looking: Promise<void> | undefined
+
+  /** Throws ERR_HANDFAST_CONFIG when the file is no htpasswd file with bcrypt hashes. */
+  constructor(path: string, { bcrypt, clock, log }: HtpasswdContext) {
+    this.#path = path
+    this.#bcrypt = bcrypt
+    this.#clock = clock
+    this.#log = log
+    try {
+      this.#stamp = stampOf(statSync(path))
+      this.#users = parseHtpasswd(readFileSync(path), path)
+    } catch (cause) {
+      if (cause instanceof HandfastError) throw cause
+      const text = `htpasswd file ${path} can't be read: ${causeOf(cause)}`
+      throw new HandfastError('ERR_HANDFAST_CONFIG', text)
+    }
+    this.#lookedAt = clock.monotonic()
+  }
+
+  /** Undefined when it can't be told now. Takes as long for a user who does not exist. */
+  async verify(user: string, password: string): Promise<boolean | undefined> {
+    await this.refresh()
+    const hash = this.#users.get(user)
+    const equal = await this.#bcrypt.compare(password, hash ?? this.#decoyFor(user))
+    return equal === undefined ? undefined : equal && hash !== undefined
+  }
+
+  /** Whether the user is in the file. Starts a look at the file when it is time for one. */
+  knows(user: string): boolean {
+    void this.refresh()
+    return this.#users.has(user)
+  }
+
+  /** Reads the file again if it has changed, at most once a second. Never rejects. */
+  refresh(): Promise<void> {
+    const now = this.#clock.monotonic()
+    if (this.#looking === undefined && now - this.#lookedAt >= refreshInterval) {
+      this.#lookedAt = now
+      this.#looking = this.#look().finally(() => {
+        this.#looking = undefined
+      })
+    }
+    return this.#looking ?? Promise.resolve()
+  }
+
+  async #look(): Promise<void> {
+    try {
+      const stamp = stampOf(await stat(this.#path))
+      if (stamp === this.#stamp) return
+      // Noted first: a bad file is reported once, not once a second.
+      this.#stamp = stamp
+      this.#users = parseHtpasswd(await readFile(this.#path), this.#path)
+      const users = this.#users.size
+      this.#log.info({ file: this.#path, users }, 'htpasswd file read again')
+    } catch (error) {
+      const cause = error instanceof HandfastError ? error.message : causeOf(error)
+      const fields = { file: this.#path, cause }
+      this.#log.error(fields, 'htpasswd file not taken, the users stay as they were')
+    }
+  }
+
+  /**
+   * The hash of another user, always the same one for a name: so the time of an answer follows
+   * the costs in the file and does not tell who is in it.
+   */
+  #decoyFor(user: string): string {
+    const hashes = [...this.#users.values()]
+    const draw = createHmac('sha256', this.#decoyKey).update(user).digest().readUInt32BE()
+    return hashes[draw % Math.max(1, hashes.length)] ?? emptyFileHash
+  }
+}
+
+export interface HtpasswdContext {
+  readonly bcrypt: Bcrypt
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** User name to hash. An error names the line and what is wrong with it, never the hash. */
+export function parseHtpasswd(bytes: Buffer, path: string): ReadonlyMap<string, string> {
+  if (bytes.length > maxFileBytes) throw bad(path, 'is larger than 4 MiB')
+  const users = new Map<string, string>()
+  const lines = bytes
+    .toString()
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+  for (const [index, text] of lines.entries()) {
+    const line = text.trim()
+    if (line === '' || line.startsWith('#')) continue
+    const where = `line ${index + 1}`
+    const colon = line.indexOf(':')
+    if (colon < 1) throw bad(path, `${where} is not user:hash`)
+    const user = line.slice(0, colon)
+    const hash = line.slice(colon + 1)
+    if (!isSubject(user)) throw bad(path, `${where} has a user name that can't be used`)
+    if (users.has(user)) throw bad(path, `${where} names a user for the second time`)
+    const bcrypt = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/.exec(hash)
+    if (bcrypt === null) {
+      throw bad(path, `${where} has ${kindOf(hash)}; only bcrypt is taken (htpasswd -B)`)
+    }
+    const cost = Number(bcrypt[1])
+    if (cost < 4 || cost > maxCost) {
+      throw bad(path, `${where} has a bcrypt cost of ${cost}; 4 to ${maxCost} are taken`)
+    }
+    users.set(user, hash)
+  }
+  return users
+}
+
+function kindOf(hash: string): string {
+  if (hash.startsWith('$apr1$')) return 'an Apache MD5 hash'
+  if (hash.startsWith('{SHA}')) return 'an unsalted SHA-1 hash'
+  if (hash.startsWith('$5$') || hash.startsWith('$6$')) return 'a SHA crypt hash'
+  if (/^\$2/.test(hash)) return 'a damaged bcrypt hash'
+  return 'a hash of an unknown kind, or none'
+}
+
+function bad(path: string, what: string): HandfastError {
+  return new HandfastError('ERR_HANDFAST_CONFIG', `htpasswd file ${path} ${what}`)
+}
+
+function stampOf({ mtimeMs, size, ino }: Stats): string {
+  return `${mtimeMs}:${size}:${ino}`
+}

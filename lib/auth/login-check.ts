@@ -1,0 +1,68 @@
+import type { Log } from '../log.ts'
+import type { Attempt, Attempts } from './attempts.ts'
+import type { MethodName, Proof } from './identity.ts'
+import { causeOf, unavailable, type Verdict } from './method.ts'
+import { type Answer, type AuthRequest, addressOf, answer } from './request.ts'
+
+export interface LoginCheckOptions {
+  readonly attempts: Attempts
+  readonly log: Log
+  readonly address: ((request: AuthRequest) => string | undefined) | undefined
+}
+
+export type CheckOutcome =
+  | { readonly kind: 'proved'; readonly proof: Proof }
+  | { readonly kind: 'refused'; readonly reason: string | undefined }
+  | { readonly kind: 'answered'; readonly answer: Answer }
+
+/** Asks a method, within the limits on failed log-ins. */
+export class LoginCheck {
+  readonly #options: LoginCheckOptions
+
+  constructor(options: LoginCheckOptions) {
+    this.#options = options
+  }
+
+  /**
+   * `guess`: a wrong answer counts as a failed log-in; of `user`, where the client says whom
+   * it claims to be.
+   */
+  async run(
+    method: MethodName,
+    request: AuthRequest,
+    guess: { readonly user?: string | undefined } | undefined,
+    verify: () => Promise<Verdict>,
+  ): Promise<CheckOutcome> {
+    const { attempts, log } = this.#options
+    const address = (this.#options.address ?? addressOf)(request)
+    const attempt = guess ? attempts.begin(address, guess.user) : unlimited
+    if (typeof attempt === 'number') {
+      log.warn({ method, address }, 'log-in not tried: too many have failed')
+      const headers = { 'retry-after': String(attempt) }
+      return answered(answer(429, 'Too many failed log-ins. Try again later.\n', headers))
+    }
+    let verdict: Verdict
+    try {
+      verdict = await verify()
+    } catch (error) {
+      log.error({ method, cause: causeOf(error) }, 'log-in could not be checked')
+      verdict = unavailable('error')
+    }
+    const wrong =
+      (verdict.kind === 'refused' || verdict.kind === 'answered') && verdict.guess
+    attempt.settle(wrong ? 'failed' : 'not-failed')
+    if (wrong) log.info({ method, address }, 'log-in failed')
+    if (verdict.kind === 'proved') return verdict
+    if (verdict.kind === 'answered') return answered(verdict.answer)
+    if (verdict.kind === 'refused') return { kind: 'refused', reason: verdict.reason }
+    log.warn({ method, cause: verdict.cause }, 'log-in could not be checked')
+    const text = 'Log-ins can not be checked right now.\n'
+    return answered(answer(verdict.status, text, { 'retry-after': '1' }))
+  }
+}
+
+const unlimited: Attempt = { settle() {} }
+
+function answered(given: Answer): CheckOutcome {
+  return { kind: 'answered', answer: given }
+}

@@ -1,0 +1,143 @@
+import { HandfastError } from '../errors.ts'
+import type { AttemptLimits } from './attempts.ts'
+import type { BearerOptions } from './bearer.ts'
+import type { CertificateOptions } from './certificate.ts'
+import type { ForwardAuthOptions } from './forward-auth.ts'
+import type { LoginPageFields } from './login-page.ts'
+import type { VerifyPassword } from './password.ts'
+import type { AuthRequest } from './request.ts'
+
+/** How users log in, and what is kept of it. At least one method must be given. */
+export interface AuthOptions {
+  /**
+   * Name of the protection space (RFC 9110, section 11.5), shown to users. Default
+   * `restricted`. Auths of one realm share their log-ins, those of different realms do not.
+   */
+  readonly realm?: string | undefined
+  /** Whether a request of nobody is refused. Default true. */
+  readonly required?: boolean | undefined
+  /** Milliseconds that a log-in lasts at most. Default 8 h; ends with the TLS lineage. */
+  readonly ttl?: number | undefined
+  readonly basic?: VerifyPassword | PasswordSource | undefined
+  readonly bearer?: BearerOptions | undefined
+  /** Client certificates that the server asked for and verified. */
+  readonly certificate?: true | CertificateOptions | undefined
+  readonly forward?: ForwardAuthOptions | undefined
+  readonly form?: FormOptions | undefined
+  /** Limits on failed log-ins; farm-wide. */
+  readonly attempts?: AttemptLimits | undefined
+  /**
+   * Origins (`https://app.example`) whose pages may use a log-in that the browser sends along
+   * by itself. Default none but our own.
+   */
+  readonly trustedOrigins?: readonly string[] | undefined
+  /** Where the client is, for the limits. Default: the address of the socket. */
+  readonly address?: ((request: AuthRequest) => string | undefined) | undefined
+  /**
+   * Whether a connection carries requests of several users: a CDN or gateway that ends TLS and
+   * opens connections of its own. On such a one nothing is remembered. Default: when the
+   * request has a Via, Forwarded or X-Forwarded-For header.
+   */
+  readonly shared?: ((request: AuthRequest) => boolean) | undefined
+  /** Longest wait for other members when a log-in is not here, in milliseconds. Default 50. */
+  readonly lookupBudget?: number | undefined
+  /** Longest wait for another member to have a new log-in. Default 50. */
+  readonly writeBudget?: number | undefined
+}
+
+/** One of the two. */
+export type PasswordSource =
+  | { readonly verify: VerifyPassword; readonly htpasswd?: undefined }
+  /** Path of a file with bcrypt hashes, read again when it changes. */
+  | { readonly htpasswd: string; readonly verify?: undefined }
+
+export type FormOptions = PasswordSource & {
+  /** Where the form is. Default `/login`. */
+  readonly path?: string | undefined
+  /** Where a POST logs out. Default `/logout`. */
+  readonly logoutPath?: string | undefined
+  /** HTML of the form. */
+  readonly page?: ((fields: LoginPageFields) => string) | undefined
+  /** Must begin with `__Host-`. Default `__Host-handfast`. */
+  readonly cookie?: string | undefined
+}
+
+export const defaultRealm = 'restricted'
+
+/** The plain options with their defaults. ERR_HANDFAST_CONFIG names a bad one. */
+export interface AuthSettings {
+  readonly realm: string
+  readonly required: boolean
+  readonly ttl: number
+  readonly lookupBudget: number
+  readonly writeBudget: number
+  readonly trustedOrigins: ReadonlySet<string>
+}
+
+const methods = ['basic', 'bearer', 'certificate', 'forward', 'form'] as const
+const week = 7 * 24 * 3_600_000
+
+export function authSettings(options: AuthOptions): AuthSettings {
+  if (methods.every(name => options[name] === undefined)) {
+    throw configError(`at least one of ${methods.join(', ')} must be given`)
+  }
+  const realm = options.realm ?? defaultRealm
+  // It stands between quotes in a header.
+  if (!/^[\x20-\x21\x23-\x5b\x5d-\x7e]{1,64}$/.test(realm)) {
+    throw configError('realm must be 1 to 64 visible ASCII characters without " and \\')
+  }
+  const limits = options.attempts ?? {}
+  within('attempts.perUser', limits.perUser, 1, 60_000)
+  within('attempts.perAddress', limits.perAddress, 1, 60_000)
+  within('attempts.window', limits.window, 1_000, week)
+  return {
+    realm,
+    required: options.required ?? true,
+    ttl: within('ttl', options.ttl, 1_000, 52 * week) ?? 8 * 3_600_000,
+    lookupBudget: within('lookupBudget', options.lookupBudget, 0, 10_000) ?? 50,
+    writeBudget: within('writeBudget', options.writeBudget, 0, 10_000) ?? 50,
+    trustedOrigins: new Set((options.trustedOrigins ?? []).map(originOf)),
+  }
+}
+
+export function formSettings(form: FormOptions): {
+  path: string
+  logoutPath: string
+  cookie: string
+} {
+  const { path = '/login', logoutPath = '/logout', cookie = '__Host-handfast' } = form
+  for (const [name, value] of [
+    ['path', path],
+    ['logoutPath', logoutPath],
+  ] as const) {
+    if (!/^\/(?![/\\])[\w.~/-]*$/.test(value)) {
+      throw configError(`form.${name} must be a path like /login`)
+    }
+  }
+  if (path === logoutPath) throw configError('form.path and form.logoutPath are the same')
+  if (!/^__Host-[\w-]{1,64}$/.test(cookie) || cookie === '__Host-handfast-form') {
+    throw configError('form.cookie must be a name that begins with __Host-')
+  }
+  return { path, logoutPath, cookie }
+}
+
+export function configError(what: string): HandfastError {
+  return new HandfastError('ERR_HANDFAST_CONFIG', `auth: ${what}`)
+}
+
+function within(
+  name: string,
+  value: number | undefined,
+  least: number,
+  most: number,
+): number | undefined {
+  if (value === undefined || (value >= least && value <= most)) return value
+  throw configError(`${name} must be a number from ${least} to ${most}`)
+}
+
+function originOf(text: string): string {
+  if (!URL.canParse(text) || new URL(text).origin !== text.toLowerCase()) {
+    throw configError('trustedOrigins must be origins like https://app.example')
+  }
+  return new URL(text).origin
+}

@@ -1,0 +1,138 @@
+import t from 'tap'
+import { networkOf } from '../../lib/auth/attempts.ts'
+import { tables } from '../../lib/record/key.ts'
+import { basic, connection, request, shortly, World } from '../fixtures/auth-world.ts'
+
+const minute = 60_000
+const verify = (_user: string, password: string) => password === 'right'
+
+/** A client that never holds a log-in: each try is on a connection of its own. */
+function clientOf(world: World, member: ReturnType<World['member']>, address: string) {
+  return async (user: string, password: string) => {
+    const socket = connection(world.clock, { address })
+    return await member.authenticate(request(socket, basic(user, password)))
+  }
+}
+
+t.test('the eleventh wrong password of a user from an address is not tried', async t => {
+  const world = new World()
+  let asked = 0
+  const counting = (user: string, password: string) => {
+    asked += 1
+    return verify(user, password)
+  }
+  const member = world.member({ basic: counting })
+  const from = clientOf(world, member, '192.0.2.1')
+  for (let i = 0; i < 10; i++) t.equal(shortly(await from('ann', 'wrong')), 401)
+  const decision = await from('ann', 'right')
+  t.equal(shortly(decision), 429, 'not even the right one')
+  t.equal(asked, 10)
+  const answer = decision.outcome === 'answered' ? decision.answer : undefined
+  t.match(answer?.headers['retry-after'], /^\d+$/)
+  t.test('but from elsewhere, and for others, it is', async t => {
+    t.equal(shortly(await clientOf(world, member, '192.0.2.2')('ann', 'right')), 'ann')
+    t.equal(shortly(await from('bob', 'right')), 'bob')
+  })
+  t.test('and Retry-After is when it is again, and no sooner', async t => {
+    const seconds = Number(answer?.headers['retry-after'])
+    world.clock.advance((seconds - 1) * 1_000)
+    t.equal(shortly(await from('ann', 'right')), 429)
+    world.clock.advance(1_000)
+    t.equal(shortly(await from('ann', 'right')), 'ann')
+  })
+})
+
+t.test('failures count on all members together', async t => {
+  const world = new World()
+  const member = world.member({ basic: verify })
+  const a = clientOf(world, member, '2001:db8::1')
+  const b = clientOf(world, world.member({ basic: verify }), '2001:db8::1')
+  for (let i = 0; i < 5; i++) {
+    t.equal(shortly(await a('ann', 'wrong')), 401)
+    t.equal(shortly(await b('ann', 'wrong')), 401)
+  }
+  t.equal(shortly(await a('ann', 'right')), 429)
+  t.equal(shortly(await b('ann', 'right')), 429)
+  const neighbour = clientOf(world, member, '2001:db8::2')
+  t.equal(shortly(await neighbour('ann', 'right')), 429, 'one /64 is one client')
+})
+
+t.test('an address that tries many users is stopped', async t => {
+  const world = new World()
+  const from = clientOf(world, world.member({ basic: verify }), '192.0.2.1')
+  for (let i = 0; i < 100; i++) await from(`user${i}`, 'wrong')
+  t.equal(shortly(await from('somebody', 'right')), 429)
+})
+
+t.test('a burst does not get through before the first has failed', async t => {
+  const world = new World()
+  let asked = 0
+  const open: (() => void)[] = []
+  const slow = () => {
+    asked += 1
+    return new Promise<boolean>(resolve => open.push(() => resolve(false)))
+  }
+  const from = clientOf(world, world.member({ basic: slow }), '192.0.2.1')
+  const tries = Array.from({ length: 50 }, () => from('ann', 'wrong'))
+  while (open.length < 10) await new Promise(setImmediate)
+  for (const answer of open) answer()
+  const outcomes = (await Promise.all(tries)).map(shortly)
+  t.equal(asked, 10)
+  t.equal(outcomes.filter(one => one === 401).length, 10)
+  t.equal(outcomes.filter(one => one === 429).length, 40)
+})
+
+t.test('right passwords do not count, nor do failures of long ago', async t => {
+  const world = new World()
+  const from = clientOf(world, world.member({ basic: verify }), '192.0.2.1')
+  for (let i = 0; i < 50; i++) t.equal(shortly(await from('ann', 'right')), 'ann')
+  for (let round = 0; round < 5; round++) {
+    for (let i = 0; i < 9; i++) t.equal(shortly(await from('ann', 'wrong')), 401)
+    world.clock.advance(10 * minute)
+  }
+})
+
+t.test('the window slides: at most the limit in any five minutes, about', async t => {
+  const world = new World()
+  const from = clientOf(world, world.member({ basic: verify }), '192.0.2.1')
+  const tried: number[] = []
+  for (let second = 0; second < 1_800; second += 5) {
+    if (shortly(await from('ann', 'wrong')) === 401) tried.push(world.clock.now())
+    world.clock.advance(5_000)
+  }
+  for (const start of tried) {
+    const within = tried.filter(at => at >= start && at < start + 5 * minute).length
+    // The estimate spreads the window before evenly; it can be off by its share at most.
+    t.ok(within <= 20, `${within} in five minutes`)
+  }
+  t.ok(tried.length <= 70, `${tried.length} in half an hour`)
+  t.ok(tried.length >= 40, `${tried.length} in half an hour`)
+})
+
+t.test('the table tells neither user nor address', async t => {
+  const world = new World()
+  const from = clientOf(world, world.member({ basic: verify }), '192.0.2.77')
+  await from('annabelle', 'wrong')
+  const records = world.records(0)
+  t.equal(records.filter(({ table }) => table === tables.farm).length, 2)
+  t.notMatch(world.dump(), 'annabelle')
+  t.notMatch(world.dump(), '192.0.2.77')
+})
+
+t.test('an address stands for its network', async t => {
+  const cases: [string, string][] = [
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8::6', '2001:db8:0:0::/64'],
+    ['2001:0DB8:0000::6', '2001:db8:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['::', '0:0:0:0::/64'],
+    ['64:ff9b::192.0.2.1', '64:ff9b:0:0::/64'],
+    ['1:2:3:4:5::192.0.2.1', '1:2:3:4::/64'],
+    ['', ''],
+    ['nonsense', 'nonsense'],
+  ]
+  for (const [address, network] of cases) t.equal(networkOf(address), network, address)
+})

@@ -1,0 +1,160 @@
+import { createServer, request } from 'node:https'
+import t from 'tap'
+import type { Authenticated } from '../../lib/auth/request.ts'
+import { systemClock } from '../../lib/clock.ts'
+import { generateSecret } from '../../lib/farm/secret.ts'
+import { createFarm } from '../../lib/member/create-farm.ts'
+import type { Farm } from '../../lib/member/farm.ts'
+import {
+  certificateFor,
+  listening,
+  type Told,
+  tellingServer,
+} from '../fixtures/servers.ts'
+import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+
+const listen = { host: '127.0.0.1', port: 0 }
+
+t.test('bad options are refused, and named', async t => {
+  const secret = generateSecret()
+  const cases: [object, RegExp][] = [
+    [{ listen }, /option secret is needed to join a farm/],
+    [{ members: ['10.0.0.1'] }, /option secret is needed/],
+    [{ listen, secret: 'short' }, /the farm secret must be 32 bytes/],
+    [{ name: 'a b' }, /option name must be/],
+    [{ memory: 5 }, /option memory must be a number from 1048576/],
+    [{ sessionTimeout: 8 * 24 * 3600_000 }, /option sessionTimeout must be/],
+    [{ lookupBudget: -1 }, /option lookupBudget must be/],
+    [{ mintBudget: Number.NaN }, /option mintBudget must be/],
+    [{ secret, listen: { port: 70_000 } }, /option listen.port must be/],
+    [{ secret, members: 'a:1' }, /option members must be/],
+    [{ onPartition: 'panic' }, /option onPartition must be/],
+  ]
+  for (const [options, message] of cases) {
+    await t.rejects(createFarm(options), { code: 'ERR_HANDFAST_CONFIG', message })
+  }
+})
+
+t.test('a farm of one needs nothing', async t => {
+  await using farm = await createFarm()
+  t.equal(farm.address, undefined)
+  t.same(farm.members(), [])
+  t.match(farm.stats(), { handshakes: { full: 0, resumed: 0, failed: 0 } })
+  await farm.close()
+})
+
+t.test('members find each other, and their figures tell', async t => {
+  const secret = generateSecret()
+  const a = await createFarm({ secret, listen, memberId: 'a' })
+  const b = await createFarm({
+    secret,
+    listen,
+    memberId: 'b',
+    members: [a.address ?? ''],
+  })
+  t.teardown(() => Promise.all([a.close(), b.close()]))
+  t.same(
+    b.members().map(({ id, state }) => `${id} ${state}`),
+    ['b ready', 'a ready'],
+  )
+  const server = await tellingServer()
+  b.attach(server)
+  await visit({ port: await listening(t, server) })
+  t.ok(Number(b.stats().transport['published']) >= 2)
+  t.equal(a.stats().table.records, b.stats().table.records)
+})
+
+t.test('while a member is silent nothing resumes, where that is asked for', async t => {
+  let now = 0
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + now }
+  const secret = generateSecret()
+  const strict = await createFarm({
+    secret,
+    listen,
+    onPartition: 'full-handshake',
+    clock,
+  })
+  const lax = await createFarm({ secret, listen, members: [strict.address ?? ''] })
+  t.teardown(() => Promise.all([strict.close(), lax.close()]))
+  const server = await tellingServer()
+  strict.attach(server)
+  const port = await listening(t, server)
+  const first = await visit({ port })
+  const again = () => visit({ port, session: first.sessions[0] } as VisitOptions)
+  t.equal((await again()).reused, true)
+  // To the strict member the other has been silent for long.
+  now += 10_000
+  const deadline = Date.now() + 10_000
+  while (strict.members().every(({ state }) => state === 'ready')) {
+    if (Date.now() > deadline) throw new Error('the silence went unnoticed')
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  t.match(JSON.parse((await again()).body), { resumed: false, cause: 'partition' })
+})
+
+t.test('a user is logged in everywhere, until revoked', async t => {
+  const secret = generateSecret()
+  const members: { farm: Farm; port: number }[] = []
+  for (const id of ['a', 'b', 'c']) {
+    const farm = await createFarm({
+      secret,
+      listen,
+      memberId: id,
+      members: members.map(({ farm }) => farm.address ?? ''),
+      lookupBudget: 2000,
+    })
+    t.teardown(() => farm.close())
+    const allow = farm.auth({
+      basic: (user, password) => user === 'ann' && password === 'pw',
+    })
+    const { key, cert } = await certificateFor('localhost')
+    const server = createServer({ key, cert }, (incoming, response) => {
+      allow(incoming, response, () => {
+        const { auth } = incoming as Authenticated<typeof incoming>
+        const { resumed, cause } = farm.handshake(incoming.socket) as unknown as Told
+        response.end(JSON.stringify({ user: auth?.subject, resumed, cause }))
+      })
+    })
+    farm.attach(server)
+    members.push({ farm, port: await listening(t, server) })
+  }
+  const [a, b, c] = members as [
+    (typeof members)[0],
+    (typeof members)[0],
+    (typeof members)[0],
+  ]
+  let session: Buffer | undefined
+  const get = (port: number, auth?: string) =>
+    new Promise<{ status: number | undefined; body: string }>((resolve, reject) => {
+      const options = { port, host: '127.0.0.1', servername: 'localhost', agent: false }
+      const asked = request(
+        {
+          ...options,
+          rejectUnauthorized: false,
+          ...(auth ? { auth } : {}),
+          session,
+        } as object,
+        async response => {
+          let body = ''
+          for await (const chunk of response) body += chunk
+          resolve({ status: response.statusCode, body })
+        },
+      )
+      asked.on('socket', socket => {
+        socket.on('session', (fresh: Buffer) => {
+          session = fresh
+        })
+      })
+      asked.on('error', reject)
+      asked.end()
+    })
+  t.equal((await get(a.port)).status, 401)
+  t.match(JSON.parse((await get(a.port, 'ann:pw')).body), { user: 'ann' })
+  for (const { port } of [b, c]) {
+    t.match(JSON.parse((await get(port)).body), { user: 'ann', resumed: 'local' })
+  }
+  await b.farm.revoke({ user: 'ann' })
+  t.equal((await get(c.port)).status, 401, 'asked again')
+  const back = JSON.parse((await get(a.port, 'ann:pw')).body)
+  t.match(back, { user: 'ann' }, 'and may log in anew at once')
+})
