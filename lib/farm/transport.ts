@@ -20,8 +20,8 @@ export interface Transport {
    */
   publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean>
   /**
-   * Asks the other members for a record that is not here. The newest answer within `budget`
-   * milliseconds that is live; undefined when nobody has it or the time is up. Never rejects.
+   * Asks the other members for a record that is not here. The first live answer within
+   * `budget` milliseconds; undefined when nobody has it or the time is up. Never rejects.
    */
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined>
   /** Tells the other members to purge (row A11). Resolves like `publish` with level `all`. */

@@ -1,0 +1,120 @@
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  type Server,
+  type Socket,
+} from 'node:net'
+import {
+  createServer as createTlsServer,
+  type TLSSocket,
+  type Server as TlsServer,
+} from 'node:tls'
+import type { Clock } from '../../clock.ts'
+import { HandfastError } from '../../errors.ts'
+import type { Log } from '../../log.ts'
+import { LogLimiter } from './log-limiter.ts'
+import { acceptorOptions, type FarmPsk, isPskLink } from './psk.ts'
+
+export interface ListenerOptions {
+  readonly psk: FarmPsk
+  readonly clock: Clock
+  readonly log: Log
+  readonly handshakeTimeout: number
+  readonly maxStrangers: number
+  /** A connection whose other end has proved to know the farm secret. */
+  onMember(socket: TLSSocket): void
+}
+
+/** Where other members dial this one. Strangers get a TLS alert and nothing else. */
+export class Listener {
+  readonly #options: ListenerOptions
+  readonly #tcp: Server
+  readonly #tls: TlsServer
+  readonly #limiter: LogLimiter
+  /** Connections that are still in their handshake, by their other end, oldest first. */
+  readonly #strangers = new Map<string, Socket>()
+  refused = 0
+
+  constructor(options: ListenerOptions) {
+    this.#options = options
+    this.#limiter = new LogLimiter(options.clock)
+    this.#tcp = createTcpServer({ noDelay: true }, socket => this.#greet(socket))
+    this.#tls = createTlsServer(acceptorOptions(options.psk, options.handshakeTimeout))
+    this.#tls.on('tlsClientError', (error, socket) => this.#refuse(socket, error))
+    this.#tls.on('secureConnection', socket => this.#admit(socket))
+  }
+
+  /** Connections that have not proved to be a member. */
+  get strangers(): number {
+    return this.#strangers.size
+  }
+
+  listen(host: string | undefined, port: number): Promise<AddressInfo> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: Error) => {
+        const where = `${host ?? '*'}:${port}`
+        const message = `the farm can't listen on ${where}: ${error.message}`
+        reject(new HandfastError('ERR_HANDFAST_JOIN', message, { cause: error }))
+      }
+      this.#tcp.once('error', failed)
+      this.#tcp.listen(host === undefined ? { port } : { host, port }, () => {
+        this.#tcp.off('error', failed)
+        // Running out of descriptors ends neither the listener nor the process.
+        this.#tcp.on('error', error => {
+          this.#options.log.error({ err: error }, 'farm listener failed')
+        })
+        resolve(this.#tcp.address() as AddressInfo)
+      })
+    })
+  }
+
+  close(): Promise<void> {
+    for (const socket of this.#strangers.values()) socket.destroy()
+    return new Promise(resolve => {
+      this.#tcp.close(() => resolve())
+    })
+  }
+
+  #greet(socket: Socket): void {
+    // An honest handshake takes milliseconds, so the oldest of too many is hardly honest;
+    // refusing the newest would let a few silent connections keep members out.
+    if (this.#strangers.size >= this.#options.maxStrangers) {
+      const [oldest] = this.#strangers.values()
+      oldest?.destroy()
+    }
+    const end = otherEnd(socket)
+    this.#strangers.set(end, socket)
+    socket.once('close', () => this.#strangers.delete(end))
+    socket.on('error', () => socket.destroy())
+    this.#tls.emit('connection', socket)
+  }
+
+  #refuse(socket: TLSSocket, error: NodeJS.ErrnoException): void {
+    this.#count(error.code ?? error.message, socket)
+    socket.destroy()
+  }
+
+  #admit(socket: TLSSocket): void {
+    if (!isPskLink(socket)) {
+      this.#refuse(socket, new Error('no farm key'))
+      return
+    }
+    this.#strangers.delete(otherEnd(socket))
+    this.#options.onMember(socket)
+  }
+
+  #count(reason: string, socket: Socket | undefined): void {
+    this.refused += 1
+    const from = socket?.remoteAddress
+    this.#limiter.log(heldBack => {
+      this.#options.log.warn(
+        { from, reason, heldBack },
+        'stranger refused on the farm port',
+      )
+    })
+  }
+}
+
+function otherEnd(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`
+}

@@ -1,0 +1,85 @@
+import type { Clock, Timer } from '../../clock.ts'
+
+const maxPending = 65_536
+
+/** Writes whose caller waits until one other member, or all of them, hold the entry. */
+export class PendingWrites {
+  readonly #clock: Clock
+  readonly #writes = new Map<number, PendingWrite>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get size(): number {
+    return this.#writes.size
+  }
+
+  /**
+   * Resolves true when one of `members` (or all of them, for `all`) hold the entry, false
+   * when `budget` milliseconds have passed or none of them is left that could.
+   */
+  wait(
+    sequence: number,
+    level: 'one' | 'all',
+    members: Iterable<string>,
+    budget: number,
+  ): Promise<boolean> {
+    if (budget <= 0 || this.#writes.size >= maxPending) return Promise.resolve(false)
+    return new Promise(resolve => {
+      const timer = this.#clock.after(budget, () => this.#settle(sequence, false))
+      const missing = new Set(members)
+      this.#writes.set(sequence, { level, missing, resolve, timer })
+    })
+  }
+
+  /** The member holds the entries behind `after`, up to and with `upTo`. */
+  credit(member: string, after: number, upTo: number): void {
+    if (upTo - after > this.#writes.size) {
+      for (const sequence of this.#writes.keys()) {
+        if (sequence > after && sequence <= upTo) this.#credit(member, sequence)
+      }
+      return
+    }
+    for (let sequence = after + 1; sequence <= upTo; sequence++) {
+      this.#credit(member, sequence)
+    }
+  }
+
+  /** The member is gone for good: nobody waits for it any longer. */
+  gone(member: string): void {
+    for (const [sequence, write] of this.#writes) {
+      if (!write.missing.delete(member) || write.missing.size > 0) continue
+      // All that are left have it; or, for `one`, nobody is left that could have had it.
+      this.#settle(sequence, write.level === 'all')
+    }
+  }
+
+  close(): void {
+    for (const sequence of this.#writes.keys()) this.#settle(sequence, false)
+  }
+
+  #credit(member: string, sequence: number): void {
+    const write = this.#writes.get(sequence)
+    if (write === undefined) return
+    const counted = write.missing.delete(member)
+    if (write.level === 'one' || (counted && write.missing.size === 0)) {
+      this.#settle(sequence, true)
+    }
+  }
+
+  #settle(sequence: number, reached: boolean): void {
+    const write = this.#writes.get(sequence)
+    if (write === undefined) return
+    this.#writes.delete(sequence)
+    write.timer.cancel()
+    write.resolve(reached)
+  }
+}
+
+interface PendingWrite {
+  readonly level: 'one' | 'all'
+  readonly missing: Set<string>
+  readonly resolve: (reached: boolean) => void
+  readonly timer: Timer
+}

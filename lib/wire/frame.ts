@@ -1,0 +1,112 @@
+import { HandfastError } from '../errors.ts'
+
+/**
+ * Frames are what members send each other on a stream:
+ *
+ *      0                 4        5
+ *      +-----------------+--------+------------------+
+ *      | length          | type   | body             |   all numbers big-endian
+ *      | u32             | u8     | `length` bytes   |
+ *      +-----------------+--------+------------------+
+ */
+export const frameHeaderLength = 5
+export const maxFrameBody: number = 1024 * 1024
+
+/** What a frame says. Numbers are on the wire: never reuse one. */
+export const frameTypes = {
+  /** Dialler to acceptor: who I am. The first frame of a link. */
+  hello: 1,
+  /** Acceptor to dialler: who I am. The answer to `hello`. */
+  welcome: 2,
+  /** Acceptor: send me your log from behind this sequence number on. May come again. */
+  start: 3,
+  /** Dialler: entries of its log. */
+  records: 4,
+  /** Dialler: what you lack is no longer in my log, it goes on at this sequence number. */
+  gap: 5,
+  /** Acceptor: everything up to this sequence number is in my table. */
+  ack: 6,
+  /** Either: I am here. Sent when nothing else was. */
+  ping: 7,
+  /** Either: I am joining / ready. */
+  state: 8,
+  /** Dialler: have you this record? */
+  get: 9,
+  answer: 10,
+  /** Dialler: send me all that you have. */
+  sync: 11,
+  /** Acceptor, before the first record of a snapshot: what it holds of each log. */
+  vector: 12,
+  snapshot: 13,
+  /** Acceptor, after the last record of a snapshot: what it holds now. */
+  synced: 14,
+  /** Acceptor: not now. */
+  syncRefused: 15,
+  /** Either: I am going. */
+  leave: 16,
+  /** Acceptor: I do not talk to you, and why. */
+  refused: 17,
+} as const
+
+export type FrameType = (typeof frameTypes)[keyof typeof frameTypes]
+
+export interface Frame {
+  readonly type: number
+  /** A view of the bytes that were read; good until the reader is given more. */
+  readonly body: Buffer
+}
+
+/** A frame with its body, in one piece. */
+export function writeFrame(type: FrameType, body: Buffer): Buffer {
+  if (body.length > maxFrameBody) {
+    throw new RangeError(
+      `a frame holds at most ${maxFrameBody} bytes, got ${body.length}`,
+    )
+  }
+  const frame = Buffer.allocUnsafe(frameHeaderLength + body.length)
+  frame.writeUInt32BE(body.length, 0)
+  frame[4] = type
+  body.copy(frame, frameHeaderLength)
+  return frame
+}
+
+/** Cuts a stream of bytes, split anywhere, into frames. */
+export class FrameReader {
+  #chunks: Buffer[] = []
+  #size = 0
+  /** Bytes that must be there before looking again makes sense. */
+  #needed: number = frameHeaderLength
+
+  /**
+   * The frames that are whole with this chunk. Throws ERR_HANDFAST_PROTOCOL at a length that
+   * is over the limit; the reader is of no use after that.
+   */
+  read(chunk: Buffer): Frame[] {
+    this.#chunks.push(chunk)
+    this.#size += chunk.length
+    const frames: Frame[] = []
+    if (this.#size < this.#needed) return frames
+    // One copy for each frame that came in pieces, however many the pieces.
+    let bytes = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks)
+    this.#needed = frameHeaderLength
+    while (bytes.length >= frameHeaderLength) {
+      const length = bytes.readUInt32BE(0)
+      if (length > maxFrameBody) {
+        throw new HandfastError(
+          'ERR_HANDFAST_PROTOCOL',
+          `frame of ${length} bytes, at most ${maxFrameBody} are allowed`,
+        )
+      }
+      const end = frameHeaderLength + length
+      if (bytes.length < end) {
+        this.#needed = end
+        break
+      }
+      frames.push({ type: bytes.readUInt8(4), body: bytes.subarray(5, end) })
+      bytes = bytes.subarray(end)
+    }
+    this.#chunks = bytes.length === 0 ? [] : [bytes]
+    this.#size = bytes.length
+    return frames
+  }
+}

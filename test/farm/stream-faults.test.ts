@@ -1,0 +1,172 @@
+import t from 'tap'
+import {
+  FarmMember,
+  isLinked,
+  startFarm,
+  startMember,
+  until,
+} from '../fixtures/farm-stream-member.ts'
+import { startRelay } from '../fixtures/farm-stream-relay.ts'
+
+/** Two members; what the first writes reaches the second through a relay. */
+async function relayed(
+  t: Parameters<typeof startRelay>[0],
+  options: Parameters<typeof startMember>[1] = {},
+): Promise<{
+  writer: FarmMember
+  reader: FarmMember
+  relay: Awaited<ReturnType<typeof startRelay>>
+}> {
+  const relay = await startRelay(t)
+  const reader = await startMember(t, { ...options, advertise: relay.address })
+  relay.lead(Number(reader.address.split(':')[1]))
+  const writer = await startMember(t, { ...options, members: [relay.address] })
+  await until(() => isLinked(writer, 1) && isLinked(reader, 1))
+  return { writer, reader, relay }
+}
+
+t.test('what is written while a link is cut arrives when it stands again', async t => {
+  const { writer, reader, relay } = await relayed(t)
+  await writer.put('before', 'all')
+  for (let round = 0; round < 5; round++) {
+    for (let i = 0; i < 500; i++) writer.write(`${round}.${i}`)
+    // In the middle of the stream: some frames are on their way, some are not sent.
+    await new Promise(resolve => setImmediate(resolve))
+    relay.cut()
+    for (let i = 500; i < 700; i++) writer.write(`${round}.${i}`)
+    await until(() => writer.stat('linksLost') > round && isLinked(writer, 1))
+  }
+  t.ok(await writer.put('after', 'all', 5_000))
+  t.equal(reader.contents(), writer.contents())
+  t.equal(writer.stat('gapsSent'), 0, 'the log was long enough')
+})
+
+t.test(
+  'a write waits for a member whose link is cut, not for one that is gone',
+  async t => {
+    const { writer, reader, relay } = await relayed(t)
+    relay.cut()
+    t.ok(await writer.put('cut', 'all', 5_000))
+    t.ok(reader.has('cut'), 'it was not taken for absent')
+    relay.breakOff()
+    await until(() => writer.stat('present') === 0)
+    t.ok(await writer.put('alone', 'all', 5_000), 'nobody is there to wait for')
+    relay.mend()
+    await until(() => reader.has('alone'))
+  },
+)
+
+t.test('a member that stops reading costs no more than the log, and resyncs', async t => {
+  const options = { logBytes: 64 * 1024, socketBytes: 16 * 1024 }
+  const { writer, reader, relay } = await relayed(t, options)
+  const value = Buffer.alloc(8_192, 1)
+  relay.pause()
+  // The kernel's buffers have room for some megabytes; all beyond must stay in the log only.
+  for (let i = 0; i < 4_000; i++) {
+    writer.write(`k${i}`, value)
+    if (i % 50 === 0) await new Promise(resolve => setImmediate(resolve))
+  }
+  t.notOk(await writer.put('late', 'all', 20), 'the budget holds')
+  t.ok(writer.stat('logBytes') <= 64 * 1024)
+  relay.resume()
+  t.ok(await writer.put('end', 'all', 10_000))
+  await until(() => reader.stat('resyncs') > 0)
+  await until(() => reader.table.stats().records === writer.table.stats().records)
+  t.equal(reader.contents(), writer.contents())
+  t.ok(reader.stat('gaps') > 0)
+  t.equal(reader.log.said('took the state again').length, reader.stat('resyncs'))
+})
+
+t.test('a purge that fell out of the log still empties the table', async t => {
+  const { writer, reader, relay } = await relayed(t, { logEntries: 16 })
+  await writer.put('old', 'all')
+  relay.breakOff()
+  await until(() => writer.stat('present') === 0)
+  writer.table.purge()
+  t.ok(await writer.transport.purge(undefined, 0), 'nobody is there to wait for')
+  for (let i = 0; i < 100; i++) writer.write(`new${i}`)
+  relay.mend()
+  await until(() => reader.has('new99') && reader.stat('resyncs') > 0)
+  t.notOk(reader.has('old'))
+  t.equal(reader.contents(), writer.contents())
+})
+
+t.test('a joiner under load misses no record', async t => {
+  const farm = await startFarm(t, 3)
+  for (let i = 0; i < 20_000; i++) farm[i % 3]?.write(`before ${i}`)
+  let writing = true
+  let written = 0
+  const load = (async () => {
+    while (writing) {
+      for (const [index, member] of farm.entries()) {
+        for (let i = 0; i < 10; i++) member.write(`live ${index} ${written++}`)
+        if (written % 50 === 0) member.erase(`before ${written % 20_000}`)
+      }
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  })()
+  const joiners = await Promise.all(
+    [0, 1].map(() => startMember(t, { members: farm.slice(0, 1).map(m => m.address) })),
+  )
+  const seen = joiners.map(joiner => joiner.table.stats().records)
+  writing = false
+  await load
+  t.ok(
+    seen.every(count => count >= 20_000),
+    'everything from before is there when it is ready',
+  )
+  const all = [...farm, ...joiners]
+  await until(() => all.every(member => isLinked(member, 4)))
+  for (const member of all)
+    t.ok(await member.put(`end of ${member.transport.id}`, 'all', 10_000))
+  const wanted = farm[0]?.contents()
+  for (const member of all) t.equal(member.contents(), wanted)
+  t.ok(joiners.every(joiner => joiner.log.said('joined the farm').length === 1))
+})
+
+t.test('the donor dies in the middle: another one gives the state', async t => {
+  const relays = [await startRelay(t), await startRelay(t)]
+  const addresses = relays.map(relay => relay.address)
+  const farm: FarmMember[] = []
+  for (const relay of relays) {
+    const member = await startMember(t, {
+      advertise: relay.address,
+      members: addresses.slice(0, farm.length),
+    })
+    relay.lead(Number(member.address.split(':')[1]))
+    farm.push(member)
+  }
+  await until(() => farm.every(member => isLinked(member, 1)))
+  const value = Buffer.alloc(2_000, 1)
+  for (let i = 0; i < 5_000; i++) farm[0]?.write(`k${i}`, value)
+  t.ok(await farm[0]?.put('end', 'all', 20_000))
+  for (const relay of relays) relay.holdAfter(1_000_000)
+  const joining = startMember(t, { members: addresses })
+  await until(() => relays.some(relay => relay.holds))
+  for (const relay of relays) {
+    if (relay.holds) relay.breakOff()
+    else relay.holdAfter(Number.POSITIVE_INFINITY)
+  }
+  const joiner = await joining
+  t.ok(joiner.stat('snapshotRecordsTaken') > 5_001, 'part of it came twice')
+  t.equal(joiner.log.said('no state from this member').length, 1)
+  t.equal(joiner.contents(), farm[1]?.contents())
+})
+
+t.test('members that start at the same time agree on who is first', async t => {
+  const relays = await Promise.all([startRelay(t), startRelay(t), startRelay(t)])
+  const addresses = relays.map(relay => relay.address)
+  const starting = relays.map(async relay => {
+    const member = new FarmMember({ members: addresses, advertise: relay.address })
+    t.teardown(() => member.transport.close())
+    const started = member.transport.start()
+    await until(() => member.transport.address !== undefined)
+    relay.lead(Number(member.address.split(':')[1]))
+    await started
+    return member
+  })
+  const farm = await Promise.all(starting)
+  await until(() => farm.every(member => isLinked(member, 2)))
+  for (const member of farm) t.ok(await member.put(`by ${member.transport.id}`, 'all'))
+  for (const member of farm) t.equal(member.contents(), farm[0]?.contents())
+})
