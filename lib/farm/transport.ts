@@ -62,7 +62,8 @@ export interface Member {
   readonly incarnation: number
   /** `host:port` under which others reach it, undefined for a member nobody can dial. */
   readonly address: string | undefined
-  readonly state: 'joining' | 'ready' | 'suspect' | 'gone'
+  /** `left`: it took its leave. `gone`: it was lost without. */
+  readonly state: 'joining' | 'ready' | 'suspect' | 'gone' | 'left'
   readonly self: boolean
 }
 

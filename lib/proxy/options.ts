@@ -3,8 +3,22 @@ import type { Log } from '../log.ts'
 
 /** What a proxy needs from the farm: its servers' sessions are shared once attached. */
 export interface SessionSharing {
-  attach(server: Server): void
+  /**
+   * Called once, before the server listens. The proxy picks certificates with one SNICallback
+   * over a table that a reload swaps as a whole, so `addContext` is never called; `policyOf`
+   * tells what a session made under a name depends on.
+   */
+  attach(server: Server, options: AttachOptions): void
   detach(server: Server): void
+}
+
+export interface AttachOptions {
+  /**
+   * A digest of all that decides whether a session may resume under the name: certificate,
+   * client authorities, demand for a client certificate. Changes when any of them does, and
+   * only then. The name may be empty (no SNI) or unknown: then that of the default site.
+   */
+  policyOf(serverName: string): string
 }
 
 /** A server name, the certificate it shows, and where its requests go. */
@@ -29,7 +43,7 @@ export interface Site {
 export interface Limits {
   /** Client must have sent its request headers within. Default 15 000. */
   readonly headersTimeout: number
-  /** Longest silence of the client while it sends a body. Default 60 000. */
+  /** Longest silence of the client while it sends or takes a body. Default 60 000. */
   readonly bodyTimeout: number
   /** Idle kept-alive connection is closed after. Default 60 000. */
   readonly idleTimeout: number
@@ -39,12 +53,18 @@ export interface Limits {
   readonly backendHeadersTimeout: number
   /** Longest silence of the backend inside a body. Default 60 000. */
   readonly backendBodyTimeout: number
+  /** Longest silence in both directions of a WebSocket. Default 3 600 000. */
+  readonly tunnelTimeout: number
   /** Request header bytes. Default 16 384; beyond it 431. */
   readonly maxHeaderBytes: number
   /** Request body bytes, 0 for no limit. Default 0; beyond it 413. */
   readonly maxBodyBytes: number
   /** Open client connections. Default 10 000. */
   readonly maxConnections: number
+  /** Open requests of one HTTP/2 connection. Default 128. */
+  readonly maxStreams: number
+  /** Open requests to one backend; beyond it 503. Default 2 048. */
+  readonly maxBackendRequests: number
   /** Drain: open requests may take this long. Default 30 000. */
   readonly drainTimeout: number
 }
@@ -58,6 +78,11 @@ export interface ProxyOptions {
   /** TLS versions. Default TLSv1.2 to TLSv1.3. */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
   readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
+  /**
+   * Addresses or subnets (`10.0.0.0/8`) of proxies in front of this one. Only what they say in
+   * `Forwarded` and `X-Forwarded-*` is passed on and added to; anybody else's is dropped.
+   */
+  readonly trustedProxies?: readonly string[] | undefined
   readonly sessions: SessionSharing
   readonly log: Log
 }

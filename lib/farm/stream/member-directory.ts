@@ -34,6 +34,8 @@ export class MemberDirectory {
   mark({ id, incarnation }: Origin, state: State, now: number): void {
     const entry = this.#members.get(id)
     if (entry === undefined || entry.incarnation !== incarnation) return
+    // Its links end after it has taken its leave; that makes it no less orderly.
+    if (entry.state === 'left') return
     if (entry.state !== 'gone') entry.heardAt = now
     entry.state = state
   }
@@ -58,7 +60,7 @@ export class MemberDirectory {
   known(): KnownMember[] {
     const known: KnownMember[] = []
     for (const { id, incarnation, address, state } of this.#members.values()) {
-      if (address !== undefined && state !== 'gone')
+      if (address !== undefined && !isAway(state))
         known.push({ id, incarnation, address })
     }
     return known
@@ -68,12 +70,16 @@ export class MemberDirectory {
   forget(then: number): string[] {
     const forgotten: string[] = []
     for (const [id, { state, heardAt }] of this.#members) {
-      if (state !== 'gone' || heardAt > then) continue
+      if (!isAway(state) || heardAt > then) continue
       this.#members.delete(id)
       forgotten.push(id)
     }
     return forgotten
   }
+}
+
+function isAway(state: State): boolean {
+  return state === 'gone' || state === 'left'
 }
 
 interface Entry {

@@ -322,6 +322,7 @@ export class Mesh {
   #onLeave(peer: Greeting | undefined): void {
     if (peer === undefined) return
     this.#parts.log.info({ member: peer.id }, 'member left the farm')
+    this.#directory.mark(peer, 'left', this.#parts.clock.monotonic())
     this.#gone(peer)
     this.#outbound.get(peer.id)?.destroy()
     this.#inbound.get(originName(peer))?.destroy()

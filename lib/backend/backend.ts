@@ -1,0 +1,95 @@
+import { type Clock, systemClock } from '../clock.ts'
+import { HandfastError } from '../errors.ts'
+import {
+  type BackendHandler,
+  BackendPool,
+  type BackendRequest,
+  type PoolOptions,
+} from './pool.ts'
+
+/** How long a backend that refused a connection is passed over while others are there. */
+const coolDown = 2_000
+
+export interface BackendOptions extends PoolOptions {
+  /** Requests at a time; one more is turned away. */
+  readonly maxRequests: number
+  readonly clock?: Clock | undefined
+}
+
+/** A server that requests are passed on to, and what is known of its state. */
+export class Backend {
+  readonly origin: string
+  readonly #pool: BackendPool
+  readonly #clock: Clock
+  readonly #maxRequests: number
+  #active = 0
+  #coolUntil = -Infinity
+
+  constructor(address: string, options: BackendOptions) {
+    const url = parseOrigin(address)
+    this.origin = url.origin
+    this.#pool = new BackendPool(url, options)
+    this.#clock = options.clock ?? systemClock
+    this.#maxRequests = options.maxRequests
+  }
+
+  /** False for a while after a connection could not be made. */
+  get ready(): boolean {
+    return this.#clock.monotonic() >= this.#coolUntil
+  }
+
+  /** As many requests as are allowed are under way. */
+  get full(): boolean {
+    return this.#active >= this.#maxRequests
+  }
+
+  get active(): number {
+    return this.#active
+  }
+
+  /** Sends a request. Whoever calls says `release` once, when it is over. */
+  send(request: BackendRequest, handler: BackendHandler): void {
+    this.#active++
+    this.#pool.send(request, handler)
+  }
+
+  release(): void {
+    this.#active--
+  }
+
+  /** Takes note that no connection could be made. */
+  refused(): void {
+    this.#coolUntil = this.#clock.monotonic() + coolDown
+  }
+
+  connected(): void {
+    this.#coolUntil = -Infinity
+  }
+
+  /** Lets open requests finish. */
+  close(): Promise<void> {
+    return this.#pool.close()
+  }
+
+  /** Ends open requests. */
+  destroy(): Promise<void> {
+    return this.#pool.destroy()
+  }
+}
+
+/** The scheme, host and port of a backend; anything more is a mistake worth telling. */
+export function parseOrigin(address: string): URL {
+  const url = URL.canParse(address) ? new URL(address) : undefined
+  const plain = url !== undefined && url.pathname === '/' && url.search === ''
+  if (!plain || !/^https?:$/.test(url.protocol) || url.username + url.password !== '') {
+    throw new HandfastError(
+      'ERR_HANDFAST_CONFIG',
+      `a backend must look like http://host:port or https://host:port, got ${JSON.stringify(hidePassword(address))}`,
+    )
+  }
+  return url
+}
+
+function hidePassword(address: string): string {
+  return address.replace(/\/\/[^/]*@/, '//***@')
+}

@@ -1,0 +1,120 @@
+import { isIP } from 'node:net'
+import type { Duplex, Readable } from 'node:stream'
+import { buildConnector, type Dispatcher, Pool } from 'undici'
+
+/** One request to a backend. Header fields are flat: name, value, name, value. */
+export interface BackendRequest {
+  readonly method: string
+  /** Origin form: starts with a slash. */
+  readonly path: string
+  readonly fields: readonly string[]
+  readonly body: Readable | undefined
+  /** The protocol to switch to, for an upgrade. */
+  readonly upgrade: string | undefined
+}
+
+/** What becomes of a request. `onSend` may be missing before `onError`: nothing was sent then. */
+export interface BackendHandler {
+  /** A connection stands and the request is about to be written to it. */
+  onSend(call: BackendCall): void
+  /** An interim response: 102, 103 and so on. */
+  onInform(status: number, fields: string[]): void
+  onResponse(status: number, text: string, fields: string[]): void
+  onData(chunk: Buffer): void
+  onEnd(trailers: string[]): void
+  /** The backend switched protocols; the socket belongs to the handler now. */
+  onUpgrade(fields: string[], socket: Duplex): void
+  onError(error: Error): void
+}
+
+export interface BackendCall {
+  /** Gives up: closes the connection the request is on. */
+  abort(reason: Error): void
+  /** No more `onData` until `resume`. */
+  pause(): void
+  resume(): void
+}
+
+export interface PoolOptions {
+  /** PEM of the authorities for https. Default: those of Node. */
+  readonly ca?: string | Buffer | undefined
+  readonly connectTimeout: number
+  readonly headersTimeout: number
+  readonly bodyTimeout: number
+  readonly maxHeaderBytes: number
+}
+
+/** Kept-alive connections to one origin, HTTP/1.1. The only file that knows undici. */
+export class BackendPool {
+  readonly #pool: Pool
+  readonly #serverName: string
+
+  constructor(origin: URL, options: PoolOptions) {
+    const hostname = origin.hostname.replace(/^\[|\]$/g, '')
+    this.#serverName = hostname
+    const connect = buildConnector({
+      timeout: options.connectTimeout,
+      ...(options.ca === undefined ? {} : { ca: options.ca }),
+    })
+    this.#pool = new Pool(origin.origin, {
+      headersTimeout: options.headersTimeout,
+      bodyTimeout: options.bodyTimeout,
+      maxHeaderSize: options.maxHeaderBytes,
+      pipelining: 1,
+      // Left alone, undici would take the TLS server name from the Host field, which is the
+      // client's word. A backend is verified under its own name, and an address has none.
+      connect: (target, callback) =>
+        connect(
+          {
+            ...target,
+            servername: isIP(hostname) ? undefined : hostname,
+          } as typeof target,
+          callback,
+        ),
+    })
+  }
+
+  send(request: BackendRequest, handler: BackendHandler): void {
+    const options = {
+      method: request.method as Dispatcher.HttpMethod,
+      path: request.path,
+      headers: request.fields as string[],
+      body: request.body ?? null,
+      upgrade: request.upgrade ?? null,
+      // The same for all requests, else undici would reconnect whenever Host changes.
+      servername: this.#serverName,
+    }
+    this.#pool.dispatch(options, translate(handler))
+  }
+
+  /** Lets open requests finish. */
+  async close(): Promise<void> {
+    await this.#pool.close()
+  }
+
+  async destroy(): Promise<void> {
+    await this.#pool.destroy()
+  }
+}
+
+function translate(handler: BackendHandler): Dispatcher.DispatchHandler {
+  return {
+    onRequestStart: controller => handler.onSend(controller),
+    onRequestUpgrade: (controller, _status, _fields, socket) =>
+      handler.onUpgrade(flatten(controller.rawHeaders), socket),
+    onResponseStart(controller, status, _fields, text) {
+      const fields = flatten(controller.rawHeaders)
+      if (status < 200) handler.onInform(status, fields)
+      else handler.onResponse(status, text ?? '', fields)
+    },
+    onResponseData: (_controller, chunk) => handler.onData(chunk),
+    onResponseEnd: controller => handler.onEnd(flatten(controller.rawTrailers)),
+    onResponseError: (_controller, error) => handler.onError(error),
+  }
+}
+
+/** Field values are bytes, not text: latin1 keeps each byte as it came. */
+function flatten(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
+  if (!Array.isArray(raw)) return []
+  return raw.map(part => (typeof part === 'string' ? part : part.toString('latin1')))
+}

@@ -1,0 +1,48 @@
+import type { TLSSocket } from 'node:tls'
+import { handshakeOf } from '../resumption/handshake.ts'
+import type { Exchange } from './exchange.ts'
+import { plainAddress } from './forwarded.ts'
+
+/** A client connection whose handshake is done. */
+export class Connection {
+  readonly socket: TLSSocket
+  readonly http2: boolean
+  /** Read once: a socket forgets its addresses when it closes. */
+  readonly clientAddress: string
+  readonly localPort: number
+  readonly tlsVersion: string
+  /** The demand for client certificates under which the handshake was made. */
+  readonly certificatePolicy: string
+  readonly exchanges: Set<Exchange> = new Set()
+
+  constructor(socket: TLSSocket, certificatePolicy: string) {
+    this.socket = socket
+    this.http2 = socket.alpnProtocol === 'h2'
+    this.clientAddress = plainAddress(socket.remoteAddress ?? '')
+    this.localPort = socket.localPort ?? 0
+    this.tlsVersion = socket.getProtocol() ?? ''
+    this.certificatePolicy = certificatePolicy
+  }
+
+  /**
+   * Whether the client proved a certificate. On a resumed connection only the record of the
+   * handshake knows; without one the answer is no (design note tls.md, fact 11).
+   */
+  get clientAuthorized(): boolean {
+    const handshake = handshakeOf(this.socket)
+    if (handshake !== undefined) return handshake.clientAuthorized
+    return !this.socket.isSessionReused() && this.socket.authorized
+  }
+
+  /** DER of the certificate that was proved. */
+  get clientCertificate(): Buffer | undefined {
+    if (!this.clientAuthorized) return undefined
+    return this.socket.getPeerX509Certificate()?.raw
+  }
+}
+
+/** The name that the client asked for; a resumed TLS 1.2 socket no longer knows it. */
+export function serverNameOf(socket: TLSSocket): string {
+  const name = handshakeOf(socket)?.serverName ?? socket.servername
+  return typeof name === 'string' ? name.toLowerCase() : ''
+}

@@ -1,0 +1,69 @@
+import type { Duplex, Readable } from 'node:stream'
+import type { Connection } from './connection.ts'
+import type { Fields } from './fields.ts'
+import type { RequestHead } from './request-check.ts'
+
+/**
+ * One request and its answer, on either version of HTTP. It hides how each says things; what
+ * is said is not its business.
+ */
+export interface Exchange {
+  readonly connection: Connection
+  readonly head: RequestHead
+  /** The body as it comes from the client. Nothing flows before somebody listens. */
+  readonly source: Readable
+  /** The whole request has arrived. */
+  readonly complete: boolean
+  /** The final response has begun. */
+  readonly started: boolean
+  /** Status of the final response. */
+  readonly status: number | undefined
+  /** What was wrong with the request, found while its body was read. */
+  readonly fault: string | undefined
+  /** To be set before `respond`: the connection ends with this answer. */
+  final: boolean
+  /** Bytes of the response body so far. */
+  readonly bytes: number
+  /** Asks the client for the body it holds back (RFC 9110 10.1.1). */
+  continue(): void
+  /** Sends an interim response. */
+  inform(status: number, fields: Fields): void
+  /**
+   * Begins the final response. `last` when no body follows. Throws when the fields can't be
+   * said in this version of HTTP; nothing was sent then.
+   */
+  respond(status: number, text: string, fields: Fields, last: boolean): void
+  /** False when the client is slow: wait for `onDrain`. */
+  write(chunk: Buffer): boolean
+  end(trailers: Fields): void
+  /** Switches protocols; the stream belongs to the caller from now on. */
+  upgrade(fields: Fields): Duplex
+  /** Breaks off, so that the client can tell that the answer is not whole. */
+  abort(): void
+  onDrain: () => void
+  /** Called once: the answer has been sent in full, or the client is gone. */
+  onClose: () => void
+}
+
+/** Answers with a short text: for everything that the proxy says itself. Never throws. */
+export function answer(exchange: Exchange, status: number, text: string): void {
+  const body = Buffer.from(`${status} ${text}\n`)
+  const fields = [
+    'Content-Type',
+    'text/plain; charset=utf-8',
+    'Content-Length',
+    String(body.length),
+    'Cache-Control',
+    'no-store',
+  ]
+  const silent = exchange.head.method === 'HEAD'
+  try {
+    exchange.respond(status, '', fields, silent)
+    if (silent) return
+    exchange.write(body)
+    exchange.end([])
+  } catch {
+    // The client went away in this very moment.
+    exchange.abort()
+  }
+}

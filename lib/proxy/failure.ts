@@ -1,0 +1,35 @@
+/** What the client is told when a backend fails, and the word for the log. */
+export interface Failure {
+  readonly status: 502 | 503 | 504
+  readonly text: string
+  readonly code: string
+}
+
+const timeouts: readonly string[] = [
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'ETIMEDOUT',
+]
+
+const unavailable: readonly string[] = ['busy', 'UND_ERR_DESTROYED', 'UND_ERR_CLOSED']
+
+/** `undefined` stands for a site that has no backend to ask. */
+export function failureOf(error: Error | undefined): Failure {
+  const code = codeOf(error) ?? (error === undefined ? 'no-backend' : error.name)
+  if (timeouts.includes(code)) return { status: 504, text: 'Gateway Timeout', code }
+  if (error === undefined || unavailable.includes(code)) {
+    return { status: 503, text: 'Service Unavailable', code }
+  }
+  return { status: 502, text: 'Bad Gateway', code }
+}
+
+/** The connection broke while the backend had said nothing yet. */
+export function lostBeforeAnswer(error: Error): boolean {
+  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error) ?? '')
+}
+
+function codeOf(error: Error | undefined): string | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code
+  return typeof code === 'string' ? code : undefined
+}

@@ -1,0 +1,85 @@
+import { BlockList, isIP, isIPv6 } from 'node:net'
+import { HandfastError } from '../errors.ts'
+import { type Fields, valuesOf } from './fields.ts'
+
+/** What the connection itself tells of a client: the part nobody can make up. */
+export interface Hop {
+  readonly clientAddress: string
+  readonly localPort: number
+  readonly authority: string
+  /** From a proxy whose word counts: what it said is passed on and added to. */
+  readonly trusted: boolean
+}
+
+/** Names of the fields that this file writes; incoming ones are always taken out. */
+export const forwardedNames: readonly string[] = [
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+]
+
+/** `Forwarded` (RFC 7239) and its older kin, for the request to the backend. */
+export function forwardedFields(incoming: Fields, hop: Hop): string[] {
+  const element = [
+    `for=${forwardedNode(hop.clientAddress)}`,
+    ...(hop.authority === '' ? [] : [`host=${quote(hop.authority)}`]),
+    'proto=https',
+  ].join(';')
+  const before = (name: string) => (hop.trusted ? valuesOf(incoming, name) : [])
+  const append = (name: string, value: string) => [...before(name), value].join(', ')
+  const keepFirst = (name: string, value: string) => before(name)[0] ?? value
+  return [
+    'Forwarded',
+    append('forwarded', element),
+    'X-Forwarded-For',
+    append('x-forwarded-for', hop.clientAddress),
+    'X-Forwarded-Proto',
+    keepFirst('x-forwarded-proto', 'https'),
+    'X-Forwarded-Host',
+    keepFirst('x-forwarded-host', hop.authority),
+    'X-Forwarded-Port',
+    keepFirst('x-forwarded-port', String(hop.localPort)),
+  ]
+}
+
+/** An IPv4 client of a dual-stack socket is an IPv4 client. */
+export function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
+}
+
+/** Tells whether an address belongs to a trusted proxy. Throws naming an entry that is none. */
+export function trustedAddresses(
+  entries: readonly string[],
+): (address: string) => boolean {
+  const list = new BlockList()
+  for (const entry of entries) {
+    const [address = '', bits] = entry.split('/')
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4'
+    const width = bits === undefined ? undefined : Number(bits)
+    const most = family === 'ipv6' ? 128 : 32
+    if (
+      !isIP(address) ||
+      (bits !== undefined && !(/^\d+$/.test(bits) && Number(bits) <= most))
+    ) {
+      throw new HandfastError(
+        'ERR_HANDFAST_CONFIG',
+        `trustedProxies must list addresses or subnets, got ${JSON.stringify(entry)}`,
+      )
+    }
+    if (width === undefined) list.addAddress(address, family)
+    else list.addSubnet(address, width, family)
+  }
+  return address =>
+    isIP(address) !== 0 && list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
+}
+
+/** RFC 7239 6: an IPv6 address stands in brackets, hence in quotes. */
+function forwardedNode(address: string): string {
+  return isIPv6(address) ? `"[${address}]"` : address
+}
+
+function quote(value: string): string {
+  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(value) ? value : `"${value}"`
+}

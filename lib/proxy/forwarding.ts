@@ -1,0 +1,330 @@
+import type { Duplex } from 'node:stream'
+import type { Backend } from '../backend/backend.ts'
+import type { BackendCall, BackendHandler } from '../backend/pool.ts'
+import { answer, type Exchange } from './exchange.ts'
+import { failureOf, lostBeforeAnswer } from './failure.ts'
+import { filterFields } from './fields.ts'
+import type { Hop } from './forwarded.ts'
+import { requestFields, responseFields, trailerFields } from './hop-fields.ts'
+import type { Limits } from './options.ts'
+import type { Phase } from './phases.ts'
+import { BodyError, RequestBody } from './request-body.ts'
+import type { CheckedRequest } from './request-check.ts'
+import { tunnel } from './tunnel.ts'
+import { accepts, newWebSocketKey } from './websocket.ts'
+
+/** Two kept-alive connections may be found dead in a row; more means that it is the backend. */
+const maxRepeats = 2
+
+/** How a request ended, for the log. */
+export interface Outcome {
+  readonly status: number | undefined
+  readonly bytes: number
+  readonly phase: Phase
+  readonly backend: string | undefined
+  /** Code of the error that cut it short. */
+  readonly error: string | undefined
+}
+
+export interface ForwardingOptions {
+  readonly exchange: Exchange
+  readonly request: CheckedRequest
+  readonly hop: Hop
+  readonly clientCertificate: Buffer | undefined
+  /** Backends to try, first choice first. */
+  readonly candidates: readonly Backend[]
+  readonly limits: Limits
+  /** Called once, when both sides are done with. */
+  readonly onOutcome: (outcome: Outcome) => void
+}
+
+/**
+ * The way of one request to a backend and of its response to the client. Either side may be
+ * the slower one, and either may vanish: each is told of the other at once.
+ */
+export class Forwarding implements BackendHandler {
+  readonly #options: ForwardingOptions
+  readonly #exchange: Exchange
+  readonly #candidates: Backend[]
+  readonly #webSocketKey: string | undefined
+  #body: RequestBody | undefined
+  #backend: Backend | undefined
+  #call: BackendCall | undefined
+  #phase: Phase = 'select'
+  #status: number | undefined
+  #error: string | undefined
+  /** The request is being written to a connection, or has been. */
+  #sent = false
+  #repeats = 0
+  #clientGone = false
+  #tunnelled = false
+  #slowClient: NodeJS.Timeout | undefined
+  #tunnelBytes = 0
+  #lastError: Error | undefined
+  #backendName: string | undefined
+  /** The proxy itself has answered: whatever the backend still says is too late. */
+  #failed = false
+  #settled = false
+
+  constructor(options: ForwardingOptions) {
+    this.#options = options
+    this.#exchange = options.exchange
+    this.#candidates = [...options.candidates]
+    const { request } = options
+    this.#webSocketKey =
+      request.websocket && request.method === 'CONNECT' ? newWebSocketKey() : undefined
+  }
+
+  start(): void {
+    const { exchange, request, limits } = this.#options
+    exchange.onClose = () => this.#clientClosed()
+    exchange.onDrain = () => this.#clientReady()
+    if (request.bodyLength !== 0) {
+      if (limits.maxBodyBytes > 0 && Number(request.bodyLength) > limits.maxBodyBytes) {
+        this.#phase = 'forward'
+        this.#fail(413, 'Content Too Large', 'too-large')
+        return
+      }
+      this.#body = new RequestBody(exchange.source, {
+        maxBytes: limits.maxBodyBytes,
+        timeout: limits.bodyTimeout,
+        // Not before a backend stands ready: a body nobody takes need not travel.
+        onWanted: () => {
+          if (request.expectContinue && !exchange.started) exchange.continue()
+        },
+      })
+    }
+    this.#next()
+  }
+
+  onSend(call: BackendCall): void {
+    this.#call = call
+    this.#sent = true
+    this.#phase = 'forward'
+    this.#backend?.connected()
+    if (this.#clientGone) call.abort(new Error('client gone'))
+  }
+
+  onInform(status: number, fields: string[]): void {
+    if (!this.#exchange.started)
+      this.#exchange.inform(status, responseFields(status, fields))
+  }
+
+  onResponse(status: number, text: string, fields: string[]): void {
+    this.#phase = 'respond'
+    const { method } = this.#options.request
+    const last = method === 'HEAD' || status === 204 || status === 304
+    try {
+      this.#exchange.respond(status, text, responseFields(status, fields), last)
+      this.#status = status
+    } catch {
+      // A status or field that this version of HTTP can't say.
+      this.#fail(502, 'Bad Gateway', 'invalid-response')
+      this.#call?.abort(new Error('invalid response'))
+    }
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.#clientGone || this.#exchange.write(chunk)) return
+    this.#call?.pause()
+    clearTimeout(this.#slowClient)
+    this.#slowClient = setTimeout(() => {
+      this.#error = 'client-timeout'
+      this.#exchange.abort()
+    }, this.#options.limits.bodyTimeout)
+    this.#slowClient.unref()
+  }
+
+  onEnd(trailers: string[]): void {
+    this.#releaseBackend()
+    const { method } = this.#options.request
+    const bodiless = method === 'HEAD' || this.#status === 204 || this.#status === 304
+    if (this.#status !== undefined && !bodiless)
+      this.#exchange.end(trailerFields(trailers))
+    this.#settle()
+  }
+
+  onUpgrade(fields: string[], socket: Duplex): void {
+    this.#phase = 'respond'
+    if (this.#clientGone) {
+      socket.destroy()
+      this.#releaseBackend()
+      this.#settle()
+      return
+    }
+    if (this.#webSocketKey !== undefined && !accepts(this.#webSocketKey, fields)) {
+      socket.destroy()
+      this.#releaseBackend()
+      this.#fail(502, 'Bad Gateway', 'invalid-response')
+      return
+    }
+    this.#tunnelled = true
+    this.#status = this.#webSocketKey === undefined ? 101 : 200
+    const kept = responseFields(101, fields)
+    const client = this.#exchange.upgrade(
+      this.#webSocketKey === undefined
+        ? [...kept, 'Upgrade', 'websocket']
+        : filterFields(kept, name => name !== 'sec-websocket-accept'),
+    )
+    tunnel(client, socket, this.#options.limits.tunnelTimeout, ({ bytes }) => {
+      this.#tunnelled = false
+      this.#tunnelBytes = bytes
+      this.#clientGone = true
+      this.#releaseBackend()
+      this.#settle()
+    })
+  }
+
+  onError(error: Error): void {
+    const backend = this.#backend as Backend
+    this.#releaseBackend()
+    if (this.#clientGone || this.#failed) {
+      this.#settle()
+      return
+    }
+    const body = this.#body?.errored
+    if (body instanceof BodyError) {
+      this.#bodyFailed(body)
+      return
+    }
+    if (!this.#sent) {
+      // Not a byte has left: any request may try its luck elsewhere.
+      backend.refused()
+      this.#lastError = error
+      this.#next()
+      return
+    }
+    if (this.#mayRepeat(error)) {
+      this.#repeats++
+      this.#sent = false
+      this.#call = undefined
+      this.#candidates.unshift(backend)
+      this.#next()
+      return
+    }
+    if (this.#status !== undefined) {
+      this.#error = failureOf(error).code
+      this.#exchange.abort()
+      return
+    }
+    const failure = failureOf(error)
+    this.#fail(failure.status, failure.text, failure.code)
+  }
+
+  #next(): void {
+    const backend = this.#candidates.shift()
+    if (backend === undefined) {
+      const { status, text, code } = failureOf(this.#lastError)
+      this.#fail(status, text, code)
+      return
+    }
+    if (backend.full) {
+      this.#lastError ??= Object.assign(new Error('full'), { code: 'busy' })
+      this.#next()
+      return
+    }
+    this.#backend = backend
+    const { request } = this.#options
+    let fields = requestFields(request, this.#options)
+    if (this.#webSocketKey !== undefined) {
+      fields = filterFields(fields, name => name !== 'sec-websocket-key')
+      fields.push('Sec-WebSocket-Key', this.#webSocketKey)
+    }
+    try {
+      backend.send(
+        {
+          method: request.websocket ? 'GET' : request.method,
+          path: request.path,
+          fields,
+          body: this.#body,
+          upgrade: request.websocket ? 'websocket' : undefined,
+        },
+        this,
+      )
+    } catch {
+      // undici finds fault with a field at once.
+      this.#releaseBackend()
+      this.#fail(400, 'Bad Request', 'invalid-request')
+    }
+  }
+
+  /**
+   * RFC 9110 9.2.2: a request may be repeated on its own when doing it twice does no harm. A
+   * kept-alive connection that the backend closes just then is the usual case.
+   */
+  #mayRepeat(error: Error): boolean {
+    const { method, bodyLength, websocket } = this.#options.request
+    const harmless = method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
+    return (
+      harmless &&
+      bodyLength === 0 &&
+      !websocket &&
+      this.#repeats < maxRepeats &&
+      this.#status === undefined &&
+      lostBeforeAnswer(error)
+    )
+  }
+
+  #bodyFailed(error: BodyError): void {
+    if (error.failure === 'too-large') this.#fail(413, 'Content Too Large', error.failure)
+    else if (error.failure === 'timeout')
+      this.#fail(408, 'Request Timeout', error.failure)
+    // The parser has found the body malformed and will say so, or the client is gone.
+    else this.#error = error.failure
+  }
+
+  #fail(status: number, text: string, code: string): void {
+    if (this.#failed) return
+    this.#failed = true
+    this.#error = code
+    if (this.#clientGone) {
+      this.#settle()
+      return
+    }
+    if (this.#exchange.started) {
+      this.#exchange.abort()
+      return
+    }
+    this.#status = status
+    answer(this.#exchange, status, text)
+  }
+
+  #clientReady(): void {
+    clearTimeout(this.#slowClient)
+    this.#call?.resume()
+  }
+
+  #clientClosed(): void {
+    clearTimeout(this.#slowClient)
+    if (this.#tunnelled || this.#clientGone) return
+    this.#clientGone = true
+    if (this.#backend === undefined) {
+      this.#settle()
+      return
+    }
+    // Still connecting: `onSend` will see that nobody waits any more.
+    this.#body?.destroy(new BodyError('aborted'))
+    this.#call?.abort(new Error('client gone'))
+  }
+
+  #releaseBackend(): void {
+    this.#backendName ??= this.#backend?.origin
+    this.#backend?.release()
+    this.#backend = undefined
+  }
+
+  /** Both sides are done with: tell how it went. */
+  #settle(): void {
+    if (!this.#clientGone || this.#backend !== undefined || this.#tunnelled) return
+    if (this.#settled) return
+    this.#settled = true
+    this.#body?.destroy()
+    this.#options.onOutcome({
+      status: this.#exchange.status ?? this.#status,
+      bytes: this.#exchange.bytes + this.#tunnelBytes,
+      phase: this.#phase,
+      backend: this.#backendName,
+      error: this.#error,
+    })
+  }
+}

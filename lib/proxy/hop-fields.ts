@@ -1,0 +1,117 @@
+import { type Fields, filterFields, tokensOf } from './fields.ts'
+import { forwardedFields, forwardedNames, type Hop } from './forwarded.ts'
+import type { CheckedRequest } from './request-check.ts'
+
+/** RFC 9110 7.6.1: they concern one connection, not the message. */
+const hopByHop: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+])
+
+/** From this proxy or from nobody: backends believe them. RFC 9440 names the first two. */
+const ours: ReadonlySet<string> = new Set([
+  'client-cert',
+  'client-cert-chain',
+  'x-forwarded-client-cert',
+  'x-real-ip',
+  ...forwardedNames,
+])
+
+/** Fields that may not come after the body (RFC 9110 6.5.1): too late to be believed. */
+const notInTrailers: ReadonlySet<string> = new Set([
+  ...hopByHop,
+  ...ours,
+  'authorization',
+  'content-encoding',
+  'content-length',
+  'content-range',
+  'content-type',
+  'cookie',
+  'host',
+  'set-cookie',
+])
+
+export interface RequestContext {
+  readonly hop: Hop
+  /** DER of the verified client certificate. */
+  readonly clientCertificate: Buffer | undefined
+}
+
+/** The header section for the backend. */
+export function requestFields(
+  request: CheckedRequest,
+  { hop, clientCertificate }: RequestContext,
+): string[] {
+  const listed = new Set(tokensOf(request.fields, 'connection'))
+  const fields = ['Host', request.authority]
+  const cookies: string[] = []
+  fields.push(
+    ...filterFields(request.fields, (name, value) => {
+      // RFC 9113 8.2.3: HTTP/2 may split a cookie, HTTP/1.1 may not.
+      if (name === 'cookie') {
+        cookies.push(value)
+        return false
+      }
+      if (name === 'host' || name === 'expect' || name === 'content-length') return false
+      if (name === 'via' || listed.has(name) || hopByHop.has(name)) return false
+      // CGI and its heirs read X_Forwarded_For as X-Forwarded-For.
+      const alias = name.includes('_') ? name.replaceAll('_', '-') : name
+      return !ours.has(alias) && (alias === name || !framing.has(alias))
+    }),
+  )
+  if (cookies.length > 0) fields.push('Cookie', cookies.join('; '))
+  if (typeof request.bodyLength === 'number' && request.bodyLength > 0) {
+    fields.push('Content-Length', String(request.bodyLength))
+  }
+  if (tokensOf(request.fields, 'te').some(token => token.startsWith('trailers'))) {
+    fields.push('TE', 'trailers')
+  }
+  fields.push('Via', via(request))
+  fields.push(...forwardedFields(request.fields, hop))
+  if (clientCertificate !== undefined) {
+    // RFC 9440 2.2: a byte sequence of RFC 8941.
+    fields.push('Client-Cert', `:${clientCertificate.toString('base64')}:`)
+  }
+  return fields
+}
+
+const framing: ReadonlySet<string> = new Set([
+  ...hopByHop,
+  'content-length',
+  'cookie',
+  'expect',
+  'host',
+])
+
+/** RFC 9110 7.6.3. A gateway must say it on the way in. */
+function via(request: CheckedRequest): string {
+  const before = filterFields(request.fields, name => name === 'via').filter(
+    (_, i) => i % 2,
+  )
+  const version = request.httpVersion.startsWith('2') ? '2.0' : request.httpVersion
+  return [...before, `${version} handfast`].join(', ')
+}
+
+/** The header section for the client. */
+export function responseFields(status: number, fields: Fields): string[] {
+  const listed = new Set(tokensOf(fields, 'connection'))
+  // RFC 9112 6.3: Transfer-Encoding overrides; RFC 9110 8.6: none with 1xx and 204.
+  const noLength = status === 204 || tokensOf(fields, 'transfer-encoding').length > 0
+  return filterFields(fields, name => {
+    if (name === 'content-length') return !noLength
+    return name === 'trailer' || !(hopByHop.has(name) || listed.has(name))
+  })
+}
+
+/** What of a trailer section may be passed on. */
+export function trailerFields(fields: Fields): string[] {
+  return filterFields(fields, name => !notInTrailers.has(name))
+}

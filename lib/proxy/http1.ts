@@ -1,0 +1,187 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  ServerResponse,
+} from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Connection } from './connection.ts'
+import { answer, type Exchange } from './exchange.ts'
+import { Http1Exchange, Http1Upgrade } from './http1-exchange.ts'
+import { closeSoon } from './linger.ts'
+import type { Limits } from './options.ts'
+
+/** Requests that a client may send ahead of their answers. */
+const maxPipelined = 32
+
+/** Bytes that are no request, or not in time. */
+export interface Unreadable {
+  readonly connection: Connection
+  readonly status: number
+  readonly code: string
+}
+
+/**
+ * HTTP/1.1 on connections that are handed in. Node's server does the reading and its time
+ * limits; it never listens itself. Requests of one connection are passed on one at a time:
+ * Node would start all that a client sends ahead at once.
+ */
+export class Http1 {
+  readonly #server: Server
+  readonly #onExchange: (exchange: Exchange) => void
+  readonly #onUnreadable: (unreadable: Unreadable) => void
+  readonly #queues = new WeakMap<Duplex, Http1Exchange[]>()
+  readonly #connections = new WeakMap<Duplex, Connection>()
+  #draining = false
+
+  constructor(
+    limits: Limits,
+    onExchange: (exchange: Exchange) => void,
+    onUnreadable: (unreadable: Unreadable) => void,
+  ) {
+    this.#onExchange = onExchange
+    this.#onUnreadable = onUnreadable
+    this.#server = createServer({
+      // Our own check says the same with a body and a line in the log.
+      requireHostHeader: false,
+      insecureHTTPParser: false,
+      maxHeaderSize: limits.maxHeaderBytes,
+      // No limit on the whole request: a large upload takes as long as it takes.
+      requestTimeout: 0,
+      headersTimeout: limits.headersTimeout,
+      keepAliveTimeout: limits.idleTimeout,
+      connectionsCheckingInterval: Math.min(1_000, limits.headersTimeout),
+    })
+    // Node drops fields beyond 1 000 without a word; the limit on bytes is limit enough.
+    this.#server.maxHeadersCount = 0
+    this.#server.on('request', (request, response) => {
+      this.#enqueue(new Http1Exchange(this.#of(request.socket), request, response))
+    })
+    this.#server.on('checkContinue', (request, response) => {
+      this.#enqueue(new Http1Exchange(this.#of(request.socket), request, response))
+    })
+    this.#server.on('checkExpectation', (request, response) => {
+      this.#enqueue(new Http1Exchange(this.#of(request.socket), request, response))
+    })
+    this.#server.on('upgrade', (request, socket, head) =>
+      this.#upgrade(request, socket, head),
+    )
+    this.#server.on('connect', (request, socket, head) =>
+      this.#upgrade(request, socket, head),
+    )
+    this.#server.on('clientError', (error, socket) => this.#refuse(error, socket))
+    // Node starts its clock for header time limits with this event. It never comes by itself
+    // to a server whose connections are handed in.
+    this.#server.emit('listening')
+  }
+
+  accept(connection: Connection): void {
+    this.#connections.set(connection.socket, connection)
+    this.#queues.set(connection.socket, [])
+    // This is how Node ends a connection after its last answer: too soon, see linger.ts.
+    connection.socket.destroySoon = () => closeSoon(connection.socket)
+    this.#server.emit('connection', connection.socket)
+  }
+
+  setLimits(limits: Limits): void {
+    this.#server.headersTimeout = limits.headersTimeout
+    this.#server.keepAliveTimeout = limits.idleTimeout
+    Object.assign(this.#server, { maxHeaderSize: limits.maxHeaderBytes })
+  }
+
+  /** Ends idle connections now and the others after their answer. */
+  drain(): void {
+    this.#draining = true
+    this.#server.closeIdleConnections()
+  }
+
+  close(): void {
+    // Stops the clock. It never listened, so there is nothing else to close.
+    this.#server.close(() => {})
+  }
+
+  #enqueue(exchange: Http1Exchange): void {
+    const { socket } = exchange.connection
+    const queue = this.#queues.get(socket) as Http1Exchange[]
+    if (queue.length >= maxPipelined) {
+      socket.destroy()
+      return
+    }
+    queue.push(exchange)
+    exchange.isLast = () => this.#draining
+    exchange.onDone = () => {
+      queue.shift()
+      const next = exchange.last ? undefined : queue[0]
+      if (next !== undefined) this.#start(next)
+      else if (this.#draining) closeSoon(socket)
+    }
+    if (queue.length === 1) this.#start(exchange)
+  }
+
+  #start(exchange: Http1Exchange): void {
+    if (exchange.unreadable === undefined) this.#onExchange(exchange)
+    else answer(exchange, ...exchange.unreadable)
+  }
+
+  /** The parser has let go of the socket: answer or switch, then end. */
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const connection = this.#of(socket)
+    const response = new ServerResponse(request)
+    response.shouldKeepAlive = false
+    response.assignSocket(connection.socket)
+    this.#enqueue(new Http1Upgrade(connection, request, response, head))
+  }
+
+  /** What the parser could not read, or did not get in time. */
+  #refuse(error: Error & { code?: string }, socket: Duplex): void {
+    const code = error.code ?? error.name
+    if (code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy()
+      return
+    }
+    const [status, text] = refusals[code] ?? [400, 'Bad Request']
+    const queue = this.#queues.get(socket) ?? []
+    const last = queue.at(-1)
+    const connection = this.#of(socket)
+    if (last === undefined) {
+      sayLast(socket, status, text)
+      this.#onUnreadable({ connection, status, code })
+    } else if (last.complete) {
+      // It is what follows that is bad: its answer has to wait for its turn.
+      socket.removeAllListeners('data')
+      const done = last.onDone
+      last.onDone = () => {
+        done()
+        if (!last.last) sayLast(socket, status, text)
+      }
+      this.#onUnreadable({ connection, status, code })
+    } else {
+      last.unreadable = [status, text]
+      last.final = true
+      last.fault = code
+      // In the middle of an answer there is no way to say it, nor to a client that has left.
+      if (last.started || code === 'HPE_INVALID_EOF_STATE') socket.destroy()
+      else if (queue.length === 1) answer(last, status, text)
+    }
+  }
+
+  #of(socket: Duplex): Connection {
+    return this.#connections.get(socket) as Connection
+  }
+}
+
+const refusals: Readonly<Record<string, [number, string]>> = {
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'Content Too Large'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
+}
+
+/** An answer on a connection that has no request to answer to. */
+function sayLast(socket: Duplex, status: number, text: string): void {
+  const body = `${status} ${text}\n`
+  socket.write(
+    `HTTP/1.1 ${status} ${text}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+      `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+  )
+  closeSoon(socket)
+}

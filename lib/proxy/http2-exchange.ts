@@ -1,0 +1,125 @@
+import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { Duplex } from 'node:stream'
+import type { Connection } from './connection.ts'
+import type { Exchange } from './exchange.ts'
+import { type Fields, toHttp2Fields } from './fields.ts'
+import type { RequestHead } from './request-check.ts'
+
+/** A request on a stream of HTTP/2. */
+export class Http2Exchange implements Exchange {
+  readonly connection: Connection
+  readonly head: RequestHead
+  readonly source: ServerHttp2Stream
+  bytes = 0
+  status: number | undefined
+  final = false
+  readonly fault = undefined
+  onDrain: () => void = () => {}
+  onClose: () => void = () => {}
+  readonly #stream: ServerHttp2Stream
+  #trailers: Fields = []
+
+  constructor(
+    connection: Connection,
+    stream: ServerHttp2Stream,
+    rawFields: Fields,
+    endStream: boolean,
+  ) {
+    this.connection = connection
+    this.source = stream
+    this.#stream = stream
+    this.head = readHead(rawFields, endStream)
+    connection.exchanges.add(this)
+    stream.on('error', () => {})
+    stream.on('drain', () => this.onDrain())
+    stream.on('close', () => {
+      connection.exchanges.delete(this)
+      this.onClose()
+    })
+  }
+
+  get complete(): boolean {
+    return this.#stream.readableEnded
+  }
+
+  get started(): boolean {
+    return this.#stream.headersSent
+  }
+
+  continue(): void {
+    if (!this.#stream.destroyed) this.#stream.additionalHeaders({ ':status': 100 })
+  }
+
+  inform(status: number, fields: Fields): void {
+    if (status !== 103 || this.#stream.destroyed) return
+    this.#stream.additionalHeaders({ ':status': status, ...toHttp2Fields(fields) })
+  }
+
+  respond(status: number, _text: string, fields: Fields, last: boolean): void {
+    this.#stream.respond(
+      { ...toHttp2Fields(fields), ':status': status },
+      { endStream: last, waitForTrailers: !last },
+    )
+    this.status = status
+    if (this.final) this.#stream.session?.close()
+    if (last) {
+      this.#letGo()
+      return
+    }
+    this.#stream.once('wantTrailers', () => {
+      this.#stream.sendTrailers(toHttp2Fields(this.#trailers))
+    })
+    this.#stream.once('finish', () => this.#letGo())
+  }
+
+  write(chunk: Buffer): boolean {
+    this.bytes += chunk.length
+    return this.#stream.write(chunk)
+  }
+
+  end(trailers: Fields): void {
+    this.#trailers = trailers
+    this.#stream.end()
+  }
+
+  upgrade(fields: Fields): Duplex {
+    this.#stream.respond({ ...toHttp2Fields(fields), ':status': 200 })
+    this.status = 200
+    return this.#stream
+  }
+
+  abort(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  }
+
+  /** RFC 9113 8.1: after a whole answer the client may be told to send no more. */
+  #letGo(): void {
+    const complete = this.head.endStream || this.#stream.readableEnded
+    // A stream counts as open until its readable side has been read to the end.
+    this.#stream.resume()
+    if (!complete) this.#stream.close(constants.NGHTTP2_NO_ERROR)
+  }
+}
+
+/** Pseudo-fields apart. nghttp2 has checked that there is one of each and that they lead. */
+function readHead(rawFields: Fields, endStream: boolean): RequestHead {
+  const pseudo = new Map<string, string>()
+  const fields: string[] = []
+  for (let i = 0; i < rawFields.length; i += 2) {
+    const name = rawFields[i] as string
+    const value = rawFields[i + 1] as string
+    if (name.startsWith(':')) pseudo.set(name, value)
+    else fields.push(name, value)
+  }
+  return {
+    method: pseudo.get(':method') ?? '',
+    target: pseudo.get(':path') ?? '',
+    httpVersion: '2.0',
+    http2: true,
+    fields,
+    scheme: pseudo.get(':scheme'),
+    authority: pseudo.get(':authority'),
+    protocol: pseudo.get(':protocol'),
+    endStream,
+  }
+}

@@ -1,0 +1,205 @@
+import type { AddressInfo, Socket } from 'node:net'
+import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { HandfastError } from '../errors.ts'
+import { Backends } from './backends.ts'
+import { Connection, serverNameOf } from './connection.ts'
+import { trustedAddresses } from './forwarded.ts'
+import { Http1 } from './http1.ts'
+import { Http2 } from './http2.ts'
+import { resolveLimits } from './limits.ts'
+import type { Limits, ProxyOptions, Proxy as RunningProxy } from './options.ts'
+import { RequestHandler } from './request-handler.ts'
+import { Sites } from './sites.ts'
+
+/** Starts a proxy. Rejects when an option is bad or the port can't be had. */
+export async function createProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const proxy = new HttpsProxy(options)
+  await proxy.listen()
+  return proxy
+}
+
+/**
+ * One plain TLS server in front; by ALPN it hands connections to an HTTP/1.1 and an HTTP/2
+ * server that never listen. So each has limits of its own, a connection can be judged before
+ * a byte of HTTP is read, and the TLS server is one that sessions can be shared for.
+ */
+class HttpsProxy implements RunningProxy {
+  readonly #options: ProxyOptions
+  readonly #server: Server
+  readonly #http1: Http1
+  readonly #http2: Http2
+  readonly #handler: RequestHandler
+  readonly #backends: Backends
+  readonly #sockets = new Set<Socket>()
+  readonly #connections = new Set<Connection>()
+  #limits: Limits
+  #sites: Sites
+  #stopped: Promise<void> | undefined
+  #closed: Promise<void> | undefined
+
+  constructor(options: ProxyOptions) {
+    this.#options = options
+    this.#limits = resolveLimits(options.limits)
+    const trusts = trustedAddresses(options.trustedProxies ?? [])
+    this.#backends = new Backends(options.log)
+    this.#sites = this.#backends.rebuild(this.#limits, of => new Sites(options.sites, of))
+    this.#handler = new RequestHandler(
+      () => ({ sites: this.#sites, limits: this.#limits }),
+      trusts,
+      options.log,
+    )
+    this.#http1 = new Http1(
+      this.#limits,
+      exchange => this.#handler.handle(exchange),
+      unreadable => this.#handler.unreadable(unreadable),
+    )
+    this.#http2 = new Http2(this.#limits, exchange => this.#handler.handle(exchange))
+    this.#server = this.#createServer()
+    this.#warn()
+  }
+
+  get host(): string {
+    return this.#options.host ?? (this.#server.address() as AddressInfo).address
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  listen(): Promise<void> {
+    const { host, port } = this.#options
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', error => {
+        void this.close()
+        reject(error)
+      })
+      this.#server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
+        this.#server.removeAllListeners('error')
+        this.#server.on('error', error =>
+          this.#options.log.error({ error: String(error) }),
+        )
+        resolve()
+      })
+    })
+  }
+
+  reload(options: Pick<ProxyOptions, 'sites' | 'limits'>): void {
+    if (this.#closed !== undefined) {
+      throw new HandfastError('ERR_HANDFAST_CLOSED', 'the proxy is closed')
+    }
+    const limits = resolveLimits(options.limits)
+    this.#sites = this.#backends.rebuild(limits, of => new Sites(options.sites, of))
+    this.#limits = limits
+    this.#http1.setLimits(limits)
+    this.#http2.setLimits(limits)
+    this.#server.maxConnections = limits.maxConnections
+    this.#server.setSecureContext({
+      ...this.#versions(),
+      ...this.#sites.contextOptions,
+    })
+    this.#warn()
+    // Node reads it for each new connection.
+    Object.assign(this.#server, { requestCert: this.#sites.asksForCertificates })
+  }
+
+  async drain(): Promise<void> {
+    if (this.#closed !== undefined) return this.#closed
+    const stopped = this.#stop()
+    this.#http1.drain()
+    this.#http2.drain()
+    const { drainTimeout } = this.#limits
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>(resolve => {
+      timer = setTimeout(resolve, drainTimeout)
+    })
+    await Promise.race([stopped, late])
+    clearTimeout(timer)
+    await this.close()
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#end()
+    return this.#closed
+  }
+
+  stats(): { readonly connections: number; readonly requests: number } {
+    return { connections: this.#sockets.size, requests: this.#handler.total }
+  }
+
+  #createServer(): Server {
+    const server = createServer({
+      ...this.#versions(),
+      ...this.#sites.contextOptions,
+      ALPNProtocols: ['h2', 'http/1.1'],
+      SNICallback: (name, done) => done(null, this.#sites.forHandshake(name).context),
+      requestCert: this.#sites.asksForCertificates,
+      // Sites differ in what they demand; it is judged per request, with the site known.
+      rejectUnauthorized: false,
+      handshakeTimeout: this.#limits.headersTimeout,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+    })
+    server.maxConnections = this.#limits.maxConnections
+    server.on('connection', socket => this.#track(socket))
+    server.on('tlsClientError', (error: Error & { code?: string }, socket) => {
+      this.#options.log.debug({ error: error.code ?? error.message }, 'handshake failed')
+      socket.destroy()
+    })
+    this.#options.sessions.attach(server, {
+      policyOf: name => this.#sites.forHandshake(name).sessionPolicy,
+    })
+    server.on('secureConnection', socket => this.#accept(socket))
+    return server
+  }
+
+  #warn(): void {
+    if (!this.#sites.needsServerName) return
+    this.#options.log.warn(
+      {},
+      'certificates of sites differ in key type: with this version of Node, clients that ' +
+        'send no server name are refused',
+    )
+  }
+
+  #versions() {
+    return {
+      minVersion: this.#options.minVersion ?? 'TLSv1.2',
+      maxVersion: this.#options.maxVersion ?? 'TLSv1.3',
+    } as const
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+  }
+
+  #accept(socket: TLSSocket): void {
+    // Whatever happens to it from now on is no reason to end the process.
+    socket.on('error', () => {})
+    const site = this.#sites.forHandshake(serverNameOf(socket))
+    const connection = new Connection(socket, site.certificatePolicy)
+    this.#connections.add(connection)
+    socket.once('close', () => this.#connections.delete(connection))
+    const server = connection.http2 ? this.#http2 : this.#http1
+    server.accept(connection)
+  }
+
+  /** No new connections from now on. Resolves when the last one has ended. */
+  #stop(): Promise<void> {
+    this.#stopped ??= new Promise(resolve => this.#server.close(() => resolve()))
+    return this.#stopped
+  }
+
+  async #end(): Promise<void> {
+    const stopped = this.#stop()
+    this.#http1.close()
+    for (const { socket } of this.#connections) socket.destroy()
+    const closed = [...this.#sockets].map(socket => {
+      socket.destroy()
+      return new Promise(resolve => socket.once('close', resolve))
+    })
+    await Promise.all([stopped, ...closed, this.#backends.destroy()])
+    this.#options.sessions.detach(this.#server)
+  }
+}

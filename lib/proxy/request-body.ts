@@ -1,0 +1,116 @@
+import { Readable } from 'node:stream'
+
+export type BodyFailure = 'too-large' | 'timeout' | 'aborted'
+
+export class BodyError extends Error {
+  readonly failure: BodyFailure
+
+  constructor(failure: BodyFailure) {
+    super(`request body: ${failure}`)
+    this.name = 'BodyError'
+    this.failure = failure
+  }
+}
+
+export interface RequestBodyOptions {
+  /** Bytes; 0 for no limit. */
+  readonly maxBytes: number
+  /** Longest silence of the client while the backend is ready for more. */
+  readonly timeout: number
+  /** Called once, when the first byte is wanted. */
+  readonly onWanted: () => void
+}
+
+/**
+ * The body on its way to the backend: as fast as the slower of the two sides, counted and
+ * timed. It stands between because undici destroys the body it is given, and destroying
+ * Node's request would take the client's connection, and our answer, along.
+ */
+export class RequestBody extends Readable {
+  readonly #source: Readable
+  readonly #options: RequestBodyOptions
+  #bytes = 0
+  #listening = false
+  #silence: NodeJS.Timeout | undefined
+
+  constructor(source: Readable, options: RequestBodyOptions) {
+    super({ highWaterMark: 64 * 1024 })
+    this.#source = source
+    this.#options = options
+    // Without a listener an error after undici has let go would end the process.
+    this.on('error', () => {})
+  }
+
+  override _read(): void {
+    if (!this.#listening) {
+      this.#listening = true
+      this.#options.onWanted()
+      this.#source.on('data', this.#onData)
+      this.#source.on('end', this.#onEnd)
+      this.#source.on('aborted', this.#onAborted)
+      this.#source.on('error', this.#onAborted)
+      this.#source.on('close', this.#onAborted)
+      if (this.#source.destroyed) {
+        this.#onAborted()
+        return
+      }
+    }
+    this.#wait()
+    this.#source.resume()
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#leave()
+    done(error)
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#bytes += chunk.length
+    if (this.#options.maxBytes > 0 && this.#bytes > this.#options.maxBytes) {
+      this.destroy(new BodyError('too-large'))
+    } else if (this.push(chunk)) {
+      this.#wait()
+    } else {
+      // Now it is the backend that is slow.
+      clearTimeout(this.#silence)
+      this.#silence = undefined
+      this.#source.pause()
+    }
+  }
+
+  readonly #onEnd = (): void => {
+    // A stream of HTTP/2 that was reset ends like one that is complete.
+    const { aborted, rstCode } = this.#source as { aborted?: boolean; rstCode?: number }
+    if (aborted || rstCode) {
+      this.#onAborted()
+      return
+    }
+    this.#leave()
+    this.push(null)
+  }
+
+  readonly #onAborted = (): void => {
+    this.destroy(new BodyError('aborted'))
+  }
+
+  #wait(): void {
+    if (this.#silence !== undefined) this.#silence.refresh()
+    else {
+      this.#silence = setTimeout(
+        () => this.destroy(new BodyError('timeout')),
+        this.#options.timeout,
+      )
+      this.#silence.unref()
+    }
+  }
+
+  #leave(): void {
+    clearTimeout(this.#silence)
+    this.#source.off('data', this.#onData)
+    this.#source.off('end', this.#onEnd)
+    this.#source.off('aborted', this.#onAborted)
+    this.#source.off('error', this.#onAborted)
+    this.#source.off('close', this.#onAborted)
+    if (!this.#source.readableEnded) this.#source.pause()
+  }
+}

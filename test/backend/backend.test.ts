@@ -1,0 +1,165 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import t from 'tap'
+import { Backend, parseOrigin } from '../../lib/backend/backend.ts'
+import type { BackendCall, BackendHandler } from '../../lib/backend/pool.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { Rotation } from '../../lib/dispatch/rotation.ts'
+import { startBackend } from '../fixtures/proxy-servers.ts'
+
+const limits = {
+  connectTimeout: 1_000,
+  headersTimeout: 1_000,
+  bodyTimeout: 1_000,
+  maxHeaderBytes: 16_384,
+  maxRequests: 2,
+}
+
+/** Sends a GET; what happened, as words in order. */
+function send(
+  backend: Backend,
+  act: (event: string, call?: BackendCall) => void = () => {},
+) {
+  const events: string[] = []
+  return new Promise<string[]>(resolve => {
+    let call: BackendCall | undefined
+    const note = (event: string) => {
+      events.push(event)
+      act(event, call)
+    }
+    const end = (event: string) => {
+      note(event)
+      backend.release()
+      resolve(events)
+    }
+    const handler: BackendHandler = {
+      onSend(made) {
+        call = made
+        note('send')
+      },
+      onInform: status => note(`inform ${status}`),
+      onResponse: (status, text) => note(`response ${status} ${text}`),
+      onData: chunk => note(`data ${chunk}`),
+      onEnd: trailers => end(`end ${trailers}`),
+      onUpgrade: () => end('upgrade'),
+      onError: error => end(`error ${(error as { code?: string }).code ?? error.name}`),
+    }
+    backend.send(
+      {
+        method: 'GET',
+        path: '/',
+        fields: ['Host', 'a'],
+        body: undefined,
+        upgrade: undefined,
+      },
+      handler,
+    )
+  })
+}
+
+t.test('the events of a request, in order', async t => {
+  const { url } = await startBackend(t, (_request, response) => {
+    response.writeEarlyHints({ link: '</a>' })
+    response.writeHead(201, 'Made', { Trailer: 'X-T' })
+    response.write('body')
+    response.addTrailers({ 'X-T': '1' })
+    response.end()
+  })
+  const backend = new Backend(url, limits)
+  t.teardown(() => backend.destroy())
+  t.strictSame(await send(backend), [
+    'send',
+    'inform 103',
+    'response 201 Made',
+    'data body',
+    'end X-T,1',
+  ])
+  t.equal(backend.active, 0)
+})
+
+t.test('a refused connection is told before anything was sent', async t => {
+  const backend = new Backend('http://127.0.0.1:1', limits)
+  t.teardown(() => backend.destroy())
+  t.strictSame(await send(backend), ['error ECONNREFUSED'])
+})
+
+t.test('an abort closes the connection', async t => {
+  const server = await startBackend(
+    t,
+    (_request, response) => void response.write('some'),
+  )
+  const backend = new Backend(server.url, limits)
+  t.teardown(() => backend.destroy())
+  const events = await send(backend, (event, call) => {
+    if (event === 'data some') call?.abort(new Error('enough'))
+  })
+  t.match(events, ['send', 'response 200 OK', 'data some', /^error/])
+})
+
+t.test('full at its bound, and cool for a while after a refusal', t => {
+  let now = 0
+  const clock = { monotonic: () => now } as Clock
+  const backend = new Backend('http://127.0.0.1:1', { ...limits, clock })
+  t.teardown(() => backend.destroy())
+  t.ok(backend.ready)
+  backend.refused()
+  t.notOk(backend.ready)
+  now += 1_999
+  t.notOk(backend.ready)
+  now += 1
+  t.ok(backend.ready)
+  backend.refused()
+  backend.connected()
+  t.ok(backend.ready, 'a connection made is proof enough')
+  t.end()
+})
+
+t.test('full when as many requests as allowed are open', async t => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => silent.close())
+  const { port } = silent.address() as { port: number }
+  const backend = new Backend(`http://127.0.0.1:${port}`, limits)
+  const open = [send(backend), send(backend)]
+  t.ok(backend.full)
+  await backend.destroy()
+  await Promise.all(open)
+  t.notOk(backend.full)
+})
+
+t.test('addresses that name no backend', t => {
+  t.equal(parseOrigin('http://127.0.0.1:80').origin, 'http://127.0.0.1')
+  t.equal(parseOrigin('https://[::1]:8443/').origin, 'https://[::1]:8443')
+  for (const address of [
+    '',
+    'x',
+    '127.0.0.1:80',
+    'ftp://x',
+    'http://x/y',
+    'http://x?y',
+  ]) {
+    t.throws(() => parseOrigin(address), { code: 'ERR_HANDFAST_CONFIG' }, address)
+  }
+  t.throws(() => parseOrigin('http://ann:s3cret@x'), { message: /^(?!.*s3cret)/ })
+  t.end()
+})
+
+t.test('in turn; those that are not ready last, none left out', t => {
+  const a = { name: 'a', ready: true }
+  const b = { name: 'b', ready: true }
+  const c = { name: 'c', ready: true }
+  const rotation = new Rotation([a, b, c])
+  const order = () =>
+    rotation
+      .candidates()
+      .map(each => each.name)
+      .join('')
+  t.strictSame([order(), order(), order(), order()], ['abc', 'bca', 'cab', 'abc'])
+  b.ready = false
+  t.strictSame([order(), order(), order()], ['cab', 'cab', 'acb'])
+  a.ready = false
+  c.ready = false
+  t.equal(order().length, 3, 'when all are down, all are tried')
+  t.strictSame(new Rotation([]).candidates(), [])
+  t.end()
+})

@@ -1,0 +1,200 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { connect } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
+import { rawConnection, rawExchange, statusesOf } from '../fixtures/proxy-raw.ts'
+import { startProxy, until } from '../fixtures/proxy-servers.ts'
+
+const upgrades: Record<string, unknown>[] = []
+const sockets = new Set<object>()
+const httpServer = createServer((_request, response) => response.end('no WebSocket'))
+const server = new WebSocketServer({ noServer: true, handleProtocols: () => 'chat' })
+httpServer.on('connection', socket => {
+  sockets.add(socket)
+  socket.on('close', () => sockets.delete(socket))
+})
+httpServer.on('upgrade', (request, socket, head) => {
+  upgrades.push(request.headers)
+  if (request.url === '/denied') {
+    socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nX-Why: you\r\n\r\nno')
+    return
+  }
+  if (request.url === '/liar') {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n')
+    socket.write('Upgrade: websocket\r\nSec-WebSocket-Accept: no\r\n\r\n')
+    return
+  }
+  server.handleUpgrade(request, socket, head, peer => {
+    peer.on('message', (data, binary) => peer.send(data, { binary }))
+    if (request.url === '/eager') peer.send('first word')
+    if (request.url === '/bye') peer.close(4000, 'enough')
+  })
+})
+httpServer.listen(0, '127.0.0.1')
+await once(httpServer, 'listening')
+t.teardown(() => {
+  httpServer.closeAllConnections()
+  for (const client of server.clients) client.terminate()
+  httpServer.close()
+})
+const { port: backendPort } = httpServer.address() as AddressInfo
+const backends = [`http://127.0.0.1:${backendPort}`]
+const { port, url, log, proxy } = await startProxy(t, { backends })
+
+function open(path: string, at = port): WebSocket {
+  return new WebSocket(`wss://localhost:${at}${path}`, 'chat', {
+    rejectUnauthorized: false,
+  })
+}
+
+t.test('messages both ways, text and binary, small and large', async t => {
+  const socket = open('/?token=s3cret')
+  await once(socket, 'open')
+  t.equal(socket.protocol, 'chat')
+  for (const message of ['hello', Buffer.alloc(3_000_000, 7), '', 'é'.repeat(70_000)]) {
+    socket.send(message)
+    const [data, binary] = await once(socket, 'message')
+    t.equal(binary, typeof message !== 'string')
+    t.ok(Buffer.from(message).equals(data), `${data.length} bytes`)
+  }
+  t.match(upgrades.at(-1), {
+    host: `localhost:${port}`,
+    'x-forwarded-for': '127.0.0.1',
+    'x-forwarded-proto': 'https',
+    upgrade: 'websocket',
+  })
+  socket.close(4001, 'done')
+  const [code, reason] = await once(socket, 'close')
+  t.equal(code, 4001)
+  t.equal(String(reason), 'done')
+  await until(() => log.requests.length === 1)
+  t.match(log.requests[0], { status: 101, path: '/', backend: backends[0] })
+  t.ok(Number(log.requests[0]?.['bytes']) > 3_000_000)
+  t.notMatch(JSON.stringify(log.lines), /s3cret/)
+})
+
+t.test('what the backend says first is not lost, nor how it ends', async t => {
+  const eager = open('/eager')
+  const [data] = await once(eager, 'message')
+  t.equal(String(data), 'first word')
+  eager.terminate()
+  const bye = open('/bye')
+  const [code, reason] = await once(bye, 'close')
+  t.equal(`${code} ${reason}`, '4000 enough')
+})
+
+t.test('either side may vanish, and the other is told', async t => {
+  const [client] = [open('/')]
+  await once(client, 'open')
+  client.terminate()
+  await until(() => server.clients.size === 0, 'the backend to hear of it')
+  const other = open('/')
+  await once(other, 'open')
+  for (const peer of server.clients) peer.terminate()
+  const [code] = await once(other, 'close')
+  t.equal(code, 1006)
+  await until(() => proxy.stats().connections === 0)
+})
+
+t.test('a backend that declines is heard', async t => {
+  const socket = open('/denied')
+  socket.on('error', () => {})
+  const [, response] = await once(socket, 'unexpected-response')
+  t.equal(response.statusCode, 401)
+  t.equal(response.headers['x-why'], 'you')
+  let body = ''
+  for await (const chunk of response) body += chunk
+  t.equal(body, 'no')
+})
+
+t.test('no backend: an answer, not a silent close', async t => {
+  const lonely = await startProxy(t, { backends: ['http://127.0.0.1:1'] })
+  const socket = open('/', lonely.port)
+  socket.on('error', () => {})
+  const [, response] = await once(socket, 'unexpected-response')
+  t.equal(response.statusCode, 502)
+  response.resume()
+  await until(() => lonely.proxy.stats().connections === 0, 'the connection to end')
+})
+
+t.test('an upgrade to anything else is a plain request, answered in full', async t => {
+  const answer = await rawExchange(
+    port,
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n',
+  )
+  t.strictSame(statusesOf(answer), [200])
+  t.ok(answer.endsWith('no WebSocket'))
+})
+
+t.test('WebSockets over HTTP/2 (RFC 8441)', async t => {
+  const session = connect(url, { rejectUnauthorized: false })
+  session.on('error', () => {})
+  t.teardown(() => session.destroy())
+  const [settings] = await once(session, 'remoteSettings')
+  t.equal(settings.enableConnectProtocol, true)
+  const extended = (path: string) =>
+    session.request({
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':scheme': 'https',
+      ':authority': `localhost:${port}`,
+      ':path': path,
+      'sec-websocket-version': '13',
+      'sec-websocket-protocol': 'chat',
+    })
+  const stream = extended('/')
+  const [fields] = await once(stream, 'response')
+  t.match(fields, { ':status': 200, 'sec-websocket-protocol': 'chat' })
+  t.notOk('sec-websocket-accept' in fields)
+  // "Hello" as RFC 6455 5.7 has it, masked; the echo comes back unmasked.
+  stream.write(Buffer.from('818537fa213d7f9f4d5158', 'hex'))
+  const [echo] = await once(stream, 'data')
+  t.equal(echo.toString('hex'), '810548656c6c6f')
+  stream.close(8)
+  await until(() => server.clients.size === 0, 'the backend to hear of it')
+
+  const denied = extended('/denied')
+  const [no] = await once(denied, 'response')
+  t.equal(no[':status'], 401)
+  denied.resume()
+  await once(denied, 'close')
+  const liar = extended('/liar')
+  const [lie] = await once(liar, 'response')
+  t.equal(
+    lie[':status'],
+    502,
+    'a backend that does not prove it read the key is not believed',
+  )
+  liar.resume()
+  await once(liar, 'close')
+})
+
+t.test('a silent WebSocket is closed after its time', async t => {
+  const short = await startProxy(t, { backends, limits: { tunnelTimeout: 300 } })
+  const socket = open('/', short.port)
+  await once(socket, 'open')
+  const [code] = await once(socket, 'close')
+  t.equal(code, 1006)
+})
+
+t.test('draining leaves a WebSocket its time, then ends it', async t => {
+  const draining = await startProxy(t, { backends, limits: { drainTimeout: 500 } })
+  const socket = open('/', draining.port)
+  await once(socket, 'open')
+  const drained = draining.proxy.drain()
+  socket.send('still there?')
+  const [data] = await once(socket, 'message')
+  t.equal(String(data), 'still there?')
+  const closed = once(socket, 'close')
+  await drained
+  await closed
+  t.equal(draining.proxy.stats().connections, 0)
+  const refused = await rawConnection(draining.port).catch((error: Error) => error)
+  t.ok(refused instanceof Error)
+})
+
+t.test('nothing is left open', async () => {
+  await until(() => proxy.stats().connections <= 1 && server.clients.size === 0)
+})
