@@ -8,6 +8,7 @@ import type { Log } from '../log.ts'
 import type { ClientHello } from './client-hello.ts'
 import { Connection, type Minted, type Verdict } from './connection.ts'
 import type { HandshakeCounters } from './counters.ts'
+import { HandedOver } from './handed-over.ts'
 import { setHandshake } from './handshake.ts'
 import { readHello } from './hello-gate.ts'
 import { mintRecord } from './mint.ts'
@@ -50,6 +51,7 @@ export class Attachment {
   readonly #settings: ResumptionSettings
   readonly #policies: ServerPolicies
   readonly #patch: ServerPatch
+  readonly #handedOver: HandedOver
   readonly #connections = new AsyncLocalStorage<Connection>()
 
   constructor(server: Server, options: AttachOptions, settings: ResumptionSettings) {
@@ -63,6 +65,7 @@ export class Attachment {
       contextAdded: context => this.#policies.add(context),
       accept: (socket, begin) => this.#accept(socket, begin),
     })
+    this.#handedOver = new HandedOver(server, this.#onNewSession)
     server.on('newSession', this.#onNewSession)
     server.on('resumeSession', this.#onResumeSession)
     server.prependListener('secureConnection', this.#onSecureConnection)
@@ -75,6 +78,7 @@ export class Attachment {
     this.#server.off('resumeSession', this.#onResumeSession)
     this.#server.off('secureConnection', this.#onSecureConnection)
     this.#server.off('tlsClientError', this.#onClientError)
+    this.#handedOver.close()
     this.#patch.undo()
   }
 
@@ -232,6 +236,7 @@ export class Attachment {
       authorized: !reused && socket.authorized && hasPeerCertificate(socket),
     })
     if (reused) correct(socket, handshake.clientAuthorized, connection.serverName)
+    this.#handedOver.watch(socket)
     setHandshake(socket, handshake)
     this.#settings.open.add(socket, handshake)
     this.#settings.counters.count(handshake)

@@ -1,7 +1,12 @@
 import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import { createSecureServer } from 'node:http2'
 import { createServer as createTcpServer, connect as tcpConnect } from 'node:net'
-import { createServer as createTlsServer, type Server } from 'node:tls'
+import {
+  createSecureContext,
+  createServer as createTlsServer,
+  type Server,
+} from 'node:tls'
 import t from 'tap'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
@@ -390,6 +395,33 @@ t.test('an HTTP/2 server resumes, and its requests know of it', async t => {
   const first = await ask()
   t.equal(first.body, 'false')
   t.equal((await ask(first.sessions.at(-1))).body, 'local')
+})
+
+t.test('a tls server that hands its sockets to an http server resumes', async t => {
+  const farm = await farmOfOne(t)
+  const pair = await certificateFor('localhost')
+  const http = createHttpServer((request, response) => {
+    response.end(String(farm.handshake(request.socket)?.resumed))
+  })
+  const context = createSecureContext(pair)
+  const server = createTlsServer({
+    ...pair,
+    SNICallback: (_n, done) => done(null, context),
+  })
+  server.on('secureConnection', socket => http.emit('connection', socket))
+  farm.attach(server)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as { port: number }
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const first = await visit({ port, maxVersion })
+    const session = first.sessions[0]
+    const again = await visit({ port, session, maxVersion } as VisitOptions)
+    t.match(again, { reused: true, body: /local/ }, maxVersion)
+  }
+  farm.detach(server)
+  t.equal(http.listenerCount('newSession'), 0)
 })
 
 t.test(
