@@ -15,10 +15,12 @@ import { OpenConnections } from '../resumption/open-connections.ts'
 import { Resumption } from '../resumption/resumption.ts'
 import { Revocations } from '../resumption/revocation.ts'
 import { SessionStore } from '../resumption/session-store.ts'
+import { ticketBoard } from '../resumption/ticket-board.ts'
 import { MapTable } from '../table/map-table.ts'
 import type { RecordTable } from '../table/record-table.ts'
 import { Farm } from './farm.ts'
 import { checkFarmOptions, type FarmOptions, farmNumbers } from './options.ts'
+import { FarmTicketKeys } from './ticket-keys.ts'
 
 /** Where members listen, and are looked for, when nothing else is said. */
 export const defaultFarmPort = 7443
@@ -68,11 +70,19 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     await transport.close()
     throw error
   }
+  const ticketKeys = new FarmTicketKeys({
+    board: ticketBoard(cache, transport),
+    secret: secretKey(options, name, 'tickets'),
+    farmName: name,
+    clock,
+    log,
+  })
   const counters = new HandshakeCounters()
   const resumption = new Resumption({
     store: new SessionStore(cache),
     counters,
     open,
+    ticketKeys,
     clock,
     log,
     sessionIdContext: sessionIdContext(name),
@@ -105,6 +115,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     counters,
     authContext,
     auths,
+    ticketKeys,
     address,
   })
 }

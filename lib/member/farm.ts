@@ -19,6 +19,7 @@ import type {
   RevokeOptions,
 } from '../resumption/revocation.ts'
 import type { RecordTable, TableStats } from '../table/record-table.ts'
+import type { FarmTicketKeys } from './ticket-keys.ts'
 
 /** What a farm is made of; see createFarm. */
 export interface FarmParts {
@@ -32,6 +33,7 @@ export interface FarmParts {
   readonly authContext: AuthContext
   /** Those that `Farm.auth` made. */
   readonly auths: Set<Auth>
+  readonly ticketKeys: FarmTicketKeys
   /** Where this member listens for the others, `host:port`. */
   readonly address: string | undefined
 }
@@ -95,10 +97,17 @@ export class Farm implements AsyncDisposable {
 
   /**
    * Ends sessions on every member: they don't resume any more, wherever they were minted.
-   * Resolves when every reachable member has applied it, or after 500 ms.
+   * Resolves when every reachable member has applied it, or after 500 ms. Stateless tickets
+   * are not stored anywhere and end only with `all`, which withdraws their keys.
    */
-  revoke(target: RevocationTarget, options?: RevokeOptions): Promise<RevocationOutcome> {
-    return this.#parts.revocations.revoke(target, options)
+  async revoke(
+    target: RevocationTarget,
+    options?: RevokeOptions,
+  ): Promise<RevocationOutcome> {
+    const { revocations, ticketKeys } = this.#parts
+    const withdrawn = 'all' in target ? ticketKeys.withdrawAll() : true
+    const { at, everywhere } = await revocations.revoke(target, options)
+    return { at, everywhere: everywhere && (await withdrawn) }
   }
 
   /** Members known now, this one first. */
@@ -126,8 +135,9 @@ export class Farm implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { resumption, transport, cache, table, auths } = this.#parts
+    const { resumption, ticketKeys, transport, cache, table, auths } = this.#parts
     resumption.close()
+    ticketKeys.close()
     await Promise.all([...auths].map(auth => auth.close()))
     await transport.close()
     cache.close()

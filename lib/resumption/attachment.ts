@@ -19,6 +19,8 @@ import { preloadSession } from './preload.ts'
 import { checkEndsTls, ServerPatch } from './server-patch.ts'
 import type { SessionRecord } from './session-record.ts'
 import type { Lookup, SessionStore } from './session-store.ts'
+import { StatelessContexts } from './stateless-contexts.ts'
+import type { TicketKeys } from './ticket-install.ts'
 
 export interface AttachOptions extends PolicyOptions {}
 
@@ -27,6 +29,8 @@ export interface ResumptionSettings {
   readonly store: SessionStore
   readonly counters: HandshakeCounters
   readonly open: OpenConnections
+  /** Of the farm's ring, for names whose tickets are stateless. */
+  readonly ticketKeys: TicketKeys & { prepare(): void }
   readonly clock: Clock
   readonly log: Log
   /** Equal on all members, or TLS refuses each other's sessions. At most 32 bytes. */
@@ -52,6 +56,7 @@ export class Attachment {
   readonly #policies: ServerPolicies
   readonly #patch: ServerPatch
   readonly #handedOver: HandedOver
+  readonly #stateless: StatelessContexts
   readonly #connections = new AsyncLocalStorage<Connection>()
 
   constructor(server: Server, options: AttachOptions, settings: ResumptionSettings) {
@@ -61,10 +66,22 @@ export class Attachment {
     this.#policies = new ServerPolicies(server, options)
     this.#patch = new ServerPatch(server, {
       contextOptions: given => this.#contextOptions(given),
-      contextReplaced: () => this.#policies.replaceDefault(),
+      contextReplaced: () => {
+        this.#policies.replaceDefault()
+        this.#stateless.clear()
+      },
       contextAdded: context => this.#policies.add(context),
       accept: (socket, begin) => this.#accept(socket, begin),
     })
+    this.#stateless = new StatelessContexts({
+      keys: settings.ticketKeys,
+      log: settings.log,
+      makeContext: () => this.#patch.makeContext(this.#statelessOptions()),
+    })
+    const { resumption = 'stateful' } = options
+    if (resumption === 'stateless' || typeof resumption === 'function') {
+      settings.ticketKeys.prepare()
+    }
     this.#handedOver = new HandedOver(server, this.#onNewSession)
     server.on('newSession', this.#onNewSession)
     server.on('resumeSession', this.#onResumeSession)
@@ -79,6 +96,7 @@ export class Attachment {
     this.#server.off('secureConnection', this.#onSecureConnection)
     this.#server.off('tlsClientError', this.#onClientError)
     this.#handedOver.close()
+    this.#stateless.clear()
     this.#patch.undo()
   }
 
@@ -93,6 +111,11 @@ export class Attachment {
       sessionIdContext: this.#settings.sessionIdContext,
       sessionTimeout: Math.ceil(this.#settings.sessionTimeout / 1000),
     }
+  }
+
+  #statelessOptions(): SecureContextOptions {
+    const given = Reflect.get(this.#server, 'secureOptions') as number | undefined
+    return { secureOptions: (given ?? 0) & ~constants.SSL_OP_NO_TICKET }
   }
 
   /** A raw connection: read its hello, ask the farm, then let TLS `begin`. */
@@ -129,10 +152,14 @@ export class Attachment {
     const now = this.#settings.clock.now()
     const connection = new Connection(hello, policy, verdict, now)
     const { session } = connection
+    const begun =
+      policy.mode === 'stateless'
+        ? () => this.#patch.within(this.#stateless.of(policy), begin)
+        : begin
     const raisesEvent = hello !== undefined && hello.sessionId.length > 0 && records === 1
     this.#connections.run(connection, () => {
-      if (session === undefined || raisesEvent) begin()
-      else preloadSession(session, begin)
+      if (session === undefined || raisesEvent) begun()
+      else preloadSession(session, begun)
     })
   }
 
@@ -140,6 +167,9 @@ export class Attachment {
   #consult(hello: ClientHello): Verdict | Promise<Verdict> {
     const policy = this.#policies.of(hello.serverName)
     if (policy.mode === 'off') return 'off'
+    // TLS decides by itself; if it makes a full handshake, this is why.
+    if (policy.mode === 'stateless')
+      return offersAnything(hello) ? 'unknown' : 'none-offered'
     const offer = offerOf(hello, this.#patch.speaks13)
     if (offer === undefined) return offersAnything(hello) ? 'unknown' : 'none-offered'
     if (this.#settings.isCut()) return 'partition'
@@ -173,7 +203,7 @@ export class Attachment {
    */
   readonly #onNewSession = (id: Buffer, session: Buffer, done: () => void): void => {
     const connection = this.#connections.getStore()
-    if (connection === undefined || connection.policy.mode === 'off') {
+    if (connection?.policy.mode !== 'stateful') {
       done()
       return
     }
@@ -224,16 +254,27 @@ export class Attachment {
     if (connection === undefined) return
     connection.session = undefined
     const reused = socket.isSessionReused()
-    if (reused && connection.found === undefined) {
-      // TLS resumed what we never offered. It can't; if it ever does, it must not serve.
-      this.#settings.log.error({ serverName: connection.serverName }, 'stray resumption')
+    const { mode } = connection.policy
+    const { clock } = this.#settings
+    if (mode === 'stateless') this.#stateless.finished(connection.policy, socket)
+    if (
+      reused &&
+      (mode === 'stateless' ? hasExpired(socket, clock.now()) : !connection.found)
+    ) {
+      // A ticket that has outlived its client's certificate; or TLS resumed what we never
+      // offered: it can't, and if it ever does, it must not serve.
+      const { serverName } = connection
+      this.#settings.log.warn({ serverName, mode }, 'resumption refused')
       socket.destroy()
       return
     }
     const handshake = connection.handshake({
       protocol: socket.getProtocol() ?? '',
       reused,
-      authorized: !reused && socket.authorized && hasPeerCertificate(socket),
+      authorized:
+        (!reused || mode === 'stateless') &&
+        socket.authorized &&
+        hasPeerCertificate(socket),
     })
     if (reused) correct(socket, handshake.clientAuthorized, connection.serverName)
     this.#handedOver.watch(socket)
@@ -254,7 +295,13 @@ export class Attachment {
 function ignore(): void {}
 
 function offersAnything(hello: ClientHello): boolean {
-  return hello.identities.length > 0 || (!hello.supports13 && hello.sessionId.length > 0)
+  if (hello.identities.length > 0 || hello.ticket) return true
+  return !hello.supports13 && hello.sessionId.length > 0
+}
+
+function hasExpired(socket: TLSSocket, now: number): boolean {
+  if (!hasPeerCertificate(socket)) return false
+  return Date.parse(socket.getPeerCertificate().valid_to) < now
 }
 
 /**

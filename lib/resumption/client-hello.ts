@@ -21,6 +21,8 @@ export interface ClientHello {
   readonly identities: readonly Buffer[]
   /** The client allows psk_dhe_ke, the only key exchange that Node resumes with. */
   readonly allowsPskDhe: boolean
+  /** A session ticket of TLS 1.2 was offered (RFC 5077). */
+  readonly ticket: boolean
   /** extended_master_secret was offered (RFC 7627). */
   readonly extendedMasterSecret: boolean
   readonly cipherSuites: Buffer
@@ -30,6 +32,7 @@ const extension = {
   serverName: 0,
   alpn: 16,
   extendedMasterSecret: 23,
+  sessionTicket: 35,
   preSharedKey: 41,
   supportedVersions: 43,
   pskKeyExchangeModes: 45,
@@ -57,6 +60,7 @@ export function parseClientHello(body: Buffer): ClientHello | undefined {
     supports13: false,
     identities: [] as Buffer[],
     allowsPskDhe: false,
+    ticket: false,
     extendedMasterSecret: false,
   }
   if (!all.intact || sessionId.length > 32) return undefined
@@ -74,6 +78,9 @@ export function parseClientHello(body: Buffer): ClientHello | undefined {
         break
       case extension.extendedMasterSecret:
         hello.extendedMasterSecret = true
+        break
+      case extension.sessionTicket:
+        hello.ticket = !content.atEnd
         break
       case extension.preSharedKey:
         hello.identities = pskIdentities(content)

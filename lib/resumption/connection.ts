@@ -71,12 +71,15 @@ export class Connection {
   /** The handshake as others may see it, once TLS has finished it. */
   handshake(outcome: Outcome): Handshake {
     const connection = this
-    const resumed = outcome.reused && this.found !== undefined ? this.found : undefined
+    const resumed = outcome.reused ? this.found : undefined
+    // TLS itself has read the ticket, with a key that is this policy's own.
+    const byTicket = outcome.reused && this.policy.mode === 'stateless'
+    const source = byTicket ? 'ticket' : resumed === undefined ? false : this.source
     return {
       serverName: this.serverName,
       protocol: outcome.protocol,
-      resumed: resumed === undefined ? false : (this.source ?? false),
-      cause: resumed === undefined ? (this.cause ?? 'declined') : undefined,
+      resumed: source ?? false,
+      cause: source === false ? (this.cause ?? 'declined') : undefined,
       // In TLS 1.3 the first session may be minted a moment after the handshake.
       get lineage() {
         return connection.chain(outcome.reused).lineage
@@ -90,6 +93,6 @@ export class Connection {
 export interface Outcome {
   readonly protocol: string
   readonly reused: boolean
-  /** The client proved a certificate in this very handshake. */
+  /** The client proved a certificate, here or in the handshake of its stateless ticket. */
   readonly authorized: boolean
 }

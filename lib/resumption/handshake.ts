@@ -20,7 +20,8 @@ export type FullCause =
   /** We offered to resume and TLS did not: a HelloRetryRequest, for one. */
   | 'declined'
 
-export type ResumedFrom = 'local' | 'peer' | 'repository'
+/** Where the session was: in a tier of the cache, or in a stateless ticket. */
+export type ResumedFrom = 'local' | 'peer' | 'repository' | 'ticket'
 
 /** What is known of a finished handshake. */
 export interface Handshake {

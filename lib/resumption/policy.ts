@@ -4,7 +4,12 @@ import { HandfastError } from '../errors.ts'
 import { digestLength } from './session-record.ts'
 
 /** What an attached server may do with the sessions of a name. */
-export type ResumptionMode = 'stateful' | 'off'
+export type ResumptionMode =
+  /** Session IDs and stateful tickets: revocable, bound to a lineage, known to auth. */
+  | 'stateful'
+  /** Tickets under the farm's ring of keys: nothing is stored, and nothing can be revoked. */
+  | 'stateless'
+  | 'off'
 
 export interface Policy {
   readonly mode: ResumptionMode

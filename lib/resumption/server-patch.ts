@@ -1,5 +1,10 @@
 import type { Duplex } from 'node:stream'
-import type { SecureContext, SecureContextOptions, Server } from 'node:tls'
+import {
+  createSecureContext,
+  type SecureContext,
+  type SecureContextOptions,
+  type Server,
+} from 'node:tls'
 import { HandfastError } from '../errors.ts'
 
 export interface ServerHooks {
@@ -50,8 +55,27 @@ export class ServerPatch {
 
   /** TLS 1.3 will be spoken with a client that can. */
   get speaks13(): boolean {
-    const highest = this.#server._sharedCreds.context.getMaxProto?.() ?? 0
+    const { context } = this.#server._sharedCreds as {
+      context: { getMaxProto?: () => number }
+    }
+    const highest = context.getMaxProto?.() ?? 0
     return highest === 0 || highest >= 0x0304
+  }
+
+  /** A context of its own with the owner's settings, changed by `options`. */
+  makeContext(options: SecureContextOptions): SecureContext {
+    return createSecureContext({ ...settingsOf(this.#server), ...options })
+  }
+
+  /** What TLS begins meanwhile begins in this context instead of the server's. */
+  within(context: SecureContext, begin: () => void): void {
+    const shared = this.#server._sharedCreds
+    this.#server._sharedCreds = context
+    try {
+      begin()
+    } finally {
+      this.#server._sharedCreds = shared
+    }
   }
 
   undo(): void {
@@ -112,7 +136,7 @@ type Settings = SecureContextOptions & { readonly _sharedCreds: SecureContext }
 interface PatchedServer extends Server {
   setSecureContext(options: SecureContextOptions): void
   addContext(name: string, context: SecureContextOptions | SecureContext): void
-  readonly _sharedCreds: { readonly context: { getMaxProto?: () => number } }
+  _sharedCreds: SecureContext
 }
 
 /** What `setSecureContext` keeps on the server, and what it makes of it. */

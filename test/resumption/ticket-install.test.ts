@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import type { Server, ServerOptions } from 'node:https'
 import t, { type Test } from 'tap'
 import {
@@ -203,6 +204,14 @@ t.test('a ring that fails costs a resumption, never a connection', async t => {
   t.match(log.lines.join('\n'), /no ticket key/)
   t.throws(() => installTicketKeys({} as Server, farm.members[0]?.ring as never, log), {
     code: 'ERR_HANDFAST_USAGE',
+  })
+})
+
+t.test('a server without tickets is refused', async t => {
+  const secureOptions = constants.SSL_OP_NO_TICKET
+  await t.rejects(servers(t, { count: 1, options: { secureOptions } }), {
+    code: 'ERR_HANDFAST_USAGE',
+    message: /tickets switched off/,
   })
 })
 

@@ -1,16 +1,23 @@
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
+import { EpochKeys } from '../../lib/resumption/ticket-epoch.ts'
 import type { TicketKey } from '../../lib/resumption/ticket-key.ts'
 import { RingKey } from '../../lib/resumption/ticket-key.ts'
+import { TicketKeyring } from '../../lib/resumption/ticket-keyring.ts'
 import {
   decodeTicketRecord,
   encodeTicketRecord,
   entryLength,
+  mostEntries,
   TicketSeal,
   ticketRecordKey,
   ticketRecordLayout,
 } from '../../lib/resumption/ticket-record.ts'
-import { TicketSchedule } from '../../lib/resumption/ticket-schedule.ts'
+import { TicketRing } from '../../lib/resumption/ticket-ring.ts'
+import {
+  TicketSchedule,
+  type TicketTimesOptions,
+} from '../../lib/resumption/ticket-schedule.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import {
   recordingLog,
@@ -28,12 +35,15 @@ const acceptFor = 24 * hour
 /** The start of an epoch, in 2026. */
 const epochStart = Math.ceil(Date.UTC(2026, 2, 1) / period) * period
 
-function farmAt(start: number, options: { interval?: number; seed?: number } = {}) {
+function farmAt(
+  start: number,
+  options: { interval?: number; seed?: number; times?: TicketTimesOptions } = {},
+) {
   const time = new SimulatedTime(start)
   const log = recordingLog()
   const random = seededRandom(options.seed ?? 1)
-  const { interval = 20 * second } = options
-  return { time, log, farm: new SimulatedFarm({ time, random, log, interval }) }
+  const { interval = minute, times = {} } = options
+  return { time, log, farm: new SimulatedFarm({ time, random, log, interval, times }) }
 }
 
 /** Whether a ticket that `from` makes now could be read by `to`. */
@@ -98,6 +108,9 @@ t.test(
     const first = alone.ring.encrypting()
     t.notOk(isZero(first.hmac) || isZero(first.aes) || isZero(first.name))
     t.notOk(alone.ring.status().shared, 'at first it is private')
+    await time.advance(4 * second)
+    t.equal(alone.ring.status().keys.length, 2, 'the shared keys are made')
+    t.notOk(alone.ring.status().shared, 'and not used before they were out for a while')
     const name = Buffer.from(first.name)
     await time.advance(10 * second)
     t.ok(alone.ring.status().shared)
@@ -184,12 +197,68 @@ t.test('both sides of a long partition accept each other when they meet', async 
   t.ok(a.ring.encrypting().name.equals(c.ring.encrypting().name), 'one key again')
 })
 
+t.test('what one side lacks is told within seconds of the first word', async t => {
+  const { time, farm } = farmAt(epochStart + hour, { interval: second })
+  const [a, b] = [await farm.join(0, 0), await farm.join(0, 1)]
+  await time.advance(minute)
+  const [ofA, ofB] = [a, b].map(({ ring }) => Buffer.from(ring.encrypting().name))
+  b.side = 0
+  const knows = (member: SimulatedMember, name: Buffer | undefined) =>
+    name !== undefined && member.ring.decrypting(name) !== undefined
+  let first = 0
+  let both = 0
+  for (let passed = 1; passed < 900 && both === 0; passed += 1) {
+    await time.advance(second)
+    if (first === 0 && (knows(a, ofB) || knows(b, ofA))) first = passed
+    if (knows(a, ofB) && knows(b, ofA)) both = passed
+  }
+  t.ok(first > 0 && both > 0)
+  t.ok(both - first <= 3, `${first} s, then ${both} s`)
+})
+
+t.test('a member that missed a record asks for it before it makes a key', async t => {
+  const times = { lateSpread: 2 * minute, refresh: 10 * hour }
+  const { time, farm } = farmAt(epochStart + hour, { interval: second, times })
+  const old = await farm.join()
+  await time.advance(10 * minute)
+  const cut = await farm.join(0, 1)
+  t.equal(cut.ring.status().keys.length, 0)
+  cut.side = 0
+  await time.advance(5 * second)
+  t.ok(cut.ring.status().shared && resumes(cut, old))
+  t.ok(cut.ring.status().keys.every(({ count }) => count === 1))
+})
+
+t.test('a keyring asks less and less often, and makes a key once', async t => {
+  const keyring = new TicketKeyring(new TicketSchedule(), {
+    chance: () => 0.5,
+    privateKey: () => new RingKey(Buffer.alloc(32, 1)),
+  })
+  const epoch = epochStart / period
+  const asked: number[] = []
+  const made: string[] = []
+  for (let passed = 0; passed < 60; passed += 1) {
+    const at = { wall: epochStart + passed * second, monotonic: passed * second }
+    for (const action of keyring.tick(at)) {
+      if (action.kind === 'ask' && action.epoch === epoch - 1) asked.push(passed)
+      if (action.kind !== 'make') continue
+      made.push(`${action.epoch - epoch} at ${passed}`)
+      const seal = new TicketSeal(Buffer.alloc(32, 1), 'x', size => Buffer.alloc(size, 2))
+      const place = { period, epoch: action.epoch }
+      const entry = seal.seal(place, Buffer.alloc(32, 3), at.wall)
+      keyring.add(action.epoch, entry, new RingKey(Buffer.alloc(32, 3)), at)
+    }
+  }
+  t.same(asked, [0, 1, 3, 7, 15, 31])
+  t.same(made, ['0 at 1', '1 at 1'], 'the one in use and the next')
+})
+
 t.test('a table that loses its records is told again', async t => {
   const { time, farm } = farmAt(epochStart + hour)
   const [a] = [await farm.join(), await farm.join()]
   await time.advance(day)
   for (const { table } of farm.members) table.purge()
-  await time.advance(minute)
+  await time.advance(5 * minute)
   const epoch = Math.floor(time.now / period)
   for (const { table } of farm.members) {
     t.ok(table.read(tables.farm, ticketRecordKey(period, epoch)))
@@ -206,12 +275,15 @@ t.test('a key dies in time although the wall clock is turned back', async t => {
   const old = member.ring.encrypting()
   const name = Buffer.from(old.name)
   member.skew = -3 * day
-  await time.advance(acceptFor + minute)
-  t.equal(member.ring.decrypting(name), undefined)
+  await time.advance(2 * minute)
+  t.ok(isZero(old.bytes), 'a key of the far future is not kept')
   member.skew = -12 * hour
-  await time.advance(minute)
+  await time.advance(2 * minute)
+  t.ok(member.ring.decrypting(name), 'it is learnt again')
+  await time.advance(acceptFor)
+  t.equal(member.ring.decrypting(name), undefined, 'and its time is not prolonged')
+  await time.advance(10 * minute)
   t.equal(member.ring.decrypting(name), undefined, 'nor does the table bring it back')
-  t.ok(isZero(old.bytes))
 })
 
 t.test('a clock that jumps ahead and back finds the keys of the farm again', async t => {
@@ -233,7 +305,7 @@ t.test('withdrawn keys are gone everywhere, and stay gone', async t => {
   const names = old.map(({ name }) => Buffer.from(name))
   c.side = 1
   t.equal(await a.ring.withdrawAll(), true)
-  await time.advance(20 * second)
+  await time.advance(minute)
   for (const name of names) {
     t.equal(a.ring.decrypting(name), undefined)
     t.equal(b.ring.decrypting(name), undefined)
@@ -248,6 +320,45 @@ t.test('withdrawn keys are gone everywhere, and stay gone', async t => {
   t.ok(resumes(a, b) && resumes(b, c) && resumes(c, a))
   t.ok(farm.members.every(({ ring }) => ring.status().shared))
   t.match(log.lines.join('\n'), /all ticket keys withdrawn/)
+})
+
+t.test('a private key is withdrawn too', async t => {
+  const { farm } = farmAt(epochStart + hour)
+  const member = await farm.join()
+  const first = member.ring.encrypting()
+  const name = Buffer.from(first.name)
+  await member.ring.withdrawAll()
+  t.equal(member.ring.decrypting(name), undefined)
+  t.ok(isZero(first.bytes))
+})
+
+t.test('in whatever order entries come, the set is the same', async t => {
+  const random = seededRandom(5)
+  const bytes = (size: number) =>
+    Buffer.from(Array.from({ length: size }, () => random() * 256))
+  const seal = new TicketSeal(Buffer.alloc(32, 1), 'farm', bytes)
+  const place = { period, epoch: 5 }
+  const made = Array.from({ length: mostEntries + 20 }, () => {
+    return seal.seal(place, bytes(32), 1)
+  })
+  const withdrawn = made.slice(0, 30).map(entry => seal.withdrawal(place, entry))
+  const results = Array.from({ length: 5 }, () => {
+    const keys = new EpochKeys(5, 0)
+    const shuffled = [...made, ...withdrawn]
+      .map(entry => ({ entry, at: random() }))
+      .sort((a, b) => a.at - b.at)
+    for (const { entry } of shuffled) {
+      if (!keys.wants(entry)) continue
+      const key = entry.withdrawn ? undefined : new RingKey(bytes(32))
+      keys.add({ entry, key, since: 0, until: hour })
+    }
+    return `${keys.weight} ${encodeTicketRecord(keys.entries).toString('hex')}`
+  })
+  t.equal(new Set(results).size, 1)
+  t.equal(
+    decodeTicketRecord(Buffer.from(results[0]?.split(' ')[1] ?? '', 'hex'))?.length,
+    mostEntries,
+  )
 })
 
 t.test('closing zeroes every key', async t => {
@@ -280,6 +391,37 @@ t.test('garbage on the board harms nobody', async t => {
   t.ok(member.ring.decrypting(name))
   t.match(log.lines.join('\n'), /malformed/)
   t.match(log.lines.join('\n'), /another farm secret/)
+})
+
+t.test('rotation goes on while the board fails', async t => {
+  const time = new SimulatedTime(epochStart)
+  const log = recordingLog()
+  let fails = false
+  const ring = new TicketRing({
+    board: {
+      read: () => {
+        if (fails) throw Object.assign(new Error('down'), { code: 'EDOWN' })
+        return undefined
+      },
+      ask: async () => {},
+      post: async () => !fails,
+    },
+    secret: Buffer.alloc(32, 1),
+    farmName: 'x',
+    clock: time.clock(),
+    log,
+    interval: minute,
+  })
+  await ring.start()
+  await time.advance(hour)
+  t.ok(ring.status().shared)
+  const old = ring.encrypting()
+  fails = true
+  await time.advance(acceptFor)
+  t.match(log.lines.join('\n'), /EDOWN.*can not be read/)
+  t.ok(ring.status().shared, 'with a key of the day')
+  t.ok(isZero(old.bytes), 'and the old one is gone')
+  ring.close()
 })
 
 /** A ticket that some client holds. */

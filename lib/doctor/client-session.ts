@@ -1,0 +1,95 @@
+/**
+ * What a Node client holds of a session: OpenSSL's SSL_SESSION in DER, which since Node 22.23,
+ * 24.17 and 26.3 stands in an envelope with the server name that it belongs to:
+ *
+ *      0      1                            22           24             24 + n
+ *      +------+----------------------------+------------+--------------+-----
+ *      | 0    | "nodejs:tls:session:1" 0   | u16 length | server name  | DER
+ *      +------+----------------------------+------------+--------------+-----
+ *
+ * Of the DER (ssl/ssl_asn1.c) this reads the plain fields at the front, [2] timeout, [9]
+ * lifetime hint and [10] ticket.
+ */
+export interface ClientSession {
+  /** The bytes without the envelope, which offer the session under any name. */
+  readonly der: Buffer
+  readonly id: Buffer
+  /** TLS 1.2 ticket, or the identity that TLS 1.3 offers; undefined when there is none. */
+  readonly ticket: Buffer | undefined
+  /** Seconds, as the server said; undefined when it did not. */
+  readonly lifetimeHint: number | undefined
+}
+
+/** Undefined when the bytes are not such a session. */
+export function readClientSession(bytes: Buffer): ClientSession | undefined {
+  const der = withoutEnvelope(bytes)
+  const outer = der && element(der, 0)
+  if (der === undefined || outer?.tag !== tag.sequence) return undefined
+  const strings: Buffer[] = []
+  const tagged = new Map<number, Buffer>()
+  for (let at = outer.start; at < outer.end; ) {
+    const field = element(der, at)
+    if (field === undefined || field.end > outer.end) return undefined
+    const content = der.subarray(field.start, field.end)
+    if (field.tag === tag.octetString) strings.push(content)
+    else tagged.set(field.tag, content)
+    at = field.end
+  }
+  // Cipher, session id, master key.
+  const id = strings[1]
+  if (id === undefined) return undefined
+  const ticket = inner(tagged.get(tag.ticket))
+  const hint = inner(tagged.get(tag.lifetimeHint))
+  return {
+    der,
+    id,
+    ticket: ticket === undefined || ticket.length === 0 ? undefined : ticket,
+    lifetimeHint:
+      hint !== undefined && hint.length > 0 && hint.length <= 6
+        ? hint.readUIntBE(0, hint.length)
+        : undefined,
+  }
+}
+
+const envelope = Buffer.from('\0nodejs:tls:session:1\0', 'latin1')
+const tag = {
+  octetString: 0x04,
+  sequence: 0x30,
+  lifetimeHint: 0xa9,
+  ticket: 0xaa,
+} as const
+
+function withoutEnvelope(bytes: Buffer): Buffer | undefined {
+  if (!bytes.subarray(0, envelope.length).equals(envelope)) return bytes
+  if (bytes.length < envelope.length + 2) return undefined
+  const start = envelope.length + 2 + bytes.readUInt16BE(envelope.length)
+  return start <= bytes.length ? bytes.subarray(start) : undefined
+}
+
+interface Element {
+  readonly tag: number
+  readonly start: number
+  readonly end: number
+}
+
+/** X.690 8.1: tag, length, contents; single-byte tags and definite lengths only. */
+function element(der: Buffer, at: number): Element | undefined {
+  const first = der[at + 1]
+  if (first === undefined) return undefined
+  let start = at + 2
+  let length = first
+  if (first >= 0x80) {
+    const width = first & 0x7f
+    if (width < 1 || width > 3 || start + width > der.length) return undefined
+    length = der.readUIntBE(start, width)
+    start += width
+  }
+  if (start + length > der.length) return undefined
+  return { tag: der.readUInt8(at), start, end: start + length }
+}
+
+/** Explicit context tags wrap an element. */
+function inner(wrapped: Buffer | undefined): Buffer | undefined {
+  const found = wrapped && element(wrapped, 0)
+  return found && wrapped?.subarray(found.start, found.end)
+}

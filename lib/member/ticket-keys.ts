@@ -1,0 +1,49 @@
+import type { TicketKeys } from '../resumption/ticket-install.ts'
+import type { TicketKey } from '../resumption/ticket-key.ts'
+import { TicketRing, type TicketRingOptions } from '../resumption/ticket-ring.ts'
+
+/** The farm's ring of ticket keys, begun when the first server wants stateless tickets. */
+export class FarmTicketKeys implements TicketKeys {
+  readonly #options: TicketRingOptions
+  #ring: TicketRing | undefined
+  #started: Promise<void> | undefined
+
+  constructor(options: TicketRingOptions) {
+    this.#options = options
+  }
+
+  encrypting(scope: string): TicketKey {
+    return this.#begun().encrypting(scope)
+  }
+
+  decrypting(name: Buffer, scope: string): TicketKey | undefined {
+    return this.#begun().decrypting(name, scope)
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.#begun().onChange(listener)
+  }
+
+  prepare(): void {
+    this.#begun()
+  }
+
+  /** Makes every ticket of the farm worthless. True when every reachable member knows. */
+  async withdrawAll(): Promise<boolean> {
+    const ring = this.#begun()
+    await this.#started
+    return ring.withdrawAll()
+  }
+
+  close(): void {
+    this.#ring?.close()
+  }
+
+  #begun(): TicketRing {
+    if (this.#ring === undefined) {
+      this.#ring = new TicketRing(this.#options)
+      this.#started = this.#ring.start()
+    }
+    return this.#ring
+  }
+}

@@ -1,0 +1,127 @@
+import t, { type Test } from 'tap'
+import { Cache } from '../../lib/cache/cache.ts'
+import { systemClock } from '../../lib/clock.ts'
+import { formatAddress } from '../../lib/farm/address.ts'
+import { StreamTransport } from '../../lib/farm/stream/stream-transport.ts'
+import { silentLog } from '../../lib/log.ts'
+import { HybridClock } from '../../lib/record/hybrid-clock.ts'
+import { ticketBoard } from '../../lib/resumption/ticket-board.ts'
+import { installTicketKeys } from '../../lib/resumption/ticket-install.ts'
+import { TicketRing } from '../../lib/resumption/ticket-ring.ts'
+import { MapTable } from '../../lib/table/map-table.ts'
+import { listening, tellingServer } from '../fixtures/servers.ts'
+import { visit } from '../fixtures/tls-client.ts'
+
+const secret = Buffer.alloc(32, 5)
+/** Seconds instead of hours. */
+const times = {
+  period: 1_000,
+  acceptFor: 10_000,
+  spread: 100,
+  settle: 150,
+  lateSpread: 50,
+  refresh: 500,
+}
+
+interface Member {
+  readonly ring: TicketRing
+  readonly address: string
+  readonly port: number
+}
+
+/** A member on real sockets: its farm stream, its ring, an https server. */
+async function member(
+  t: Test,
+  number: number,
+  known: readonly string[],
+): Promise<Member> {
+  const table = new MapTable({ clock: systemClock })
+  const transport: StreamTransport = new StreamTransport({
+    replica: {
+      apply: record => cache.apply(record),
+      read: (id, key) => table.read(id, key),
+      purge: id => table.purge(id),
+      scan: (cursor, limit) => table.scan(cursor, limit),
+    },
+    clock: systemClock,
+    log: silentLog,
+    farmName: 'tickets',
+    secret,
+    listen: { host: '127.0.0.1', port: 0 },
+    members: known,
+  })
+  const versions = new HybridClock(systemClock, number)
+  const cache = new Cache({ table, transport, versions, clock: systemClock })
+  await transport.start()
+  const ring = new TicketRing({
+    board: ticketBoard(cache, transport),
+    secret,
+    farmName: 'tickets',
+    clock: systemClock,
+    log: silentLog,
+    times,
+    interval: 20,
+  })
+  await ring.start()
+  const server = await tellingServer({ sessionIdContext: 'tickets' })
+  installTicketKeys(server, ring, silentLog)
+  const port = await listening(t, server)
+  t.teardown(async () => {
+    ring.close()
+    await transport.close()
+    cache.close()
+  })
+  if (transport.address === undefined) throw new Error('the member does not listen')
+  return { ring, port, address: formatAddress(transport.address) }
+}
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`not in time: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
+t.test(
+  'over the farm: rotations lose nothing, a joiner knows, withdrawals tell',
+  async t => {
+    const first = await member(t, 1, [])
+    const members = [first, await member(t, 2, [first.address])]
+    members.push(await member(t, 3, [first.address]))
+    await until('all share', () => members.every(({ ring }) => ring.status().shared))
+
+    const began = first.ring.status().epoch
+    let tried = 0
+    const lost: string[] = []
+    while (first.ring.status().epoch < began + 4) {
+      const from = members[tried % 3] as Member
+      const to = members[(tried + 1 + (tried % 2)) % 3] as Member
+      const [session] = (await visit({ port: from.port })).sessions
+      const { reused } = await visit({ port: to.port, session })
+      if (!reused) lost.push(`${from.port} -> ${to.port} after ${tried}`)
+      tried += 1
+    }
+    t.same(lost, [])
+    t.ok(tried > 10, `${tried} resumptions over four rotations`)
+
+    const [held] = (await visit({ port: first.port })).sessions
+    const joiner = await member(t, 4, [first.address])
+    t.ok(
+      (await visit({ port: joiner.port, session: held })).reused,
+      'on a joiner, at once',
+    )
+    const [its] = (await visit({ port: joiner.port })).sessions
+    t.ok((await visit({ port: first.port, session: its })).reused)
+    members.push(joiner)
+
+    const names = members.map(({ ring }) => Buffer.from(ring.encrypting().name))
+    t.ok(await members[1]?.ring.withdrawAll(), 'every member was told')
+    await until('withdrawn everywhere', () =>
+      members.every(({ ring }) =>
+        names.every(name => ring.decrypting(name) === undefined),
+      ),
+    )
+    t.equal((await visit({ port: first.port, session: held })).reused, false)
+  },
+)
