@@ -57,7 +57,9 @@ export class Listener {
         reject(new HandfastError('ERR_HANDFAST_JOIN', message, { cause: error }))
       }
       this.#tcp.once('error', failed)
-      this.#tcp.listen(host === undefined ? { port } : { host, port }, () => {
+      // Exclusive: under node:cluster every worker is a member with a port of its own.
+      const where = { port, exclusive: true, ...(host === undefined ? {} : { host }) }
+      this.#tcp.listen(where, () => {
         this.#tcp.off('error', failed)
         // Running out of descriptors ends neither the listener nor the process.
         this.#tcp.on('error', error => {

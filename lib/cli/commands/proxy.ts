@@ -1,0 +1,69 @@
+import { createLog } from '../../log.ts'
+import type { Command } from '../command.ts'
+import { loadSettings } from '../config/load-settings.ts'
+import { readProxyFlags } from '../config/proxy-flags.ts'
+import type { Settings } from '../config/settings.ts'
+import { formatAddress } from '../quantity.ts'
+
+export const proxyCommand: Command = {
+  help: `Usage: handfast proxy --backend URL [options]
+       handfast proxy --config FILE [options]
+
+Serves HTTPS and passes requests on. Its TLS sessions resume on every member of its farm.
+
+  --listen [HOST:]PORT       where clients connect (default 8443)
+  --backend URL              http://HOST:PORT or https://HOST:PORT, repeatable
+  --cert FILE --key FILE     PEM (default certs/localhost.crt and .key, made when missing)
+  --client-ca FILE           ask clients for a certificate of these authorities, refuse others
+  --backend-ca FILE          authorities of https backends (default those of Node)
+  --trusted-proxy ADDRESS    IP address or subnet of a proxy in front, whose X-Forwarded-* is
+                             believed, repeatable
+  --config FILE              YAML; for more than one site, limits and the rest; see README
+
+Farm:
+  --member HOST[:PORT]       another member's farm port (default 7443), repeatable
+  --farm-listen [HOST:]PORT  this one's farm port (7443 when there are members); worker i
+                             listens on PORT + i
+  --farm-advertise HOST      host under which other members reach this one
+  --farm-name NAME           members of other names are refused (default handfast)
+  --secret-file FILE         the farm's secret, or environment variable HANDFAST_SECRET
+
+Process:
+  --workers N                processes (default one for each core)
+  --log-level LEVEL          debug, info, warn, error or silent (default info)
+
+Logs go to standard output as JSON lines. SIGTERM and SIGINT finish open requests and exit
+with 0; SIGHUP reads certificates and the config file again.
+`,
+  async run(args, io) {
+    const flags = readProxyFlags(args)
+    const load = () => loadSettings(flags, io)
+    const settings = await load()
+    const log = createLog({ level: settings.logLevel })
+    for (const warning of settings.warnings) log.warn({}, warning)
+    const onListening = (at: { host: string; port: number }) => {
+      io.stderr.write(`${announcement(settings, at)}\n`)
+    }
+    const options = { settings, load, log, onListening }
+    if (settings.workers === 1) {
+      const { serveAlone } = await import('../serve/serve-alone.ts')
+      return await serveAlone(options)
+    }
+    const { serveCluster } = await import('../serve/serve-cluster.ts')
+    return await serveCluster(options)
+  },
+}
+
+function announcement(
+  settings: Settings,
+  { host, port }: { host: string; port: number },
+): string {
+  const everywhere = host === '::' || host === '0.0.0.0'
+  const address = formatAddress(everywhere ? 'localhost' : host, port)
+  const { workers, sites } = settings
+  const backends = [...new Set(sites.flatMap(site => site.backends))].join(', ')
+  return (
+    `handfast proxy: https://${address}${everywhere ? ' (and every other address)' : ''}` +
+    ` -> ${backends}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`
+  )
+}

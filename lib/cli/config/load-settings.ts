@@ -1,0 +1,161 @@
+import { readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { basename, dirname, resolve } from 'node:path'
+import type { HandfastError } from '../../errors.ts'
+import { farmNumbers } from '../../member/options.ts'
+import { resolveLimits } from '../../proxy/limits.ts'
+import { ensureCertificate, localhostCertificate } from '../certs.ts'
+import type { Io } from '../command.ts'
+import { badFlag } from '../flags.ts'
+import { type Address, defaultFarmPort } from '../quantity.ts'
+import { checkTogether } from './check-together.ts'
+import type { ProxyFlags } from './proxy-flags.ts'
+import { findSecret } from './read-secret.ts'
+import { readSite } from './read-site.ts'
+import type { ConfigFile, FarmConfig, Path, SiteConfig } from './schema.ts'
+import { type FarmSettings, logLevels, type Settings } from './settings.ts'
+import { parseConfig } from './yaml-file.ts'
+
+const defaultPort = 8443
+export const defaultCertificate = {
+  keyFile: 'certs/localhost.key',
+  certFile: 'certs/localhost.crt',
+}
+
+/**
+ * Settings from flags, a config file and the environment, every file read. Throws
+ * ERR_HANDFAST_CONFIG that says where the fault is, what stood there and what was expected.
+ * Called again for a reload.
+ */
+export async function loadSettings(flags: ProxyFlags, io: Io): Promise<Settings> {
+  const source =
+    flags.config === undefined ? fromFlags(flags, io) : await fromFile(flags, io)
+  const { config, folder, fault, notes } = await source
+  checkTogether(config, fault)
+
+  const sites = await Promise.all(
+    config.sites.map((site, index) =>
+      readSite(site, folder, (key, expected) => fault(['sites', index, key], expected)),
+    ),
+  )
+  const { secret, warnings } = await findSecret({
+    file: flags.secretFile ?? config.farm?.secretFile,
+    folder: flags.secretFile === undefined ? folder : io.cwd,
+    env: io.env['HANDFAST_SECRET'],
+    inline: config.farm?.secret,
+    fault: expected =>
+      flags.secretFile === undefined
+        ? fault(['farm', 'secretFile'], expected)
+        : badFlag(`--secret-file: expected ${expected}`),
+  })
+  const farm = farmOf(config.farm ?? {}, flags, secret)
+  if (secret === undefined && farm.listen !== undefined) {
+    throw badFlag(
+      'joining a farm needs its secret: put it into HANDFAST_SECRET or a file for ' +
+        '--secret-file (handfast secret prints a new one)',
+    )
+  }
+  // Both throw for a number out of its range, which is better known now than in a worker.
+  resolveLimits(withoutUndefined(config.limits ?? {}))
+  farmNumbers(farm)
+  return {
+    listen: flags.listen ?? config.listen ?? { host: undefined, port: defaultPort },
+    sites: sites.map(({ warnings: _, ...site }) => site),
+    farm,
+    limits: withoutUndefined(config.limits ?? {}),
+    tls: withoutUndefined(config.tls ?? {}),
+    trustedProxies: [...(config.trustedProxies ?? []), ...flags.trustedProxies],
+    workers: flags.workers ?? config.workers ?? availableParallelism(),
+    logLevel: flags.logLevel ?? config.logLevel ?? logLevels[1],
+    warnings: [...notes, ...warnings, ...sites.flatMap(site => site.warnings)],
+  }
+}
+
+interface Source {
+  readonly config: ConfigFile
+  /** Directory that relative paths start from. */
+  readonly folder: string
+  readonly fault: (path: Path, expected: string) => HandfastError
+  readonly notes: readonly string[]
+}
+
+async function fromFile(flags: ProxyFlags, io: Io): Promise<Source> {
+  const path = resolve(io.cwd, flags.config ?? '')
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw badFlag(`--config: can't read ${flags.config} (${code})`)
+  }
+  const { config, fault } = parseConfig(text, basename(path))
+  return { config, folder: dirname(path), fault, notes: [] }
+}
+
+/** One site for every name; its certificate is made when none is given. */
+async function fromFlags(flags: ProxyFlags, io: Io): Promise<Source> {
+  const notes: string[] = []
+  if (flags.cert === undefined) {
+    const { made } = await ensureCertificate(
+      {
+        keyFile: resolve(io.cwd, defaultCertificate.keyFile),
+        certFile: resolve(io.cwd, defaultCertificate.certFile),
+      },
+      localhostCertificate,
+    )
+    if (made) {
+      notes.push(
+        `made ${defaultCertificate.certFile}, self-signed: no client trusts it by itself; ` +
+          'give --cert and --key for a real one',
+      )
+    }
+  }
+  const site: SiteConfig = {
+    cert: flags.cert ?? defaultCertificate.certFile,
+    key: flags.key ?? defaultCertificate.keyFile,
+    clientCa: flags.clientCa,
+    backends: [...flags.backends],
+    backendCa: flags.backendCa,
+  }
+  const names: Record<string, string> = {
+    cert: `--cert ${site.cert}`,
+    key: `--key ${site.key}`,
+    clientCa: `--client-ca ${site.clientCa}`,
+    backendCa: `--backend-ca ${site.backendCa}`,
+  }
+  return {
+    config: { sites: [site] },
+    notes,
+    folder: io.cwd,
+    fault: (path, expected) =>
+      badFlag(`${names[String(path.at(-1))] ?? ''}: expected ${expected}`),
+  }
+}
+
+function farmOf(
+  { secretFile: _, ...config }: FarmConfig,
+  flags: ProxyFlags,
+  secret: string | undefined,
+): FarmSettings {
+  const members = [...(config.members ?? []), ...flags.members]
+  const usual =
+    members.length > 0 ? { host: undefined, port: defaultFarmPort } : undefined
+  const listen: Address | undefined = flags.farmListen ?? config.listen ?? usual
+  return {
+    ...withoutUndefined(config),
+    ...(flags.farmAdvertise === undefined ? {} : { advertise: flags.farmAdvertise }),
+    name: flags.farmName ?? config.name ?? 'handfast',
+    secret,
+    members,
+    listen,
+  }
+}
+
+/** `exactOptionalPropertyTypes` tells a missing key from one that is undefined. */
+function withoutUndefined<T extends object>(
+  object: T,
+): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(
+    Object.entries(object).filter(([, value]) => value !== undefined),
+  ) as { [K in keyof T]?: Exclude<T[K], undefined> }
+}

@@ -1,0 +1,61 @@
+import { readFile, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import type { HandfastError } from '../../errors.ts'
+import { badFlag } from '../flags.ts'
+import { readSecret } from '../secret.ts'
+
+export interface SecretPlaces {
+  /** Path that `--secret-file` or the config file names. */
+  readonly file: string | undefined
+  readonly folder: string
+  /** Value of HANDFAST_SECRET. */
+  readonly env: string | undefined
+  /** Written into the config file itself. */
+  readonly inline: string | undefined
+  readonly fault: (expected: string) => HandfastError
+}
+
+/** The farm secret from the first place that has one: file, environment, config file. */
+export async function findSecret(
+  places: SecretPlaces,
+): Promise<{ secret: string | undefined; warnings: string[] }> {
+  if (places.file !== undefined) {
+    return await readSecretFile(resolve(places.folder, places.file), places.fault)
+  }
+  if (places.env !== undefined && places.env !== '') {
+    const secret = readSecret(places.env)
+    if (secret !== undefined) return { secret, warnings: [] }
+    throw badFlag('HANDFAST_SECRET: expected 32 bytes as base64url, base64 or hex')
+  }
+  if (places.inline === undefined) return { secret: undefined, warnings: [] }
+  return {
+    secret: places.inline,
+    warnings: [
+      'the farm secret stands in the config file: a file of its own (farm.secretFile) or ' +
+        'HANDFAST_SECRET is easier to protect',
+    ],
+  }
+}
+
+async function readSecretFile(
+  path: string,
+  fault: (expected: string) => HandfastError,
+): Promise<{ secret: string; warnings: string[] }> {
+  let text: string
+  let mode: number
+  try {
+    text = await readFile(path, 'utf8')
+    mode = (await stat(path)).mode
+  } catch (error) {
+    throw fault(`a readable file (${(error as NodeJS.ErrnoException).code})`)
+  }
+  const secret = readSecret(text)
+  if (secret === undefined) {
+    throw fault('a file with 32 bytes as base64url, base64 or hex (handfast secret)')
+  }
+  const open = (mode & 0o077) !== 0 && path.startsWith('/dev/') === false
+  return {
+    secret,
+    warnings: open ? [`${path} can be read by others: chmod 600 it`] : [],
+  }
+}

@@ -1,0 +1,193 @@
+import { z } from 'zod'
+import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
+import {
+  type Address,
+  isWhole,
+  readAddress,
+  readBackend,
+  readBytes,
+  readDuration,
+  readHost,
+  readMember,
+  readServerName,
+  readSubnet,
+} from '../quantity.ts'
+import { readSecret } from '../secret.ts'
+import { type FarmSettings, logLevels, type Settings } from './settings.ts'
+
+/**
+ * The config file. Each leaf is read by a function that answers undefined for what it can't
+ * read; the text beside it is what the operator is told.
+ */
+const duration = leaf('milliseconds or a time such as 500ms, 30s, 1h', readDuration)
+const bytes = leaf('bytes or a size such as 16KiB, 256MiB', readBytes)
+const file = leaf('the path of a file', value =>
+  typeof value === 'string' && value !== '' && !value.includes('\n') ? value : undefined,
+)
+const address = leaf('[HOST:]PORT', readAddress)
+const tlsVersion = oneOf('TLSv1.2', 'TLSv1.3')
+
+const site = z.strictObject({
+  names: z.array(leaf('a host name, or *. and a host name', readServerName)).optional(),
+  cert: file,
+  key: file,
+  clientCa: file.optional(),
+  clientCertificate: oneOf('off', 'optional', 'required').optional(),
+  backends: z
+    .array(leaf('http://HOST[:PORT] or https://HOST[:PORT]', readBackend))
+    .min(1),
+  backendCa: file.optional(),
+})
+
+const count = leaf('a whole number from 1', positive)
+
+const limits = z.strictObject({
+  headersTimeout: duration.optional(),
+  bodyTimeout: duration.optional(),
+  idleTimeout: duration.optional(),
+  connectTimeout: duration.optional(),
+  backendHeadersTimeout: duration.optional(),
+  backendBodyTimeout: duration.optional(),
+  tunnelTimeout: duration.optional(),
+  maxHeaderBytes: bytes.optional(),
+  maxBodyBytes: bytes.optional(),
+  maxConnections: count.optional(),
+  maxStreams: count.optional(),
+  maxBackendRequests: count.optional(),
+  drainTimeout: duration.optional(),
+} satisfies Record<keyof Limits, z.ZodType>)
+
+const farm = z.strictObject({
+  name: leaf('1 to 64 letters, digits, dots, dashes', value =>
+    typeof value === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(value) ? value : undefined,
+  ).optional(),
+  secret: leaf(
+    '32 bytes as base64url, base64 or hex (handfast secret)',
+    readSecret,
+  ).optional(),
+  secretFile: file.optional(),
+  members: z.array(leaf('HOST[:PORT]', readMember)).optional(),
+  listen: address.optional(),
+  advertise: leaf('a host name or an IP address', readHost).optional(),
+  memory: bytes.optional(),
+  sessionTimeout: duration.optional(),
+  lineageTimeout: duration.optional(),
+  lookupBudget: duration.optional(),
+  mintBudget: duration.optional(),
+  helloTimeout: duration.optional(),
+  joinTimeout: duration.optional(),
+  onPartition: oneOf('serve', 'full-handshake').optional(),
+})
+
+const configFile = z.strictObject({
+  listen: address.optional(),
+  sites: z.array(site).min(1),
+  farm: farm.optional(),
+  limits: limits.optional(),
+  tls: z
+    .strictObject({
+      minVersion: tlsVersion.optional(),
+      maxVersion: tlsVersion.optional(),
+    })
+    .optional(),
+  trustedProxies: z
+    .array(leaf('an IP address or a subnet such as 10.0.0.0/8', readSubnet))
+    .optional(),
+  workers: count.optional(),
+  logLevel: oneOf(...logLevels).optional(),
+})
+
+export interface ConfigFile {
+  readonly listen?: Address | undefined
+  readonly sites: readonly SiteConfig[]
+  readonly farm?: FarmConfig | undefined
+  readonly limits?: { readonly [name in keyof Limits]?: number | undefined } | undefined
+  readonly tls?:
+    | {
+        readonly minVersion?: ProxyOptions['minVersion']
+        readonly maxVersion?: ProxyOptions['maxVersion']
+      }
+    | undefined
+  readonly trustedProxies?: readonly string[] | undefined
+  readonly workers?: number | undefined
+  readonly logLevel?: Settings['logLevel'] | undefined
+}
+
+/** As `Site`, with the paths of files in place of what is in them. */
+export interface SiteConfig {
+  readonly names?: readonly string[] | undefined
+  readonly cert: string
+  readonly key: string
+  readonly clientCa?: string | undefined
+  readonly clientCertificate?: Site['clientCertificate']
+  readonly backends: readonly string[]
+  readonly backendCa?: string | undefined
+}
+
+export interface FarmConfig extends Partial<Omit<FarmSettings, 'members' | 'name'>> {
+  readonly name?: string | undefined
+  readonly secretFile?: string | undefined
+  readonly members?: readonly string[] | undefined
+}
+
+export type Path = readonly (string | number)[]
+
+/** What is wrong at a path of the file. */
+export interface Fault {
+  readonly path: Path
+  readonly expected: string
+  /** The path itself is unknown: its value says nothing. */
+  readonly unknownKey: boolean
+}
+
+/** The config, or the first thing that is wrong with it. */
+export function checkConfig(document: unknown): ConfigFile | Fault {
+  const result = configFile.safeParse(document ?? {})
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  if (issue === undefined) return { path: [], expected: 'a config', unknownKey: false }
+  const path = issue.path.filter(step => typeof step !== 'symbol')
+  if (issue.code === 'unrecognized_keys') {
+    const known = Object.keys(schemaAt(path)).join(', ')
+    return {
+      path: [...path, issue.keys[0] ?? ''],
+      expected: `one of ${known}`,
+      unknownKey: true,
+    }
+  }
+  return { path, expected: expectedOf(issue), unknownKey: false }
+}
+
+function expectedOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'too_small') return 'at least one entry'
+  if (issue.code !== 'invalid_type') return issue.message
+  return issue.expected === 'array' ? 'a list' : 'a mapping'
+}
+
+/** The keys that a mapping of the file may have. */
+function schemaAt(path: Path): object {
+  if (path[0] === 'sites') return site.shape
+  if (path[0] === 'farm') return farm.shape
+  if (path[0] === 'limits') return limits.shape
+  if (path[0] === 'tls') return { minVersion: 0, maxVersion: 0 }
+  return configFile.shape
+}
+
+function leaf<T>(expected: string, read: (value: unknown) => T | undefined) {
+  return z.unknown().transform((value, context): T => {
+    const result = read(value)
+    if (result !== undefined) return result
+    context.addIssue({ code: 'custom', message: expected })
+    return z.NEVER
+  })
+}
+
+function oneOf<const T extends string>(...words: readonly T[]) {
+  return leaf(words.join(', ').replace(/, ([^,]*)$/, ' or $1'), value =>
+    words.find(word => word === value),
+  )
+}
+
+function positive(value: unknown): number | undefined {
+  return isWhole(value) && value > 0 ? value : undefined
+}

@@ -1,0 +1,51 @@
+import type { LogOptions } from '../../log.ts'
+import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
+import type { Address } from '../quantity.ts'
+
+/**
+ * Everything a proxy process runs from, files already read: a worker gets it whole from the
+ * primary, so that all workers serve the same even while files change under them.
+ */
+export interface Settings {
+  readonly listen: Address
+  readonly sites: readonly Site[]
+  readonly farm: FarmSettings
+  readonly limits: Partial<Limits>
+  readonly tls: Pick<ProxyOptions, 'minVersion' | 'maxVersion'>
+  /** Addresses and subnets whose `X-Forwarded-*` is believed. */
+  readonly trustedProxies: readonly string[]
+  readonly workers: number
+  readonly logLevel: NonNullable<LogOptions['level']>
+  /** Sentences for the operator: nothing is wrong, but something is worth a change. */
+  readonly warnings: readonly string[]
+}
+
+export interface FarmSettings {
+  readonly name: string
+  readonly secret?: string | undefined
+  readonly members: readonly string[]
+  readonly listen?: Address | undefined
+  /** Host under which other members reach this one, when it listens on every address. */
+  readonly advertise?: string | undefined
+  readonly memory?: number | undefined
+  readonly sessionTimeout?: number | undefined
+  readonly lineageTimeout?: number | undefined
+  readonly lookupBudget?: number | undefined
+  readonly mintBudget?: number | undefined
+  readonly helloTimeout?: number | undefined
+  readonly joinTimeout?: number | undefined
+  readonly onPartition?: 'serve' | 'full-handshake' | undefined
+}
+
+export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
+
+/** True when a reload can't bring in the difference: a port or the farm would change. */
+export function needsRestart(before: Settings, after: Settings): boolean {
+  const fixed = ({
+    sites: _sites,
+    limits: _limits,
+    warnings: _warnings,
+    ...rest
+  }: Settings) => JSON.stringify(rest)
+  return fixed(before) !== fixed(after)
+}

@@ -1,0 +1,26 @@
+export interface SignalHandlers {
+  /** First SIGTERM or SIGINT: finish what is under way, then go. */
+  drain(signal: NodeJS.Signals): void
+  /** The second: go now. */
+  abort(): void
+  /** SIGHUP. */
+  reload(): void
+}
+
+/** Hears the signals of a serving process until the answered function is called. */
+export function onSignals(handlers: SignalHandlers): () => void {
+  let asked = false
+  const end = (signal: NodeJS.Signals) => {
+    if (asked) return handlers.abort()
+    asked = true
+    handlers.drain(signal)
+  }
+  process.on('SIGTERM', end)
+  process.on('SIGINT', end)
+  process.on('SIGHUP', handlers.reload)
+  return () => {
+    process.off('SIGTERM', end)
+    process.off('SIGINT', end)
+    process.off('SIGHUP', handlers.reload)
+  }
+}

@@ -1,0 +1,142 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import t from 'tap'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** An import may only point to the left of where it stands, or stay in its room. */
+const rooms = [
+  'kernel',
+  'record',
+  'table',
+  'wire',
+  'farm',
+  'cache',
+  'resumption',
+  'auth',
+  'member',
+  'backend',
+  'dispatch',
+  'state',
+  'takeover',
+  'proxy',
+  'admin',
+  'doctor',
+  'index',
+  'plugins',
+  'cli',
+]
+
+interface Import {
+  readonly from: string
+  readonly specifier: string
+  /** `import type`: gone when it runs. */
+  readonly typeOnly: boolean
+}
+
+const modules = ['lib', 'plugins'].flatMap(filesUnder).sort()
+const imports = modules.flatMap(importsOf)
+
+t.test('imports point left', async t => {
+  for (const { from, specifier } of imports.filter(({ specifier }) =>
+    isOurs(specifier),
+  )) {
+    const target = relative(root, join(root, dirname(from), specifier))
+    const [here, there] = [roomOf(from), roomOf(target)]
+    t.ok(rooms.includes(here), `${from} is in a room that this test knows`)
+    t.ok(
+      rooms.indexOf(there) <= rooms.indexOf(here),
+      `${from} (${here}) may not import ${target} (${there})`,
+    )
+    t.match(specifier, /\.ts$/, `${from} names the file that it imports`)
+  }
+  t.ok(imports.length > 100, 'the reader of imports reads')
+})
+
+t.test('the kernel imports nothing of ours but itself', async t => {
+  for (const { from, specifier } of imports.filter(
+    ({ from }) => roomOf(from) === 'kernel',
+  )) {
+    if (isOurs(specifier)) t.match(specifier, /^\.\/[a-z-]+\.ts$/, from)
+  }
+})
+
+t.test('a third-party package is imported in one file', async t => {
+  const importers = new Map<string, Set<string>>()
+  for (const { from, specifier, typeOnly } of imports) {
+    if (isOurs(specifier) || specifier.startsWith('node:') || typeOnly) continue
+    t.notOk(builtinModules.includes(specifier), `${from}: ${specifier} without node:`)
+    const name = packageOf(specifier)
+    importers.set(name, (importers.get(name) ?? new Set()).add(from))
+  }
+  for (const [name, files] of importers) {
+    t.equal(files.size, 1, `${name} is imported in ${[...files].join(', ')}`)
+  }
+  t.ok(importers.has('pino'), 'the reader of imports reads')
+})
+
+t.test('every package that is imported is a dependency', async t => {
+  const text = readFileSync(join(root, 'package.json'), 'utf8')
+  const { dependencies } = JSON.parse(text) as { dependencies: Record<string, string> }
+  const used = new Set(
+    imports
+      .filter(({ specifier, typeOnly }) => !typeOnly && !isOurs(specifier))
+      .filter(({ specifier }) => !specifier.startsWith('node:'))
+      .map(({ specifier }) => packageOf(specifier)),
+  )
+  for (const name of used) t.ok(dependencies[name], `${name} is a dependency`)
+})
+
+t.test('every module loads, so that dead code shows in the coverage', async t => {
+  for (const path of modules) {
+    const loaded: object = await import(pathToFileURL(join(root, path)).href)
+    t.notOk('default' in loaded, `${path} has no default export`)
+  }
+})
+
+function filesUnder(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
+    .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+    .map(entry => relative(root, join(entry.parentPath, entry.name)))
+}
+
+/** Static and lazy imports and re-exports, comments left out. */
+function importsOf(from: string): Import[] {
+  const text = readFileSync(join(root, from), 'utf8')
+    .replaceAll(/\/\*[\s\S]*?\*\//g, '')
+    .replaceAll(/^\s*\/\/.*$/gm, '')
+  const named = /^(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm
+  const lazy = /\bimport\(\s*'([^']+)'\s*\)/g
+  return [
+    ...[...text.matchAll(named)].map(([, type, specifier = '']) => ({
+      from,
+      specifier,
+      typeOnly: type !== undefined,
+    })),
+    ...[...text.matchAll(lazy)].map(([, specifier = '']) => ({
+      from,
+      specifier,
+      typeOnly: false,
+    })),
+  ]
+}
+
+function isOurs(specifier: string): boolean {
+  return specifier.startsWith('.')
+}
+
+function packageOf(specifier: string): string {
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
+}
+
+function roomOf(path: string): string {
+  const [top, second = '', third] = path.split('/')
+  if (top === 'plugins') return 'plugins'
+  if (third !== undefined) return second
+  return second === 'index.ts' ? 'index' : 'kernel'
+}
