@@ -16,7 +16,7 @@ import { Resumption } from '../resumption/resumption.ts'
 import { Revocations } from '../resumption/revocation.ts'
 import { SessionStore } from '../resumption/session-store.ts'
 import { ticketBoard } from '../resumption/ticket-board.ts'
-import { MapTable } from '../table/map-table.ts'
+import { OffHeapTable } from '../table/off-heap-table.ts'
 import type { RecordTable } from '../table/record-table.ts'
 import { Farm } from './farm.ts'
 import { checkFarmOptions, type FarmOptions, farmNumbers } from './options.ts'
@@ -42,7 +42,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   const numbers = farmNumbers(options)
   const { lineageTimeout } = numbers
   const { name = 'handfast', clock = systemClock, log = silentLog } = options
-  const table = new MapTable({ clock, maxBytes: numbers.memory })
+  const table = new OffHeapTable({ clock, maxBytes: numbers.memory })
   const versions = new HybridClock(clock, randomInt(0x10000))
   const stream = streamTransport(options, table, record => take(record), clock)
   const transport: Transport = stream ?? noTransport

@@ -50,7 +50,7 @@ const week = 7 * 24 * 3600_000
 
 /** Default, least and most of each number. RFC 8446 4.6.1 lets no ticket live beyond a week. */
 const numbers: { readonly [name in NumberName]: readonly [number, number, number] } = {
-  memory: [256 * 1024 * 1024, 1024 * 1024, Number.MAX_SAFE_INTEGER],
+  memory: [256 * 1024 * 1024, 4 * 1024 * 1024, 48 * 1024 ** 3],
   sessionTimeout: [3600_000, 1000, week],
   lineageTimeout: [24 * 3600_000, 1000, 52 * week],
   lookupBudget: [50, 0, 10_000],

@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.ts'
 import { type TableId, tableId } from '../record/key.ts'
 import { type CacheRecord, checkRecordSize, recordLength } from '../record/record.ts'
-import { compareVersions } from '../record/version.ts'
 import type { RecordTable, ScanCursor, ScanStep, TableStats } from './record-table.ts'
+import { supersedes } from './supersedes.ts'
 
 /** What a record costs in a Map beyond its bytes; measured with 1M records. */
 const mapOverhead = 225
@@ -125,14 +125,6 @@ export class MapTable implements RecordTable {
 
 interface MapCursor {
   readonly walk: Iterator<CacheRecord>
-}
-
-/** The rule of last-write-wins: version, then tombstone, then the larger bytes. */
-export function supersedes(record: CacheRecord, old: CacheRecord): boolean {
-  const order = compareVersions(record.version, old.version)
-  if (order !== 0) return order > 0
-  if (record.tombstone !== old.tombstone) return record.tombstone
-  return Buffer.compare(record.value, old.value) > 0
 }
 
 function nameOf(table: TableId, key: Uint8Array): string {

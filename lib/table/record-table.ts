@@ -11,24 +11,31 @@ export interface RecordTable {
   /**
    * The live value, or undefined when there is none: never written, deleted, expired, evicted
    * or corrupt. The answer may be a view into the table, good until the next write: copy what
-   * outlives the current tick.
+   * outlives the current tick, and what is to be written back.
    */
   get(table: TableId, key: Uint8Array): Buffer | undefined
   /** The whole record, tombstones and their versions too; bytes are the caller's own copies. */
   read(table: TableId, key: Uint8Array): CacheRecord | undefined
-  /** Stores the record unless a newer one is there. True when the table changed. */
+  /**
+   * Stores the record unless a newer one is there. True when the table changed. A record that
+   * has expired already is not stored, but drops an older one. Throws a RangeError for a key or
+   * value beyond the limits of lib/record, and for nothing else: a full table evicts.
+   */
   put(record: CacheRecord): boolean
   /** Like `put`, but only over a live record (row A11, UPDATE). */
   update(record: CacheRecord): boolean
   /** Sets the expiry of a live record without a new version. True when there was one. */
   touch(table: TableId, key: Uint8Array, expiresAt: number): boolean
-  /** Drops everything, or one virtual table: memory is given back at once, no tombstones. */
+  /**
+   * Drops everything, or one virtual table: no tombstones are left, and the memory of the
+   * records is given back at once (that of the index only when everything is dropped).
+   */
   purge(table?: TableId): void
   /**
    * A bounded step of a walk over all records, tombstones included: about `limit` records,
    * and the cursor of the next step; undefined when the walk is over. Each record that was
    * there at the start is seen at least once, no older than it was then, whatever is written
-   * meanwhile. Records may be seen twice.
+   * meanwhile. Records may be seen twice, and a step may be empty though the walk goes on.
    */
   scan(cursor: ScanCursor | undefined, limit: number): ScanStep
   stats(): TableStats

@@ -22,7 +22,7 @@ t.test('bad options are refused, and named', async t => {
     [{ members: ['10.0.0.1'] }, /option secret is needed/],
     [{ listen, secret: 'short' }, /the farm secret must be 32 bytes/],
     [{ name: 'a b' }, /option name must be/],
-    [{ memory: 5 }, /option memory must be a number from 1048576/],
+    [{ memory: 5 }, /option memory must be a number from 4194304/],
     [{ sessionTimeout: 8 * 24 * 3600_000 }, /option sessionTimeout must be/],
     [{ lookupBudget: -1 }, /option lookupBudget must be/],
     [{ mintBudget: Number.NaN }, /option mintBudget must be/],

@@ -1,0 +1,63 @@
+import t from 'tap'
+import { type TableId, tables } from '../../lib/record/key.ts'
+import { newTable, record, seeded, seededBytes } from '../fixtures/table-records.ts'
+
+/** Seconds of churn. The full soak: SOAK=60 npx tap --timeout=200 test/table/churn.test.ts */
+const seconds = Number(process.env['SOAK'] ?? 2)
+const seed = 41
+const maxBytes = 32 * 1024 * 1024
+
+t.test(`memory is flat under ${seconds} s of churn (seed ${seed})`, async t => {
+  const random = seeded(seed)
+  const { table, clock } = newTable({ maxBytes })
+  const pool = seededBytes(random, 8192)
+  let writes = 0
+  const churn = () => {
+    for (let i = 0; i < 20_000; i += 1) {
+      const length = random(50) === 0 ? random(8192) : random(1500)
+      const key = random(200_000)
+      writes += 1
+      clock.ms += random(3)
+      table.put(
+        record({
+          key,
+          table: (1 + (key % 4)) as TableId,
+          value: pool.subarray(0, length),
+          version: { ms: clock.ms, logical: 0, node: 1 },
+          expiresAt: clock.ms + 1000 + random(120_000),
+          tombstone: random(30) === 0,
+        }),
+      )
+      table.get(tables.session, Buffer.from(String(random(2000))))
+      if (random(50) === 0)
+        table.touch(
+          tables.session,
+          Buffer.from(String(random(2000))),
+          clock.ms + random(300_000),
+        )
+    }
+    if (random(100) === 0) table.purge((1 + random(4)) as TableId)
+    if (table.stats().bytes > maxBytes) t.fail(`${table.stats().bytes} bytes`)
+  }
+
+  const end = Date.now() + seconds * 1000
+  const half = Date.now() + seconds * 500
+  while (Date.now() < half || writes < 200_000) churn()
+  const middle = process.memoryUsage()
+  while (Date.now() < end || writes < 300_000) churn()
+  const last = process.memoryUsage()
+
+  const { records, evicted, expired, corrupt } = table.stats()
+  t.comment(
+    `${writes} writes, ${records} records, ${evicted} evicted, ${expired} expired`,
+  )
+  t.equal(corrupt, 0)
+  t.ok(evicted > 0)
+  t.ok(expired > 0)
+  t.ok(records > 10_000)
+  const grown = last.arrayBuffers - middle.arrayBuffers
+  t.ok(grown < maxBytes / 8, `array buffers grew by ${grown} bytes`)
+  const rss = last.rss - middle.rss
+  t.ok(rss < maxBytes, `the process grew by ${rss} bytes`)
+  t.ok(last.arrayBuffers < maxBytes * 1.25, `${last.arrayBuffers} bytes of array buffers`)
+})
