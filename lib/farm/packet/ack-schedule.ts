@@ -1,0 +1,65 @@
+/** An acker answers at once, but then not again within this time, ms ... */
+const interval = 1
+/** ... unless so many datagrams came. */
+const datagramsPerAck = 32
+
+/**
+ * When to acknowledge one sender. Acknowledgements are cumulative and say that everything up
+ * to a number is in the table.
+ */
+export class AckSchedule {
+  #acker = false
+  /** Up to here the sender asked everybody. */
+  #requested = 0
+  #said = 0
+  #saidAt = -Infinity
+  #since = 0
+  #dueAt = Infinity
+  /** `sent at` of the newest datagram and when it came. */
+  #echo = { sentAt: 0, at: 0 }
+
+  get acker(): boolean {
+    return this.#acker
+  }
+
+  get deadline(): number {
+    return this.#dueAt
+  }
+
+  appoint(acker: boolean, now: number): void {
+    this.#acker = acker
+    if (acker) this.#dueAt = now
+  }
+
+  /** `requested`: the datagram asks everybody to acknowledge it. */
+  data(
+    came: { sequence: number; sentAt: number; requested: boolean },
+    contiguous: number,
+    now: number,
+  ): void {
+    this.#echo = { sentAt: came.sentAt, at: now }
+    if (came.requested) this.#requested = Math.max(this.#requested, came.sequence)
+    this.#since += 1
+    const asked =
+      this.#acker || (this.#requested > this.#said && contiguous >= this.#requested)
+    if (!asked || contiguous <= this.#said) return
+    const at = this.#since >= datagramsPerAck ? now : this.#saidAt + interval
+    this.#dueAt = Math.min(this.#dueAt, Math.max(now, at))
+  }
+
+  /** The sender wants to know where we are. */
+  flush(last: number, contiguous: number, now: number): void {
+    if (this.#acker || contiguous >= last)
+      this.#dueAt = Math.min(this.#dueAt, Math.max(now, this.#saidAt + interval))
+  }
+
+  /** What to say now; undefined when nothing is due. */
+  due(contiguous: number, now: number): { echo: number; held: number } | undefined {
+    if (now < this.#dueAt) return undefined
+    this.#dueAt = Infinity
+    this.#said = contiguous
+    this.#saidAt = now
+    this.#since = 0
+    return { echo: this.#echo.sentAt, held: now - this.#echo.at }
+  }
+}

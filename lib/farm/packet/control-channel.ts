@@ -1,0 +1,36 @@
+import type { TableId } from '../../record/key.ts'
+import type { CacheRecord } from '../../record/record.ts'
+
+/**
+ * The reliable half that a packet transport stands on: ordered, authenticated messages between
+ * two members. Keys, joining, tables and what datagrams could not bring travel here.
+ */
+export interface ControlChannel {
+  /**
+   * Who is told what happens. Called once, before `start`. `up` is called for each connection
+   * with another member, after any `down` of an earlier one; messages come between the two.
+   */
+  listen(listener: ControlListener): void
+  /** Resolves when every member that can be reached is connected. Rejects like `Transport`. */
+  start(): Promise<void>
+  /**
+   * Sends a message of up to 256 KiB. Lost when the connection is, which `down` then tells.
+   */
+  send(to: string, message: Buffer): void
+  /** As in `Transport`. */
+  fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined>
+  close(): Promise<void>
+}
+
+export interface ControlListener {
+  up(peer: ControlPeer): void
+  down(id: string): void
+  message(from: string, message: Buffer): void
+}
+
+export interface ControlPeer {
+  /** The member's id, as the handshake proved it. */
+  readonly id: string
+  /** The address it was reached under; its datagrams go there too. */
+  readonly host: string
+}

@@ -1,0 +1,45 @@
+import type { SenderTag } from '../../wire/datagram.ts'
+import type { Replica } from '../transport.ts'
+import type { Counters } from './counters.ts'
+import type { Outlet } from './outlet.ts'
+import type { Roster } from './roster.ts'
+import type { Sender } from './sender.ts'
+import type { PacketSettings } from './settings.ts'
+
+export interface EngineOptions {
+  readonly id: string
+  readonly sender: SenderTag
+  readonly farmTag: number
+  readonly repository: boolean
+  readonly settings: PacketSettings
+  /** False: only a loop of unicast sends. */
+  readonly multicast: boolean
+  /** Port of our unicast socket. */
+  readonly port: number
+  readonly replica: Replica
+  readonly random: () => number
+  /** 32 fresh random bytes. */
+  readonly newKey: () => Buffer
+  /** Wall time. */
+  readonly wall: () => number
+  /** Sequence number before the first; for tests near the ends of the range. */
+  readonly last?: number | undefined
+}
+
+/** What the parts of an engine share while it handles one event. */
+export interface EngineContext {
+  readonly options: EngineOptions
+  readonly roster: Roster
+  readonly sender: Sender
+  readonly counters: Counters
+  readonly outlet: Outlet
+  /** When the event happened. */
+  now: number
+  /** No `tick` is needed before. */
+  wakeAt: number
+}
+
+/** Asks for a `tick` at `at`; what should have been done already is due now, and not late. */
+export function wake(context: EngineContext, at: number): void {
+  if (at < context.wakeAt) context.wakeAt = Math.max(at, context.now)
+}
