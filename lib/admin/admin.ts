@@ -40,17 +40,18 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
     })
   })
   server.maxConnections = 100
-  server.listen(options.port, host)
+  // Exclusive: node:cluster would share the port, and a worker answer for another.
+  server.listen({ port: options.port, host, exclusive: true })
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   log.info({ host, port, farm: farm.name }, 'admin listens')
   return {
     host,
     port,
-    async close() {
+    close() {
+      const closed = new Promise<void>(resolve => server.close(() => resolve()))
       server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
+      return closed
     },
   }
 }
@@ -94,26 +95,23 @@ async function revoke(
     send(response, 200, await farm.revoke(target, how))
   } catch (error) {
     if (!(error instanceof HandfastError)) throw error
-    send(response, 400, { error: error.message })
+    const status = error.code === 'ERR_HANDFAST_CLOSED' ? 503 : 400
+    send(response, status, { error: error.message })
   }
 }
 
 const longestBody = 4096
 
+/** Reads to the end, whatever comes: the answer to a request half read would be lost. */
 async function bodyOf(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length
-    if (length > longestBody) {
-      throw new HandfastError(
-        'ERR_HANDFAST_USAGE',
-        `body of more than ${longestBody} bytes`,
-      )
-    }
-    chunks.push(chunk)
+    if (length <= longestBody) chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString()
+  if (length <= longestBody) return Buffer.concat(chunks).toString()
+  throw new HandfastError('ERR_HANDFAST_USAGE', `body of more than ${longestBody} bytes`)
 }
 
 /** Digests have one length, so that the comparison tells nothing of where they differ. */

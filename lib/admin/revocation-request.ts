@@ -24,10 +24,10 @@ export function readRevocation(
 }
 
 const readers = {
-  session: (value: unknown) => ({ session: bytes('session', value, 32) }),
-  lineage: (value: unknown) => ({ lineage: bytes('lineage', value, 32) }),
+  session: (value: unknown) => ({ session: id('session', value) }),
+  lineage: (value: unknown) => ({ lineage: id('lineage', value) }),
   user: (value: unknown) => ({ user: text('user', value) }),
-  certificate: (value: unknown) => ({ certificate: bytes('certificate', value, 16) }),
+  certificate: (value: unknown) => ({ certificate: fingerprint('certificate', value) }),
   serverName: (value: unknown) => ({ serverName: text('serverName', value) }),
   all: (value: unknown) => {
     if (value !== true) throw usage('all must be true')
@@ -35,13 +35,20 @@ const readers = {
   },
 }
 
-function bytes(name: string, value: unknown, length: number): Buffer {
-  if (typeof value !== 'string' || !/^(?:[0-9a-f]{2})+$/i.test(value)) {
-    throw usage(`${name} must be hex`)
+function id(name: string, value: unknown): Buffer {
+  if (typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value)) {
+    return Buffer.from(value, 'hex')
   }
-  const read = Buffer.from(value, 'hex')
-  if (read.length < length) throw usage(`${name} must have ${length} bytes`)
-  return read.subarray(0, length)
+  throw usage(`${name} must be 32 bytes in hex`)
+}
+
+/** A whole SHA-256 as `openssl x509 -fingerprint -sha256` writes it, or its first half. */
+function fingerprint(name: string, value: unknown): Buffer {
+  const hex = typeof value === 'string' ? value.replaceAll(':', '') : ''
+  if (!/^(?:[0-9a-f]{32}){1,2}$/i.test(hex)) {
+    throw usage(`${name} must be a SHA-256 fingerprint in hex`)
+  }
+  return Buffer.from(hex, 'hex').subarray(0, 16)
 }
 
 function text(name: string, value: unknown): string {

@@ -44,7 +44,7 @@ export class Cache {
   readonly #versions: HybridClock
   readonly #clock: Clock
   /** Lookups under way in the farm, so that many askers cost one question. */
-  readonly #flights = new Map<string, Promise<CacheRecord | undefined>>()
+  readonly #flights = new Map<string, Flight>()
   #closed = false
 
   constructor(options: CacheOptions) {
@@ -71,22 +71,27 @@ export class Cache {
    * What a member answers is kept here too.
    */
   async get(table: TableId, key: Buffer, budget = 50): Promise<Found | undefined> {
+    const found = await this.find(table, key, budget)
+    return found === 'timeout' ? undefined : found
+  }
+
+  /** Like `get`, and says so when a miss is one for want of time. */
+  async find(
+    table: TableId,
+    key: Buffer,
+    budget: number,
+  ): Promise<Found | 'timeout' | undefined> {
     this.#checkOpen()
     const local = this.getLocal(table, key)
     if (local !== undefined || budget <= 0 || this.isDeleted(table, key)) return local
-    const flight = `${table}:${key.toString('latin1')}`
-    let asked = this.#flights.get(flight)
-    if (asked === undefined) {
-      asked = this.#transport.fetch(table, Buffer.from(key), budget)
-      this.#flights.set(flight, asked)
-      const landed = () => this.#flights.delete(flight)
-      asked.then(landed, landed)
-    }
-    const record = await asked
+    const { answer, endsAt } = this.#ask(table, key, budget)
+    const record = await answer
     if (record !== undefined) this.apply(record)
     // A delete may have overtaken the answer: the table decides, not the answer.
     const kept = this.getLocal(table, key)
-    return kept === undefined ? undefined : { ...kept, source: 'peer' }
+    if (kept !== undefined) return { ...kept, source: 'peer' }
+    // Timers count whole milliseconds, and may fire within the last one.
+    return this.#clock.monotonic() >= endsAt - 1 ? 'timeout' : undefined
   }
 
   /** Writes the record, over an older one too. True when the level was reached in time. */
@@ -161,6 +166,22 @@ export class Cache {
     this.#closed = true
   }
 
+  #ask(table: TableId, key: Buffer, budget: number): Flight {
+    const name = `${table}:${key.toString('latin1')}`
+    const endsAt = this.#clock.monotonic() + budget
+    const flying = this.#flights.get(name)
+    // One that may outlast this asker's patience is of no use to it.
+    if (flying !== undefined && flying.endsAt <= endsAt) return flying
+    const answer = this.#transport.fetch(table, Buffer.from(key), budget)
+    const flight = { answer, endsAt }
+    this.#flights.set(name, flight)
+    const landed = () => {
+      if (this.#flights.get(name) === flight) this.#flights.delete(name)
+    }
+    answer.then(landed, landed)
+    return flight
+  }
+
   #record(table: TableId, key: Buffer, value: Buffer, ttl: number): CacheRecord {
     checkRecordSize(key.length, value.length)
     if (!(ttl > 0)) throw new RangeError(`ttl must be more than 0 ms, got ${ttl}`)
@@ -185,4 +206,9 @@ export class Cache {
     if (this.#closed)
       throw new HandfastError('ERR_HANDFAST_CLOSED', 'the cache is closed')
   }
+}
+
+interface Flight {
+  readonly answer: Promise<CacheRecord | undefined>
+  readonly endsAt: number
 }

@@ -168,9 +168,17 @@ function firstOf<Item, Found>(
   return undefined
 }
 
-/** A member that we know of is silent without having taken its leave. */
+/**
+ * A member that we know of is silent without having taken its leave, or hears us while we do
+ * not hear it: over a transport of links, what others revoke comes by those that lead here.
+ */
 function isCut(transport: Transport): boolean {
-  return transport.members().some(({ state }) => state === 'suspect' || state === 'gone')
+  const others = transport
+    .members()
+    .filter(({ self, state }) => !self && state !== 'left')
+  if (others.some(({ state }) => state === 'suspect' || state === 'gone')) return true
+  const { linksIn = others.length } = transport.stats()
+  return linksIn < others.length
 }
 
 /** 32 characters, the most that OpenSSL takes; the farm's name is not for the clients. */

@@ -90,8 +90,10 @@ export class Farm implements AsyncDisposable {
    * known on every member for as long as the TLS session goes on. Sets `request.auth`.
    */
   auth(options: AuthOptions): AuthMiddleware {
-    const auth = createAuth(options, this.#parts.authContext)
-    this.#parts.auths.add(auth)
+    const { auths, authContext } = this.#parts
+    const onClose = () => auths.delete(auth)
+    const auth: Auth = createAuth(options, { ...authContext, onClose })
+    auths.add(auth)
     return auth.middleware()
   }
 
@@ -105,9 +107,11 @@ export class Farm implements AsyncDisposable {
     options?: RevokeOptions,
   ): Promise<RevocationOutcome> {
     const { revocations, ticketKeys } = this.#parts
-    const withdrawn = 'all' in target ? ticketKeys.withdrawAll() : true
-    const { at, everywhere } = await revocations.revoke(target, options)
-    return { at, everywhere: everywhere && (await withdrawn) }
+    const [{ at, everywhere }, withdrawn] = await Promise.all([
+      revocations.revoke(target, options),
+      'all' in target ? ticketKeys.withdrawAll() : true,
+    ])
+    return { at, everywhere: everywhere && withdrawn }
   }
 
   /** Members known now, this one first. */

@@ -1,3 +1,4 @@
+import { HandfastError } from '../errors.ts'
 import type { TicketKeys } from '../resumption/ticket-install.ts'
 import type { TicketKey } from '../resumption/ticket-key.ts'
 import { TicketRing, type TicketRingOptions } from '../resumption/ticket-ring.ts'
@@ -7,6 +8,7 @@ export class FarmTicketKeys implements TicketKeys {
   readonly #options: TicketRingOptions
   #ring: TicketRing | undefined
   #started: Promise<void> | undefined
+  #closed = false
 
   constructor(options: TicketRingOptions) {
     this.#options = options
@@ -36,10 +38,12 @@ export class FarmTicketKeys implements TicketKeys {
   }
 
   close(): void {
+    this.#closed = true
     this.#ring?.close()
   }
 
   #begun(): TicketRing {
+    if (this.#closed) throw new HandfastError('ERR_HANDFAST_CLOSED', 'the farm is closed')
     if (this.#ring === undefined) {
       this.#ring = new TicketRing(this.#options)
       this.#started = this.#ring.start()

@@ -14,10 +14,15 @@ import { readHello } from './hello-gate.ts'
 import { mintRecord } from './mint.ts'
 import { offerOf, refusal } from './offer.ts'
 import type { OpenConnections } from './open-connections.ts'
-import { type PolicyOptions, ServerPolicies } from './policy.ts'
+import {
+  noResumption,
+  type Policy,
+  type PolicyOptions,
+  ServerPolicies,
+} from './policy.ts'
 import { preloadSession } from './preload.ts'
 import { checkEndsTls, ServerPatch } from './server-patch.ts'
-import type { SessionRecord } from './session-record.ts'
+import type { SessionTerms } from './session-record.ts'
 import type { Lookup, SessionStore } from './session-store.ts'
 import { StatelessContexts } from './stateless-contexts.ts'
 import type { TicketKeys } from './ticket-install.ts'
@@ -35,8 +40,8 @@ export interface ResumptionSettings {
   readonly log: Log
   /** Equal on all members, or TLS refuses each other's sessions. At most 32 bytes. */
   readonly sessionIdContext: string
-  /** Asked before a session is offered to TLS. */
-  readonly isRevoked: (record: SessionRecord, id: Buffer) => boolean
+  /** Asked before a session is offered to TLS, and again when it has resumed. */
+  readonly isRevoked: (record: SessionTerms, id: Buffer) => boolean
   /** True when nothing may resume, since a revocation could be unheard. */
   readonly isCut: () => boolean
   readonly sessionTimeout: number
@@ -58,6 +63,7 @@ export class Attachment {
   readonly #handedOver: HandedOver
   readonly #stateless: StatelessContexts
   readonly #connections = new AsyncLocalStorage<Connection>()
+  #detached = false
 
   constructor(server: Server, options: AttachOptions, settings: ResumptionSettings) {
     this.#server = server
@@ -91,6 +97,7 @@ export class Attachment {
 
   /** Leaves the server as it was found. Handshakes under way end as full ones. */
   detach(): void {
+    this.#detached = true
     this.#server.off('newSession', this.#onNewSession)
     this.#server.off('resumeSession', this.#onResumeSession)
     this.#server.off('secureConnection', this.#onSecureConnection)
@@ -128,7 +135,8 @@ export class Attachment {
         return
       }
       const { hello, records } = outcome
-      const verdict = hello === undefined ? 'none-offered' : this.#consult(hello)
+      const asks = hello !== undefined && !this.#detached
+      const verdict = asks ? this.#consult(hello) : 'none-offered'
       if (!(verdict instanceof Promise)) {
         this.#begin(begin, hello, records, verdict)
         return
@@ -137,7 +145,8 @@ export class Attachment {
       socket.on('error', ignore)
       void verdict.then(later => {
         socket.off('error', ignore)
-        if (!socket.destroyed) this.#begin(begin, hello, records, later)
+        if (socket.destroyed) counters.countFailure()
+        else this.#begin(begin, hello, records, later)
       })
     })
   }
@@ -148,7 +157,11 @@ export class Attachment {
     records: number,
     verdict: Verdict,
   ): void {
-    const policy = this.#policies.of(hello?.serverName ?? '')
+    if (this.#detached) {
+      begin()
+      return
+    }
+    const policy = this.#policyOf(hello)
     const now = this.#settings.clock.now()
     const connection = new Connection(hello, policy, verdict, now)
     const { session } = connection
@@ -163,13 +176,28 @@ export class Attachment {
     })
   }
 
+  /**
+   * What the name asks. Nothing is kept of a connection whose name we do not know: OpenSSL
+   * may read what we did not (a hello in more pieces, or longer), and make the session under
+   * a name that is not the default.
+   */
+  #policyOf(hello: ClientHello | undefined): Policy {
+    if (hello === undefined) return noResumption
+    try {
+      return this.#policies.of(hello.sentName)
+    } catch (error) {
+      const { serverName } = hello
+      this.#settings.log.error({ err: error, serverName }, 'the name has no policy')
+      return noResumption
+    }
+  }
+
   /** The session that may resume, or why none may. Never rejects. */
   #consult(hello: ClientHello): Verdict | Promise<Verdict> {
-    const policy = this.#policies.of(hello.serverName)
-    if (policy.mode === 'off') return 'off'
+    const { mode } = this.#policyOf(hello)
+    if (mode === 'off') return 'off'
     // TLS decides by itself; if it makes a full handshake, this is why.
-    if (policy.mode === 'stateless')
-      return offersAnything(hello) ? 'unknown' : 'none-offered'
+    if (mode === 'stateless') return offersAnything(hello) ? 'unknown' : 'none-offered'
     const offer = offerOf(hello, this.#patch.speaks13)
     if (offer === undefined) return offersAnything(hello) ? 'unknown' : 'none-offered'
     if (this.#settings.isCut()) return 'partition'
@@ -177,6 +205,8 @@ export class Attachment {
     const judge = (lookup: Lookup): Verdict => {
       if (typeof lookup === 'string') return lookup
       const now = clock.now()
+      // As it is now: it may have changed while the farm was asked.
+      const policy = this.#policyOf(hello)
       const terms = { policy, sessionTimeout, lineageTimeout, now }
       const cause = refusal(lookup.record, offer, hello, terms)
       if (cause !== undefined) return cause
@@ -207,7 +237,15 @@ export class Attachment {
       done()
       return
     }
-    const reused = sessionReused()
+    const handle = handleNow()
+    if (
+      handle.getServername !== undefined &&
+      !connection.isNamed(handle.getServername())
+    ) {
+      done()
+      return
+    }
+    const reused = handle.isSessionReused?.()
     if (reused !== true) connection.firstMinted ??= Buffer.from(id)
     connection.minted.push({ id, session, done })
     if (connection.minted.length > 1) return
@@ -255,16 +293,11 @@ export class Attachment {
     connection.session = undefined
     const reused = socket.isSessionReused()
     const { mode } = connection.policy
-    const { clock } = this.#settings
     if (mode === 'stateless') this.#stateless.finished(connection.policy, socket)
-    if (
-      reused &&
-      (mode === 'stateless' ? hasExpired(socket, clock.now()) : !connection.found)
-    ) {
-      // A ticket that has outlived its client's certificate; or TLS resumed what we never
-      // offered: it can't, and if it ever does, it must not serve.
+    if (!this.#maySpeak(socket, connection, reused)) {
       const { serverName } = connection
-      this.#settings.log.warn({ serverName, mode }, 'resumption refused')
+      this.#settings.counters.countFailure()
+      this.#settings.log.warn({ serverName, mode, reused }, 'connection refused')
       socket.destroy()
       return
     }
@@ -286,6 +319,25 @@ export class Attachment {
     }
   }
 
+  /** The outcome, judged once more: a client can take a minute to finish its handshake. */
+  #maySpeak(socket: TLSSocket, connection: Connection, reused: boolean): boolean {
+    const { policy, found, foundId } = connection
+    // On TLS 1.2 Node tells no name of a resumed connection.
+    const named = socket as TLSSocket & { servername?: string | false }
+    if (
+      !(reused && named.servername === false) &&
+      !connection.isNamed(named.servername)
+    ) {
+      return false
+    }
+    if (!reused) return true
+    const { clock, isRevoked } = this.#settings
+    // The ticket may have outlived its client's certificate.
+    if (policy.mode === 'stateless') return !hasExpired(socket, clock.now())
+    // TLS resumed what we never offered: it can't, and if it ever does, it must not serve.
+    return found !== undefined && foundId !== undefined && !isRevoked(found, foundId)
+  }
+
   readonly #onClientError = (error: Error & { code?: string }): void => {
     this.#settings.counters.countFailure()
     this.#settings.log.debug({ code: error.code }, 'TLS handshake failed')
@@ -305,14 +357,15 @@ function hasExpired(socket: TLSSocket, now: number): boolean {
 }
 
 /**
- * Inside `newSession`: whether the handshake that minted it was a resumption. The event names
- * no socket, but the resource that raised it is the socket's native handle.
+ * Inside `newSession`: the event names no socket, but the resource that raised it is the
+ * socket's native handle. It tells whether the handshake was a resumption, and the server name
+ * as TLS has read it.
  */
-function sessionReused(): boolean | undefined {
-  const handle = executionAsyncResource() as { isSessionReused?: () => boolean }
-  return typeof handle?.isSessionReused === 'function'
-    ? handle.isSessionReused()
-    : undefined
+function handleNow(): {
+  readonly isSessionReused?: () => boolean
+  readonly getServername?: () => string | false
+} {
+  return executionAsyncResource() ?? {}
 }
 
 function hasPeerCertificate(socket: TLSSocket): boolean {

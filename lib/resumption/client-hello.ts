@@ -13,6 +13,8 @@ export interface ClientHello {
   readonly sessionId: Buffer
   /** From server_name, lower case; empty when absent. */
   readonly serverName: string
+  /** The same as it was sent, which is how Node looks for the context of a name. */
+  readonly sentName: string
   /** Protocols of the ALPN extension, in the client's order. */
   readonly alpn: readonly string[]
   /** The client can speak TLS 1.3. */
@@ -56,6 +58,7 @@ export function parseClientHello(body: Buffer): ClientHello | undefined {
     sessionId,
     cipherSuites,
     serverName: '',
+    sentName: '',
     alpn: [] as string[],
     supports13: false,
     identities: [] as Buffer[],
@@ -71,7 +74,8 @@ export function parseClientHello(body: Buffer): ClientHello | undefined {
     const content = new Cursor(extensions.vector16())
     switch (type) {
       case extension.serverName:
-        hello.serverName = hostName(content)
+        hello.sentName = hostName(content)
+        hello.serverName = hello.sentName.toLowerCase()
         break
       case extension.alpn:
         hello.alpn = protocolNames(content)
@@ -109,7 +113,7 @@ function hostName(content: Cursor): string {
   while (list.intact && !list.atEnd) {
     const type = list.u8()
     const name = list.vector16()
-    if (list.intact && type === hostNameType) return name.toString('latin1').toLowerCase()
+    if (list.intact && type === hostNameType) return name.toString('latin1')
   }
   return ''
 }

@@ -1,7 +1,7 @@
 import type { ClientHello } from './client-hello.ts'
 import type { FullCause, Handshake, ResumedFrom } from './handshake.ts'
 import type { Policy } from './policy.ts'
-import type { FoundSession, SessionRecord } from './session-record.ts'
+import type { FoundSession, SessionTerms } from './session-record.ts'
 
 /** What the consultation of the farm came to. */
 export type Verdict = FoundSession | FullCause
@@ -21,11 +21,15 @@ export interface Minted {
  */
 export class Connection {
   readonly serverName: string
+  /** As the client wrote it. Undefined when its hello could not be read. */
+  readonly sentName: string | undefined
   readonly policy: Policy
   /** Wall time in ms at which it was accepted. */
   readonly acceptedAt: number
   /** Whose session TLS may resume. */
-  readonly found: Omit<SessionRecord, 'session'> | undefined
+  readonly found: SessionTerms | undefined
+  /** The id that it was offered by. */
+  readonly foundId: Buffer | undefined
   readonly source: ResumedFrom | undefined
   /** The bytes of that session, until the handshake is over. */
   session: Buffer | undefined
@@ -43,6 +47,7 @@ export class Connection {
     now: number,
   ) {
     this.serverName = hello?.serverName ?? ''
+    this.sentName = hello?.sentName
     this.policy = policy
     this.acceptedAt = now
     if (typeof verdict === 'string') {
@@ -51,6 +56,7 @@ export class Connection {
       // Apart, because a connection may stay for hours and needs no secret of its past.
       const { session, ...record } = verdict.record
       this.found = record
+      this.foundId = verdict.id
       this.session = session
       this.source = verdict.source
     }
@@ -66,6 +72,14 @@ export class Connection {
       return { lineage: this.firstMinted, originalAt: this.acceptedAt }
     }
     return this.found
+  }
+
+  /**
+   * TLS has read the server name that we have read. Were it another, a session would be bound
+   * to the policy of a name that it was not made under.
+   */
+  isNamed(name: unknown): boolean {
+    return this.sentName === undefined || this.sentName === (name || '')
   }
 
   /** The handshake as others may see it, once TLS has finished it. */

@@ -20,7 +20,7 @@ export interface Policy {
 }
 
 export interface PolicyOptions {
-  /** For all names, or name by name. Default `stateful`. */
+  /** For all names, or name by name. Default `stateful`. Names come as clients write them. */
   readonly resumption?: ResumptionMode | ((serverName: string) => ResumptionMode)
   /**
    * Names the policy of a server name in any text that changes when the policy does. Needed
@@ -28,6 +28,19 @@ export interface PolicyOptions {
    * were made beforehand, that asks for client certificates.
    */
   readonly policyOf?: (serverName: string) => string
+  /**
+   * What `policyOf` tells is all that counts. For a server whose SNICallback has a context for
+   * every name: its own certificate and authorities, which the policy holds otherwise, are
+   * those of no name or of one, and their change would end the sessions of all. Default false.
+   */
+  readonly policyIsWhole?: boolean
+}
+
+/** Of a name that has no policy we know of: full handshakes, of which nothing is kept. */
+export const noResumption: Policy = {
+  mode: 'off',
+  hash: Buffer.alloc(digestLength),
+  clientRequired: false,
 }
 
 /**
@@ -50,6 +63,7 @@ export class ServerPolicies {
     for (const [pattern, context] of this.#server._contexts) {
       this.#named.push({ pattern, facts: factsOfContext({ context }) })
     }
+    if (typeof options.resumption !== 'function') checkMode(options.resumption)
     this.#checkVisible()
   }
 
@@ -69,12 +83,21 @@ export class ServerPolicies {
     this.#checkVisible()
   }
 
+  /**
+   * What a name asks, written as the client did: so does Node look for its context. Throws
+   * what the functions in the options throw.
+   */
   of(serverName: string): Policy {
-    const { resumption = 'stateful', policyOf } = this.#options
+    const { resumption = 'stateful', policyOf, policyIsWhole } = this.#options
     const mode = typeof resumption === 'function' ? resumption(serverName) : resumption
+    checkMode(mode)
     const { requestCert, rejectUnauthorized, ALPNProtocols } = this.#server
-    const facts = this.#factsOf(serverName)
     const told = policyOf?.(serverName) ?? ''
+    const clientRequired = requestCert && rejectUnauthorized
+    if (policyIsWhole === true && policyOf !== undefined) {
+      return { mode, hash: hashOf(['whole', ALPNProtocols ?? '', told]), clientRequired }
+    }
+    const facts = this.#factsOf(serverName)
     const name = `${requestCert}|${rejectUnauthorized}|${ALPNProtocols?.toString('latin1')}|${facts.id}|${told}`
     let hash = this.#hashes.get(name)
     if (hash === undefined) {
@@ -90,7 +113,7 @@ export class ServerPolicies {
       if (this.#hashes.size > mostHashes) this.#hashes.clear()
       this.#hashes.set(name, hash)
     }
-    return { mode, hash, clientRequired: requestCert && rejectUnauthorized }
+    return { mode, hash, clientRequired }
   }
 
   /** The last match wins, as in Node's own SNI selection. */
@@ -115,6 +138,14 @@ export class ServerPolicies {
   }
 }
 
+function checkMode(mode: unknown = 'stateful'): void {
+  if (mode === 'stateful' || mode === 'stateless' || mode === 'off') return
+  throw new HandfastError(
+    'ERR_HANDFAST_USAGE',
+    `resumption must be 'stateful', 'stateless' or 'off', got ${JSON.stringify(mode)}`,
+  )
+}
+
 /** `policyOf` may tell a different text for each name; the cache of hashes stays small. */
 const mostHashes = 1_000
 
@@ -137,6 +168,7 @@ interface TlsServer extends Server {
   readonly ALPNProtocols?: Buffer
   readonly cert?: SecureContextOptions['cert']
   readonly ca?: SecureContextOptions['ca']
+  readonly pfx?: SecureContextOptions['pfx']
   readonly crl?: SecureContextOptions['crl']
 }
 
@@ -152,7 +184,8 @@ function factsOf(options: SecureContextOptions | TlsServer): ContextFacts {
   return {
     id: factsMade++,
     certificate: own === undefined ? pem(options.cert) : certificateOf(own),
-    authorities: pem(options.ca),
+    // Authorities in a PFX are trusted too.
+    authorities: `${pem(options.ca)}|${digests(options.pfx)}`,
     revocations: pem(options.crl),
     visible: true,
   }
@@ -185,6 +218,14 @@ function pem(source: unknown): string {
   const text = String(source)
   const blocks = text.match(/-----BEGIN [^-]+-----[^-]+/g)
   return (blocks ?? [text]).map(block => block.replace(/\s+/g, '')).join('|')
+}
+
+function digests(pfx: SecureContextOptions['pfx']): string {
+  const files = pfx === undefined ? [] : Array.isArray(pfx) ? pfx : [pfx]
+  return files
+    .map(file => (typeof file === 'object' && 'buf' in file ? file.buf : file))
+    .map(file => createHash('sha256').update(file).digest('hex'))
+    .join('|')
 }
 
 /** SHA-256 over the parts, each behind its length so that no two lists run together. */

@@ -6,6 +6,7 @@ import { Attachment, type AttachOptions, type ResumptionSettings } from './attac
 export class Resumption {
   readonly #settings: ResumptionSettings
   readonly #attachments = new Map<Server, Attachment>()
+  #closed = false
 
   constructor(settings: ResumptionSettings) {
     this.#settings = settings
@@ -16,6 +17,7 @@ export class Resumption {
    * Throws ERR_HANDFAST_USAGE for a server that can't be served correctly.
    */
   attach(server: Server, options: AttachOptions = {}): void {
+    if (this.#closed) throw new HandfastError('ERR_HANDFAST_CLOSED', 'the farm is closed')
     if (attached.has(server)) throw usage('the server is attached already')
     if (typeof server?.listenerCount !== 'function') throw usage('attach needs a server')
     for (const event of ['newSession', 'resumeSession']) {
@@ -37,6 +39,7 @@ export class Resumption {
   }
 
   close(): void {
+    this.#closed = true
     for (const server of [...this.#attachments.keys()]) this.detach(server)
   }
 }

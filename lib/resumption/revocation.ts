@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { Cache } from '../cache/cache.ts'
 import type { Clock } from '../clock.ts'
+import { HandfastError } from '../errors.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
 import { tables } from '../record/key.ts'
-import type { SessionRecord } from './session-record.ts'
+import type { SessionTerms } from './session-record.ts'
 
 /** Whose sessions end. Exactly one of these. */
 export type RevocationTarget =
@@ -64,6 +65,8 @@ const clockSkew = 5 * 60_000
 export class Revocations {
   readonly #options: RevocationsOptions
   readonly #listeners = new Set<(revocation: Revocation) => void>()
+  /** Most farms revoke nothing for weeks: then no handshake need look. */
+  #any = false
 
   constructor(options: RevocationsOptions) {
     this.#options = options
@@ -74,9 +77,11 @@ export class Revocations {
     target: RevocationTarget,
     how: RevokeOptions = {},
   ): Promise<RevocationOutcome> {
+    checkTarget(target)
     const { cache, versions, lineageTimeout, budget = 500 } = this.#options
     const { reason = '', close = !('all' in target || 'serverName' in target) } = how
     const at = versions.tick().ms
+    this.#any = true
     const revocation = { target, at, reason: reason.slice(0, longestReason), close }
     const options = { ttl: lineageTimeout + clockSkew, level: 'all', budget } as const
     const value = Buffer.from(toJson(revocation))
@@ -90,7 +95,8 @@ export class Revocations {
   }
 
   /** Asked before a session is offered to TLS: looks at this member's table only. */
-  isRevoked(record: SessionRecord, id: Buffer): boolean {
+  isRevoked(record: SessionTerms, id: Buffer): boolean {
+    if (!this.#any) return false
     const { originalAt, lineage, serverName, certificate, clientAuthorized } = record
     if (this.#since({ all: true }) >= originalAt) return true
     if (this.#since({ serverName }) >= originalAt) return true
@@ -102,12 +108,14 @@ export class Revocations {
 
   /** Whether a log-in of this time, under this lineage if any, is void. */
   voidsLogin(user: string, at: number, lineage: Buffer | undefined): boolean {
+    if (!this.#any) return false
     if (this.#since({ user }) >= at || this.#since({ all: true }) >= at) return true
     return lineage !== undefined && this.#since({ lineage }) >= 0
   }
 
   /** Takes note of a revocation that another member made; the record is in the table. */
   notice(value: Buffer): void {
+    this.#any = true
     const revocation = fromJson(value)
     if (revocation !== undefined) this.#tell(revocation)
   }
@@ -137,6 +145,26 @@ const kinds = {
   serverName: 'n',
   all: 'a',
 } as const
+
+/** A target that is misspelt must not come out as another, least of all as `all`. */
+function checkTarget(target: object): asserts target is RevocationTarget {
+  const [entry, ...more] = Object.entries(target ?? {})
+  const [kind = '', name] = entry ?? []
+  if (more.length > 0 || !Object.hasOwn(kinds, kind)) {
+    throw usage(`name exactly one of ${Object.keys(kinds).join(', ')} to revoke`)
+  }
+  const good =
+    kind === 'all'
+      ? name === true
+      : kind === 'user' || kind === 'serverName'
+        ? typeof name === 'string' && name !== ''
+        : Buffer.isBuffer(name) && name.length > 0
+  if (!good) throw usage(`${kind} is no name of what to revoke`)
+}
+
+function usage(message: string): HandfastError {
+  return new HandfastError('ERR_HANDFAST_USAGE', message)
+}
 
 /** Names of people may be of any length and are hashed; the others fit a key as they are. */
 function keyOf(target: RevocationTarget): Buffer {
@@ -175,8 +203,9 @@ function fromJson(value: Buffer): Revocation | undefined {
     if (!Number.isFinite(at) || !Object.hasOwn(kinds, kind)) return undefined
     const bytes = kind === 'session' || kind === 'lineage' || kind === 'certificate'
     const read = { [kind]: bytes ? Buffer.from(String(name), 'hex') : name }
+    checkTarget(read)
     return {
-      target: read as unknown as RevocationTarget,
+      target: read,
       at,
       reason: String(reason ?? ''),
       close: close === true,

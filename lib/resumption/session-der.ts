@@ -12,6 +12,7 @@ export interface SessionFacts {
   readonly protocol: number
   /** Cipher suite, as in the hello. */
   readonly cipher: number
+  readonly id: Buffer
   /** DER of the client's certificate, when it showed one. */
   readonly peerCertificate: Buffer | undefined
   /** X509_V_OK, and there was a certificate to verify. */
@@ -39,12 +40,13 @@ export function readSession(der: Buffer): SessionFacts | undefined {
     else fields.set(field.tag, content)
     at = field.end
   }
-  const [, version, cipher] = plain
-  if (version === undefined || cipher?.length !== 2) return undefined
+  const [, version, cipher, id] = plain
+  if (version === undefined || cipher?.length !== 2 || id === undefined) return undefined
   const peerCertificate = fields.get(context.peer)
   return {
     protocol: integer(version),
     cipher: cipher.readUInt16BE(0),
+    id,
     peerCertificate,
     peerVerified:
       peerCertificate !== undefined &&

@@ -40,8 +40,12 @@ export interface SessionRecord {
   readonly session: Buffer
 }
 
-/** A record and where it was found. */
+/** What is kept of a session once TLS has its bytes. */
+export type SessionTerms = Omit<SessionRecord, 'session'>
+
+/** A record, the id it was asked for by, and where it was found. */
 export interface FoundSession {
+  readonly id: Buffer
   readonly record: SessionRecord
   readonly source: ResumedFrom
 }

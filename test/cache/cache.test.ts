@@ -165,6 +165,34 @@ t.test('a miss asks the farm', async t => {
   })
 })
 
+t.test(
+  'nobody waits longer than asked, and each is told why there is nothing',
+  async t => {
+    const asked: { budget: number; settle: () => void }[] = []
+    const { cache, pass } = setUp({
+      fetch: (_table, _key, budget) =>
+        new Promise(resolve => {
+          asked.push({ budget, settle: () => resolve(undefined) })
+        }),
+    })
+    const patient = cache.find(state, key, 5_000)
+    const hasty = cache.find(state, key, 50)
+    pass(20)
+    const joining = cache.find(state, key, 50)
+    t.same(
+      asked.map(({ budget }) => budget),
+      [5_000, 50],
+      'who can not wait asks anew, and others ask along',
+    )
+    pass(30)
+    asked[1]?.settle()
+    t.equal(await hasty, 'timeout')
+    t.equal(await joining, 'timeout', 'though it waited 30 ms only')
+    asked[0]?.settle()
+    t.equal(await patient, undefined, 'all have answered that they have none')
+  },
+)
+
 t.test('bad arguments are refused before anything is written', async t => {
   const { cache, published } = setUp()
   t.throws(() => cache.add(state, Buffer.alloc(0), value, { ttl: 1 }), RangeError)

@@ -36,6 +36,7 @@ const record: SessionRecord = {
 const hello: ClientHello = {
   sessionId: id,
   serverName: 'a.test',
+  sentName: 'a.test',
   alpn: [],
   supports13: false,
   identities: [],
