@@ -5,14 +5,25 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect, createServer as createTcp } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { ensureCertificate, localhostCertificate } from '../lib/cli/certs.ts'
+import {
+  ensureCertificate,
+  localhostCertificate,
+  makeCertificate,
+} from '../lib/cli/certs.ts'
+import { loadSettings } from '../lib/cli/config/load-settings.ts'
 import { readProxyFlags } from '../lib/cli/config/proxy-flags.ts'
 import { parseConfig } from '../lib/cli/config/yaml-file.ts'
 import { visit } from '../lib/cli/demo/client.ts'
 import { kinds } from '../lib/cli/demo/kinds.ts'
+import { main } from '../lib/cli/main.ts'
+import { startServer } from '../lib/cli/serve/server.ts'
 import { generateSecret } from '../lib/farm/secret.ts'
 import { defaultLimits } from '../lib/proxy/limits.ts'
+import { SessionClient } from './fixtures/auth-farm.ts'
+import { basic } from './fixtures/auth-world.ts'
+import { fakeIo } from './fixtures/cli-io.ts'
 import { isBuilt } from './fixtures/cli-process.ts'
+import { MemoryLog } from './fixtures/proxy-servers.ts'
 
 const root = new URL('..', import.meta.url)
 const readme = readFileSync(new URL('README.md', root), 'utf8')
@@ -48,6 +59,10 @@ for (const [, name = '', code = ''] of readme.matchAll(
       await ended
     })
     await listening(port)
+    if (name === 'auth') {
+      await asksOnce(t, port)
+      return
+    }
     for (const kind of kinds) {
       const first = await visit({ port, kind, ca: cert })
       t.equal(first.resumed, false)
@@ -58,8 +73,8 @@ for (const [, name = '', code = ''] of readme.matchAll(
 }
 
 t.test('the examples were found', async t => {
-  t.equal(readme.match(/<!-- run: /g)?.length, 4)
-  t.equal(readme.match(/^```js$/gm)?.length, 4, 'no example goes untested')
+  t.equal(readme.match(/<!-- run: /g)?.length, 5)
+  t.equal(readme.match(/^```js$/gm)?.length, 5, 'no example goes untested')
 })
 
 t.test('the config file is accepted', async t => {
@@ -79,6 +94,60 @@ t.test('the commands are understood', async t => {
   }
 })
 
+t.test('status, revoke and doctor do what they say', async t => {
+  const lines = readme.match(/^handfast (status|revoke|doctor) .*$/gm) ?? []
+  t.equal(lines.length, 3)
+  const { key, cert } = await makeCertificate(localhostCertificate)
+  const secret = generateSecret()
+  const cwd = t.testdir({ 'a.crt': cert, 'a.key': key, 'farm.secret': secret })
+  const url = await backend(t)
+  const flags = ['--listen', '127.0.0.1:0', '--admin', '0', '--workers', '1']
+  const pair = ['--cert', 'a.crt', '--key', 'a.key', '--secret-file', 'farm.secret']
+  const io = fakeIo(cwd)
+  const read = readProxyFlags([...flags, ...pair, '--backend', url])
+  const log = new MemoryLog()
+  const server = await startServer(await loadSettings(read, io), log)
+  t.teardown(() => server.close())
+  const admin = log.lines.find(({ message }) => message === 'admin listens')?.fields[
+    'port'
+  ]
+  const addresses = `localhost:${server.port} 127.0.0.1:${server.port}`
+  for (const line of lines) {
+    const local = line
+      .replace('9443', `${admin}`)
+      .replace(/shop\.example .*/, `${addresses} --ca a.crt --chain 3`)
+    t.equal(await main(local.split(' ').slice(1), io), 0, local)
+  }
+  t.match(io.stdout.text, /revoked: every reachable member has it\n/)
+  t.equal(io.stderr.text, '')
+})
+
+t.test('every key of the config file is in the table', async t => {
+  const site = (more: string) =>
+    `sites: [{cert: a, key: b, backends: ['http://a:1'], ${more}}]\n`
+  const mappings = ['sites', 'farm', 'limits', 'tls', 'admin']
+  const methods = ['basic', 'bearer', 'forward', 'form', 'attempts']
+  for (const yaml of [
+    `${site('')}x: 1`,
+    site('x: 1'),
+    `${site('')}farm: {x: 1}`,
+    `${site('')}limits: {x: 1}`,
+    `${site('')}tls: {x: 1}`,
+    site('auth: {x: 1}'),
+    site('auth: {basic: {htpasswd: a, x: 1}}'),
+    site('auth: {bearer: {issuer: a, audience: b, algorithms: [c], x: 1}}'),
+    site('auth: {forward: {url: "http://a", x: 1}}'),
+    site('auth: {form: {htpasswd: a, x: 1}}'),
+    site('auth: {attempts: {x: 1}}'),
+  ]) {
+    const known = keysOf(yaml)
+    t.ok(known.length > 0, yaml)
+    for (const key of known.filter(key => ![...mappings, ...methods].includes(key))) {
+      t.match(readme, new RegExp(`^\\| .*[\`.]${key}\`.*\\|`, 'm'), key)
+    }
+  }
+})
+
 t.test('the table of options says the defaults that hold', async t => {
   const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, KiB: 1024 }
   for (const [name, value] of Object.entries(defaultLimits)) {
@@ -88,6 +157,26 @@ t.test('the table of options says the defaults that hold', async t => {
     t.equal(Number(digits) * factor, value, name)
   }
 })
+
+/** What the file may say where it says `x`. */
+function keysOf(yaml: string): string[] {
+  try {
+    parseConfig(yaml, 'x.yaml')
+  } catch (error) {
+    return /expected one of (.*)$/.exec((error as Error).message)?.[1]?.split(', ') ?? []
+  }
+  return []
+}
+
+/** Who has logged in is known when the session comes back. */
+async function asksOnce(t: Test, port: number): Promise<void> {
+  const client = new SessionClient()
+  t.equal((await client.once(port)).status, 401)
+  const first = await client.once(port, basic('ann', 'open sesame'))
+  t.match(first, { status: 200, text: 'hello ann\n' })
+  t.match(await client.once(port), { status: 200, text: 'hello ann\n' })
+  t.equal((await new SessionClient().once(port)).status, 401, 'another client is asked')
+}
 
 function fromSources(code: string): string {
   return code

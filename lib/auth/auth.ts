@@ -49,6 +49,8 @@ export interface AuthContext {
   /** Asked about each identity before it is used. Default: never. */
   readonly isRevoked?: (identity: Identity, lineage: Buffer | undefined) => boolean
   readonly random?: (bytes: number) => Buffer
+  /** Called when it is closed. */
+  readonly onClose?: () => void
 }
 
 export interface AuthMiddleware {
@@ -83,6 +85,7 @@ export class Auth {
   readonly #form: FormLogin | undefined
   readonly #isShared: (request: AuthRequest) => boolean
   readonly #digestKey: Buffer
+  readonly #onClose: (() => void) | undefined
 
   /** @internal */
   constructor(options: AuthOptions, context: AuthContext) {
@@ -93,6 +96,7 @@ export class Auth {
     this.#log = log
     this.#isShared = options.shared ?? cameThroughProxy
     this.#digestKey = random(32)
+    this.#onClose = context.onClose
     this.#methods = createMethods(options, { realm: settings.realm, clock, log })
     this.#logins = new Logins({ cache, clock, macKey: key('record'), ...settings })
     this.#states = new ConnectionStates(this.#logins)
@@ -206,6 +210,7 @@ export class Auth {
 
   /** Ends the threads and connections that methods hold. */
   close(): Promise<void> {
+    this.#onClose?.()
     return this.#methods.close()
   }
 

@@ -56,6 +56,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'prove what resumes across any TLS addresses',
     load: async () => (await import('./commands/doctor.ts')).doctorCommand,
   },
+  status: {
+    summary: 'what a member knows: members, handshakes, table',
+    load: async () => (await import('./commands/status.ts')).statusCommand,
+  },
+  revoke: {
+    summary: 'end sessions and log-ins on every member',
+    load: async () => (await import('./commands/revoke.ts')).revokeCommand,
+  },
   worker: {
     summary: '',
     load: async () => (await import('./commands/worker.ts')).workerCommand,

@@ -99,6 +99,14 @@ export function readBackend(value: unknown): string | undefined {
   return plain ? url.origin : undefined
 }
 
+/** An http or https URL without credentials, which would end up in a log. */
+export function readUrl(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !URL.canParse(value)) return undefined
+  const { protocol, username, password } = new URL(value)
+  const web = protocol === 'http:' || protocol === 'https:'
+  return web && username + password === '' ? value : undefined
+}
+
 /** A DNS name in lower case, `*.` in front allowed. */
 export function readServerName(value: unknown): string | undefined {
   if (typeof value !== 'string' || value.length > 253) return undefined

@@ -17,6 +17,7 @@ export function logRequest(
   exchange: Exchange,
   outcome: Outcome,
   milliseconds: number,
+  user: string | undefined,
 ): void {
   const { connection, head } = exchange
   const error = exchange.fault ?? outcome.error
@@ -31,6 +32,7 @@ export function logRequest(
       bytes: outcome.bytes,
       ms: Math.round(milliseconds * 10) / 10,
       http: head.httpVersion,
+      user: user === undefined ? undefined : printable(latin1(user)),
       backend: outcome.backend,
       phase: error === undefined ? undefined : outcome.phase,
       error,
@@ -69,6 +71,11 @@ function hostOf(exchange: Exchange): string {
     (part, i) => i % 2 === 0 && part.toLowerCase() === 'host',
   )
   return at < 0 ? '' : (head.fields[at + 1] as string)
+}
+
+/** Its bytes as UTF-8, one character for each, as a field from the wire has them. */
+function latin1(text: string): string {
+  return Buffer.from(text).toString('latin1')
 }
 
 function printable(text: string): string {

@@ -45,7 +45,7 @@ export interface Exchange {
   onClose: () => void
 }
 
-/** Answers with a short text: for everything that the proxy says itself. Never throws. */
+/** Answers with a short text: for most that the proxy says itself. Never throws. */
 export function answer(exchange: Exchange, status: number, text: string): void {
   const body = Buffer.from(`${status} ${text}\n`)
   const fields = [
@@ -56,7 +56,17 @@ export function answer(exchange: Exchange, status: number, text: string): void {
     'Cache-Control',
     'no-store',
   ]
-  const silent = exchange.head.method === 'HEAD'
+  reply(exchange, status, fields, body)
+}
+
+/** Answers with a whole body, whose length the fields say. Never throws. */
+export function reply(
+  exchange: Exchange,
+  status: number,
+  fields: Fields,
+  body: Buffer,
+): void {
+  const silent = exchange.head.method === 'HEAD' || body.length === 0
   try {
     exchange.respond(status, '', fields, silent)
     if (silent) return

@@ -75,6 +75,25 @@ export function trustedAddresses(
     isIP(address) !== 0 && list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
 }
 
+/**
+ * The client behind proxies whose word counts: each of them put the address that it saw at the
+ * end of X-Forwarded-For, so the last one that is no such proxy is the client.
+ */
+export function clientBehind(
+  address: string,
+  forwardedFor: string,
+  trusts: (address: string) => boolean,
+): string {
+  const list = forwardedFor.split(',').map(entry => plainAddress(entry.trim()))
+  let client = plainAddress(address)
+  while (trusts(client)) {
+    const before = list.pop()
+    if (before === undefined || isIP(before) === 0) return client
+    client = before
+  }
+  return client
+}
+
 /** RFC 7239 6: an IPv6 address stands in brackets, hence in quotes. */
 function forwardedNode(address: string): string {
   return isIPv6(address) ? `"[${address}]"` : address

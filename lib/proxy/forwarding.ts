@@ -3,7 +3,7 @@ import type { Backend } from '../backend/backend.ts'
 import type { BackendCall, BackendHandler } from '../backend/pool.ts'
 import { answer, type Exchange } from './exchange.ts'
 import { failureOf, lostBeforeAnswer } from './failure.ts'
-import { filterFields } from './fields.ts'
+import { type Fields, filterFields } from './fields.ts'
 import type { Hop } from './forwarded.ts'
 import { requestFields, responseFields, trailerFields } from './hop-fields.ts'
 import type { Limits } from './options.ts'
@@ -31,6 +31,8 @@ export interface ForwardingOptions {
   readonly request: CheckedRequest
   readonly hop: Hop
   readonly clientCertificate: Buffer | undefined
+  /** What the backend is told of the user; undefined where the site asks nobody. */
+  readonly identity: Fields | undefined
   /** Backends to try, first choice first. */
   readonly candidates: readonly Backend[]
   readonly limits: Limits
@@ -266,6 +268,8 @@ export class Forwarding implements BackendHandler {
   }
 
   #bodyFailed(error: BodyError): void {
+    // RFC 9110 15.5.9: what is left of the body would stand in the way of the next request.
+    if (!this.#exchange.head.http2) this.#exchange.final = true
     if (error.failure === 'too-large') this.#fail(413, 'Content Too Large', error.failure)
     else if (error.failure === 'timeout')
       this.#fail(408, 'Request Timeout', error.failure)

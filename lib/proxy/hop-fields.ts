@@ -1,3 +1,4 @@
+import { isIdentityHeader } from '../auth/identity-headers.ts'
 import { type Fields, filterFields, tokensOf } from './fields.ts'
 import { forwardedFields, forwardedNames, type Hop } from './forwarded.ts'
 import type { CheckedRequest } from './request-check.ts'
@@ -43,12 +44,14 @@ export interface RequestContext {
   readonly hop: Hop
   /** DER of the verified client certificate. */
   readonly clientCertificate: Buffer | undefined
+  /** Who the user is; undefined where the site asks nobody. */
+  readonly identity: Fields | undefined
 }
 
 /** The header section for the backend. */
 export function requestFields(
   request: CheckedRequest,
-  { hop, clientCertificate }: RequestContext,
+  { hop, clientCertificate, identity }: RequestContext,
 ): string[] {
   const listed = new Set(tokensOf(request.fields, 'connection'))
   const fields = ['Host', request.authority]
@@ -62,6 +65,8 @@ export function requestFields(
       }
       if (name === 'host' || name === 'expect' || name === 'content-length') return false
       if (name === 'via' || listed.has(name) || hopByHop.has(name)) return false
+      // Who the user is a client never says, and a proxy in front only where we do not ask.
+      if (isIdentityHeader(name) && !(identity === undefined && hop.trusted)) return false
       // CGI and its heirs read X_Forwarded_For as X-Forwarded-For.
       const alias = name.includes('_') ? name.replaceAll('_', '-') : name
       return !ours.has(alias) && (alias === name || !framing.has(alias))
@@ -75,7 +80,7 @@ export function requestFields(
     fields.push('TE', 'trailers')
   }
   fields.push('Via', via(request))
-  fields.push(...forwardedFields(request.fields, hop))
+  fields.push(...forwardedFields(request.fields, hop), ...(identity ?? []))
   if (clientCertificate !== undefined) {
     // RFC 9440 2.2: a byte sequence of RFC 8941.
     fields.push('Client-Cert', `:${clientCertificate.toString('base64')}:`)

@@ -1,5 +1,8 @@
 import type { Server } from 'node:tls'
+import type { Answer, AuthRequest } from '../auth/request.ts'
 import type { Log } from '../log.ts'
+import type { ResumptionMode } from '../resumption/policy.ts'
+import type { Fields } from './fields.ts'
 
 /** What a proxy needs from the farm: its servers' sessions are shared once attached. */
 export interface SessionSharing {
@@ -19,7 +22,27 @@ export interface AttachOptions {
    * only then. The name may be empty (no SNI) or unknown: then that of the default site.
    */
   policyOf(serverName: string): string
+  /** Nothing but what `policyOf` tells counts: each name has a certificate of its own. */
+  readonly policyIsWhole: true
+  /** What the site of the name wants, asked at each handshake. */
+  resumption(serverName: string): ResumptionMode
 }
+
+/** Knows who makes a request; `AuthAuthorizer` is the usual one. */
+export interface Authorizer {
+  /** Asked before a backend hears of the request. Never rejects, and never takes for ever. */
+  authorize(request: AuthRequest): Promise<Authorization>
+}
+
+export type Authorization =
+  | {
+      readonly outcome: 'allowed'
+      /** For the access log; undefined when nobody is logged in and that is allowed. */
+      readonly user: string | undefined
+      /** What the backend is told of the user, in place of whatever the client said. */
+      readonly fields: Fields
+    }
+  | { readonly outcome: 'answered'; readonly answer: Answer }
 
 /** A server name, the certificate it shows, and where its requests go. */
 export interface Site {
@@ -37,6 +60,10 @@ export interface Site {
   readonly backends: readonly string[]
   /** PEM of the authorities for https backends. Default: those of Node. */
   readonly backendCa?: string | Buffer | undefined
+  /** Asked about each request. Default: whoever comes is served. */
+  readonly authorizer?: Authorizer | undefined
+  /** What TLS sessions made for these names may do. Default `stateful`. */
+  readonly resumption?: ResumptionMode | undefined
 }
 
 /** All limits with their defaults in lib/proxy/limits.ts. Times in milliseconds. */

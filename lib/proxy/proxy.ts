@@ -148,6 +148,8 @@ class HttpsProxy implements RunningProxy {
     })
     this.#options.sessions.attach(server, {
       policyOf: name => this.#sites.forHandshake(name).sessionPolicy,
+      policyIsWhole: true,
+      resumption: name => this.#sites.forHandshake(name).resumption,
     })
     server.on('secureConnection', socket => this.#accept(socket))
     return server

@@ -130,7 +130,9 @@ function checkFraming(
     return digits === undefined ? 0 : bad('a WebSocket with a Content-Length')
   if (!http2) return codings.length > 0 ? 'unknown' : length
   if (head.endStream) return length > 0 ? bad('body shorter than Content-Length') : 0
-  return digits === undefined ? 'unknown' : length
+  // A length of 0 with data to follow is found out when the data comes: nothing is whole
+  // before the stream has ended.
+  return length === 0 ? 'unknown' : length
 }
 
 const protectedFromConnection: ReadonlySet<string> = new Set([

@@ -1,9 +1,11 @@
 import type { Log } from '../log.ts'
 import { logRequest, logUnreadable } from './access-log.ts'
-import { answer, type Exchange } from './exchange.ts'
+import { authRequestOf } from './auth-request.ts'
+import { answer, type Exchange, reply } from './exchange.ts'
+import type { Fields } from './fields.ts'
 import { Forwarding, type Outcome } from './forwarding.ts'
 import type { Unreadable } from './http1.ts'
-import type { Limits } from './options.ts'
+import type { Authorization, Authorizer, Limits } from './options.ts'
 import type { Phase } from './phases.ts'
 import { type CheckedRequest, checkRequest } from './request-check.ts'
 import type { ServedSite, Sites } from './sites.ts'
@@ -12,6 +14,17 @@ import type { ServedSite, Sites } from './sites.ts'
 export interface Serving {
   readonly sites: Sites
   readonly limits: Limits
+}
+
+type Finish = (outcome: Outcome, user?: string) => void
+
+/** A request whose site is known. */
+interface Routed {
+  readonly exchange: Exchange
+  readonly request: CheckedRequest
+  readonly site: ServedSite
+  readonly limits: Limits
+  readonly finish: Finish
 }
 
 /** Takes each request through its phases (phases.ts) and sees to its line in the log. */
@@ -40,8 +53,8 @@ export class RequestHandler {
     this.#total++
     const began = performance.now()
     const { sites, limits } = this.#serving()
-    const finish = (outcome: Outcome) =>
-      logRequest(this.#log, exchange, outcome, performance.now() - began)
+    const finish: Finish = (outcome, user) =>
+      logRequest(this.#log, exchange, outcome, performance.now() - began, user)
     const refuse = (phase: Phase, status: number, reason: string) => {
       exchange.onClose = () =>
         finish({
@@ -81,15 +94,46 @@ export class RequestHandler {
       refuse('route', 403, 'A client certificate is required')
       return
     }
-    this.#forward(exchange, request, site, limits, finish)
+    const routed: Routed = { exchange, request, site, limits, finish }
+    const { authorizer } = site
+    if (authorizer === undefined) this.#forward(routed, undefined, undefined)
+    else void this.#authorize(routed, authorizer)
+  }
+
+  /** No backend hears of a request before it is known whose it is. */
+  async #authorize(routed: Routed, authorizer: Authorizer): Promise<void> {
+    const { exchange, request, finish } = routed
+    let closed = false
+    let error: string | undefined
+    exchange.onClose = () => {
+      closed = true
+      const { status, bytes } = exchange
+      finish({ status, bytes, phase: 'authorize', backend: undefined, error })
+    }
+    let decision: Authorization
+    try {
+      decision = await authorizer.authorize(authRequestOf(exchange, request))
+    } catch (cause) {
+      // It promised not to. What it would have said is unknown, so nobody gets in.
+      this.#log.error({ error: (cause as Error)?.name }, 'an authorizer failed')
+      if (!closed && !exchange.started) answer(exchange, 503, 'Service Unavailable')
+      return
+    }
+    // The client has left, or the rest of its request was unreadable and answered as such.
+    if (closed || exchange.started) return
+    if (decision.outcome === 'allowed') {
+      this.#forward(routed, decision.fields, decision.user)
+      return
+    }
+    const { status, headers, body } = decision.answer
+    if (status >= 400) error = 'not-authorized'
+    reply(exchange, status, flat(headers), Buffer.from(body as string))
   }
 
   #forward(
-    exchange: Exchange,
-    request: CheckedRequest,
-    site: ServedSite,
-    limits: Limits,
-    onOutcome: (outcome: Outcome) => void,
+    { exchange, request, site, limits, finish }: Routed,
+    identity: Fields | undefined,
+    user: string | undefined,
   ): void {
     const { connection } = exchange
     new Forwarding({
@@ -103,9 +147,10 @@ export class RequestHandler {
       },
       clientCertificate:
         site.clientCertificate === 'off' ? undefined : connection.clientCertificate,
+      identity,
       candidates: site.rotation.candidates(),
       limits,
-      onOutcome,
+      onOutcome: outcome => finish(outcome, user),
     }).start()
   }
 }
@@ -115,4 +160,10 @@ function fieldBytes({ head }: Exchange): number {
   let bytes = head.method.length + head.target.length + (head.authority?.length ?? 0)
   for (const part of head.fields) bytes += part.length + 2
   return bytes
+}
+
+function flat(headers: Readonly<Record<string, string | string[]>>): string[] {
+  return Object.entries(headers).flatMap(([name, value]) =>
+    [value].flat().flatMap(one => [name, one]),
+  )
 }

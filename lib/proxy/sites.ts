@@ -7,7 +7,8 @@ import {
 import type { Backend } from '../backend/backend.ts'
 import { Rotation } from '../dispatch/rotation.ts'
 import { HandfastError } from '../errors.ts'
-import type { Site } from './options.ts'
+import type { ResumptionMode } from '../resumption/policy.ts'
+import type { Authorizer, Site } from './options.ts'
 
 /** A site with everything made of it that requests need. */
 export interface ServedSite {
@@ -21,6 +22,8 @@ export interface ServedSite {
   readonly certificatePolicy: string
   /** Digest of all that a session made for this site depends on. */
   readonly sessionPolicy: string
+  readonly resumption: ResumptionMode
+  readonly authorizer: Authorizer | undefined
   readonly rotation: Rotation<Backend>
 }
 
@@ -135,6 +138,8 @@ function serve(
     clientCertificate,
     certificatePolicy,
     sessionPolicy: digest([leaf.fingerprint256, String(site.cert), certificatePolicy]),
+    resumption: site.resumption ?? 'stateful',
+    authorizer: site.authorizer,
     rotation: new Rotation(site.backends.map(address => backendOf(address, site))),
   }
 }

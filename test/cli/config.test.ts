@@ -1,5 +1,6 @@
 import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
+import { hashSync } from 'bcryptjs'
 import t, { type Test } from 'tap'
 import {
   type Certificate,
@@ -39,6 +40,7 @@ async function load(
       'broken.pem': '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
       'locked.key': pair.key.replace('PRIVATE', 'ENCRYPTED PRIVATE'),
       'short.secret': 'c2hvcnQ',
+      users: `ann:${hashSync('word', 4)}\n`,
     },
   })
   const all = ['--config', 'etc/handfast.yaml', ...flags]
@@ -374,4 +376,108 @@ t.test('only ports, farm and processes need a restart', async t => {
   t.equal(needsRestart(before, await load(t, `${sites}limits: {idleTimeout: 1s}`)), false)
   t.equal(needsRestart(before, await load(t, `${sites}listen: 1`)), true)
   t.equal(needsRestart(before, await load(t, `${sites}workers: 33`)), true)
+})
+
+const authSite = (auth: string, more = '') =>
+  'sites: [{names: [Shop.example], cert: a.crt, key: a.key, ' +
+  `backends: ["http://127.0.0.1:3000"], ${more} auth: {${auth}}}]\n`
+
+t.test('auth of a site: files beside the config, a realm of its own', async t => {
+  const secret = { HANDFAST_SECRET: generateSecret() }
+  const all = await load(
+    t,
+    authSite(
+      `basic: {htpasswd: users}, bearer: {issuer: i, audience: a, algorithms: [ES256],
+      key: a.crt}, certificate: email, forward: {url: "https://who.example/", ca: a.crt,
+      ttl: 1m}, form: {htpasswd: users, path: /in}, ttl: 2h, sign: true, required: false,
+      attempts: {perUser: 3}, trustedOrigins: ["https://app.example"]`,
+      'clientCa: a.crt, resumption: stateless,',
+    ),
+    [],
+    secret,
+  )
+  t.match(all.sites[0], {
+    resumption: 'stateless',
+    auth: {
+      realm: 'shop.example',
+      basic: { htpasswd: /\/etc\/users$/ },
+      bearer: { key: pair.cert },
+      certificate: { subject: 'email' },
+      forward: { ca: pair.cert, ttl: 60_000 },
+      form: { htpasswd: /\/etc\/users$/, path: '/in' },
+      ttl: 7_200_000,
+      sign: true,
+      required: false,
+    },
+  })
+  t.strictSame(structuredClone(all.sites), all.sites, 'fit to be sent to a worker')
+  const named = await load(t, authSite('realm: staff, basic: {htpasswd: users}'))
+  t.equal(named.sites[0]?.auth?.realm, 'staff')
+})
+
+t.test('what is wrong with an auth is said with its place', async t => {
+  const cases: [string, string | RegExp][] = [
+    ['', /sites\[0\]\.auth: expected settings that hold \(auth: at least one of/],
+    ['basic: {htpasswd: none}', /auth: .*htpasswd file .*none can't be read/],
+    ['basic: {htpasswd: a.key}', /sites\[0\]\.auth: expected settings that hold/],
+    ['basic: {}', /sites\[0\]\.auth\.basic\.htpasswd: expected the path of a file/],
+    ['basic: {htpasswd: users, x: 1}', /auth\.basic\.x: unknown key, .* htpasswd$/],
+    [
+      'certificate: cn',
+      /sites\[0\]\.clientCa: expected a file, because auth.certificate/,
+    ],
+    ['certificate: on', /auth\.certificate: expected cn, email, uri or dns, got "on"/],
+    [
+      'forward: {url: "https://u:p@a/"}',
+      /auth\.forward\.url: expected an http or https URL/,
+    ],
+    ['bearer: {issuer: i, audience: a, algorithms: [none], key: a.crt}', /algorithms/],
+    ['bearer: {issuer: i, audience: a, algorithms: [ES256], key: a.key}', /a public key/],
+    ['bearer: {issuer: i, audience: a, algorithms: [HS256], key: a.crt}', /algorithms/],
+    ['form: {htpasswd: users, path: //evil}', /form.path must be a path like \/login/],
+    ['basic: {htpasswd: users}, ttl: 1', /ttl must be a number/],
+    [
+      'basic: {htpasswd: users}, sign: true',
+      /auth\.sign: expected no signature, or a farm/,
+    ],
+    ['basic: {htpasswd: users}, required: 1', /required: expected true or false, got 1/],
+  ]
+  for (const [auth, message] of cases) {
+    await t.rejects(
+      load(t, authSite(auth)),
+      { code: 'ERR_HANDFAST_CONFIG', message },
+      auth,
+    )
+  }
+  await t.rejects(load(t, authSite('basic: {htpasswd: users}', 'resumption: on,')), {
+    message: /resumption: expected stateful, stateless or off, got "on"/,
+  })
+  const bad = load(
+    t,
+    authSite('bearer: {issuer: i, audience: a, algorithms: [ES256], key: a.key}'),
+  )
+  const { message } = await bad.then(fail, (error: Error) => error)
+  t.notMatch(message, 'PRIVATE')
+})
+
+function fail(): never {
+  throw new Error('nothing was wrong')
+}
+
+t.test('admin port and resumption by flag; a flag of a site needs no file', async t => {
+  const flags = ['--admin', '9443', '--resumption', 'off']
+  const cwd = t.testdir({ 'a.crt': pair.cert, 'a.key': pair.key })
+  const site = ['--backend', 'http://127.0.0.1:1', '--cert', 'a.crt', '--key', 'a.key']
+  const settings = await loadSettings(readProxyFlags([...site, ...flags]), fakeIo(cwd))
+  t.strictSame(settings.admin, { host: undefined, port: 9443 })
+  t.equal(settings.sites[0]?.resumption, 'off')
+  const filed = await load(t, `${sites}admin: {listen: "127.0.0.1:1"}`)
+  t.strictSame(filed.admin, { host: '127.0.0.1', port: 1 })
+  t.equal(needsRestart(filed, await load(t, sites)), true)
+  t.throws(() => readProxyFlags(['--config', 'x', '--resumption', 'off']), {
+    message: '--resumption and --config exclude each other: put it into the file',
+  })
+  t.throws(() => readProxyFlags([...site, '--resumption', 'on']), {
+    message: "--resumption: expected stateful, stateless, off, got 'on'",
+  })
 })

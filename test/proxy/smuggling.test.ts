@@ -346,7 +346,11 @@ t.test('refused over HTTP/2, and no backend sees a whole request', async t => {
       : [...fields].sort((a, b) => Number(b[0][0] === ':') - Number(a[0][0] === ':'))
     client.request(ordered, body)
     await until(() => client.verdict !== undefined, name)
-    t.match(client.verdict, /^(400|other|reset|goaway)$/, `${name}: ${client.verdict}`)
+    t.match(
+      client.verdict,
+      /^(400|other|reset|goaway|closed)$/,
+      `${name}: ${client.verdict}`,
+    )
     client.socket.destroy()
     await until(() => backend.requests.slice(before).every(request => request.destroyed))
     t.notOk(
@@ -354,6 +358,17 @@ t.test('refused over HTTP/2, and no backend sees a whole request', async t => {
       `${name}: nothing whole`,
     )
   }
+})
+
+t.test('a length of 0 is not believed before the stream has ended', async t => {
+  const [before, lines] = [backend.requests.length, log.requests.length]
+  const client = new RawHttp2(await rawConnection(port, { protocol: 'h2' }))
+  client.request([...pseudo, ['content-length', '0']], '', false)
+  client.cancel()
+  await until(() => log.requests.length > lines, 'its line in the log')
+  t.match(log.requests.at(-1), { status: 499 })
+  t.notOk(backend.requests.slice(before).some(request => request.complete))
+  client.socket.destroy()
 })
 
 const droppedOnHttp2: readonly [name: string, fields: [string, string][]][] = [

@@ -16,6 +16,8 @@ Serves HTTPS and passes requests on. Its TLS sessions resume on every member of 
   --cert FILE --key FILE     PEM (default certs/localhost.crt and .key, made when missing)
   --client-ca FILE           ask clients for a certificate of these authorities, refuse others
   --backend-ca FILE          authorities of https backends (default those of Node)
+  --resumption MODE          stateful (default), stateless (tickets that nothing is stored of
+                             and that can't be revoked one by one) or off
   --trusted-proxy ADDRESS    IP address or subnet of a proxy in front, whose X-Forwarded-* is
                              believed, repeatable
   --config FILE              YAML; for more than one site, limits and the rest; see README
@@ -29,6 +31,8 @@ Farm:
   --secret-file FILE         the farm's secret, or environment variable HANDFAST_SECRET
 
 Process:
+  --admin [HOST:]PORT        status, metrics and revocation over HTTP (default nowhere; HOST
+                             127.0.0.1); worker i listens on PORT + i
   --workers N                processes (default one for each core)
   --log-level LEVEL          debug, info, warn, error or silent (default info)
 

@@ -35,7 +35,9 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<Settings>
 
   const sites = await Promise.all(
     config.sites.map((site, index) =>
-      readSite(site, folder, (key, expected) => fault(['sites', index, key], expected)),
+      readSite(site, folder, (key, expected, ...inside) =>
+        fault(['sites', index, key, ...inside], expected),
+      ),
     ),
   )
   const { secret, warnings } = await findSecret({
@@ -49,6 +51,10 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<Settings>
         : badFlag(`--secret-file: expected ${expected}`),
   })
   const farm = farmOf(config.farm ?? {}, flags, secret)
+  const signs = sites.findIndex(site => site.auth?.sign === true)
+  if (secret === undefined && signs >= 0) {
+    throw fault(['sites', signs, 'auth', 'sign'], 'no signature, or a farm secret for it')
+  }
   if (secret === undefined && farm.listen !== undefined) {
     throw badFlag(
       'joining a farm needs its secret: put it into HANDFAST_SECRET or a file for ' +
@@ -62,6 +68,7 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<Settings>
     listen: flags.listen ?? config.listen ?? { host: undefined, port: defaultPort },
     sites: sites.map(({ warnings: _, ...site }) => site),
     farm,
+    admin: flags.admin ?? config.admin?.listen,
     limits: withoutUndefined(config.limits ?? {}),
     tls: withoutUndefined(config.tls ?? {}),
     trustedProxies: [...(config.trustedProxies ?? []), ...flags.trustedProxies],
@@ -116,6 +123,7 @@ async function fromFlags(flags: ProxyFlags, io: Io): Promise<Source> {
     clientCa: flags.clientCa,
     backends: [...flags.backends],
     backendCa: flags.backendCa,
+    resumption: flags.resumption,
   }
   const names: Record<string, string> = {
     cert: `--cert ${site.cert}`,

@@ -1,3 +1,4 @@
+import type { ResumptionMode } from '../../resumption/policy.ts'
 import { badFlag, listOf, parseFlags } from '../flags.ts'
 import {
   type Address,
@@ -19,18 +20,23 @@ export interface ProxyFlags {
   readonly key: string | undefined
   readonly clientCa: string | undefined
   readonly backendCa: string | undefined
+  readonly resumption: ResumptionMode | undefined
   readonly members: readonly string[]
   readonly farmListen: Address | undefined
   readonly farmName: string | undefined
   readonly farmAdvertise: string | undefined
   readonly trustedProxies: readonly string[]
   readonly secretFile: string | undefined
+  readonly admin: Address | undefined
   readonly workers: number | undefined
   readonly logLevel: Settings['logLevel'] | undefined
 }
 
 /** Flags whose place is taken by the sites of a config file. */
-const siteFlags = ['backend', 'cert', 'key', 'client-ca', 'backend-ca'] as const
+const siteFlags = [
+  ...(['backend', 'cert', 'key', 'client-ca', 'backend-ca', 'resumption'] as const),
+]
+const resumptionModes = ['stateful', 'stateless', 'off'] as const
 
 export function readProxyFlags(args: readonly string[]): ProxyFlags {
   const flags = parseFlags('proxy', args, {
@@ -41,12 +47,14 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     key: { type: 'string' },
     'client-ca': { type: 'string' },
     'backend-ca': { type: 'string' },
+    resumption: { type: 'string' },
     member: { type: 'string', multiple: true },
     'farm-listen': { type: 'string' },
     'farm-name': { type: 'string' },
     'farm-advertise': { type: 'string' },
     'trusted-proxy': { type: 'string', multiple: true },
     'secret-file': { type: 'string' },
+    admin: { type: 'string' },
     workers: { type: 'string' },
     'log-level': { type: 'string' },
   })
@@ -73,6 +81,9 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     key: flags.key,
     clientCa: flags['client-ca'],
     backendCa: flags['backend-ca'],
+    resumption: read('--resumption', resumptionModes.join(', '), flags.resumption, text =>
+      resumptionModes.find(mode => mode === text),
+    ),
     members: readAll('--member', 'HOST[:PORT]', flags.member, readMember),
     farmListen: read('--farm-listen', '[HOST:]PORT', flags['farm-listen'], readAddress),
     farmName,
@@ -89,6 +100,7 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
       readSubnet,
     ),
     secretFile: flags['secret-file'],
+    admin: read('--admin', '[HOST:]PORT', flags.admin, readAddress),
     workers: read('--workers', 'a whole number from 1 to 1024', flags.workers, text => {
       const count = Number(text)
       return isWhole(count) && count >= 1 && count <= 1024 ? count : undefined

@@ -1,20 +1,17 @@
 import { X509Certificate } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import type { HandfastError } from '../../errors.ts'
-import type { Site } from '../../proxy/options.ts'
+import { readAuth } from './read-auth.ts'
+import { type Blame, readPem } from './read-pem.ts'
 import type { SiteConfig } from './schema.ts'
-
-/** Makes the error for one key of a site, in the words of the flags or of the config file. */
-export type Blame = (key: keyof SiteConfig, expected: string) => HandfastError
+import type { SiteSettings } from './settings.ts'
 
 /** Reads the files of a site and checks that they are what they should be. */
 export async function readSite(
   config: SiteConfig,
   folder: string,
   blame: Blame,
-): Promise<Site & { readonly warnings: readonly string[] }> {
+): Promise<SiteSettings & { readonly warnings: readonly string[] }> {
   const read = async (key: 'cert' | 'key' | 'clientCa' | 'backendCa') => {
     const path = config[key]
     if (path === undefined) return undefined
@@ -41,23 +38,10 @@ export async function readSite(
     clientCertificate: wanted ?? (clientCa === undefined ? 'off' : 'required'),
     backends: config.backends,
     backendCa,
+    resumption: config.resumption,
+    auth: config.auth && (await readAuth(config.auth, config, folder, blame)),
     warnings: warningsOf(cert, config.cert),
   }
-}
-
-async function readPem(
-  path: string,
-  fault: (expected: string) => HandfastError,
-): Promise<string> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw fault(`a readable file (${code})`)
-  }
-  if (!text.includes('-----BEGIN ')) throw fault('a file in PEM form')
-  return text
 }
 
 function checkCertificate(cert: string, blame: Blame): void {

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import type { BearerOptions } from '../../auth/bearer.ts'
+import type { ForwardAuthOptions } from '../../auth/forward-auth.ts'
 import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
 import {
   type Address,
@@ -11,9 +13,15 @@ import {
   readMember,
   readServerName,
   readSubnet,
+  readUrl,
 } from '../quantity.ts'
 import { readSecret } from '../secret.ts'
-import { type FarmSettings, logLevels, type Settings } from './settings.ts'
+import {
+  type AuthSettings,
+  type FarmSettings,
+  logLevels,
+  type Settings,
+} from './settings.ts'
 
 /**
  * The config file. Each leaf is read by a function that answers undefined for what it can't
@@ -27,6 +35,63 @@ const file = leaf('the path of a file', value =>
 const address = leaf('[HOST:]PORT', readAddress)
 const tlsVersion = oneOf('TLSv1.2', 'TLSv1.3')
 
+const text = leaf('a text', value =>
+  typeof value === 'string' && value !== '' && !/[\r\n]/.test(value) ? value : undefined,
+)
+const texts = z.array(text).min(1)
+const yesNo = leaf('true or false', value =>
+  typeof value === 'boolean' ? value : undefined,
+)
+const url = leaf('an http or https URL', readUrl)
+const count = leaf('a whole number from 1', positive)
+
+const auth = z.strictObject({
+  realm: text.optional(),
+  required: yesNo.optional(),
+  ttl: duration.optional(),
+  sign: yesNo.optional(),
+  basic: z.strictObject({ htpasswd: file }).optional(),
+  bearer: z
+    .strictObject({
+      issuer: text,
+      audience: text,
+      algorithms: texts,
+      jwks: url.optional(),
+      key: file.optional(),
+      subject: text.optional(),
+      claims: texts.optional(),
+    })
+    .optional(),
+  certificate: oneOf('cn', 'email', 'uri', 'dns').optional(),
+  forward: z
+    .strictObject({
+      url,
+      subjectHeader: text.optional(),
+      requestHeaders: texts.optional(),
+      timeout: duration.optional(),
+      ca: file.optional(),
+      remember: yesNo.optional(),
+      ttl: duration.optional(),
+    })
+    .optional(),
+  form: z
+    .strictObject({
+      htpasswd: file,
+      path: text.optional(),
+      logoutPath: text.optional(),
+      cookie: text.optional(),
+    })
+    .optional(),
+  attempts: z
+    .strictObject({
+      perUser: count.optional(),
+      perAddress: count.optional(),
+      window: duration.optional(),
+    })
+    .optional(),
+  trustedOrigins: texts.optional(),
+})
+
 const site = z.strictObject({
   names: z.array(leaf('a host name, or *. and a host name', readServerName)).optional(),
   cert: file,
@@ -37,9 +102,9 @@ const site = z.strictObject({
     .array(leaf('http://HOST[:PORT] or https://HOST[:PORT]', readBackend))
     .min(1),
   backendCa: file.optional(),
+  resumption: oneOf('stateful', 'stateless', 'off').optional(),
+  auth: auth.optional(),
 })
-
-const count = leaf('a whole number from 1', positive)
 
 const limits = z.strictObject({
   headersTimeout: duration.optional(),
@@ -83,6 +148,7 @@ const configFile = z.strictObject({
   listen: address.optional(),
   sites: z.array(site).min(1),
   farm: farm.optional(),
+  admin: z.strictObject({ listen: address }).optional(),
   limits: limits.optional(),
   tls: z
     .strictObject({
@@ -101,6 +167,7 @@ export interface ConfigFile {
   readonly listen?: Address | undefined
   readonly sites: readonly SiteConfig[]
   readonly farm?: FarmConfig | undefined
+  readonly admin?: { readonly listen: Address } | undefined
   readonly limits?: { readonly [name in keyof Limits]?: number | undefined } | undefined
   readonly tls?:
     | {
@@ -122,6 +189,33 @@ export interface SiteConfig {
   readonly clientCertificate?: Site['clientCertificate']
   readonly backends: readonly string[]
   readonly backendCa?: string | undefined
+  readonly resumption?: Site['resumption']
+  readonly auth?: AuthConfig | undefined
+}
+
+/** As `AuthSettings`, with the paths of files in place of what is in them. */
+export interface AuthConfig
+  extends Pick<
+    AuthSettings,
+    'required' | 'ttl' | 'sign' | 'attempts' | 'trustedOrigins'
+  > {
+  readonly realm?: string | undefined
+  readonly basic?: { readonly htpasswd: string } | undefined
+  readonly bearer?:
+    | (Omit<BearerOptions, 'key'> & { key?: string | undefined })
+    | undefined
+  readonly certificate?: 'cn' | 'email' | 'uri' | 'dns' | undefined
+  readonly forward?:
+    | (Omit<ForwardAuthOptions, 'ca'> & { ca?: string | undefined })
+    | undefined
+  readonly form?:
+    | {
+        readonly htpasswd: string
+        readonly path?: string | undefined
+        readonly logoutPath?: string | undefined
+        readonly cookie?: string | undefined
+      }
+    | undefined
 }
 
 export interface FarmConfig extends Partial<Omit<FarmSettings, 'members' | 'name'>> {
@@ -166,11 +260,13 @@ function expectedOf(issue: z.core.$ZodIssue): string {
 
 /** The keys that a mapping of the file may have. */
 function schemaAt(path: Path): object {
-  if (path[0] === 'sites') return site.shape
-  if (path[0] === 'farm') return farm.shape
-  if (path[0] === 'limits') return limits.shape
-  if (path[0] === 'tls') return { minVersion: 0, maxVersion: 0 }
-  return configFile.shape
+  let at: z.ZodType = configFile
+  for (const step of path) {
+    if (at instanceof z.ZodObject) at = at.shape[step] as z.ZodType
+    else if (at instanceof z.ZodArray) at = at.element as z.ZodType
+    if (at instanceof z.ZodOptional) at = at.unwrap() as z.ZodType
+  }
+  return at instanceof z.ZodObject ? at.shape : {}
 }
 
 function leaf<T>(expected: string, read: (value: unknown) => T | undefined) {

@@ -1,3 +1,4 @@
+import type { AuthOptions } from '../../auth/options.ts'
 import type { LogOptions } from '../../log.ts'
 import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
 import type { Address } from '../quantity.ts'
@@ -8,8 +9,10 @@ import type { Address } from '../quantity.ts'
  */
 export interface Settings {
   readonly listen: Address
-  readonly sites: readonly Site[]
+  readonly sites: readonly SiteSettings[]
   readonly farm: FarmSettings
+  /** Where status, metrics and revocation are served; undefined: nowhere. */
+  readonly admin?: Address | undefined
   readonly limits: Partial<Limits>
   readonly tls: Pick<ProxyOptions, 'minVersion' | 'maxVersion'>
   /** Addresses and subnets whose `X-Forwarded-*` is believed. */
@@ -18,6 +21,18 @@ export interface Settings {
   readonly logLevel: NonNullable<LogOptions['level']>
   /** Sentences for the operator: nothing is wrong, but something is worth a change. */
   readonly warnings: readonly string[]
+}
+
+/** A site with, instead of what judges its requests, the settings to make that from. */
+export interface SiteSettings extends Omit<Site, 'authorizer'> {
+  readonly auth?: AuthSettings | undefined
+}
+
+/** Without functions, so that it can be sent to a worker. */
+export interface AuthSettings extends AuthOptions {
+  readonly realm: string
+  /** Whether what the backend is told of the user is signed. */
+  readonly sign?: boolean | undefined
 }
 
 export interface FarmSettings {

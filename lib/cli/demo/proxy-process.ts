@@ -81,20 +81,24 @@ export class ProxyProcess {
         options.onLost(reason)
       },
     })
-    await new Promise<void>((resolve, reject) => {
-      lost = reject
-      const late = () => reject(new Error(`proxy on port ${options.port} did not start`))
-      const timer = setTimeout(late, startLimit)
-      started.#child.on('message', (message: FromServer) => {
-        if (message.type !== 'listening') return
-        clearTimeout(timer)
-        resolve()
+    let timer: NodeJS.Timeout | undefined
+    try {
+      await new Promise<void>((resolve, reject) => {
+        lost = reject
+        const late = () =>
+          reject(new Error(`proxy on port ${options.port} did not start`))
+        timer = setTimeout(late, startLimit)
+        started.#child.on('message', (message: FromServer) => {
+          if (message.type === 'listening') resolve()
+        })
+        started.#child.on('error', reject)
       })
-      started.#child.on('error', reject)
-    }).catch(async error => {
+    } catch (error) {
       await started.kill()
       throw error
-    })
+    } finally {
+      clearTimeout(timer)
+    }
     return started
   }
 

@@ -6,6 +6,7 @@ import { parseAddress } from '../../farm/address.ts'
 import { generateSecret } from '../../farm/secret.ts'
 import { defaultLimits } from '../../proxy/limits.ts'
 import type { FarmSettings } from '../config/settings.ts'
+import type { Address } from '../quantity.ts'
 import type { FromServer, ToWorker } from './messages.ts'
 import { Reloader } from './reloader.ts'
 import type { ServeOptions } from './serve-alone.ts'
@@ -112,7 +113,9 @@ class Primary {
         const { settings } = this.#reloader
         const place = { slot, seeds, address, secret: this.#secret }
         const farm = workerFarm(settings.farm, place)
-        this.#tell(worker, { type: 'start', slot, settings: { ...settings, farm } })
+        const admin = workerAdmin(settings.admin, slot)
+        const own = { ...settings, farm, admin }
+        this.#tell(worker, { type: 'start', slot, settings: own })
         if (this.#draining) this.#tell(worker, { type: 'drain' })
       } else if (message.type === 'listening') {
         clearTimeout(late)
@@ -195,4 +198,12 @@ export function workerFarm(farm: FarmSettings, place: WorkerPlace): FarmSettings
     members: [...farm.members, ...seeds],
     listen: { host, port: port === 0 ? before : port + slot },
   }
+}
+
+/** Each worker has figures of its own, so each has an admin port. */
+export function workerAdmin(
+  admin: Address | undefined,
+  slot: number,
+): Address | undefined {
+  return admin && { host: admin.host, port: admin.port === 0 ? 0 : admin.port + slot }
 }

@@ -1,10 +1,16 @@
+import { type Admin, createAdmin } from '../../admin/admin.ts'
+import { adminToken } from '../../admin/admin-token.ts'
+import { parseSecret } from '../../farm/secret.ts'
 import type { Log } from '../../log.ts'
 import { createFarm } from '../../member/create-farm.ts'
+import type { Farm } from '../../member/farm.ts'
 import type { FarmOptions } from '../../member/options.ts'
+import type { Proxy as RunningProxy } from '../../proxy/options.ts'
 import { createProxy } from '../../proxy/proxy.ts'
 import type { Settings } from '../config/settings.ts'
 import { formatAddress } from '../quantity.ts'
 import type { ServerStats } from './messages.ts'
+import { SiteAuths } from './site-auths.ts'
 
 /** A farm member and the proxy on top of it, in this process. */
 export interface Server {
@@ -21,30 +27,47 @@ export interface Server {
 /** Joins the farm first, so that the first client already finds every session there is. */
 export async function startServer(settings: Settings, log: Log): Promise<Server> {
   const farm = await createFarm(farmOptionsOf(settings, log))
-  const proxy = await createProxy({
-    host: settings.listen.host,
-    port: settings.listen.port,
-    sites: settings.sites,
-    limits: settings.limits,
-    trustedProxies: settings.trustedProxies,
-    ...settings.tls,
-    sessions: farm,
-    log,
-  }).catch(async (error: NodeJS.ErrnoException) => {
+  const auths = new SiteAuths(farm, settings)
+  let admin: Admin | undefined
+  let proxy: RunningProxy
+  try {
+    admin = await startAdmin(settings, farm, log)
+    const listening = auths.rebuild(settings.sites, sites =>
+      createProxy({
+        host: settings.listen.host,
+        port: settings.listen.port,
+        sites,
+        limits: settings.limits,
+        trustedProxies: settings.trustedProxies,
+        ...settings.tls,
+        sessions: farm,
+        log,
+      }),
+    )
+    proxy = await listening.catch(error => {
+      throw isListenError(error) ? cannotListen(settings.listen, error) : error
+    })
+  } catch (error) {
+    await admin?.close()
     await farm.close()
-    throw isListenError(error) ? cannotListen(settings, error) : error
-  })
+    throw error
+  }
   return {
     host: proxy.host,
     port: proxy.port,
     farmAddress: farm.address,
-    reload: ({ sites, limits }) => proxy.reload({ sites, limits }),
+    reload(fresh) {
+      const { limits } = fresh
+      auths.rebuild(fresh.sites, sites => proxy.reload({ sites, limits }))
+    },
     async drain() {
       await proxy.drain()
+      await admin?.close()
       await farm.close()
     },
     async close() {
       await proxy.close()
+      await admin?.close()
       await farm.close()
     },
     stats() {
@@ -72,12 +95,29 @@ function farmOptionsOf({ farm }: Settings, log: Log): FarmOptions {
   }
 }
 
+/** Status, metrics and revocation. Without a farm secret nothing can be changed over it. */
+async function startAdmin(
+  { admin, farm: { name, secret } }: Settings,
+  farm: Farm,
+  log: Log,
+): Promise<Admin | undefined> {
+  if (admin === undefined) return undefined
+  const { host, port } = admin
+  const token = secret === undefined ? undefined : adminToken(parseSecret(secret), name)
+  return await createAdmin({ farm, host, port, token, log }).catch(error => {
+    throw isListenError(error) ? cannotListen(admin, error) : error
+  })
+}
+
 /** In a worker the primary binds for it, and Node names that instead. */
 function isListenError({ syscall }: NodeJS.ErrnoException): boolean {
   return syscall === 'listen' || syscall === 'bind'
 }
 
-function cannotListen({ listen }: Settings, error: NodeJS.ErrnoException): Error {
-  const where = formatAddress(listen.host ?? '*', listen.port)
+function cannotListen(
+  { host = '*', port }: Settings['listen'],
+  error: NodeJS.ErrnoException,
+): Error {
+  const where = formatAddress(host, port)
   return new Error(`can't listen on ${where}: ${error.code}`, { cause: error })
 }

@@ -1,0 +1,11 @@
+import type { Benchmark } from './benchmark.ts'
+
+/** Every benchmark, in the order in which `all` runs them. A new one is a file and a line. */
+export const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
+  handshakes: async () => (await import('./handshakes.ts')).handshakes,
+  resumption: async () => (await import('./resumption.ts')).resumption,
+  latency: async () => (await import('./latency.ts')).latency,
+  'farm-size': async () => (await import('./farm-size.ts')).farmSize,
+  table: async () => (await import('./record-table.ts')).recordTable,
+  communicator: async () => (await import('./packets.ts')).packets,
+}

@@ -1,0 +1,33 @@
+import type { Benchmark } from './benchmark.ts'
+import type { Cell, Effort } from './handshake/cell.ts'
+import { measureCells } from './handshake/measure-cells.ts'
+import { cellTable } from './handshake/measurement.ts'
+import { outcomeOf } from './handshake/outcome.ts'
+import { scenarios } from './handshake/scenario.ts'
+import { handfast } from './systems/node-systems.ts'
+
+/** What each further proxy adds to a handshake: every session goes to every member. */
+export const farmSize: Benchmark = {
+  name: 'farm-size',
+  about: 'server CPU of all members per handshake as the farm grows',
+  async run(context) {
+    const effort: Effort = context.quick
+      ? { rounds: 3, single: 8, loaded: 96, concurrency: 8, warmUp: 40 }
+      : { rounds: 9, single: 40, loaded: 400, concurrency: 8, warmUp: 200 }
+    const sizes = context.quick ? [2, 4, 6] : [2, 3, 5, 8]
+    const wanted = scenarios({
+      visits: ['full', 'resume-cross'],
+      modes: ['1.2-id', '1.3-stateful'],
+      identities: ['p256'],
+    })
+    const cells = wanted.flatMap(scenario =>
+      sizes.map((members): Cell => ({ scenario, system: handfast, members, rtt: 0 })),
+    )
+    const measured = await measureCells(cells, effort, context)
+    const result = outcomeOf('farm-size', measured)
+    return {
+      result,
+      tables: [cellTable(`Farm size: ${effort.rounds} rounds`, result.measurements)],
+    }
+  },
+}

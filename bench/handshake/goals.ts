@@ -1,0 +1,83 @@
+import type { Comparison, Goal } from '../report/report.ts'
+import type { CellResult } from './measure-cells.ts'
+import { compare } from './measurement.ts'
+import { scenarioName } from './scenario.ts'
+
+/** Limits the project has set itself, each a ratio of two rows of the same rounds. */
+const limits: readonly {
+  readonly text: string
+  readonly measure: 'serverCpu' | 'p50'
+  readonly of: readonly [scenario: string, system: string]
+  readonly to: readonly [scenario: string, system: string]
+  readonly limit: number
+}[] = [
+  {
+    text: "server CPU of a resumed TLS 1.2 handshake to Node's floor",
+    measure: 'serverCpu',
+    of: ['resume-cross-1.2-p256-id', 'handfast'],
+    to: ['resume-cross-1.2-p256-id', 'node-map'],
+    limit: 1.05,
+  },
+  {
+    text: 'the same to a floor of as many processes, each with its own sessions',
+    measure: 'serverCpu',
+    of: ['resume-cross-1.2-p256-id', 'handfast'],
+    to: ['resume-same-1.2-p256-id', 'node-own'],
+    limit: 1.05,
+  },
+  {
+    text: 'server CPU of a resumed TLS 1.2 handshake to Node + Redis',
+    measure: 'serverCpu',
+    of: ['resume-cross-1.2-p256-id', 'handfast'],
+    to: ['resume-cross-1.2-p256-id', 'node-redis'],
+    limit: 0.55,
+  },
+  {
+    text: "server CPU of a resumed TLS 1.3 handshake to Node's stateless tickets",
+    measure: 'serverCpu',
+    of: ['resume-cross-1.3-p256-stateful', 'handfast'],
+    to: ['resume-cross-1.3-p256-stateless', 'node-tickets'],
+    limit: 1.1,
+  },
+  {
+    text: 'server CPU of a resumed TLS 1.3 handshake to Apache + memcached',
+    measure: 'serverCpu',
+    of: ['resume-cross-1.3-p256-stateful', 'handfast'],
+    to: ['resume-cross-1.3-p256-stateful', 'apache'],
+    limit: 1,
+  },
+  {
+    text: "p50 latency of a resumed TLS 1.2 handshake to Node's floor",
+    measure: 'p50',
+    of: ['resume-cross-1.2-p256-id', 'handfast'],
+    to: ['resume-cross-1.2-p256-id', 'node-map'],
+    limit: 1.05,
+  },
+  {
+    text: 'the same to a floor of as many processes, each with its own sessions',
+    measure: 'p50',
+    of: ['resume-cross-1.2-p256-id', 'handfast'],
+    to: ['resume-same-1.2-p256-id', 'node-own'],
+    limit: 1.05,
+  },
+]
+
+/** The goals that these results can say something about. */
+export function judgeGoals(
+  results: readonly CellResult[],
+): { readonly goal: Goal; readonly comparison: Comparison }[] {
+  const find = ([scenario, system]: readonly [string, string]): CellResult | undefined =>
+    results.find(
+      ({ cell }) =>
+        cell.system.name === system &&
+        cell.rtt === 0 &&
+        scenarioName(cell.scenario) === scenario,
+    )
+  return limits.flatMap(({ text, measure, of, to, limit }) => {
+    const comparison = compare(measure, find(of), find(to))
+    if (comparison === undefined) return []
+    const { ratio, low, high } = comparison
+    const met = high <= limit ? true : low > limit ? false : undefined
+    return [{ goal: { text, limit, value: ratio, met }, comparison }]
+  })
+}

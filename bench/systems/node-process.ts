@@ -1,0 +1,110 @@
+import { constants } from 'node:crypto'
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { MemberMessage, NodeMember } from './node-member.ts'
+import { openSessionStore } from './redis-session-store.ts'
+
+/** Entry of a Node server process. Every kind answers requests with the same code. */
+process.on('message', (message: NodeMember | { kind: 'cpu' }) => {
+  if ('kind' in message) {
+    const { user, system } = process.cpuUsage()
+    say({ kind: 'cpu', used: (user + system) / 1000 })
+    return
+  }
+  serve(message).then(
+    ({ servers, detail }) => {
+      const ports = servers.map(server => (server.address() as AddressInfo).port)
+      say({ kind: 'ready', ports, ...(detail === undefined ? {} : { detail }) })
+    },
+    error => say({ kind: 'failed', message: String(error?.message ?? error) }),
+  )
+})
+process.on('disconnect', () => process.exit(0))
+
+interface Serving {
+  readonly servers: Server[]
+  readonly detail?: string
+}
+
+async function serve({ tls, sharing }: NodeMember): Promise<Serving> {
+  switch (sharing.kind) {
+    case 'handfast': {
+      // Here, so that the other kinds do not carry it.
+      const { createFarm } = await import('../../lib/member/create-farm.ts')
+      const farm = await createFarm({
+        secret: sharing.secret,
+        listen: { host: '127.0.0.1', port: sharing.port },
+        members: sharing.members,
+      })
+      const server = createServer(tls, answer)
+      farm.attach(server, { resumption: sharing.mode })
+      return { servers: [await listening(server)] }
+    }
+    case 'map': {
+      const sessions = new Map<string, Buffer>()
+      const servers: Server[] = []
+      for (let number = 0; number < sharing.servers; number++) {
+        const server = createServer(withIds(tls), answer)
+        server.on('newSession', (id: Buffer, session: Buffer, done: () => void) => {
+          sessions.set(id.toString('latin1'), session)
+          done()
+        })
+        server.on('resumeSession', (id: Buffer, done: ResumeCallback) => {
+          done(null, sessions.get(id.toString('latin1')) ?? null)
+        })
+        servers.push(await listening(server))
+      }
+      return { servers }
+    }
+    case 'tickets': {
+      const ticketKeys = Buffer.from(sharing.keys, 'base64')
+      const server = createServer({ ...tls, ticketKeys, sessionIdContext }, answer)
+      return { servers: [await listening(server)] }
+    }
+    case 'redis': {
+      const store = await openSessionStore(sharing.port)
+      const server = createServer(withIds(tls), answer)
+      server.on('newSession', (id: Buffer, session: Buffer, done: () => void) => {
+        store.set(id, session).then(done, done)
+      })
+      server.on('resumeSession', (id: Buffer, done: ResumeCallback) => {
+        store.get(id).then(
+          session => done(null, session),
+          () => done(null, null),
+        )
+      })
+      return { servers: [await listening(server)], detail: store.client }
+    }
+  }
+}
+
+type ResumeCallback = (error: Error | null, session: Buffer | null) => void
+
+const sessionIdContext = 'bench'
+
+/** Without this option TLS 1.2 gives tickets too, and the session events are never asked. */
+function withIds(tls: NodeMember['tls']): object {
+  return { ...tls, sessionIdContext, secureOptions: constants.SSL_OP_NO_TICKET }
+}
+
+function answer(request: IncomingMessage, response: ServerResponse): void {
+  const resumed = (request.socket as TLSSocket).isSessionReused()
+  response.writeHead(200, {
+    'x-resumed': resumed ? 'yes' : 'no',
+    'content-length': '3',
+  })
+  response.end('ok\n')
+}
+
+async function listening(server: Server): Promise<Server> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return server
+}
+
+function say(message: MemberMessage): void {
+  process.send?.(message)
+}

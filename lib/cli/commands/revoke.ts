@@ -1,0 +1,140 @@
+import { X509Certificate } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { adminToken } from '../../admin/admin-token.ts'
+import { parseSecret } from '../../farm/secret.ts'
+import { type AdminAnswer, callAdmin, defaultAdmin } from '../admin-client.ts'
+import type { Command, Io } from '../command.ts'
+import { findSecret } from '../config/read-secret.ts'
+import { badFlag, parseFlags } from '../flags.ts'
+import { adminAddress } from './status.ts'
+
+export const revokeCommand: Command = {
+  help: `Usage: handfast revoke WHAT [options]
+
+Ends TLS sessions and log-ins on every member of a farm, through the admin port of one.
+
+WHAT is one of
+  --user NAME              log-ins and sessions of a user
+  --lineage HEX            a chain of resumptions
+  --session HEX            one session
+  --certificate FILE       sessions of a client certificate, PEM
+  --server-name NAME       sessions made under a server name
+  --all                    every session, stateless tickets too
+
+  --reason TEXT            kept with the revocation
+  --keep-open              leave open connections open
+  --admin [HOST:]PORT      default 127.0.0.1:${defaultAdmin.port}. The call is not encrypted: use a
+                           loopback address, or a tunnel to one
+  --secret-file FILE       the farm's secret, or environment variable HANDFAST_SECRET
+  --farm-name NAME         default handfast
+
+Exits with 0 when every reachable member has it, 1 when not or when it was refused, 2 for a
+bad option, 3 when nobody answers.
+`,
+  async run(args, io) {
+    const flags = parseFlags('revoke', args, {
+      user: { type: 'string' },
+      lineage: { type: 'string' },
+      session: { type: 'string' },
+      certificate: { type: 'string' },
+      'server-name': { type: 'string' },
+      all: { type: 'boolean' },
+      reason: { type: 'string' },
+      'keep-open': { type: 'boolean' },
+      admin: { type: 'string' },
+      'secret-file': { type: 'string' },
+      'farm-name': { type: 'string' },
+    })
+    const at = adminAddress(flags.admin)
+    const body = {
+      ...(await targetOf(flags, io)),
+      ...(flags.reason === undefined ? {} : { reason: flags.reason }),
+      ...(flags['keep-open'] === true ? { close: false } : {}),
+    }
+    const token = await tokenOf(flags['secret-file'], flags['farm-name'], io)
+    try {
+      return report(await callAdmin(at, { path: '/revoke', token, body }), io)
+    } catch (error) {
+      io.stderr.write(`handfast revoke: ${(error as Error).message}\n`)
+      return 3
+    }
+  },
+}
+
+interface TargetFlags {
+  readonly user?: string
+  readonly lineage?: string
+  readonly session?: string
+  readonly certificate?: string
+  readonly 'server-name'?: string
+  readonly all?: boolean
+}
+
+const targets = [
+  ...(['user', 'lineage', 'session', 'certificate', 'server-name', 'all'] as const),
+]
+
+async function targetOf(flags: TargetFlags, io: Io): Promise<object> {
+  const given = targets.filter(name => flags[name] !== undefined)
+  if (given.length !== 1) {
+    throw badFlag(`name exactly one of ${targets.map(name => `--${name}`).join(', ')}`)
+  }
+  const { user, lineage, session, certificate, 'server-name': serverName } = flags
+  if (user !== undefined) return { user: nonEmpty('--user', user) }
+  if (serverName !== undefined)
+    return { serverName: nonEmpty('--server-name', serverName) }
+  if (lineage !== undefined) return { lineage: idOf('--lineage', lineage) }
+  if (session !== undefined) return { session: idOf('--session', session) }
+  if (certificate !== undefined)
+    return { certificate: await fingerprintOf(certificate, io) }
+  return { all: true }
+}
+
+function nonEmpty(flag: string, value: string): string {
+  if (value === '') throw badFlag(`${flag}: expected a name, got ''`)
+  return value
+}
+
+function idOf(flag: string, value: string): string {
+  if (!/^[0-9a-f]{64}$/i.test(value)) throw badFlag(`${flag}: expected 32 bytes in hex`)
+  return value
+}
+
+async function fingerprintOf(file: string, io: Io): Promise<string> {
+  try {
+    return new X509Certificate(await readFile(resolve(io.cwd, file))).fingerprint256
+  } catch {
+    throw badFlag(`--certificate: ${file} is not a readable certificate in PEM form`)
+  }
+}
+
+async function tokenOf(
+  file: string | undefined,
+  farmName = 'handfast',
+  io: Io,
+): Promise<string> {
+  const { secret } = await findSecret({
+    file,
+    folder: io.cwd,
+    env: io.env['HANDFAST_SECRET'],
+    inline: undefined,
+    fault: expected => badFlag(`--secret-file: expected ${expected}`),
+  })
+  if (secret !== undefined) return adminToken(parseSecret(secret), farmName)
+  throw badFlag('needs the farm secret: --secret-file FILE or HANDFAST_SECRET')
+}
+
+function report({ status, body }: AdminAnswer, io: Io): number {
+  const { everywhere, error } = body as { everywhere?: boolean; error?: string }
+  if (status !== 200) {
+    io.stderr.write(`handfast revoke: refused: ${error ?? `status ${status}`}\n`)
+    return 1
+  }
+  io.stdout.write(
+    everywhere === true
+      ? 'revoked: every reachable member has it\n'
+      : 'revoked here; not every reachable member has confirmed it yet\n',
+  )
+  return everywhere === true ? 0 : 1
+}

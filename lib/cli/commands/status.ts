@@ -1,0 +1,78 @@
+import type { Member } from '../../farm/transport.ts'
+import type { FarmStats } from '../../member/farm.ts'
+import { callAdmin, defaultAdmin } from '../admin-client.ts'
+import type { Command } from '../command.ts'
+import { badFlag, parseFlags } from '../flags.ts'
+import { readAddress } from '../quantity.ts'
+
+export const statusCommand: Command = {
+  help: `Usage: handfast status [options]
+
+What one member of a farm knows: the members, its handshakes by cause, its table. It asks the
+admin port of a proxy (handfast proxy --admin PORT); worker i has PORT + i.
+
+  --admin [HOST:]PORT   default 127.0.0.1:${defaultAdmin.port}
+  --json                the same for programs
+
+Exits with 0, 2 for a bad option, 3 when nobody answers.
+`,
+  async run(args, io) {
+    const flags = parseFlags('status', args, {
+      admin: { type: 'string' },
+      json: { type: 'boolean' },
+    })
+    const at = adminAddress(flags.admin)
+    let status: Status
+    try {
+      const { body } = await callAdmin(at, { path: '/status' })
+      status = body as Status
+    } catch (error) {
+      io.stderr.write(`handfast status: ${(error as Error).message}\n`)
+      return 3
+    }
+    io.stdout.write(
+      flags.json === true ? `${JSON.stringify(status, null, 2)}\n` : report(status),
+    )
+    return 0
+  },
+}
+
+interface Status extends FarmStats {
+  readonly farm: string
+  readonly members: readonly Member[]
+}
+
+/** The value of `--admin`. */
+export function adminAddress(text: string | undefined): { host: string; port: number } {
+  if (text === undefined) return defaultAdmin
+  const address = readAddress(text)
+  if (address === undefined || address.port === 0) {
+    throw badFlag(`--admin: expected [HOST:]PORT, got '${text}'`)
+  }
+  return { host: address.host ?? defaultAdmin.host, port: address.port }
+}
+
+function report({ farm, members, handshakes, table }: Status): string {
+  const { resumed, full, failed, causes } = handshakes
+  return [
+    `farm ${farm}: ${members.length === 0 ? 'a farm of one' : counted(members.length)}`,
+    ...members.map(({ id, address = 'not reachable from outside', state, self }) => {
+      return `  ${id}  ${address}  ${state}${self ? '  (answers this)' : ''}`
+    }),
+    `handshakes: ${resumed} resumed, ${full} full, ${failed} failed`,
+    ...rows(causes),
+    'table:',
+    ...rows({ ...table }),
+    '',
+  ].join('\n')
+}
+
+function counted(members: number): string {
+  return members === 1 ? '1 member' : `${members} members`
+}
+
+function rows(figures: { readonly [name: string]: number }): string[] {
+  const names = Object.keys(figures).filter(name => name !== 'failed')
+  const width = Math.max(0, ...names.map(name => name.length))
+  return names.map(name => `  ${name.padEnd(width)}  ${figures[name]}`)
+}

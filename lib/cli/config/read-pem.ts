@@ -1,0 +1,26 @@
+import { readFile } from 'node:fs/promises'
+import type { HandfastError } from '../../errors.ts'
+import type { SiteConfig } from './schema.ts'
+
+/** Makes the error for one key of a site, in the words of the flags or of the config file. */
+export type Blame = (
+  key: keyof SiteConfig,
+  expected: string,
+  ...inside: string[]
+) => HandfastError
+
+/** The text of a PEM file. `fault` makes the error of one that is none. */
+export async function readPem(
+  path: string,
+  fault: (expected: string) => HandfastError,
+): Promise<string> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw fault(`a readable file (${code})`)
+  }
+  if (!text.includes('-----BEGIN ')) throw fault('a file in PEM form')
+  return text
+}

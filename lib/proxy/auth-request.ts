@@ -1,0 +1,41 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Readable } from 'node:stream'
+import type { AuthRequest } from '../auth/request.ts'
+import type { Exchange } from './exchange.ts'
+import type { CheckedRequest } from './request-check.ts'
+
+/** A request of the proxy as authentication sees it. */
+export function authRequestOf(exchange: Exchange, request: CheckedRequest): AuthRequest {
+  let asked = false
+  return {
+    // A WebSocket over HTTP/2 is a GET that was said in another way (RFC 8441 5).
+    method: request.websocket ? 'GET' : request.method,
+    url: request.path,
+    headers: headersOf(request),
+    socket: exchange.connection.socket,
+    /** Only a log-in form is read here, and its client may hold it back until it is wanted. */
+    get body(): Readable {
+      if (request.expectContinue && !asked && !exchange.started) exchange.continue()
+      asked = true
+      return exchange.source
+    },
+  }
+}
+
+/**
+ * All values of a field count, joined: of two Authorization fields neither is believed, while
+ * Node would take the first and a backend perhaps the second.
+ */
+function headersOf(request: CheckedRequest): IncomingHttpHeaders {
+  const headers: Record<string, string> = Object.create(null)
+  const { fields } = request
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = (fields[i] as string).toLowerCase()
+    const before = headers[name]
+    const separator = name === 'cookie' ? '; ' : ', '
+    const value = fields[i + 1] as string
+    headers[name] = before === undefined ? value : before + separator + value
+  }
+  headers['host'] = request.authority
+  return headers
+}
