@@ -13,6 +13,13 @@ export function generateSecret(): string {
  * what was expected and how long the text was, never what it said.
  */
 export function parseSecret(secret: string | Buffer): Buffer {
+  const bytes = readSecret(secret)
+  // Nobody draws this: it is a buffer that was never filled, and the first that one would try.
+  if (bytes.every(byte => byte === 0)) throw wrong('zeros')
+  return bytes
+}
+
+function readSecret(secret: string | Buffer): Buffer {
   if (Buffer.isBuffer(secret)) {
     if (secret.length === secretLength) return Buffer.from(secret)
     throw wrong(`${secret.length} bytes`)

@@ -42,6 +42,7 @@ t.test('anything else is refused, and the error does not tell it', async t => {
     }
   }
   t.throws(() => parseSecret(Buffer.alloc(31)), { message: /31 bytes/ })
+  t.throws(() => parseSecret(Buffer.alloc(32)), { message: /got zeros/ })
 })
 
 t.test('each farm and each purpose has a key of its own', async t => {
