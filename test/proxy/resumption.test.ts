@@ -12,6 +12,7 @@ import {
 } from '../fixtures/certificates.ts'
 import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
 import { startBackend, until } from '../fixtures/proxy-servers.ts'
+import { unwrapped } from '../fixtures/tls-client.ts'
 
 type Protocol = 'http/1.1' | 'h2'
 type Version = 'TLSv1.2' | 'TLSv1.3'
@@ -53,7 +54,7 @@ async function visit(port: number, options: VisitOptions): Promise<Visit> {
   }
   const socket = connect(given)
   const sessions: Buffer[] = []
-  socket.on('session', one => sessions.push(one))
+  socket.on('session', one => sessions.push(unwrapped(one)))
   socket.on('error', () => {})
   await once(socket, 'secureConnect')
   const reused = socket.isSessionReused()
