@@ -4,7 +4,7 @@ import { noTransport, type Transport } from '../../lib/farm/transport.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { MapTable } from '../../lib/table/map-table.ts'
+import { MapTable } from '../fixtures/map-table.ts'
 
 const key = Buffer.from('key')
 const value = Buffer.from('value')

@@ -8,7 +8,7 @@ import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { ticketBoard } from '../../lib/resumption/ticket-board.ts'
 import { installTicketKeys } from '../../lib/resumption/ticket-install.ts'
 import { TicketRing } from '../../lib/resumption/ticket-ring.ts'
-import { MapTable } from '../../lib/table/map-table.ts'
+import { MapTable } from '../fixtures/map-table.ts'
 import { listening, tellingServer } from '../fixtures/servers.ts'
 import { visit } from '../fixtures/tls-client.ts'
 
