@@ -78,6 +78,8 @@ export class Http1 {
   accept(connection: Connection): void {
     this.#connections.set(connection.socket, connection)
     this.#queues.set(connection.socket, [])
+    // Each request that waits for its turn listens for the end of its connection.
+    connection.socket.setMaxListeners(maxPipelined + 16)
     // This is how Node ends a connection after its last answer: too soon, see linger.ts.
     connection.socket.destroySoon = () => closeSoon(connection.socket)
     this.#server.emit('connection', connection.socket)

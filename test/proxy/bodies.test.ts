@@ -37,11 +37,10 @@ async function curlSum(options: string[], length = 0): Promise<string> {
 }
 
 async function write(to: NodeJS.WritableStream, length: number): Promise<void> {
+  const gone = new AbortController()
+  to.once('close', () => gone.abort())
   for (const chunk of bytes(length)) {
-    if (to.write(chunk)) continue
-    const gone = new AbortController()
-    to.once('close', () => gone.abort())
-    await once(to, 'drain', { signal: gone.signal })
+    if (!to.write(chunk)) await once(to, 'drain', { signal: gone.signal })
   }
   to.end()
 }

@@ -41,6 +41,15 @@ t.test('a record is read as it was written', async t => {
   }
 })
 
+/** Up to 60 bytes, half of them small, as the fields of a header are. */
+function noise(random: () => number): Buffer {
+  const bytes = Buffer.alloc(Math.floor(random() * 60))
+  for (let at = 0; at < bytes.length; at += 1) {
+    bytes[at] = Math.floor(random() * (random() < 0.5 ? 3 : 256))
+  }
+  return bytes
+}
+
 t.test('malformed records are refused, never misread', async t => {
   const good = Buffer.alloc(recordLength(sample))
   writeRecord(sample, good, 0)
@@ -68,12 +77,13 @@ t.test('any bytes are a record or an ERR_HANDFAST_PROTOCOL', async t => {
   const seed = testSeed()
   t.comment(`SEED=${seed}`)
   const random = seededRandom(seed)
+  const good = Buffer.alloc(recordLength(sample))
+  writeRecord(sample, good, 0)
   let records = 0
   for (let round = 0; round < 20_000; round += 1) {
-    const bytes = Buffer.alloc(Math.floor(random() * 60))
-    for (let at = 0; at < bytes.length; at += 1) {
-      bytes[at] = random() < 0.5 ? Math.floor(random() * 3) : Math.floor(random() * 256)
-    }
+    const bytes = round % 2 === 0 ? noise(random) : Buffer.from(good)
+    if (round % 2 === 1)
+      bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256)
     try {
       const record = readRecord(bytes, 0)
       if (recordLength(record) > bytes.length) t.fail('reads beyond the end')
@@ -82,7 +92,8 @@ t.test('any bytes are a record or an ERR_HANDFAST_PROTOCOL', async t => {
       if ((error as { code?: string }).code !== 'ERR_HANDFAST_PROTOCOL') throw error
     }
   }
-  t.ok(records > 10, `${records} happened to be valid`)
+  // Most of a good record is key, value and version: any byte will do there.
+  t.ok(records > 1_000, `${records} were records still`)
 })
 
 t.test('sizes beyond the limits are RangeErrors that name them', async t => {
