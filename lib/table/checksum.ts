@@ -12,9 +12,9 @@ import type { BuzHash } from './buzhash.ts'
  * in every process, nobody can prepare bytes that pass, and a whole record in the wrong place
  * does not pass either. That a plain CRC does not do.
  *
- * Why not CRC-32C: by tables it takes 860 ns per KiB in JavaScript; Node's native CRC-32 takes
- * 150 ns for 150 bytes, mostly for the call, and wants an object made for it. This takes a
- * quarter of either.
+ * Why not CRC-32C: by tables it takes 860 ns per KiB in JavaScript, where this takes 210; Node's
+ * own CRC-32 (the other polynomial) takes 280 ns per KiB and 150 for 150 bytes, where this
+ * takes 40, most of it for the call, and wants an object made for it.
  *
  * `from` to `keyStart` is the header, whole words; the key is in the hash.
  */
@@ -32,10 +32,6 @@ export function checksum(
   let d = ~hash.high
   let i = from
   for (; i < keyStart; i += 4) a = step(a, view.getInt32(i, true))
-  // A byte of each cache line first: these reads wait for memory side by side.
-  let lines = 0
-  for (i = valueStart + 64; i < end; i += 64) lines ^= view.getUint8(i)
-  b = step(b, lines)
   i = valueStart
   for (; i < end - 15; i += 16) {
     a = step(a, view.getInt32(i, true))
