@@ -51,7 +51,7 @@ async function runScenarios(
 ): Promise<BenchmarkOutcome> {
   const effort: Effort = context.quick
     ? { rounds: 5, single: 24, loaded: 96, concurrency: 8, warmUp: 60 }
-    : { rounds: 11, single: 60, loaded: 400, concurrency: 8, warmUp: 400 }
+    : { rounds: 11, single: 60, loaded: 400, concurrency: 8, warmUp: 1500 }
   const rtts = context.rtts.length === 0 ? [0] : context.rtts
   const cells = wanted.flatMap(scenario =>
     systems
