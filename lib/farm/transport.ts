@@ -28,6 +28,12 @@ export interface Transport {
   purge(table: TableId | undefined, budget: number): Promise<boolean>
   /** Members known now, this one first. */
   members(): Member[]
+  /**
+   * True when this member has all that every member it knows of had written when the latest
+   * link with it came up, and none of them is silent. What another revokes is then known here,
+   * but for what is on its way. A member that took its leave does not count.
+   */
+  isCurrent(): boolean
   /** Figures for metrics; names are stable. */
   stats(): TransportStats
   /** Says good-bye, ends every connection and timer. */
@@ -78,6 +84,7 @@ export const noTransport: Transport = {
   fetch: async () => undefined,
   purge: async () => true,
   members: () => [],
+  isCurrent: () => true,
   stats: () => ({}),
   close: async () => {},
 }

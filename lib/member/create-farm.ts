@@ -1,11 +1,11 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto'
-import type { Auth, AuthContext } from '../auth/auth.ts'
+import type { Auth } from '../auth/auth.ts'
+import type { AuthContext } from '../auth/auth-context.ts'
+import { AuthCounters } from '../auth/auth-counters.ts'
 import { Cache } from '../cache/cache.ts'
-import { type Clock, systemClock } from '../clock.ts'
-import { formatAddress } from '../farm/address.ts'
+import { systemClock } from '../clock.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
-import { StreamTransport } from '../farm/stream/stream-transport.ts'
-import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
+import type { Replica } from '../farm/transport.ts'
 import { silentLog } from '../log.ts'
 import { HybridClock } from '../record/hybrid-clock.ts'
 import { tables } from '../record/key.ts'
@@ -16,14 +16,14 @@ import { Resumption } from '../resumption/resumption.ts'
 import { Revocations } from '../resumption/revocation.ts'
 import { SessionStore } from '../resumption/session-store.ts'
 import { ticketBoard } from '../resumption/ticket-board.ts'
+import { timesWithin } from '../resumption/ticket-schedule.ts'
 import { OffHeapTable } from '../table/off-heap-table.ts'
 import type { RecordTable } from '../table/record-table.ts'
 import { Farm } from './farm.ts'
+import { farmTransport } from './farm-transport.ts'
 import { checkFarmOptions, type FarmOptions, farmNumbers } from './options.ts'
+import { SleepGuard } from './sleep-guard.ts'
 import { FarmTicketKeys } from './ticket-keys.ts'
-
-/** Where members listen, and are looked for, when nothing else is said. */
-export const defaultFarmPort = 7443
 
 /**
  * Makes this process a member of a farm. Resolves when it holds what the farm holds, so that a
@@ -44,8 +44,8 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   const { name = 'handfast', clock = systemClock, log = silentLog } = options
   const table = new OffHeapTable({ clock, maxBytes: numbers.memory })
   const versions = new HybridClock(clock, randomInt(0x10000))
-  const stream = streamTransport(options, table, record => take(record), clock)
-  const transport: Transport = stream ?? noTransport
+  const replica = replicaOf(table, record => take(record))
+  const { transport, address } = farmTransport(options, replica, clock)
   const cache = new Cache({ table, transport, versions, clock })
   const auths = new Set<Auth>()
   const subjectOf = (lineage: Buffer) => firstOf(auths, auth => auth.subjectOf(lineage))
@@ -54,6 +54,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     clock,
     versions,
     lineageTimeout,
+    readRecord: key => table.read(tables.revocation, key),
     subjectOf,
   })
   const open = new OpenConnections(subjectOf)
@@ -61,14 +62,9 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   /** What another member wrote. */
   const take = (record: CacheRecord): boolean => {
     const changed = cache.apply(record)
-    if (changed && record.table === tables.revocation) revocations.notice(record.value)
+    if (changed && record.table === tables.revocation) revocations.notice(record)
+    if (changed && record.table === tables.farm) ticketKeys.notice(record.key)
     return changed
-  }
-  try {
-    await transport.start()
-  } catch (error) {
-    await transport.close()
-    throw error
   }
   const ticketKeys = new FarmTicketKeys({
     board: ticketBoard(cache, transport),
@@ -76,8 +72,17 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     farmName: name,
     clock,
     log,
+    times: timesWithin(lineageTimeout),
   })
+  try {
+    await transport.start()
+  } catch (error) {
+    await transport.close()
+    throw error
+  }
   const counters = new HandshakeCounters()
+  const sleepGuard =
+    options.onPartition === 'full-handshake' ? new SleepGuard(clock) : undefined
   const resumption = new Resumption({
     store: new SessionStore(cache),
     counters,
@@ -86,11 +91,11 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     clock,
     log,
     sessionIdContext: sessionIdContext(name),
-    isCut:
-      options.onPartition === 'full-handshake' ? () => isCut(transport) : () => false,
+    isCut: sleepGuard ? () => sleepGuard.hasSlept || !transport.isCurrent() : () => false,
     isRevoked: (record, id) => revocations.isRevoked(record, id),
     ...numbers,
   })
+  const authCounters = new AuthCounters()
   const authContext: AuthContext = {
     cache,
     // A log-in right after a revocation must not seem older to a clock that is behind.
@@ -102,9 +107,9 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     log,
     key: secretKey(options, name, 'auth'),
     lineageTimeout,
+    counters: authCounters,
     isRevoked: ({ subject, at }, lineage) => revocations.voidsLogin(subject, at, lineage),
   }
-  const address = stream?.address && formatAddress(stream.address)
   return new Farm({
     name,
     table,
@@ -114,31 +119,11 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     revocations,
     counters,
     authContext,
+    authCounters,
     auths,
     ticketKeys,
-    address,
-  })
-}
-
-function streamTransport(
-  options: FarmOptions,
-  table: RecordTable,
-  apply: Replica['apply'],
-  clock: Clock,
-): StreamTransport | undefined {
-  const { listen, members, secret, log = silentLog } = options
-  if (secret === undefined || (listen === undefined && !members?.length)) return undefined
-  return new StreamTransport({
-    replica: replicaOf(table, apply),
-    clock,
-    log,
-    farmName: options.name ?? 'handfast',
-    secret,
-    listen: listen ?? { port: defaultFarmPort },
-    advertise: options.advertise,
-    members,
-    memberId: options.memberId,
-    joinTimeout: options.joinTimeout,
+    sleepGuard,
+    address: address(),
   })
 }
 
@@ -166,19 +151,6 @@ function firstOf<Item, Found>(
     if (found !== undefined) return found
   }
   return undefined
-}
-
-/**
- * A member that we know of is silent without having taken its leave, or hears us while we do
- * not hear it: over a transport of links, what others revoke comes by those that lead here.
- */
-function isCut(transport: Transport): boolean {
-  const others = transport
-    .members()
-    .filter(({ self, state }) => !self && state !== 'left')
-  if (others.some(({ state }) => state === 'suspect' || state === 'gone')) return true
-  const { linksIn = others.length } = transport.stats()
-  return linksIn < others.length
 }
 
 /** 32 characters, the most that OpenSSL takes; the farm's name is not for the clients. */

@@ -1,10 +1,7 @@
 import type { Server } from 'node:tls'
-import {
-  type Auth,
-  type AuthContext,
-  type AuthMiddleware,
-  createAuth,
-} from '../auth/auth.ts'
+import { type Auth, type AuthMiddleware, createAuth } from '../auth/auth.ts'
+import type { AuthContext } from '../auth/auth-context.ts'
+import type { AuthCounters, AuthCounts } from '../auth/auth-counters.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { Cache } from '../cache/cache.ts'
 import type { Member, Transport, TransportStats } from '../farm/transport.ts'
@@ -13,12 +10,14 @@ import type { HandshakeCounters, HandshakeCounts } from '../resumption/counters.
 import { type Handshake, handshakeOf } from '../resumption/handshake.ts'
 import type { Resumption } from '../resumption/resumption.ts'
 import type {
+  ListedRevocation,
   RevocationOutcome,
   Revocations,
-  RevocationTarget,
   RevokeOptions,
 } from '../resumption/revocation.ts'
+import type { RevocationTarget } from '../resumption/revocation-target.ts'
 import type { RecordTable, TableStats } from '../table/record-table.ts'
+import type { SleepGuard } from './sleep-guard.ts'
 import type { FarmTicketKeys } from './ticket-keys.ts'
 
 /** What a farm is made of; see createFarm. */
@@ -31,15 +30,19 @@ export interface FarmParts {
   readonly revocations: Revocations
   readonly counters: HandshakeCounters
   readonly authContext: AuthContext
+  readonly authCounters: AuthCounters
   /** Those that `Farm.auth` made. */
   readonly auths: Set<Auth>
   readonly ticketKeys: FarmTicketKeys
+  /** Where a partition ends resumption. */
+  readonly sleepGuard: SleepGuard | undefined
   /** Where this member listens for the others, `host:port`. */
   readonly address: string | undefined
 }
 
 export interface FarmStats {
   readonly handshakes: HandshakeCounts
+  readonly auth: AuthCounts
   readonly table: TableStats
   readonly transport: TransportStats
 }
@@ -114,15 +117,24 @@ export class Farm implements AsyncDisposable {
     return { at, everywhere: everywhere && withdrawn }
   }
 
+  /**
+   * What has been revoked, anywhere in the farm, and still ends something; the newest first.
+   * Sessions and lineages are told by fingerprints that resume nothing.
+   */
+  revocations(): ListedRevocation[] {
+    return this.#parts.revocations.list()
+  }
+
   /** Members known now, this one first. */
   members(): Member[] {
     return this.#parts.transport.members()
   }
 
   stats(): FarmStats {
-    const { counters, table, transport } = this.#parts
+    const { counters, authCounters, table, transport } = this.#parts
     return {
       handshakes: counters.snapshot(),
+      auth: authCounters.snapshot(),
       table: table.stats(),
       transport: transport.stats(),
     }
@@ -142,6 +154,8 @@ export class Farm implements AsyncDisposable {
     const { resumption, ticketKeys, transport, cache, table, auths } = this.#parts
     resumption.close()
     ticketKeys.close()
+    this.#parts.revocations.close()
+    this.#parts.sleepGuard?.close()
     await Promise.all([...auths].map(auth => auth.close()))
     await transport.close()
     cache.close()

@@ -19,18 +19,36 @@ export interface FarmOptions {
     | undefined
   /** `host:port` under which the others reach this member, where they can't see it. */
   readonly advertise?: string | undefined
+  /**
+   * How members carry records to each other. `stream` (default): over TLS, in order. The others
+   * send datagrams beside TLS. `auto`: one multicast for all, to whom that does not reach a
+   * datagram of its own, and TLS to whom none reaches. `multicast`: the same, and refuse to
+   * start where there is no multicast. `unicast`: without multicast. These three work together
+   * in one farm; `stream` must be given to all members or to none.
+   */
+  readonly transport?: (typeof transports)[number] | undefined
   /** Name of this member, unique in the farm. Default: made up at each start. */
   readonly memberId?: string | undefined
   /** Bytes for the record table. Default 256 MiB. */
   readonly memory?: number | undefined
   /** A session may resume this long after it was made. Default 1 h, at most 7 days. */
   readonly sessionTimeout?: number | undefined
-  /** A chain of resumptions ends this long after its full handshake. Default 24 h. */
+  /**
+   * A chain of resumptions ends this long after its full handshake. Default 24 h. Equal on all
+   * members where there are stateless tickets, whose keys live by it.
+   */
   readonly lineageTimeout?: number | undefined
   /** Longest wait for other members when a session is not here. Default 50. */
   readonly lookupBudget?: number | undefined
   /** Longest wait for another member to have a new session. Default 10. */
   readonly mintBudget?: number | undefined
+  /**
+   * Full handshakes of one client address (IPv6: /64) in a minute whose sessions are stored;
+   * resumed ones count a tenth. Beyond it connections work and do not resume. Counted by each
+   * member for itself, and not for loopback addresses. Default 10 000; 0: no limit, for members
+   * behind a balancer that shows them its own address.
+   */
+  readonly mintLimit?: number | undefined
   /** A client must have sent its ClientHello within. Default 10 000. */
   readonly helloTimeout?: number | undefined
   /** Longest wait for the farm at start, when it is there but slow. Default 5 000. */
@@ -38,13 +56,16 @@ export interface FarmOptions {
   /**
    * While a member can't be reached, a revocation made there is not heard here. `serve`
    * (default): resume what is not known to be revoked. `full-handshake`: resume nothing until
-   * every member answers again, has taken its leave, or has been away for ten minutes.
+   * every member answers again, has taken its leave, or has been away for ten minutes; nor for a
+   * second after this process stood still.
    */
   readonly onPartition?: 'serve' | 'full-handshake' | undefined
   /** Default: silent. */
   readonly log?: Log | undefined
   readonly clock?: Clock | undefined
 }
+
+export const transports = ['auto', 'multicast', 'unicast', 'stream'] as const
 
 const week = 7 * 24 * 3600_000
 
@@ -55,6 +76,7 @@ const numbers: { readonly [name in NumberName]: readonly [number, number, number
   lineageTimeout: [24 * 3600_000, 1000, 52 * week],
   lookupBudget: [50, 0, 10_000],
   mintBudget: [10, 0, 1000],
+  mintLimit: [10_000, 0, Number.POSITIVE_INFINITY],
   helloTimeout: [10_000, 10, 120_000],
   joinTimeout: [5000, 10, 600_000],
 }
@@ -65,6 +87,7 @@ type NumberName =
   | 'lineageTimeout'
   | 'lookupBudget'
   | 'mintBudget'
+  | 'mintLimit'
   | 'helloTimeout'
   | 'joinTimeout'
 
@@ -88,6 +111,10 @@ export function checkFarmOptions(options: FarmOptions): void {
   const { name, members, listen, secret, onPartition = 'serve' } = options
   if (onPartition !== 'serve' && onPartition !== 'full-handshake') {
     throw config('onPartition', "'serve' or 'full-handshake'", onPartition)
+  }
+  const { transport = 'stream' } = options
+  if (!transports.includes(transport)) {
+    throw config('transport', transports.map(name => `'${name}'`).join(', '), transport)
   }
   if (name !== undefined && !/^[\w.-]{1,64}$/.test(name)) {
     throw config('name', '1 to 64 letters, digits, dots, dashes or underscores', name)

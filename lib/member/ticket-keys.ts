@@ -1,6 +1,7 @@
 import { HandfastError } from '../errors.ts'
 import type { TicketKeys } from '../resumption/ticket-install.ts'
 import type { TicketKey } from '../resumption/ticket-key.ts'
+import { isTicketRecordKey } from '../resumption/ticket-record.ts'
 import { TicketRing, type TicketRingOptions } from '../resumption/ticket-ring.ts'
 
 /** The farm's ring of ticket keys, begun when the first server wants stateless tickets. */
@@ -35,6 +36,11 @@ export class FarmTicketKeys implements TicketKeys {
     const ring = this.#begun()
     await this.#started
     return ring.withdrawAll()
+  }
+
+  /** Takes note of a record that another member wrote; it is in the table. */
+  notice(key: Buffer): void {
+    if (isTicketRecordKey(key)) this.#ring?.notice()
   }
 
   close(): void {

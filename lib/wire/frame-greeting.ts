@@ -9,14 +9,17 @@ const addressPattern = /^([\w.:%-]+|\[[\w.:%]+\]):\d{1,5}$|^$/
 /** `joining`: does not hold the farm's state yet. */
 export type MemberState = 'joining' | 'ready'
 
+/** How a member sends its records: over these links, or in datagrams beside them. */
+export type Carrier = 'stream' | 'datagram'
+
 /**
  * The body of `hello` and of `welcome`: who is speaking, and whom it knows.
  *
- *      0         1             7         8         10
- *      +---------+-------------+---------+---------+------+-----------+---------+
- *      | version | incarnation | state   | port    | id   | advertise | members |
- *      | u8      | u48         | u8      | u16     | str8 | str8      |         |
- *      +---------+-------------+---------+---------+------+-----------+---------+
+ *      0         1             7       8         9      15     17
+ *      +---------+-------------+-------+---------+------+------+------+-----------+---------+
+ *      | version | incarnation | state | carrier | head | port | id   | advertise | members |
+ *      | u8      | u48         | u8    | u8      | u48  | u16  | str8 | str8      |         |
+ *      +---------+-------------+-------+---------+------+------+------+-----------+---------+
  *
  *      members: u16 count, then of each  incarnation u48, id str8, address str8
  *
@@ -27,6 +30,9 @@ export interface Greeting {
   readonly id: string
   readonly incarnation: number
   readonly state: MemberState
+  readonly carrier: Carrier
+  /** The newest entry of its log: what a listener lacks of it, it has missed. */
+  readonly head: number
   /** Where it listens; the host is the one that it is seen from unless it advertises one. */
   readonly port: number
   /** `host:port` to dial, or empty. */
@@ -47,6 +53,8 @@ export function writeGreeting(greeting: Greeting): Buffer {
     .uint8(greeting.version)
     .uint48(greeting.incarnation)
     .uint8(stateNumbers[greeting.state])
+    .uint8(carrierNumbers[greeting.carrier])
+    .uint48(greeting.head)
     .uint16(greeting.port)
     .text8(greeting.id)
     .text8(greeting.advertise)
@@ -66,6 +74,8 @@ export function readGreeting(body: Buffer): Greeting {
   }
   const incarnation = read.uint48()
   const state = readState(read.uint8())
+  const carrier = readCarrier(read.uint8())
+  const head = read.uint48()
   const port = read.uint16()
   const id = read.text8(memberIdPattern)
   const advertise = read.text8(addressPattern)
@@ -80,7 +90,7 @@ export function readGreeting(body: Buffer): Greeting {
     })
   }
   read.end()
-  return { version, id, incarnation, state, port, advertise, members }
+  return { version, id, incarnation, state, carrier, head, port, advertise, members }
 }
 
 export function writeState(state: MemberState): Buffer {
@@ -93,12 +103,21 @@ export function readState(value: number | undefined): MemberState {
   throw malformed(`state ${value}`)
 }
 
+function readCarrier(value: number): Carrier {
+  if (value === carrierNumbers.stream) return 'stream'
+  if (value === carrierNumbers.datagram) return 'datagram'
+  throw malformed(`carrier ${value}`)
+}
+
 const stateNumbers = { joining: 1, ready: 2 } as const
+const carrierNumbers = { stream: 1, datagram: 2 } as const
 
 const nobody = {
   id: '',
   incarnation: 0,
   state: 'joining',
+  carrier: 'stream',
+  head: 0,
   port: 0,
   advertise: '',
   members: [],

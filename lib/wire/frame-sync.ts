@@ -86,6 +86,15 @@ export function readSynced(body: Buffer): SyncedFrame {
   return { id, sent, entries: readEntries(read) }
 }
 
+/** `held`: entries. */
+export function writeHeld(entries: readonly VectorEntry[]): Buffer {
+  return writeEntries(new ByteWriter(), entries).done()
+}
+
+export function readHeld(body: Buffer): VectorEntry[] {
+  return readEntries(new ByteReader(body))
+}
+
 /** `sync` and `syncRefused`: the id of a request, u32. */
 export function writeSyncId(id: number): Buffer {
   return new ByteWriter().uint32(id).done()

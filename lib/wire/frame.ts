@@ -11,6 +11,7 @@ import { HandfastError } from '../errors.ts'
  */
 export const frameHeaderLength = 5
 export const maxFrameBody: number = 1024 * 1024
+export const maxMessageLength: number = 256 * 1024
 
 /** What a frame says. Numbers are on the wire: never reuse one. */
 export const frameTypes = {
@@ -46,6 +47,10 @@ export const frameTypes = {
   leave: 16,
   /** Acceptor: I do not talk to you, and why. */
   refused: 17,
+  /** Either, between members that carry records in datagrams: what must not get lost. */
+  message: 18,
+  /** Dialler: what I hold of the logs of members that I have no link with. */
+  held: 19,
 } as const
 
 export type FrameType = (typeof frameTypes)[keyof typeof frameTypes]
@@ -68,6 +73,15 @@ export function writeFrame(type: FrameType, body: Buffer): Buffer {
   frame[4] = type
   body.copy(frame, frameHeaderLength)
   return frame
+}
+
+/** The body of `message` is the message. */
+export function readMessage(body: Buffer): Buffer {
+  if (body.length <= maxMessageLength) return body
+  throw new HandfastError(
+    'ERR_HANDFAST_PROTOCOL',
+    `message of ${body.length} bytes, at most ${maxMessageLength} are allowed`,
+  )
 }
 
 /** Cuts a stream of bytes, split anywhere, into frames. */

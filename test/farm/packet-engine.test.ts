@@ -101,6 +101,18 @@ t.test('levels: one, all, and what can not be reached', async t => {
   t.equal(farm.holders('c'), 4, 'it comes all the same')
 })
 
+t.test('where only multicast passes, acknowledgements go over the streams', async t => {
+  const farm = new CalmFarm(3)
+  for (const { id } of farm.members) farm.network.deafToUnicast.add(id)
+  farm.run(6_000)
+  for (const level of ['one', 'all'] as const) {
+    const token = farm.write(farm.at(0), level, level, 500)
+    farm.run(500)
+    t.equal(farm.settlements.get(token)?.reached, true, level)
+  }
+  t.equal(farm.at(0).engine.stats()['pathsMulticast'], 2)
+})
+
 t.test('without repositories the level of that name means one other member', async t => {
   const farm = new CalmFarm(3, { acks: 'none' })
   const token = farm.write(farm.at(0), 'a', 'repositories')
@@ -145,6 +157,53 @@ t.test('a pause of 200 ms costs nothing, one of 10 s a table', async t => {
   t.equal(farm.holders('long 999'), 3)
 })
 
+t.test('after a silence a member is current no sooner than it has all', async t => {
+  const farm = new CalmFarm(3)
+  const { network } = farm
+  const cut = farm.at(2)
+  t.ok(farm.members.every(({ engine }) => engine.current))
+  for (let round = 0; round < 20; round++) {
+    network.sides.set(cut.id, 1)
+    network.breakStreams(cut, false)
+    farm.run(5)
+    t.notOk(cut.engine.current, 'no stream')
+    for (let i = 0; i < 50; i++) farm.write(farm.at(i % 2), `${round} ${i}`, 'local')
+    farm.run(round < 10 ? 500 : 8_000)
+    network.weather = { ...network.weather, loss: 0.3 }
+    network.sides.clear()
+    for (const other of farm.members.slice(0, 2)) network.connect(cut, other)
+    let waited = 0
+    for (; !cut.engine.current && waited < 20_000; waited++) farm.run(1)
+    t.ok(waited < 20_000, 'it comes to that')
+    t.equal(farm.holders(`${round} 48`) + farm.holders(`${round} 49`), 6)
+    network.weather = { ...network.weather, loss: 0 }
+    for (waited = 0; waited < 20_000; waited++) {
+      if (farm.members.every(({ engine }) => engine.current)) break
+      farm.run(1)
+    }
+  }
+  for (let round = 0; round < 10; round++) {
+    cut.pause(10_000)
+    farm.run(9_000)
+    t.notOk(farm.at(0).engine.current, 'one is silent')
+    farm.write(farm.at(0), `meanwhile ${round}`, 'local')
+    farm.run(1_000)
+    for (let i = 0; i < 1_000; i++) {
+      farm.run(1)
+      if (cut.engine.current && farm.holders(`meanwhile ${round}`) < 3)
+        t.fail(`current ${i} ms after it stood still, and lacks a record`)
+    }
+    t.equal(farm.holders(`meanwhile ${round}`), 3)
+  }
+  farm.run(2_000)
+  farm.at(1).leave()
+  farm.run(2_000)
+  t.ok(
+    farm.at(0).engine.current && cut.engine.current,
+    'who took its leave is not missed',
+  )
+})
+
 t.test('a large record arrives whole, whatever order its fragments come in', async t => {
   const farm = new CalmFarm(3)
   farm.network.weather = { ...farm.network.weather, delay: 5, loss: 0.2 }
@@ -177,11 +236,27 @@ t.test('who sees all others gone does not wait either', async t => {
   t.equal(farm.settlements.get(all)?.reached, true)
 })
 
-t.test('a rest costs two heartbeats a second and nothing else', async t => {
+t.test('a rest costs two heartbeats a second, and one to each alone', async t => {
   const farm = new CalmFarm(3)
   farm.run(10_000)
-  t.equal(farm.count(heartbeat), 60)
+  t.equal(farm.count(heartbeat), 3 * (20 + 2 * 10))
   t.equal(farm.count(data, nack, status), 0)
+})
+
+t.test('the larger the tables, the rarer they are compared', async t => {
+  const rounds = (records: number) => {
+    const farm = new CalmFarm(2, { antiEntropy: 1_000 })
+    for (let i = 0; i < records; i++) {
+      const record = farm.at(0).write(`key ${i}`, Buffer.from('x'))
+      farm.at(1).table.put(record)
+    }
+    farm.run(10_000)
+    const before = farm.stat('tablesFetched')
+    farm.run(20_000)
+    return farm.stat('tablesFetched') - before
+  }
+  t.ok(rounds(10) >= 2 * 14)
+  t.ok(rounds(50_000) <= 2 * 3, 'a walk over 50,000 records is followed by 10 s of rest')
 })
 
 t.test('a farm of 40 members: packets per record do not grow with it', async t => {

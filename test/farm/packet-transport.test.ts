@@ -182,17 +182,14 @@ t.test('what a stranger sends is dropped and never answered', async t => {
   for (let i = 0; i < 20; i++)
     t.ok(await a.transport.publish(a.write(`k${i}`, 'v'), 'all', 5_000))
   const before = b.transport.stats()
-  const address = b.transport.members()[0]
-  t.ok(address)
   const stranger = createSocket('udp4')
   t.teardown(() => new Promise<void>(done => stranger.close(() => done())))
   let answers = 0
   stranger.on('message', () => answers++)
-  const port = Number(a.transport.members()[1]?.address?.split(':')[1])
   let sent = 0
   const send = (bytes: Buffer) => {
     sent += 1
-    return new Promise(done => stranger.send(bytes, port, '127.0.0.1', done))
+    return new Promise(done => stranger.send(bytes, sockets.port, '127.0.0.1', done))
   }
   for (const datagram of sockets.captured.slice(0, 200)) {
     await send(datagram)

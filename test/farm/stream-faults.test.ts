@@ -1,4 +1,5 @@
 import t from 'tap'
+import { startChild } from '../fixtures/farm-stream-child.ts'
 import {
   FarmMember,
   isLinked,
@@ -55,6 +56,68 @@ t.test(
     await until(() => reader.has('alone'))
   },
 )
+
+t.test('after a cut a member is current no sooner than it has all', async t => {
+  const { writer, reader, relay } = await relayed(t)
+  t.ok(await writer.put('before', 'all'))
+  t.ok(reader.transport.isCurrent())
+  let missing = 0
+  for (let round = 0; round < 10; round++) {
+    relay.breakOff()
+    await until(() => !reader.transport.isCurrent())
+    for (let i = 0; i < 500; i++) writer.write(`${round}.${i}`)
+    relay.mend()
+    await untilSeen(() => {
+      if (!reader.transport.isCurrent()) return false
+      if (!reader.has(`${round}.499`)) missing += 1
+      return true
+    })
+  }
+  t.equal(missing, 0)
+})
+
+t.test('what a dead member had told only some reaches the others', async t => {
+  const options = { heartbeat: 50, deadAfter: 300, handshakeTimeout: 500 }
+  const relay = await startRelay(t)
+  const far = await startMember(t, { ...options, advertise: relay.address })
+  relay.lead(Number(far.address.split(':')[1]))
+  const near = await startMember(t, { ...options, members: [far.address] })
+  const child = startChild(t, near.address)
+  await until(() => isLinked(near, 2) && isLinked(far, 2), 20_000)
+  relay.breakOff()
+  await until(() => relay.open === 0)
+  child.process.send({ put: 'last words' })
+  await until(() => near.has('last words'))
+  child.process.kill('SIGKILL')
+  await until(() => near.transport.members().some(({ state }) => state === 'gone'))
+  t.notOk(far.has('last words'))
+  relay.mend()
+  await until(() => far.has('last words'))
+  t.equal(far.contents(), near.contents())
+  t.equal(far.stat('resyncs'), 1)
+  t.equal(near.stat('resyncs'), 0)
+})
+
+t.test('a member with two addresses has one link, by either', async t => {
+  const reader = await startMember(t)
+  const relay = await startRelay(t, Number(reader.address.split(':')[1]))
+  const options = { resolveInterval: 20 }
+  const members = [relay.address, reader.address]
+  const writer = await startMember(t, { ...options, members })
+  await until(() => isLinked(writer, 1) && isLinked(reader, 1))
+  // Looked at again and again, and found to lead to the same member.
+  const before = writer.stat('framesIn')
+  for (let round = 0; round < 20; round++) {
+    t.ok(await writer.put(`k${round}`, 'all', 5_000))
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  t.ok(writer.stat('framesIn') > before)
+  t.equal(writer.stat('linksLost') + reader.stat('linksLost'), 0)
+  t.ok(relay.connections > 0)
+  relay.breakOff()
+  t.ok(await writer.put('by the other', 'all', 5_000))
+  t.equal(reader.contents(), writer.contents())
+})
 
 t.test('a member that stops reading costs no more than the log, and resyncs', async t => {
   const options = { logBytes: 64 * 1024, socketBytes: 16 * 1024 }
@@ -170,3 +233,12 @@ t.test('members that start at the same time agree on who is first', async t => {
   for (const member of farm) t.ok(await member.put(`by ${member.transport.id}`, 'all'))
   for (const member of farm) t.equal(member.contents(), farm[0]?.contents())
 })
+
+/** Looks in every turn of the event loop. */
+async function untilSeen(condition: () => boolean): Promise<void> {
+  const end = performance.now() + 10_000
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`not within 10 s: ${condition}`)
+    await new Promise(resolve => setImmediate(resolve))
+  }
+}

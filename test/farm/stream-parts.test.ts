@@ -292,6 +292,7 @@ t.test('addresses', async t => {
       random,
       forgetAfter: 600_000,
       recheckAfter: 30_000,
+      recheckSpareAfter: 300_000,
       maxAddresses: 4,
     })
 
@@ -333,9 +334,12 @@ t.test('addresses', async t => {
     const book = make()
     book.configure(['a:1'], 0)
     book.due(0)
-    book.setAside('a:1', 0)
+    book.setAside('a:1', 0, false)
     t.same(book.due(29_999), [])
     t.same(book.due(30_000), ['a:1'])
+    book.setAside('a:1', 30_000, true)
+    t.same(book.due(329_999), [], 'a spare one: less often')
+    t.same(book.due(330_000), ['a:1'])
   })
 
   t.test('that were only told are forgotten in time, and bounded', async t => {
@@ -353,7 +357,7 @@ t.test('addresses', async t => {
     for (const nobody of ['y:1']) {
       book.linked(nobody)
       book.failed(nobody, 0)
-      book.setAside(nobody, 0)
+      book.setAside(nobody, 0, false)
     }
     t.equal(book.size, 1)
   })

@@ -1,20 +1,24 @@
-import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { extname } from 'node:path'
 import { connect, createServer, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { acceptorOptions, diallerOptions, farmPsk } from '../../lib/farm/stream/psk.ts'
 import { tables } from '../../lib/record/key.ts'
 import { FrameReader, frameTypes, writeFrame } from '../../lib/wire/frame.ts'
 import { readGreeting, writeGreeting } from '../../lib/wire/frame-greeting.ts'
-import { encodeEntry, readSequence, writeRecords } from '../../lib/wire/frame-log.ts'
+import {
+  encodeEntry,
+  readSequence,
+  writeGap,
+  writeRecords,
+} from '../../lib/wire/frame-log.ts'
 import {
   readSyncId,
   writeSnapshot,
   writeSynced,
   writeVector,
 } from '../../lib/wire/frame-sync.ts'
+import { startChild } from '../fixtures/farm-stream-child.ts'
 import { ManualClock } from '../fixtures/farm-stream-clock.ts'
 import {
   FarmMember,
@@ -278,9 +282,9 @@ t.test(
       'its log is wanted from the start',
     )
 
-    clock.advance(600)
+    clock.advance(1_250)
     await until(() => frames.some(({ type }) => type === frameTypes.ping))
-    clock.advance(2_300)
+    clock.advance(1_650)
     t.equal(member.stat('linksIn'), 1, 'silent for 2.9 s')
     const record = encodeEntry({ record: member.record('raw') })
     socket.write(writeFrame(frameTypes.records, writeRecords(1, [record])))
@@ -291,18 +295,49 @@ t.test(
 
     clock.stall(60_000)
     t.equal(member.stat('linksIn'), 1, 'after a sleep nobody is accused')
+    t.notOk(member.transport.isCurrent(), 'but who knows what was said meanwhile')
     t.equal(member.stat('lateTicks'), 1)
     const before = member.stat('framesIn')
     ping()
     await until(() => member.stat('framesIn') > before)
+    t.ok(member.transport.isCurrent())
     clock.advance(2_900)
     t.equal(member.stat('linksIn'), 1)
-    clock.advance(300)
+    clock.advance(400)
     t.equal(member.stat('linksIn'), 0)
+    t.notOk(member.transport.isCurrent())
     t.match(member.log.said('link ended'), [{ fields: { reason: /silent/ } }])
     t.match(member.transport.members()[1], { id: 'raw', state: 'gone' })
     clock.advance(601_000)
     t.equal(member.transport.members().length, 1, 'and forgotten at last')
+  },
+)
+
+t.test(
+  'a member is current once it has what the others had when it met them',
+  async t => {
+    const member = await startMember(t)
+    t.ok(member.transport.isCurrent(), 'alone')
+    const port = member.transport.address?.port ?? 0
+    const { socket } = await talk(port, 'raw', 3)
+    t.match(member.transport.members()[1], { id: 'raw', state: 'ready' })
+    t.notOk(member.transport.isCurrent(), 'entries 1 to 3 have not come')
+    const send = (first: number, ...keys: string[]) => {
+      const entries = keys.map(key => encodeEntry({ record: member.record(key) }))
+      socket.write(writeFrame(frameTypes.records, writeRecords(first, entries)))
+    }
+    send(1, 'k1', 'k2')
+    await until(() => member.has('k2'))
+    t.notOk(member.transport.isCurrent())
+    send(3, 'k3')
+    await until(() => member.has('k3'))
+    t.ok(member.transport.isCurrent())
+    socket.write(writeFrame(frameTypes.gap, writeGap({ next: 9, purged: [] })))
+    await until(() => member.stat('gaps') === 1)
+    t.notOk(member.transport.isCurrent(), 'entries 4 to 8 are lost')
+    socket.write(writeFrame(frameTypes.leave, Buffer.alloc(0)))
+    await until(() => member.transport.members()[1]?.state === 'left')
+    t.ok(member.transport.isCurrent(), 'one that took its leave writes nothing any more')
   },
 )
 
@@ -312,7 +347,7 @@ t.test('a stopped process holds no write up, catches up, and may be killed', asy
     deadAfter: 500,
     handshakeTimeout: 500,
   })
-  const child = startProcess(t, member.address)
+  const child = startChild(t, member.address)
   await until(() => child.said.length > 0, 20_000)
   await until(() => isLinked(member, 1))
   child.process.send({ put: 'from the child' })
@@ -332,15 +367,25 @@ t.test('a stopped process holds no write up, catches up, and may be killed', asy
   t.ok(await member.put('alone', 'all', 60_000))
 })
 
-function greetingOf(id: string): Buffer {
-  const greeting = { version: 1, id, incarnation: 1, state: 'ready' as const }
-  return writeGreeting({ ...greeting, port: 0, advertise: '', members: [] })
+function greetingOf(id: string, head = 0): Buffer {
+  return writeGreeting({
+    version: 1,
+    id,
+    incarnation: 1,
+    state: 'ready',
+    carrier: 'stream',
+    head,
+    port: 0,
+    advertise: '',
+    members: [],
+  })
 }
 
 /** A dialler that follows the protocol by hand, as far as its hello. */
 async function talk(
   port: number,
   id: string,
+  head = 0,
 ): Promise<{
   socket: TLSSocket
   frames: { type: number; body: Buffer }[]
@@ -352,22 +397,10 @@ async function talk(
   const reader = new FrameReader()
   socket.on('data', chunk => frames.push(...reader.read(chunk)))
   await once(socket, 'secureConnect')
-  socket.write(writeFrame(frameTypes.hello, greetingOf(id)))
+  socket.write(writeFrame(frameTypes.hello, greetingOf(id, head)))
   await until(() => frames.length >= 2)
   const ping = () => {
     socket.write(writeFrame(frameTypes.ping, Buffer.alloc(0)))
   }
   return { socket, frames, ping }
-}
-
-function startProcess(
-  t: { teardown(fn: () => unknown): void },
-  address: string,
-): { process: ChildProcess; said: Record<string, unknown>[] } {
-  const file = `../fixtures/farm-stream-process${extname(import.meta.url)}`
-  const child = fork(new URL(file, import.meta.url), [address])
-  const said: Record<string, unknown>[] = []
-  child.on('message', message => said.push(message as Record<string, unknown>))
-  t.teardown(() => child.kill('SIGKILL'))
-  return { process: child, said }
 }

@@ -26,9 +26,14 @@ t.test('bad options are refused, and named', async t => {
     [{ sessionTimeout: 8 * 24 * 3600_000 }, /option sessionTimeout must be/],
     [{ lookupBudget: -1 }, /option lookupBudget must be/],
     [{ mintBudget: Number.NaN }, /option mintBudget must be/],
+    [{ mintLimit: -1 }, /option mintLimit must be a number from 0 to Infinity/],
     [{ secret, listen: { port: 70_000 } }, /option listen.port must be/],
     [{ secret, members: 'a:1' }, /option members must be/],
     [{ onPartition: 'panic' }, /option onPartition must be/],
+    [
+      { transport: 'pigeon' },
+      /option transport must be 'auto', 'multicast', 'unicast', 'stream', got "pigeon"/,
+    ],
   ]
   for (const [options, message] of cases) {
     await t.rejects(createFarm(options), { code: 'ERR_HANDFAST_CONFIG', message })
@@ -36,10 +41,12 @@ t.test('bad options are refused, and named', async t => {
 })
 
 t.test('a farm of one needs nothing', async t => {
-  await using farm = await createFarm()
+  const farm = await createFarm()
   t.equal(farm.address, undefined)
   t.same(farm.members(), [])
   t.match(farm.stats(), { handshakes: { full: 0, resumed: 0, failed: 0 } })
+  // What `await using` does, which not every Node can read.
+  await farm[Symbol.asyncDispose]()
   await farm.close()
 })
 

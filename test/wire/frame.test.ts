@@ -29,10 +29,12 @@ import {
 } from '../../lib/wire/frame-log.ts'
 import { readAnswer, readGet, writeAnswer, writeGet } from '../../lib/wire/frame-query.ts'
 import {
+  readHeld,
   readSnapshot,
   readSynced,
   readSyncId,
   readVector,
+  writeHeld,
   writeSnapshot,
   writeSynced,
   writeSyncId,
@@ -54,6 +56,8 @@ const greeting: Greeting = {
   id: 'proxy-1',
   incarnation: 2 ** 48 - 1,
   state: 'ready',
+  carrier: 'datagram',
+  head: 2 ** 47,
   port: 8_443,
   advertise: '[2001:db8::1]:8443',
   members: [{ id: 'proxy-2', incarnation: 1, address: 'proxy-2.example:1' }],
@@ -63,6 +67,7 @@ const entries = [{ member: 'proxy-1', incarnation: 7, sequence: 2 ** 40 }]
 /** Every kind of body, its reader, and what was written. */
 const bodies: [string, Buffer, (body: Buffer) => unknown, unknown][] = [
   ['greeting', writeGreeting(greeting), readGreeting, greeting],
+  ['held', writeHeld(entries), readHeld, entries],
   ['state', writeState('ready'), body => readState(body[0]), 'ready'],
   [
     'records',

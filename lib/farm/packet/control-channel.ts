@@ -1,5 +1,6 @@
 import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
+import type { TransportStats } from '../transport.ts'
 
 /**
  * The reliable half that a packet transport stands on: ordered, authenticated messages between
@@ -14,11 +15,15 @@ export interface ControlChannel {
   /** Resolves when every member that can be reached is connected. Rejects like `Transport`. */
   start(): Promise<void>
   /**
-   * Sends a message of up to 256 KiB. Lost when the connection is, which `down` then tells.
+   * Sends a message of up to 256 KiB. Lost when the connection is, which `down` then tells;
+   * one that is `spare` also when the connection has too much to send already.
    */
-  send(to: string, message: Buffer): void
+  send(to: string, message: Buffer, spare?: boolean): void
   /** As in `Transport`. */
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined>
+  /** `host:port` under which others reach this member. */
+  readonly address?: string | undefined
+  stats?(): TransportStats
   close(): Promise<void>
 }
 
@@ -33,4 +38,6 @@ export interface ControlPeer {
   readonly id: string
   /** The address it was reached under; its datagrams go there too. */
   readonly host: string
+  /** `host:port` under which it can be dialled. */
+  readonly address?: string | undefined
 }

@@ -1,7 +1,7 @@
 import type { BatchItem } from '../../wire/datagram-batch.ts'
 import type { WriteLevel } from '../transport.ts'
 import type { ControlPeer } from './control-channel.ts'
-import type { Address } from './peer.ts'
+import type { Address, Path } from './peer.ts'
 
 /** What can happen to a packet engine. */
 export type PacketEvent =
@@ -39,7 +39,13 @@ export type PacketAction =
       readonly datagram: Buffer
       readonly to: Address | undefined
     }
-  | { readonly kind: 'message'; readonly to: string; readonly message: Buffer }
+  | {
+      readonly kind: 'message'
+      readonly to: string
+      readonly message: Buffer
+      /** A datagram: one that is lost is asked for again. */
+      readonly spare: boolean
+    }
   | { readonly kind: 'settle'; readonly token: number; readonly reached: boolean }
   /** This member holds what the farm held when it came. */
   | { readonly kind: 'ready' }
@@ -48,4 +54,5 @@ export type PacketAction =
       readonly id: string
       readonly change: 'joined' | 'suspect' | 'back' | 'gone'
     }
-  | { readonly kind: 'path'; readonly id: string; readonly path: string }
+  /** By which way what we send reaches the member, when that has changed. */
+  | { readonly kind: 'path'; readonly id: string; readonly path: Path }

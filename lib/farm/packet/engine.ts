@@ -15,7 +15,7 @@ import { type EngineContext, type EngineOptions, wake } from './engine-context.t
 import type { PacketAction, PacketEvent } from './engine-event.ts'
 import { engineStats } from './engine-stats.ts'
 import { Intake, type Opened } from './intake.ts'
-import { Neighbours } from './neighbours.ts'
+import { Neighbours, probeEvery } from './neighbours.ts'
 import { Outlet } from './outlet.ts'
 import type { Path, Peer } from './peer.ts'
 import { Publication } from './publication.ts'
@@ -27,6 +27,11 @@ import { Sender } from './sender.ts'
 const lateLoop = 100
 /** ... and so much, that its own datagrams may lie unread in the socket. */
 const lateCopies = 5
+/**
+ * After a round, ms for each record in the table: looking at one costs some 2 us here and as
+ * much at the one that is asked, so rounds take 2 % of a core at most, however large the table.
+ */
+const restPerRecord = 0.2
 /** After a member is gone, others may hold what it sent last and we do not; ms. */
 const roundAfterLoss = 1_000
 
@@ -43,6 +48,7 @@ export class PacketEngine {
   readonly #reception: Reception
   readonly #neighbours: Neighbours
   #roundAt: number
+  #probedAt = -Infinity
   #lag = 0
   #connected = false
   #joining = true
@@ -86,6 +92,12 @@ export class PacketEngine {
     return !this.#joining
   }
 
+  /** See Transport.isCurrent. */
+  get current(): boolean {
+    const complete = !this.#joining && this.#reception.synchronizer.needed === 0
+    return complete && this.#neighbours.current
+  }
+
   stats(): TransportStats {
     return engineStats(this.#context, {
       lag: this.#lag,
@@ -106,7 +118,7 @@ export class PacketEngine {
         this.#message(event.from, event.message)
         break
       case 'up':
-        this.#neighbours.up(event.peer.id, event.peer.host)
+        this.#neighbours.up(event.peer)
         break
       case 'down':
         this.#neighbours.down(event.id)
@@ -129,7 +141,10 @@ export class PacketEngine {
         break
     }
     if (this.#changed) this.#rearrange()
-    if (!this.#left && this.#publication.pump()) this.#neighbours.heartbeats.data(now)
+    // Writes of one turn of the event loop share datagrams: they leave at its end, by a tick.
+    const waits = event.kind === 'publish' && !this.#context.sender.full
+    if (!this.#left && !waits && this.#publication.pump())
+      this.#neighbours.heartbeats.data(now)
     wake(this.#context, this.#context.sender.deadline(now))
     wake(this.#context, this.#publication.deadline)
     wake(this.#context, this.#neighbours.heartbeats.deadline)
@@ -301,9 +316,11 @@ export class PacketEngine {
       return sender.control(datagramTypes.heartbeat, body, now)
     }
     if (options.multicast && roster.size > 0) outlet.multicast(seal())
+    const probing = now - this.#probedAt >= probeEvery * options.settings.heartbeat
+    if (probing) this.#probedAt = now
     for (const peer of roster.all()) {
-      if (peer.path === 'multicast') continue
-      outlet.unicast(peer, seal())
+      if (peer.path !== 'multicast' || (probing && !roster.gone(peer)))
+        outlet.unicast(peer, seal())
       if (peer.path === 'stream' && !roster.gone(peer)) outlet.direct(peer, seal())
     }
   }
@@ -358,7 +375,11 @@ export class PacketEngine {
   #round(): void {
     const { roster, options, now } = this.#context
     const { antiEntropy } = options.settings
-    this.#roundAt = now + antiEntropy * (0.75 + options.random() / 2)
+    const pause = Math.max(
+      antiEntropy,
+      this.#reception.synchronizer.tableLength * restPerRecord,
+    )
+    this.#roundAt = now + pause * (0.75 + options.random() / 2)
     const others = roster.serving().filter(peer => peer.connected)
     const other = others[Math.floor(options.random() * others.length)]
     if (other !== undefined) this.#reception.synchronizer.want(other.id, 'round', now)

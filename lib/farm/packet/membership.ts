@@ -3,8 +3,8 @@ const missedConnected = 5
 const missedDisconnected = 2
 const graceConnected = 4
 const graceDisconnected = 2
-/** A member that is gone this long, ms, must introduce itself again. */
-const forgottenAfter = 60_000
+/** A member that is gone this long, ms, is no longer listed, and must introduce itself again. */
+const forgottenAfter = 600_000
 
 export type PresenceState = 'alive' | 'suspect' | 'gone'
 

@@ -1,5 +1,6 @@
 import { datagramTypes, type SenderTag } from '../../wire/datagram.ts'
 import { type Heartbeat, writeAccusation } from '../../wire/datagram-control.ts'
+import type { ControlPeer } from './control-channel.ts'
 import type { ControlMessage } from './control-message.ts'
 import { type EngineContext, wake } from './engine-context.ts'
 import { Heartbeats } from './heartbeats.ts'
@@ -10,6 +11,12 @@ import { type Hearing, type Path, Peer } from './peer.ts'
 const keyLead = 1_000
 /** Heartbeats missed on one way before that way counts as closed. */
 const missedOnPath = 5
+
+/** Of the heartbeats to a member that multicast reaches, one in so many goes to it alone too. */
+export const probeEvery = 2
+
+/** After a standstill of our own, what lay in the socket is read within this, ms. */
+const backlogTime = 100
 
 /** What neighbours tell the rest of the engine. */
 export interface NeighbourHooks {
@@ -28,7 +35,8 @@ export class Neighbours {
   readonly heartbeats: Heartbeats
   readonly #context: EngineContext
   readonly #hooks: NeighbourHooks
-  readonly #hosts = new Map<string, string>()
+  /** Those with a stream, introduced or not. */
+  readonly #connected = new Map<string, ControlPeer>()
   #key: { epoch: number; epochKey: Buffer }
   #nextKey: { epoch: number; epochKey: Buffer; useAt: number } | undefined
   readonly #startedAt: number
@@ -51,9 +59,19 @@ export class Neighbours {
 
   /** Connected members that have introduced themselves, against those connected. */
   get introduced(): boolean {
-    for (const id of this.#hosts.keys())
+    for (const id of this.#connected.keys())
       if (this.#context.roster.get(id) === undefined) return false
     return true
+  }
+
+  /** Nobody is silent or unheard of, and of each we have what it had when it was met. */
+  get current(): boolean {
+    const { roster } = this.#context
+    for (const peer of roster.all()) {
+      const alive = roster.membership.state(peer.id) === 'alive'
+      if (!alive || !peer.connected || !peer.current) return false
+    }
+    return this.introduced
   }
 
   /** This member has all that the farm had. */
@@ -64,13 +82,13 @@ export class Neighbours {
 
   // -- streams
 
-  up(id: string, host: string): void {
-    this.#hosts.set(id, host)
-    this.#introduce(id)
+  up(peer: ControlPeer): void {
+    this.#connected.set(peer.id, peer)
+    this.#introduce(peer.id)
   }
 
   down(id: string): void {
-    this.#hosts.delete(id)
+    this.#connected.delete(id)
     const peer = this.#context.roster.get(id)
     if (peer === undefined) return
     peer.connected = false
@@ -81,7 +99,8 @@ export class Neighbours {
   announced(id: string, message: ControlMessage & { type: 'announce' }): void {
     const { roster, now } = this.#context
     const known = roster.get(id)
-    const address = { host: this.#hosts.get(id) ?? '', port: message.port }
+    const connection = this.#connected.get(id)
+    const address = { host: connection?.host ?? '', port: message.port }
     if (known?.sender !== message.sender) {
       this.#meet(id, message, address)
     } else {
@@ -91,11 +110,15 @@ export class Neighbours {
       known.window.learn(message.last)
       roster.membership.connected(id, true)
       this.heard(known)
+      known.head = message.last
       if (!known.settled) this.#hooks.incomplete(known)
     }
     const peer = roster.get(id)
-    // What we hear may have changed while no stream could say so.
-    if (peer !== undefined) this.#tellHearing(peer, this.#hearing(peer), true)
+    if (peer !== undefined) {
+      peer.dialAddress = connection?.address
+      // What we hear may have changed while no stream could say so.
+      this.#tellHearing(peer, this.#hearing(peer), true)
+    }
     // The first heartbeat is the probe for both kinds of datagram.
     this.heartbeats.hurry(this.#context.now)
     this.#hooks.changed()
@@ -107,10 +130,13 @@ export class Neighbours {
 
   /** The other side says which of our datagrams reach it. */
   hears(peer: Peer, hearing: Hearing): void {
+    peer.hearsUnicast = hearing.unicast
     const path = this.#bestPath(hearing)
     if (path === peer.path) return
     peer.path = path
-    this.#context.outlet.push({ kind: 'path', id: peer.id, path })
+    // While it is probed, a datagram of its own may arrive before the first multicast.
+    const best = this.#context.options.multicast ? 'multicast' : 'unicast'
+    if (path === best || this.#isProbed(peer)) this.#sayPath(peer)
     this.#hooks.changed()
   }
 
@@ -119,6 +145,7 @@ export class Neighbours {
   /** Something authentic came from a member. */
   heard(peer: Peer): void {
     if (!this.#context.roster.membership.heard(peer.id, this.#context.now)) return
+    peer.head = Infinity
     this.#context.outlet.push({ kind: 'member', id: peer.id, change: 'back' })
     this.#hooks.changed()
   }
@@ -132,6 +159,8 @@ export class Neighbours {
   }
 
   heartbeat(peer: Peer, heartbeat: Heartbeat): void {
+    const fresh = this.#context.now >= peer.headFrom
+    if (peer.head === Infinity && fresh) peer.head = heartbeat.last
     if (heartbeat.ready === peer.ready) return
     peer.ready = heartbeat.ready
     this.#hooks.changed()
@@ -176,17 +205,22 @@ export class Neighbours {
       if (hearing.multicast !== told.multicast || hearing.unicast !== told.unicast)
         this.#tellHearing(peer, hearing, false)
       peer.dropOldKey(now)
+      // A member that was never reached by datagrams has changed its path as little.
+      if (!peer.pathSaid && peer.connected && this.#isProbed(peer)) this.#sayPath(peer)
     }
     this.#turnKey()
   }
 
   /** Our own loop stood still for `ms`: what it did not hear meanwhile proves nothing. */
   excuse(ms: number): void {
-    const { roster, now } = this.#context
+    const { roster, options, now } = this.#context
     roster.membership.excuse(now)
     for (const peer of roster.all()) {
       peer.heardMulticastAt += ms
       peer.heardUnicastAt += ms
+      if (ms <= missedOnPath * options.settings.heartbeat) continue
+      peer.head = Infinity
+      peer.headFrom = now + backlogTime
     }
     this.#hooks.changed()
   }
@@ -255,6 +289,7 @@ export class Neighbours {
       { epoch, epochKey },
       message.last,
       options.random,
+      now,
     )
     roster.add(peer, now)
     // It must be appointed again: what an acker of that name knew is forgotten.
@@ -285,11 +320,11 @@ export class Neighbours {
 
   #hearing(peer: Peer): Hearing {
     const { now, options } = this.#context
-    const since = now - missedOnPath * options.settings.heartbeat
-    return {
-      multicast: peer.heardMulticastAt > since,
-      unicast: peer.heardUnicastAt > since,
-    }
+    const time = missedOnPath * options.settings.heartbeat
+    const multicast = peer.heardMulticastAt > now - time
+    // Whom multicast reaches is sent a heartbeat of its own less often.
+    const unicast = peer.heardUnicastAt > now - (multicast ? probeEvery * time : time)
+    return { multicast, unicast }
   }
 
   #tellHearing(peer: Peer, hearing: Hearing, always: boolean): void {
@@ -302,6 +337,16 @@ export class Neighbours {
     peer.told = hearing
     this.#context.outlet.message(peer.id, { type: 'hears', ...hearing })
     wake(this.#context, this.#context.now)
+  }
+
+  #isProbed({ metAt }: Peer): boolean {
+    const { now, options } = this.#context
+    return now - metAt > missedOnPath * options.settings.heartbeat
+  }
+
+  #sayPath(peer: Peer): void {
+    peer.pathSaid = true
+    this.#context.outlet.push({ kind: 'path', id: peer.id, path: peer.path })
   }
 
   #bestPath({ multicast, unicast }: Hearing): Path {

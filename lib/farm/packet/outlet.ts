@@ -45,8 +45,9 @@ export class Outlet {
 
   /** To one member. */
   direct(peer: Peer, datagram: Buffer): void {
-    if (peer.path !== 'stream') this.unicast(peer, datagram)
-    else if (peer.connected) this.message(peer.id, { type: 'datagram', datagram })
+    if (peer.connected && !peer.hearsUnicast)
+      this.message(peer.id, { type: 'datagram', datagram })
+    else if (peer.path !== 'stream') this.unicast(peer, datagram)
   }
 
   /** To one member, and for all others on the group to hear. */
@@ -56,7 +57,9 @@ export class Outlet {
   }
 
   message(to: string, message: ControlMessage): void {
-    this.#actions.push({ kind: 'message', to, message: writeControlMessage(message) })
+    const spare = message.type === 'datagram'
+    const bytes = writeControlMessage(message)
+    this.#actions.push({ kind: 'message', to, message: bytes, spare })
   }
 
   settle(settlements: readonly Settlement[]): void {

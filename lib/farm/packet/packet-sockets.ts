@@ -1,5 +1,6 @@
 import { createSocket, type Socket, type SocketOptions } from 'node:dgram'
 import { isIPv6 } from 'node:net'
+import { HandfastError } from '../../errors.ts'
 
 /** Bytes asked for; the kernel may give less, see `ceilingFor`. */
 const receiveBuffer = 4 * 1024 * 1024
@@ -16,6 +17,8 @@ export interface PacketSockets {
   open(listener: DatagramListener): Promise<number>
   /** False when there is no group: not asked for, or the host would not join it. */
   readonly multicasts: boolean
+  /** Why there is none, when it was asked for. */
+  readonly groupError?: Error | undefined
   /** The smallest receive buffer that the kernel gave, bytes. */
   readonly receiveBuffer: number
   /** Datagrams that the kernel refused to take. */
@@ -49,6 +52,7 @@ export class UdpSockets implements PacketSockets {
   readonly #type: 'udp4' | 'udp6'
   #m: Socket | undefined
   #u: Socket | undefined
+  #groupError: Error | undefined
   #errors = 0
   #port = 0
 
@@ -61,6 +65,10 @@ export class UdpSockets implements PacketSockets {
     return this.#m !== undefined
   }
 
+  get groupError(): Error | undefined {
+    return this.#groupError
+  }
+
   get receiveBuffer(): number {
     const sizes = [this.#m, this.#u].map(socket => socket?.getRecvBufferSize())
     return Math.min(...sizes.filter(size => size !== undefined))
@@ -71,18 +79,23 @@ export class UdpSockets implements PacketSockets {
   }
 
   async open(listener: DatagramListener): Promise<number> {
-    const { host, port = 0, group, interface: nic, ttl = 1 } = this.#options
+    const { host, port = 0, group } = this.#options
     const u = this.#create({})
     this.#u = u
-    await bind(u, port, host)
+    try {
+      await bind(u, port, host)
+    } catch (error) {
+      u.close()
+      this.#u = undefined
+      const where = `${host ?? '*'}:${port}`
+      const message = `the farm can't take datagrams on ${where}: ${(error as Error).message}`
+      throw new HandfastError('ERR_HANDFAST_JOIN', message, { cause: error })
+    }
     this.#port = u.address().port
     grow(u)
     u.on('message', (datagram, { address }) => listener(datagram, address, 'unicast'))
     if (group === undefined) return this.#port
-    u.setMulticastTTL(ttl)
-    u.setMulticastLoopback(true)
-    if (nic !== undefined) u.setMulticastInterface(nic)
-    this.#m = await this.#join(group, nic)
+    this.#m = await this.#join(u, group)
     this.#m?.on('message', (datagram, { address }) =>
       listener(datagram, address, 'multicast'),
     )
@@ -121,16 +134,21 @@ export class UdpSockets implements PacketSockets {
     }
   }
 
-  async #join(group: string, nic: string | undefined): Promise<Socket | undefined> {
+  async #join(u: Socket, group: string): Promise<Socket | undefined> {
+    const { interface: nic, ttl = 1 } = this.#options
     const m = this.#create({ reuseAddr: true })
     try {
+      u.setMulticastTTL(ttl)
+      u.setMulticastLoopback(true)
+      if (nic !== undefined) u.setMulticastInterface(nic)
       // Windows refuses to bind to a group.
       const address = process.platform === 'win32' ? undefined : group
       await bind(m, this.#options.groupPort, address)
       m.addMembership(group, nic)
       grow(m)
       return m
-    } catch {
+    } catch (error) {
+      this.#groupError = error as Error
       m.close()
       return undefined
     }
@@ -151,9 +169,14 @@ export class UdpSockets implements PacketSockets {
 
 function bind(socket: Socket, port: number, address: string | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
+    const closed = () => reject(new Error('closed meanwhile'))
     socket.once('error', reject)
-    socket.bind({ port, ...(address === undefined ? {} : { address }) }, () => {
+    socket.once('close', closed)
+    // Exclusive: under node:cluster the workers would share one socket otherwise.
+    const where = { port, exclusive: true }
+    socket.bind({ ...where, ...(address === undefined ? {} : { address }) }, () => {
       socket.off('error', reject)
+      socket.off('close', closed)
       resolve()
     })
   })

@@ -1,4 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto'
+import { isIPv6 } from 'node:net'
 import type { Clock, Timer } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
@@ -19,9 +20,11 @@ import type { ControlChannel } from './control-channel.ts'
 import { PacketEngine } from './engine.ts'
 import type { PacketAction, PacketEvent } from './engine-event.ts'
 import { type PacketSockets, type UdpOptions, UdpSockets } from './packet-sockets.ts'
+import type { Path } from './peer.ts'
 import { ceilingFor, defaultPacketSettings, type PacketSettings } from './settings.ts'
 
 const groupPort = 7_177
+/** A member to which nothing came for so long does not become ready. */
 const defaultJoinTimeout = 30_000
 /** Below this receive buffer a busy farm loses datagrams in every stall; bytes. */
 const smallBuffer = 2 * 1024 * 1024
@@ -38,10 +41,11 @@ export interface PacketTransportOptions {
   /** Keys, joining, tables: what must not get lost. */
   readonly channel: ControlChannel
   /**
-   * `multicast`: to a group, and to whom it does not reach one by one. `unicast`: to each one
-   * by one, for networks without multicast. Default `multicast`.
+   * `auto` (default): to a group; to whom that does not reach one by one; and over the channel
+   * to whom no datagram reaches. `multicast`: the same, but without a group it does not start.
+   * `unicast`: without a group.
    */
-  readonly transport?: 'multicast' | 'unicast' | undefined
+  readonly transport?: 'auto' | 'multicast' | 'unicast' | undefined
   /** Default: an address of 239.255/16 that follows from name and secret; port 7177. */
   readonly udp?: Partial<UdpOptions> | undefined
   readonly settings?: Partial<PacketSettings> | undefined
@@ -55,10 +59,13 @@ export class PacketTransport implements Transport {
   readonly #options: PacketTransportOptions
   readonly #sockets: PacketSockets
   readonly #farmTag: number
+  readonly #log: Log
   readonly #settling = new Map<number, (reached: boolean) => void>()
   #engine: PacketEngine | undefined
   #state: 'idle' | 'joining' | 'ready' | 'closed' = 'idle'
+  #startedAt = 0
   #token = 0
+  #joinTimer: Timer | undefined
   #timer: Timer | undefined
   #timerAt = Infinity
   #immediate: NodeJS.Immediate | undefined
@@ -66,6 +73,8 @@ export class PacketTransport implements Transport {
 
   constructor(options: PacketTransportOptions) {
     this.#options = options
+    const { farmName, memberId } = options
+    this.#log = options.log.child({ farm: farmName, self: memberId })
     const secret = parseSecret(options.secret)
     this.#farmTag = farmKey(secret, options.farmName, 'datagram tag', 4).readUInt32BE(0)
     this.#sockets = options.sockets ?? new UdpSockets(this.#udpOptions())
@@ -75,28 +84,14 @@ export class PacketTransport implements Transport {
     if (this.#state !== 'idle')
       throw new HandfastError('ERR_HANDFAST_USAGE', 'the transport was started before')
     this.#state = 'joining'
-    const { channel, clock, joinTimeout = defaultJoinTimeout } = this.#options
-    const port = await this.#sockets.open((datagram, from, by) =>
-      this.#handle({ kind: 'datagram', datagram, from, by }),
-    )
-    this.#engine = this.#createEngine(port)
-    const joined = new Promise<void>((resolve, reject) => {
-      this.#joined = { resolve, reject }
-    })
-    const limit = clock.after(joinTimeout, () => this.#joined?.reject(joinError()))
-    channel.listen({
-      up: peer => this.#handle({ kind: 'up', peer }),
-      down: id => this.#handle({ kind: 'down', id }),
-      message: (from, message) => this.#handle({ kind: 'message', from, message }),
-    })
+    this.#startedAt = this.#options.clock.monotonic()
     try {
-      const connected = channel.start().then(() => this.#handle({ kind: 'connected' }))
-      await Promise.all([connected, joined])
+      await this.#join()
     } catch (error) {
       await this.close()
       throw error
     } finally {
-      limit.cancel()
+      this.#joinTimer?.cancel()
     }
   }
 
@@ -116,11 +111,11 @@ export class PacketTransport implements Transport {
   members(): Member[] {
     const engine = this.#engine
     if (engine === undefined) return []
-    const { memberId } = this.#options
+    const { memberId, channel } = this.#options
     const self: Member = {
       id: memberId,
       incarnation: incarnationOf(engine.tag),
-      address: undefined,
+      address: channel.address,
       state: engine.ready ? 'ready' : 'joining',
       self: true,
     }
@@ -130,7 +125,7 @@ export class PacketTransport implements Transport {
       return {
         id: peer.id,
         incarnation: incarnationOf(peer.sender),
-        address: `${peer.address.host}:${peer.address.port}`,
+        address: peer.dialAddress,
         state: presence === 'alive' ? here : presence,
         self: false,
       }
@@ -138,8 +133,24 @@ export class PacketTransport implements Transport {
     return [self, ...others]
   }
 
+  isCurrent(): boolean {
+    return this.#state === 'ready' && this.#engine?.current === true
+  }
+
   stats(): TransportStats {
-    return { ...this.#engine?.stats(), socketErrors: this.#sockets.errors }
+    const { channel } = this.#options
+    const others = this.members().filter(({ self }) => !self)
+    const count = (state: Member['state']) =>
+      others.filter(other => other.state === state).length
+    return {
+      ...channel.stats?.(),
+      membersReady: count('ready'),
+      membersJoining: count('joining'),
+      membersSuspect: count('suspect'),
+      membersGone: count('gone'),
+      ...this.#engine?.stats(),
+      socketErrors: this.#sockets.errors,
+    }
   }
 
   /** Seals under a new key from now on, for example when a member has left for good. */
@@ -179,7 +190,7 @@ export class PacketTransport implements Transport {
   }
 
   #perform(action: PacketAction): void {
-    const { channel, log } = this.#options
+    const { channel } = this.#options
     switch (action.kind) {
       case 'multicast':
         this.#sockets.multicast(action.datagram)
@@ -188,23 +199,61 @@ export class PacketTransport implements Transport {
         this.#unicast(action)
         break
       case 'message':
-        channel.send(action.to, action.message)
+        channel.send(action.to, action.message, action.spare)
         break
       case 'settle':
         this.#settling.get(action.token)?.(action.reached)
         this.#settling.delete(action.token)
         break
       case 'ready':
-        this.#state = 'ready'
-        this.#joined?.resolve()
+        this.#onReady()
         break
       case 'member':
-        log.info({ member: action.id }, `member ${action.change}`)
+        this.#log.info({ member: action.id }, `member ${action.change}`)
         break
       case 'path':
-        log.info({ member: action.id, path: action.path }, 'datagrams reach the member')
+        this.#log.info({ member: action.id, path: action.path }, pathTexts[action.path])
         break
     }
+  }
+
+  async #join(): Promise<void> {
+    const { channel, transport } = this.#options
+    const port = await this.#sockets.open((datagram, from, by) =>
+      this.#handle({ kind: 'datagram', datagram, from, by }),
+    )
+    if (transport === 'multicast' && !this.#sockets.multicasts)
+      throw noGroup(this.#sockets.groupError)
+    this.#engine = this.#createEngine(port)
+    const joined = new Promise<void>((resolve, reject) => {
+      this.#joined = { resolve, reject }
+    })
+    this.#watchJoin(0)
+    channel.listen({
+      up: peer => this.#handle({ kind: 'up', peer }),
+      down: id => this.#handle({ kind: 'down', id }),
+      message: (from, message) => this.#handle({ kind: 'message', from, message }),
+    })
+    const connected = channel.start().then(() => this.#handle({ kind: 'connected' }))
+    await Promise.all([connected, joined])
+  }
+
+  #onReady(): void {
+    this.#state = 'ready'
+    const { recordsFetched: records = 0 } = this.#engine?.stats() ?? {}
+    const ms = Math.round(this.#options.clock.monotonic() - this.#startedAt)
+    this.#log.info({ records, ms }, 'joined the farm')
+    this.#joined?.resolve()
+  }
+
+  /** A large table may take its time, as long as something comes. */
+  #watchJoin(before: number): void {
+    const { clock, joinTimeout = defaultJoinTimeout } = this.#options
+    this.#joinTimer = clock.after(joinTimeout, () => {
+      const fetched = this.#engine?.stats()['recordsFetched'] ?? 0
+      if (fetched > before) this.#watchJoin(fetched)
+      else this.#joined?.reject(joinError())
+    })
   }
 
   #unicast({ datagram, to }: PacketAction & { kind: 'unicast' }): void {
@@ -232,12 +281,15 @@ export class PacketTransport implements Transport {
   }
 
   #createEngine(port: number): PacketEngine {
-    const { clock, replica, memberId, repository = false, log } = this.#options
+    const { clock, replica, memberId, repository = false } = this.#options
     const { receiveBuffer, multicasts } = this.#sockets
     if (receiveBuffer < smallBuffer)
-      log.warn({ receiveBuffer }, 'the socket buffer is small: raise net.core.rmem_max')
+      this.#log.warn(
+        { receiveBuffer },
+        'the socket buffer is small: raise net.core.rmem_max',
+      )
     if (!multicasts && this.#options.transport !== 'unicast')
-      log.warn({}, 'no multicast here, sending to each member by itself')
+      this.#log.warn({}, 'no multicast here, sending to each member by itself')
     return new PacketEngine(
       {
         id: memberId,
@@ -262,7 +314,11 @@ export class PacketTransport implements Transport {
 
   #udpOptions(): UdpOptions {
     const { transport, udp } = this.#options
-    const group = `239.255.${(this.#farmTag >>> 8) & 0xff}.${this.#farmTag & 0xff}`
+    const [high, low] = [(this.#farmTag >>> 8) & 0xff, this.#farmTag & 0xff]
+    // Site-local, RFC 2365 and RFC 4291 2.7.
+    const group = isIPv6(udp?.host ?? '')
+      ? `ff15::${high.toString(16)}:${low.toString(16)}`
+      : `239.255.${high}.${low}`
     return {
       groupPort,
       ...udp,
@@ -273,6 +329,22 @@ export class PacketTransport implements Transport {
 
 function ownCopy(datagram: Buffer): PacketEvent {
   return { kind: 'datagram', datagram, from: '', by: 'unicast' }
+}
+
+const pathTexts: { readonly [path in Path]: string } = {
+  multicast: 'multicast reaches the member',
+  unicast: 'unicast reaches the member',
+  stream: 'no datagram reaches the member: records go over its TLS stream',
+}
+
+function noGroup(error: Error | undefined): HandfastError {
+  const why = error === undefined ? '' : ` (${error.message})`
+  return new HandfastError(
+    'ERR_HANDFAST_JOIN',
+    `option transport is multicast, but this host can't join a group${why}; ` +
+      'auto and unicast do without',
+    { cause: error },
+  )
 }
 
 function joinError(): HandfastError {

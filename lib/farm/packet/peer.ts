@@ -31,12 +31,19 @@ export class Peer {
   readonly sender: SenderTag
   readonly repository: boolean
   address: Address
+  /** `host:port` of its stream. */
+  dialAddress: string | undefined
   /** A stream to it is open. */
   connected = true
   /** It has everything that the farm had when it came. */
   ready: boolean
   /** The stream is the path until it says that it hears our datagrams. */
   path: Path = 'stream'
+  /** It says that datagrams for it alone arrive; multicast does not imply that. */
+  hearsUnicast = false
+  /** It was said which path that is. */
+  pathSaid = false
+  readonly metAt: number
 
   readonly window: ReceiveWindow
   readonly detector: LossDetector
@@ -49,6 +56,13 @@ export class Peer {
    * until what the other wrote before is here too: then nothing is acknowledged.
    */
   settled: boolean
+  /**
+   * Its last number when it was last heard of again: by its introduction, or by the first
+   * heartbeat after a silence. Until then not known, so Infinity.
+   */
+  head: number
+  /** Heartbeats before are older than our own standstill: they lay in the socket. */
+  headFrom: number = -Infinity
   /** The lowest number that it can still repair. */
   tail = 1
 
@@ -70,7 +84,9 @@ export class Peer {
     key: { epoch: number; epochKey: Buffer },
     last: number,
     random: () => number,
+    now: number,
   ) {
+    this.metAt = now
     this.id = member.id
     this.sender = member.sender
     this.repository = member.repository
@@ -79,8 +95,14 @@ export class Peer {
     this.window = new ReceiveWindow(last)
     this.detector = new LossDetector(this.window, random)
     this.settled = last === 0
+    this.head = last
     this.#epoch = key.epoch
     this.#openers.set(key.epoch, new Opener(key.epochKey, member.sender))
+  }
+
+  /** All that it had written when it was last heard of again is in our table. */
+  get current(): boolean {
+    return this.settled && this.window.contiguous >= this.head
   }
 
   opener(epoch: number): Opener | undefined {

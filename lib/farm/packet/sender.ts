@@ -50,6 +50,7 @@ export class Sender {
   #last: number
   #lastControl = 0
   #flushAt = Infinity
+  #lastDataAt = -Infinity
   #records = 0
 
   constructor(
@@ -97,6 +98,11 @@ export class Sender {
     return this.#records
   }
 
+  /** More waits than one datagram holds. */
+  get full(): boolean {
+    return this.#queue.full
+  }
+
   get queued(): number {
     return this.#queue.size
   }
@@ -112,7 +118,9 @@ export class Sender {
   /** Who waited for a write that had to make room for this one, if one had. */
   enqueue(write: QueuedWrite<WriteWait>, now: number): readonly WriteWait[] | undefined {
     const dropped = this.#queue.push(write)
-    this.#flushAt = Math.min(this.#flushAt, now + this.#settings.linger)
+    // After a rest at once; then no more than one partly filled datagram in that time.
+    const lingered = Math.max(now, this.#lastDataAt + this.#settings.linger)
+    this.#flushAt = Math.min(this.#flushAt, lingered)
     return dropped
   }
 
@@ -209,6 +217,7 @@ export class Sender {
     )
     this.acks.sent(sequence, now)
     this.#last = sequence
+    this.#lastDataAt = now
     this.ring.store(sequence, datagram, now)
     this.ownLoop.sent(sequence, now)
     return datagram

@@ -20,7 +20,10 @@ export interface PacketSettings {
   readonly ownWindow: OwnWindow
   /** Longest datagram, header and tag included. */
   readonly datagramLength: number
-  /** Records wait this long, ms, for others to share a datagram: 4.5 records against 1.7. */
+  /**
+   * Records wait for others to share a datagram until so long, ms, after the last one: 4.5
+   * records in each against 1.7. After a rest they leave with the turn of the event loop.
+   */
   readonly linger: number
   /** At most this many records in a datagram; 1 gives the seed's packet counts. */
   readonly recordsPerDatagram: number
@@ -40,7 +43,7 @@ export interface PacketSettings {
   readonly ringAge: number
   /** Heartbeats at rest, ms; also the unit of suspicion (five missed). */
   readonly heartbeat: number
-  /** Between two comparisons of tables with some other member, ms. */
+  /** Between two comparisons of tables with some other member, ms; longer for large tables. */
   readonly antiEntropy: number
   /** Age at which the epoch key is replaced, ms. */
   readonly keyAge: number

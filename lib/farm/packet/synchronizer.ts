@@ -69,6 +69,7 @@ export class Synchronizer {
   readonly #donations = new Map<string, Donation>()
   #request: Request | undefined
   #nextId = 1
+  #tableLength = 0
   #received = 0
   #completed = 0
 
@@ -83,6 +84,11 @@ export class Synchronizer {
     let needed = this.#request?.reason === 'need' ? 1 : 0
     for (const { reason } of this.#needs.values()) if (reason === 'need') needed += 1
     return needed
+  }
+
+  /** Records in our table when it was last looked through. */
+  get tableLength(): number {
+    return this.#tableLength
   }
 
   get received(): number {
@@ -202,6 +208,7 @@ export class Synchronizer {
       return
     }
     const bytes = request.digest.bytes()
+    this.#tableLength = request.digest.records
     request.digest = undefined
     request.stepAt = Infinity
     const empty = bytes.every(byte => byte === 0)

@@ -26,15 +26,22 @@ export class TableDigest {
   readonly #digest = new Uint32Array(buckets * 2)
   #cursor: object | undefined
   #done = false
+  #records = 0
 
   constructor(replica: Replica) {
     this.#replica = replica
+  }
+
+  /** Records looked at. */
+  get records(): number {
+    return this.#records
   }
 
   /** Does a part of the work. True when all is done. `wall`: wall time in ms. */
   step(wall: number): boolean {
     if (this.#done) return true
     const { records, next } = this.#replica.scan(this.#cursor, stepLength)
+    this.#records += records.length
     for (const record of records)
       if (record.expiresAt > wall + expirySlack) this.#add(record)
     this.#cursor = next

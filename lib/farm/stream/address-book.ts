@@ -5,8 +5,10 @@ export interface AddressBookOptions {
   readonly backoff?: { readonly first: number; readonly longest: number } | undefined
   /** After this long an address that a member told us, and that nobody answers, is dropped. */
   readonly forgetAfter: number
-  /** After this long an address that led to ourselves, or twice to a member, is tried again. */
+  /** After this long an address that led to ourselves is tried again ... */
   readonly recheckAfter: number
+  /** ... and one that led to a member which has a link by another address. */
+  readonly recheckSpareAfter: number
   readonly maxAddresses: number
 }
 
@@ -85,15 +87,16 @@ export class AddressBook {
     entry.dueAt = now + wait * (0.5 + this.#options.random() / 2)
   }
 
-  /** It leads to ourselves or to a member that has a link already. */
-  setAside(address: string, now: number): void {
+  /** It leads to ourselves or, `spare`, to a member that has a link by another address. */
+  setAside(address: string, now: number, spare: boolean): void {
     const entry = this.#entries.get(address)
     if (entry === undefined) return
     entry.state = 'waiting'
     entry.tried = true
     entry.failures = 0
     entry.heardAt = now
-    entry.dueAt = now + this.#options.recheckAfter
+    const { recheckAfter, recheckSpareAfter } = this.#options
+    entry.dueAt = now + (spare ? recheckSpareAfter : recheckAfter)
   }
 
   /** True while there is an address of which nothing is known yet. */

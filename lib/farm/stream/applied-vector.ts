@@ -69,6 +69,14 @@ export class AppliedVector {
     join(log)
   }
 
+  /** Entries up to `sequence` exist, and no link will bring them. */
+  expect(origin: Origin, sequence: number): void {
+    const log = this.#log(origin)
+    if (log.next > sequence) return
+    log.runStart = sequence + 1
+    log.next = sequence + 1
+  }
+
   /** A whole snapshot has been applied, of which this was the vector before its walk. */
   cover(entries: readonly VectorEntry[]): void {
     for (const { member, incarnation, sequence } of entries) {
@@ -84,6 +92,13 @@ export class AppliedVector {
     return log === undefined ? 0 : Math.max(log.whole, log.next - 1)
   }
 
+  /** Everything up to `sequence` is held, and nothing behind it is missing. */
+  holds(origin: Origin, sequence: number): boolean {
+    const log = this.#logs.get(originName(origin))
+    if (log === undefined) return sequence === 0
+    return log.whole >= sequence && log.whole >= log.runStart - 1
+  }
+
   /** The origins of which something is missing that their links will not bring. */
   holes(): Origin[] {
     return [...this.#logs.values()]
@@ -95,6 +110,11 @@ export class AppliedVector {
   giveUp(origin: Origin): void {
     const log = this.#log(origin)
     log.whole = Math.max(log.whole, log.next - 1)
+  }
+
+  /** Up to where all of the origin's log is held. */
+  whole(origin: Origin): number {
+    return this.#logs.get(originName(origin))?.whole ?? 0
   }
 
   /** What a member that takes a snapshot from here may count on. */

@@ -7,6 +7,9 @@ import { AddressBook } from './address-book.ts'
 import { LogLimiter } from './log-limiter.ts'
 import type { OutboundLink } from './outbound-link.ts'
 
+/** Addresses that lead where a link stands already are looked at so much less often. */
+const spareFactor = 10
+
 export interface DiallerParts {
   readonly clock: Clock
   readonly log: Log
@@ -23,6 +26,8 @@ export class Dialler {
   readonly #book: AddressBook
   readonly #limiter: LogLimiter
   readonly #dialling = new Map<string, OutboundLink>()
+  /** Second addresses of members, by address. */
+  readonly #spares = new Map<string, string>()
   #timer: Timer | undefined
   #closed = false
   /** Addresses at which our secret, version or id was not accepted, and why. */
@@ -31,7 +36,11 @@ export class Dialler {
   constructor(parts: DiallerParts) {
     this.#parts = parts
     this.#limiter = new LogLimiter(parts.clock)
-    this.#book = new AddressBook({ ...parts, maxAddresses: 2 * maxMembers })
+    this.#book = new AddressBook({
+      ...parts,
+      recheckSpareAfter: spareFactor * parts.recheckAfter,
+      maxAddresses: 2 * maxMembers,
+    })
   }
 
   /** There is an address of which nothing is known yet. */
@@ -74,17 +83,29 @@ export class Dialler {
   }
 
   linked({ address }: OutboundLink): void {
+    this.#spares.delete(address)
     this.#book.linked(address)
   }
 
-  /** It led to ourselves, or to a member that has a link already. */
+  /** It led to ourselves, or there is no room for the member. */
   setAside({ address }: OutboundLink): void {
-    this.#book.setAside(address, this.#now())
+    this.#book.setAside(address, this.#now(), false)
+  }
+
+  /** Another address of the member leads to it as well, and has the link now. */
+  spare({ address, peer }: OutboundLink): void {
+    if (peer !== undefined) this.#spares.set(address, peer.id)
+    this.#book.setAside(address, this.#now(), true)
   }
 
   /** A link that stood has ended. */
-  lost({ address }: OutboundLink): void {
+  lost({ address, peer }: OutboundLink): void {
     this.#book.failed(address, this.#now())
+    for (const [spare, id] of this.#spares) {
+      if (id !== peer?.id) continue
+      this.#spares.delete(spare)
+      this.#book.hint(spare, this.#now())
+    }
   }
 
   /** True when the link ended before it stood; that is then dealt with. */
@@ -99,7 +120,8 @@ export class Dialler {
       log.debug({ address, reason }, 'member not reached')
       return true
     }
-    this.refusals.set(address, reason)
+    const clear = error instanceof HandfastError
+    this.refusals.set(address, clear ? reason : `${reason}; is its secret the same?`)
     this.#limiter.log(heldBack => {
       log.warn({ address, reason, heldBack }, 'refused by the member at this address')
     })

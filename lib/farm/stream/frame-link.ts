@@ -8,6 +8,7 @@ import {
   frameTypes,
   writeFrame,
 } from '../../wire/frame.ts'
+import { plainHost } from '../address.ts'
 
 /** Counts over all links. */
 export interface Traffic {
@@ -57,6 +58,11 @@ export class FrameLink {
 
   get ended(): boolean {
     return this.#ended
+  }
+
+  /** Host at the other end. */
+  get remoteHost(): string {
+    return plainHost(this.#socket.remoteAddress ?? '')
   }
 
   /** Bytes that the socket has not taken yet. */

@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../clock.ts'
 import type { CacheRecord } from '../../record/record.ts'
-import { frameTypes } from '../../wire/frame.ts'
+import { frameTypes, readMessage } from '../../wire/frame.ts'
 import {
   type Greeting,
   type MemberState,
@@ -18,7 +18,12 @@ import {
   writeSequence,
 } from '../../wire/frame-log.ts'
 import { type GetFrame, readGet, writeAnswer } from '../../wire/frame-query.ts'
-import { readSyncId, writeSyncId } from '../../wire/frame-sync.ts'
+import {
+  readHeld,
+  readSyncId,
+  type VectorEntry,
+  writeSyncId,
+} from '../../wire/frame-sync.ts'
 import { FrameLink, notAllowed, type Traffic } from './frame-link.ts'
 import { type Refusal, writeRefusal } from './refusal.ts'
 
@@ -35,6 +40,8 @@ export interface InboundOwner {
   onPeerState(link: InboundLink, state: MemberState): void
   onGet(link: InboundLink, question: GetFrame): CacheRecord | undefined
   onSync(link: InboundLink, id: number): void
+  onHeld(link: InboundLink, entries: readonly VectorEntry[]): void
+  onMessage(link: InboundLink, message: Buffer): void
   onLeave(link: InboundLink): void
   onEnd(link: InboundLink, error: Error | undefined): void
 }
@@ -54,6 +61,7 @@ export class InboundLink {
   readonly since: number
   #peer: Greeting | undefined
   #started = false
+  #retired = false
   #ackDue = false
   #acked = 0
 
@@ -99,6 +107,11 @@ export class InboundLink {
     this.#link.send(frameTypes.syncRefused, writeSyncId(id))
   }
 
+  /** The dialler has another link now: what still comes over this one counts no more. */
+  retire(): void {
+    this.#retired = true
+  }
+
   leave(): void {
     if (this.#peer !== undefined) this.#link.send(frameTypes.leave, Buffer.alloc(0))
     this.#link.end()
@@ -110,6 +123,7 @@ export class InboundLink {
 
   #onFrame(type: number, body: Buffer): void {
     const { owner } = this.#parts
+    if (this.#retired) return
     if (this.#peer === undefined) {
       this.#onHello(type, body)
       return
@@ -130,6 +144,12 @@ export class InboundLink {
         return
       case frameTypes.sync:
         owner.onSync(this, readSyncId(body))
+        return
+      case frameTypes.held:
+        owner.onHeld(this, readHeld(body))
+        return
+      case frameTypes.message:
+        owner.onMessage(this, readMessage(body))
         return
       case frameTypes.leave:
         owner.onLeave(this)

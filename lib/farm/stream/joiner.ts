@@ -1,9 +1,10 @@
 import type { Clock } from '../../clock.ts'
-import { HandfastError } from '../../errors.ts'
+import type { HandfastError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import type { VectorEntry } from '../../wire/frame-sync.ts'
 import { decideJoin, type ReadyCause } from './join-decision.ts'
 import type { OutboundLink } from './outbound-link.ts'
+import { refusedError } from './refusal.ts'
 import type { SyncDone } from './state-sync.ts'
 
 export interface JoinerParts {
@@ -116,14 +117,10 @@ export class Joiner {
 
   #readyWithout(because: ReadyCause): void {
     const { log, clock } = this.#parts
-    const refusals = [...this.#parts.refusals()]
-    if (because === 'nobody is reachable' && refusals.length > 0) {
+    const refusals = this.#parts.refusals()
+    if (because === 'nobody is reachable' && refusals.size > 0) {
       this.#phase = 'done'
-      const told = refusals
-        .map(([address, reason]) => `${address} (${reason})`)
-        .join(', ')
-      const message = `the farm refused this member: ${told}; is its secret the same?`
-      this.#parts.onRefused(new HandfastError('ERR_HANDFAST_JOIN', message))
+      this.#parts.onRefused(refusedError(refusals))
       return
     }
     const ms = Math.round(clock.monotonic() - this.#startedAt)

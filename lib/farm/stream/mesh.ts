@@ -1,7 +1,5 @@
-import type { ConnectionOptions, TLSSocket } from 'node:tls'
-import type { Clock } from '../../clock.ts'
+import type { TLSSocket } from 'node:tls'
 import { HandfastError } from '../../errors.ts'
-import type { Log } from '../../log.ts'
 import {
   type Greeting,
   type MemberState,
@@ -10,48 +8,16 @@ import {
 } from '../../wire/frame-greeting.ts'
 import { formatAddress, parseAddress, plainHost } from '../address.ts'
 import type { Member } from '../transport.ts'
-import { type Origin, originName } from './applied-vector.ts'
+import type { Origin } from './applied-vector.ts'
 import { Dialler, isDialable } from './dialler.ts'
-import type { Traffic } from './frame-link.ts'
-import { InboundLink, type InboundOwner } from './inbound-link.ts'
+import { InboundLink } from './inbound-link.ts'
+import { InboundLinks } from './inbound-links.ts'
 import { LogLimiter } from './log-limiter.ts'
 import { MemberDirectory } from './member-directory.ts'
-import type { StreamLimits } from './options.ts'
-import type { OutLog } from './out-log.ts'
-import { OutboundLink, type OutboundOwner } from './outbound-link.ts'
+import type { MeshParts } from './mesh-parts.ts'
+import { OutboundLink } from './outbound-link.ts'
 import { Presence } from './presence.ts'
 import type { Refusal } from './refusal.ts'
-
-/** What flows over the links is not the mesh's business; whom they link is nobody else's. */
-type MeshOutbound = 'onWelcome' | 'onStarted' | 'onPeerState' | 'onLeave' | 'onEnd'
-type MeshInbound = 'onHello' | 'onGreeted' | 'onPeerState' | 'onLeave' | 'onEnd'
-
-export interface MeshOwner {
-  readonly outbound: Omit<OutboundOwner, MeshOutbound>
-  readonly inbound: Omit<InboundOwner, MeshInbound>
-  /** A dialler has been greeted; its log may be started. */
-  onGreeted(link: InboundLink): void
-  onOutboundEnd(link: OutboundLink): void
-  onInboundEnd(link: InboundLink): void
-  /** The member will not acknowledge anything any more. */
-  onGone(origin: Origin): void
-  onForgotten(id: string): void
-  /** Links or states have changed. */
-  onChange(): void
-}
-
-export interface MeshParts {
-  readonly self: Origin
-  readonly advertise: string
-  readonly tls: ConnectionOptions
-  readonly clock: Clock
-  readonly log: Log
-  readonly random: () => number
-  readonly limits: StreamLimits
-  readonly outLog: OutLog
-  readonly traffic: Traffic
-  readonly owner: MeshOwner
-}
 
 /** The links between this member and all others: who is there, who dials whom, who is dead. */
 export class Mesh {
@@ -60,8 +26,7 @@ export class Mesh {
   readonly #directory = new MemberDirectory()
   readonly #limiter: LogLimiter
   readonly #outbound = new Map<string, OutboundLink>()
-  readonly #greeting = new Set<InboundLink>()
-  readonly #inbound = new Map<string, InboundLink>()
+  readonly #inbound = new InboundLinks()
   /** Those for which a write may wait. */
   readonly present: Presence = new Presence()
   #state: MemberState = 'joining'
@@ -88,7 +53,7 @@ export class Mesh {
   }
 
   get inbound(): ReadonlyMap<string, InboundLink> {
-    return this.#inbound
+    return this.#inbound.standing
   }
 
   get untried(): boolean {
@@ -124,14 +89,14 @@ export class Mesh {
         onEnd: (link, error) => this.#onInboundEnd(link, error),
       },
     })
-    this.#greeting.add(link)
+    this.#inbound.add(link)
     if (this.#closed) link.destroy()
   }
 
   setState(state: MemberState): void {
     this.#state = state
     for (const link of this.#outbound.values()) link.tellState(state)
-    for (const link of this.#inbound.values()) link.tellState(state)
+    for (const link of this.inbound.values()) link.tellState(state)
   }
 
   members(): Member[] {
@@ -142,22 +107,37 @@ export class Mesh {
     return this.#directory.count(state)
   }
 
+  /**
+   * True when every member that has not taken its leave has its links here, and `holds` what
+   * it had written when the later of them came up.
+   */
+  isCurrent(holds: (origin: Origin, sequence: number) => boolean): boolean {
+    const { limits } = this.#parts
+    return this.#directory.list().every(member => {
+      if (member.state === 'left') return true
+      if (member.state === 'suspect' || member.state === 'gone') return false
+      const inbound = this.#inbound.get(member)
+      // Silent for too long, though it may be us who slept: what it said is not known here.
+      if (inbound?.peer === undefined || inbound.link.isSilent(limits.deadAfter))
+        return false
+      const answered = this.#outbound.get(member.id)?.peer
+      const same = answered?.incarnation === member.incarnation
+      return holds(member, Math.max(inbound.peer.head, same ? answered.head : 0))
+    })
+  }
+
   /** `late`: our own loop was held up, so silence proves nothing this time. */
   tick(late: boolean): void {
     const { clock, limits, owner } = this.#parts
     const now = clock.monotonic()
-    for (const link of [...this.#outbound.values(), ...this.#inbound.values()]) {
+    for (const link of [...this.#outbound.values(), ...this.inbound.values()]) {
       link.link.beat(limits.heartbeat)
       if (!late && link.link.isSilent(limits.deadAfter)) {
         link.destroy(new Error(`silent for ${limits.deadAfter} ms`))
         if (link instanceof OutboundLink && link.peer !== undefined) this.#gone(link.peer)
       }
     }
-    for (const link of this.#greeting) {
-      if (!late && now - link.since > limits.handshakeTimeout) {
-        link.destroy(new Error('no greeting in time'))
-      }
-    }
+    this.#inbound.check(now, limits.handshakeTimeout, late)
     for (const origin of this.present.cutBefore(now - limits.deadAfter))
       this.#gone(origin)
     for (const id of this.#directory.forget(now - limits.forgetAfter))
@@ -169,9 +149,9 @@ export class Mesh {
   async close(limit: number): Promise<void> {
     this.#closed = true
     this.#dialler.close()
-    for (const link of this.#greeting) link.destroy()
+    this.#inbound.clear()
     for (const link of this.#outbound.values()) link.leave()
-    for (const link of this.#inbound.values()) link.leave()
+    for (const link of this.inbound.values()) link.leave()
     await new Promise<void>(resolve => {
       const timer = this.#parts.clock.after(limit, resolve)
       this.#onAllEnded = () => {
@@ -181,13 +161,13 @@ export class Mesh {
       this.#checkAllEnded()
     })
     for (const link of this.#outbound.values()) link.destroy()
-    for (const link of this.#inbound.values()) link.destroy()
+    for (const link of this.inbound.values()) link.destroy()
   }
 
   #onAllEnded: () => void = () => {}
 
   #checkAllEnded(): void {
-    if (this.#outbound.size + this.#inbound.size === 0) this.#onAllEnded()
+    if (this.#outbound.size + this.inbound.size === 0) this.#onAllEnded()
   }
 
   #connect(address: string): OutboundLink {
@@ -218,6 +198,8 @@ export class Mesh {
       version: streamVersion,
       ...this.#parts.self,
       state: this.#state,
+      carrier: this.#parts.carrier,
+      head: this.#parts.outLog.head,
       port: this.#port,
       advertise: this.#parts.advertise,
       members: this.#directory.known(),
@@ -233,22 +215,22 @@ export class Mesh {
       return this.#setAside(link)
     }
     const other = this.#outbound.get(greeting.id)
-    if (other !== undefined && other.peer?.incarnation === greeting.incarnation) {
-      return this.#setAside(link)
-    }
     if (other === undefined && this.#outbound.size >= maxMembers) {
       return this.#setAside(link)
     }
     this.#outbound.set(greeting.id, link)
     if (other !== undefined) {
+      // The acceptor has put this link in the place of the other, so must we.
+      this.#dialler.spare(other)
+      this.#parts.owner.onOutboundEnd(other)
       other.destroy()
-      this.#dialler.setAside(other)
     }
     this.#dialler.linked(link)
     const { advertise } = greeting
     const address = isDialable(advertise) ? advertise : link.address
     this.#meet(greeting, address, now)
     log.debug({ member: greeting.id, address: link.address }, 'linked to a member')
+    this.#parts.owner.onLinked(link)
     return true
   }
 
@@ -260,7 +242,7 @@ export class Mesh {
   }
 
   #onHello(link: InboundLink, greeting: Greeting): Greeting | Refusal {
-    const { self, clock, log } = this.#parts
+    const { self, carrier, clock, log } = this.#parts
     const from = link.remoteAddress
     if (greeting.version !== streamVersion) {
       log.warn({ from, version: greeting.version }, 'member of another version refused')
@@ -272,6 +254,13 @@ export class Mesh {
       this.#logTwin(from)
       return 'duplicateId'
     }
+    if (greeting.carrier !== carrier) {
+      log.warn(
+        { from, member: greeting.id },
+        'member refused: option transport must be stream on all members or on none',
+      )
+      return 'carrier'
+    }
     if (!this.#directory.has(greeting.id) && this.#directory.size >= maxMembers) {
       log.warn({ from, member: greeting.id }, 'member refused: the farm is full')
       return 'full'
@@ -280,12 +269,7 @@ export class Mesh {
     const seen = formatAddress({ host: plainHost(from), port: greeting.port })
     const told = greeting.advertise === '' ? seen : greeting.advertise
     const address = isDialable(told) ? told : undefined
-    const name = originName(greeting)
-    const other = this.#inbound.get(name)
-    // The dialler has given up its earlier link, whatever that link looks like from here.
-    this.#greeting.delete(link)
-    this.#inbound.set(name, link)
-    other?.destroy()
+    this.#inbound.admit(link, greeting, now)
     const linked = this.#outbound.has(greeting.id)
     this.#meet(greeting, linked ? undefined : address, now)
     if (!linked && address !== undefined) this.#dialler.hint(address)
@@ -325,7 +309,7 @@ export class Mesh {
     this.#directory.mark(peer, 'left', this.#parts.clock.monotonic())
     this.#gone(peer)
     this.#outbound.get(peer.id)?.destroy()
-    this.#inbound.get(originName(peer))?.destroy()
+    this.#inbound.get(peer)?.destroy()
   }
 
   #onOutboundEnd(link: OutboundLink, error: Error | undefined): void {
@@ -355,10 +339,8 @@ export class Mesh {
   }
 
   #onInboundEnd(link: InboundLink, error: Error | undefined): void {
-    this.#greeting.delete(link)
     const { peer } = link
-    if (peer !== undefined && this.#inbound.get(originName(peer)) === link) {
-      this.#inbound.delete(originName(peer))
+    if (this.#inbound.ended(link) && peer !== undefined) {
       if (!this.#outbound.has(peer.id)) {
         this.#directory.mark(peer, 'gone', this.#parts.clock.monotonic())
       }

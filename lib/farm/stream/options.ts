@@ -2,7 +2,8 @@ import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
 import type { Replica } from '../transport.ts'
 
-export interface StreamTransportOptions {
+/** What a member needs for its links, whatever flows over them. */
+export interface StreamOptions {
   readonly replica: Replica
   readonly clock: Clock
   readonly log: Log
@@ -12,7 +13,7 @@ export interface StreamTransportOptions {
   readonly secret: string | Buffer
   /**
    * Where other members reach this one. A member that nobody can dial could only send, so
-   * listening is not optional. Port 0 takes a free one; see `StreamTransport.address`.
+   * listening is not optional. Port 0 takes a free one; see the transport's `address`.
    */
   readonly listen: { readonly host?: string | undefined; readonly port: number }
   /** `host:port` that others should dial, where it is not what they see us come from. */
@@ -60,7 +61,7 @@ export interface StreamTransportOptions {
 export const streamDefaults = {
   joinTimeout: 5_000,
   resolveInterval: 30_000,
-  heartbeat: 500,
+  heartbeat: 1_000,
   deadAfter: 3_000,
   forgetAfter: 600_000,
   handshakeTimeout: 3_000,
@@ -75,7 +76,7 @@ export const streamDefaults = {
 export type StreamLimits = { readonly [name in keyof typeof streamDefaults]: number }
 
 /** The limits that hold: what the options say, the defaults where they say nothing. */
-export function streamLimits(options: StreamTransportOptions): StreamLimits {
+export function streamLimits(options: StreamOptions): StreamLimits {
   const limits: Record<keyof typeof streamDefaults, number> = { ...streamDefaults }
   for (const name of Object.keys(streamDefaults) as (keyof typeof streamDefaults)[]) {
     const given = options[name]

@@ -1,7 +1,7 @@
 import { type ConnectionOptions, connect } from 'node:tls'
 import type { Clock, Timer } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
-import { frameTypes } from '../../wire/frame.ts'
+import { frameTypes, readMessage } from '../../wire/frame.ts'
 import {
   type Greeting,
   type MemberState,
@@ -25,7 +25,9 @@ import {
   readVector,
   type SnapshotFrame,
   type SyncedFrame,
+  type VectorEntry,
   type VectorFrame,
+  writeHeld,
   writeSyncId,
 } from '../../wire/frame-sync.ts'
 import type { Address } from '../address.ts'
@@ -49,6 +51,7 @@ export interface OutboundOwner {
   onSnapshot(link: OutboundLink, frame: SnapshotFrame): void
   onSynced(link: OutboundLink, frame: SyncedFrame): void
   onSyncRefused(link: OutboundLink, id: number): void
+  onMessage(link: OutboundLink, message: Buffer): void
   onLeave(link: OutboundLink): void
   onEnd(link: OutboundLink, error: Error | undefined): void
 }
@@ -172,6 +175,11 @@ export class OutboundLink {
     this.#link.send(frameTypes.sync, writeSyncId(id))
   }
 
+  /** Tells what is held here of logs that the acceptor may have lost the end of. */
+  tellHeld(entries: readonly VectorEntry[]): void {
+    if (entries.length > 0) this.#link.send(frameTypes.held, writeHeld(entries))
+  }
+
   tellState(state: MemberState): void {
     if (this.#peer !== undefined) this.#link.send(frameTypes.state, writeState(state))
   }
@@ -199,6 +207,7 @@ export class OutboundLink {
     }
     switch (type) {
       case frameTypes.start:
+        if (this.#peer.carrier !== 'stream') throw notAllowed(type)
         this.#start(readSequence(body))
         return
       case frameTypes.ack:
@@ -221,6 +230,9 @@ export class OutboundLink {
         return
       case frameTypes.syncRefused:
         owner.onSyncRefused(this, readSyncId(body))
+        return
+      case frameTypes.message:
+        owner.onMessage(this, readMessage(body))
         return
       case frameTypes.leave:
         owner.onLeave(this)

@@ -4,22 +4,20 @@ import type { Log } from '../../log.ts'
 import { maxClockLead } from '../../record/hybrid-clock.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import type { GapFrame, LogEntry } from '../../wire/frame-log.ts'
-import type { GetFrame } from '../../wire/frame-query.ts'
 import type { VectorEntry } from '../../wire/frame-sync.ts'
 import type { Replica } from '../transport.ts'
+import { AnswerBudget } from './answer-budget.ts'
 import { AppliedVector, type Origin, originName } from './applied-vector.ts'
 import type { InboundLink } from './inbound-link.ts'
 import { Joiner } from './joiner.ts'
 import { LogLimiter } from './log-limiter.ts'
+import { OrphanLogs } from './orphan-logs.ts'
 import type { OutboundLink } from './outbound-link.ts'
 import { SnapshotSender } from './snapshot-sender.ts'
 import { StateSync, type SyncDone } from './state-sync.ts'
-import { TokenBucket } from './token-bucket.ts'
 
 /** Snapshots that are given at the same time. */
 const maxSnapshots = 4
-/** Answers to one member: so many a second, as many at once. */
-const answerRate = 20_000
 const resyncPause = 1_000
 /** A log that so many snapshots of others did not complete is taken as it is. */
 const mostResyncsInVain = 3
@@ -32,6 +30,7 @@ export interface ReplicationParts {
   readonly clock: Clock
   readonly log: Log
   readonly joinTimeout: number
+  readonly deadAfter: number
   /** The newest entry of our own log. */
   ownHead(): number
   /** Links to members that said who they are. */
@@ -50,7 +49,8 @@ export class Replication {
   readonly #sync: StateSync
   readonly #joiner: Joiner
   readonly #snapshots = new Set<SnapshotSender>()
-  readonly #answers = new WeakMap<InboundLink, TokenBucket>()
+  readonly answers: AnswerBudget
+  readonly #orphans: OrphanLogs
   readonly #futures: LogLimiter
   readonly #failures: LogLimiter
   #ready = false
@@ -64,8 +64,6 @@ export class Replication {
     notApplied: 0,
     refusedFuture: 0,
     applyErrors: 0,
-    answersGiven: 0,
-    answersRefused: 0,
     gaps: 0,
     resyncs: 0,
     snapshotsSent: 0,
@@ -75,7 +73,9 @@ export class Replication {
 
   constructor(parts: ReplicationParts) {
     this.#parts = parts
-    const { clock, log, self, joinTimeout } = parts
+    const { clock, log, self, joinTimeout, replica } = parts
+    this.answers = new AnswerBudget(clock, replica)
+    this.#orphans = new OrphanLogs(this.#vector, parts)
     this.#futures = new LogLimiter(clock)
     this.#failures = new LogLimiter(clock)
     this.#sync = new StateSync({
@@ -111,6 +111,7 @@ export class Replication {
 
   tick(): void {
     this.#sync.check()
+    this.#orphans.tick()
     this.step()
     this.#resync()
   }
@@ -124,6 +125,11 @@ export class Replication {
     this.#vector.forget(id)
   }
 
+  /** All that the origin wrote up to `sequence` is in the table here. */
+  holds(origin: Origin, sequence: number): boolean {
+    return this.#vector.holds(origin, sequence)
+  }
+
   /** The sync in which the link plays a part, if any, is over. */
   onOutboundEnd(link: OutboundLink): void {
     this.#sync.onLinkEnd(link)
@@ -133,6 +139,17 @@ export class Replication {
     for (const snapshot of this.#snapshots) {
       if (snapshot.link === link.link) this.#snapshots.delete(snapshot)
     }
+    if (link.peer !== undefined) this.#orphans.lost(link.peer)
+  }
+
+  /** Another member has more than we of one that is away. */
+  get isBehind(): boolean {
+    return this.#orphans.lacking
+  }
+
+  /** Tells a member that we just met what we hold of those that are away. */
+  tellHeld(link: OutboundLink): void {
+    this.#orphans.met(link)
   }
 
   readonly outbound: Pick<
@@ -147,13 +164,14 @@ export class Replication {
 
   readonly inbound: Pick<
     ConstructorParameters<typeof InboundLink>[1]['owner'],
-    'onRecords' | 'onGap' | 'applied' | 'onGet' | 'onSync'
+    'onRecords' | 'onGap' | 'applied' | 'onGet' | 'onSync' | 'onHeld'
   > = {
     onRecords: (link, first, entries) => this.#onRecords(link, first, entries),
     onGap: (link, gap) => this.#onGap(link, gap),
     applied: ({ peer }) => (peer === undefined ? 0 : this.#vector.applied(peer)),
-    onGet: (link, question) => this.#onGet(link, question),
+    onGet: (link, question) => this.answers.answer(link, question),
     onSync: (link, id) => this.#onSync(link, id),
+    onHeld: (link, entries) => this.#onHeld(link, entries),
   }
 
   /** Tells a dialler where to start its log, as soon as that is known. */
@@ -202,27 +220,17 @@ export class Replication {
     return inOrder
   }
 
+  #onHeld({ peer }: InboundLink, entries: readonly VectorEntry[]): void {
+    if (peer === undefined) return
+    this.#orphans.told(peer.id, entries)
+  }
+
   #onGap({ peer }: InboundLink, { next, purged }: GapFrame): void {
     if (peer === undefined) return
     this.#count('gaps')
     for (const table of purged) this.#parts.replica.purge(table)
     this.#vector.skip(peer, next)
     this.#resync()
-  }
-
-  #onGet(link: InboundLink, { table, key }: GetFrame): CacheRecord | undefined {
-    const { replica, clock } = this.#parts
-    let bucket = this.#answers.get(link)
-    if (bucket === undefined) {
-      bucket = new TokenBucket(answerRate, answerRate)
-      this.#answers.set(link, bucket)
-    }
-    if (!bucket.take(clock.monotonic())) {
-      this.#count('answersRefused')
-      return undefined
-    }
-    this.#count('answersGiven')
-    return replica.read(table, key)
   }
 
   #onSync(link: InboundLink, id: number): void {
@@ -312,7 +320,9 @@ export class Replication {
     const writer = ready.find(
       ({ peer }) => peer?.id === hole.id && peer.incarnation === hole.incarnation,
     )
-    const donor = writer ?? ready[Math.floor(now) % Math.max(1, ready.length)]
+    const teller = this.#orphans.teller(hole)
+    const told = ready.find(({ peer }) => peer?.id === teller)
+    const donor = writer ?? told ?? ready[Math.floor(now) % Math.max(1, ready.length)]
     if (donor === undefined) return
     this.#resyncAt = now + resyncPause
     this.#sync.begin(donor)

@@ -1,33 +1,19 @@
-import { randomBytes } from 'node:crypto'
-import type { Timer } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
-import { memberIdPattern } from '../../wire/frame-greeting.ts'
+import { frameTypes } from '../../wire/frame.ts'
 import type { LogEntry } from '../../wire/frame-log.ts'
-import { type Address, formatAddress, parseAddress } from '../address.ts'
-import { parseSecret } from '../secret.ts'
+import type { Address } from '../address.ts'
 import type { Member, Transport, TransportStats, WriteLevel } from '../transport.ts'
-import { type Origin, originName } from './applied-vector.ts'
-import type { Traffic } from './frame-link.ts'
-import { Listener } from './listener.ts'
-import { MemberAddresses } from './member-addresses.ts'
-import { Mesh } from './mesh.ts'
-import {
-  type StreamLimits,
-  type StreamTransportOptions,
-  streamLimits,
-} from './options.ts'
+import { originName } from './applied-vector.ts'
+import { closedError, FarmLinks, identify } from './farm-links.ts'
+import { notAllowed } from './frame-link.ts'
+import type { MeshOwner } from './mesh-parts.ts'
+import type { StreamOptions } from './options.ts'
 import { OutLog } from './out-log.ts'
 import { PendingWrites } from './pending-writes.ts'
-import { diallerOptions, farmPsk } from './psk.ts'
 import { Questions } from './questions.ts'
 import { Replication } from './replication.ts'
-
-const tickInterval = 100
-/** A tick that comes so much too late says that our own loop was held up. */
-const lateTick = 200
-const closeLimit = 500
 
 /**
  * Members linked with each other by TLS 1.3. Each dials every other and sends it what it
@@ -36,75 +22,37 @@ const closeLimit = 500
  * snapshot.
  */
 export class StreamTransport implements Transport {
-  readonly #options: StreamTransportOptions
-  readonly #limits: StreamLimits
-  readonly #self: Origin
+  readonly #links: FarmLinks
   readonly #outLog: OutLog
   readonly #pending: PendingWrites
   readonly #questions: Questions
-  readonly #addresses: MemberAddresses
-  readonly #listener: Listener
-  readonly #mesh: Mesh
   readonly #replication: Replication
-  readonly #traffic: Traffic = { framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0 }
   #state: 'idle' | 'joining' | 'ready' | 'closed' = 'idle'
-  #address: Address | undefined
-  #resolved = false
   #joined: { resolve: () => void; reject: (error: Error) => void } | undefined
-  #tickTimer: Timer | undefined
-  #resolveTimer: Timer | undefined
   #flushDue = false
   #acked = 0
   #gapsSent = 0
-  #lateTicks = 0
 
-  constructor(options: StreamTransportOptions) {
-    const { clock, farmName, listen } = options
-    this.#options = options
-    this.#limits = streamLimits(options)
-    this.#self = {
-      id: options.memberId ?? randomBytes(8).toString('hex'),
-      incarnation: options.incarnation ?? randomBytes(6).readUIntBE(0, 6),
-    }
-    if (!memberIdPattern.test(this.#self.id)) {
-      throw new HandfastError(
-        'ERR_HANDFAST_CONFIG',
-        `memberId must have 1 to 64 of A-Z a-z 0-9 _ . : @ -, got "${this.#self.id}"`,
-      )
-    }
-    const log = options.log.child({ farm: farmName, self: this.#self.id })
-    const psk = farmPsk(parseSecret(options.secret), farmName)
-    const { logBytes, logEntries, joinTimeout, handshakeTimeout } = this.#limits
-    const { fetchRate, fetchBurst, maxStrangers } = this.#limits
+  constructor(options: StreamOptions) {
+    const { clock, replica } = options
+    const identity = identify(options)
+    const { self, limits, log } = identity
+    const { logBytes, logEntries, joinTimeout, deadAfter } = limits
+    const { fetchRate, fetchBurst } = limits
     this.#outLog = new OutLog({ maxBytes: logBytes, maxEntries: logEntries })
     this.#pending = new PendingWrites(clock)
-    this.#addresses = new MemberAddresses({
-      members: options.members ?? [],
-      defaultPort: listen.port,
-      resolve: options.resolve,
-      timeout: joinTimeout,
-      clock,
-      log,
-    })
-    this.#listener = new Listener({
-      psk,
-      clock,
-      log,
-      handshakeTimeout,
-      maxStrangers,
-      onMember: socket => this.#mesh.accept(socket),
-    })
     this.#replication = new Replication({
-      self: this.#self,
-      replica: options.replica,
+      self,
+      replica,
       clock,
       log,
       joinTimeout,
+      deadAfter,
       ownHead: () => this.#outLog.head,
-      outbound: () => this.#mesh.outbound,
-      inbound: () => this.#mesh.inbound,
-      untried: () => !this.#resolved || this.#mesh.untried,
-      refusals: () => this.#mesh.refusals,
+      outbound: () => this.#links.mesh.outbound,
+      inbound: () => this.#links.mesh.inbound,
+      untried: () => this.#links.untried,
+      refusals: () => this.#links.mesh.refusals,
       onReady: () => this.#onReady(),
       onRefused: error => this.#joined?.reject(error),
     })
@@ -114,53 +62,24 @@ export class StreamTransport implements Transport {
       burst: fetchBurst,
       onTombstone: record => this.#replication.apply(record, undefined),
     })
-    this.#mesh = new Mesh({
-      self: this.#self,
-      advertise:
-        options.advertise === undefined
-          ? ''
-          : formatAddress(parseAddress(options.advertise)),
-      tls: diallerOptions(psk),
-      clock,
-      log,
-      random: options.random ?? Math.random,
-      limits: this.#limits,
+    this.#links = new FarmLinks({
+      options,
+      identity,
+      carrier: 'stream',
       outLog: this.#outLog,
-      traffic: this.#traffic,
-      owner: {
-        outbound: {
-          ...this.#replication.outbound,
-          onCredit: ({ peer }, after, upTo) => {
-            if (peer === undefined) return
-            this.#acked += upTo - after
-            this.#pending.credit(originName(peer), after, upTo)
-          },
-          onGap: () => {
-            this.#gapsSent += 1
-          },
-          onAnswer: (link, answer) => this.#questions.answer(link, answer),
-        },
-        inbound: this.#replication.inbound,
-        onGreeted: link => this.#replication.startLog(link),
-        onOutboundEnd: link => {
-          this.#questions.lost(link)
-          this.#replication.onOutboundEnd(link)
-        },
-        onInboundEnd: link => this.#replication.onInboundEnd(link),
-        onGone: origin => this.#pending.gone(originName(origin)),
-        onForgotten: id => this.#replication.forget(id),
-        onChange: () => this.#replication.step(),
-      },
+      owner: this.#linksOwner(),
+      onTick: () => this.#replication.tick(),
+      onResolved: () => this.#replication.step(),
     })
   }
 
   /** What it listens on, once started. */
   get address(): Address | undefined {
-    return this.#address
+    return this.#links.address
   }
 
   get id(): string {
-    return this.#self.id
+    return this.#links.self.id
   }
 
   get isReady(): boolean {
@@ -172,19 +91,12 @@ export class StreamTransport implements Transport {
       throw new HandfastError('ERR_HANDFAST_USAGE', 'the transport was started before')
     }
     this.#state = 'joining'
-    const { host, port } = this.#options.listen
-    const bound = await this.#listener.listen(host, port)
-    if (this.#isClosed()) {
-      await this.#listener.close()
-      throw closedError()
-    }
-    this.#address = { host: bound.address, port: bound.port }
-    this.#mesh.open(bound.port)
     const joined = new Promise<void>((resolve, reject) => {
       this.#joined = { resolve, reject }
     })
-    this.#tick(this.#options.clock.monotonic())
-    this.#resolveMembers()
+    // Awaited below; closing while the port opens rejects it before that.
+    joined.catch(() => {})
+    await this.#links.open()
     try {
       await joined
     } catch (error) {
@@ -203,41 +115,48 @@ export class StreamTransport implements Transport {
   }
 
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
-    const ready = [...this.#mesh.outbound.values()].filter(
+    const ready = [...this.#links.mesh.outbound.values()].filter(
       link => link.peerState === 'ready',
     )
     return this.#questions.ask(ready, table, key, budget)
   }
 
   members(): Member[] {
-    const { advertise } = this.#options
-    const bound = this.#address === undefined ? undefined : formatAddress(this.#address)
     const self: Member = {
-      ...this.#self,
-      address: advertise ?? bound,
+      ...this.#links.self,
+      address: this.#links.dialAddress,
       state: { idle: 'joining', joining: 'joining', ready: 'ready', closed: 'gone' }[
         this.#state
       ] as Member['state'],
       self: true,
     }
-    return [self, ...this.#mesh.members()]
+    return [self, ...this.#links.mesh.members()]
+  }
+
+  isCurrent(): boolean {
+    if (this.#state !== 'ready') return false
+    if (this.#replication.isBehind) return false
+    return this.#links.mesh.isCurrent((origin, sequence) =>
+      this.#replication.holds(origin, sequence),
+    )
   }
 
   stats(): TransportStats {
+    const { mesh } = this.#links
     const { asked, found, limited, late } = this.#questions.counts
     return {
-      linksOut: this.#mesh.outbound.size,
-      linksIn: this.#mesh.inbound.size,
-      linksLost: this.#mesh.linksLost,
-      membersReady: this.#mesh.count('ready'),
-      membersJoining: this.#mesh.count('joining'),
-      membersSuspect: this.#mesh.count('suspect'),
-      membersGone: this.#mesh.count('gone'),
+      ...this.#links.stats,
+      membersReady: mesh.count('ready'),
+      membersJoining: mesh.count('joining'),
+      membersSuspect: mesh.count('suspect'),
+      membersGone: mesh.count('gone'),
       published: this.#outLog.head,
       acked: this.#acked,
       gapsSent: this.#gapsSent,
       ...this.#replication.counts,
-      present: this.#mesh.present.size,
+      answersGiven: this.#replication.answers.given,
+      answersRefused: this.#replication.answers.refused,
+      present: mesh.present.size,
       pending: this.#pending.size,
       logBytes: this.#outLog.bytes,
       logEntries: this.#outLog.head - this.#outLog.tail + 1,
@@ -245,23 +164,17 @@ export class StreamTransport implements Transport {
       fetchHits: found,
       fetchesLimited: limited,
       answersLate: late,
-      ...this.#traffic,
-      lateTicks: this.#lateTicks,
-      strangers: this.#listener.strangers,
-      refusedStrangers: this.#listener.refused,
     }
   }
 
   async close(): Promise<void> {
     if (this.#isClosed()) return
     this.#state = 'closed'
-    this.#tickTimer?.cancel()
-    this.#resolveTimer?.cancel()
     this.#pending.close()
     this.#questions.close()
     this.#replication.close()
     this.#joined?.reject(closedError())
-    await Promise.all([this.#mesh.close(closeLimit), this.#listener.close()])
+    await this.#links.close()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -272,7 +185,7 @@ export class StreamTransport implements Transport {
     if (this.#isClosed()) return Promise.resolve(false)
     const sequence = this.#outLog.append(entry)
     this.#flushSoon()
-    const { present } = this.#mesh
+    const { present } = this.#links.mesh
     // Nobody to wait for is no reason to wait: a farm of one must work.
     if (level === 'local' || present.size === 0) return Promise.resolve(true)
     const wanted = level === 'all' ? 'all' : 'one'
@@ -285,41 +198,45 @@ export class StreamTransport implements Transport {
     this.#flushDue = true
     setImmediate(() => {
       this.#flushDue = false
-      for (const link of this.#mesh.outbound.values()) link.flush()
+      for (const link of this.#links.mesh.outbound.values()) link.flush()
     })
   }
 
   #onReady(): void {
     if (this.#state !== 'joining') return
     this.#state = 'ready'
-    this.#mesh.setState('ready')
+    this.#links.rest()
+    this.#links.mesh.setState('ready')
     this.#joined?.resolve()
   }
 
-  #tick(expectedAt: number): void {
-    const { clock } = this.#options
-    const now = clock.monotonic()
-    const late = now - expectedAt > lateTick
-    if (late) this.#lateTicks += 1
-    this.#mesh.tick(late)
-    this.#replication.tick()
-    if (this.#isClosed()) return
-    this.#tickTimer = clock.after(tickInterval, () => this.#tick(now + tickInterval))
-  }
-
-  #resolveMembers(): void {
-    const { clock } = this.#options
-    const done = (addresses: string[]) => {
-      if (this.#isClosed()) return
-      this.#mesh.configure(addresses)
-      this.#resolved = true
-      this.#replication.step()
-      if (!this.#addresses.hasNames) return
-      const { resolveInterval } = this.#limits
-      this.#resolveTimer = clock.after(resolveInterval, () => this.#resolveMembers())
+  #linksOwner(): MeshOwner {
+    return {
+      outbound: {
+        ...this.#replication.outbound,
+        onCredit: ({ peer }, after, upTo) => {
+          if (peer === undefined) return
+          this.#acked += upTo - after
+          this.#pending.credit(originName(peer), after, upTo)
+        },
+        onGap: () => {
+          this.#gapsSent += 1
+        },
+        onAnswer: (link, answer) => this.#questions.answer(link, answer),
+        onMessage: noMessages,
+      },
+      inbound: { ...this.#replication.inbound, onMessage: noMessages },
+      onLinked: link => this.#replication.tellHeld(link),
+      onGreeted: link => this.#replication.startLog(link),
+      onOutboundEnd: link => {
+        this.#questions.lost(link)
+        this.#replication.onOutboundEnd(link)
+      },
+      onInboundEnd: link => this.#replication.onInboundEnd(link),
+      onGone: origin => this.#pending.gone(originName(origin)),
+      onForgotten: id => this.#replication.forget(id),
+      onChange: () => this.#replication.step(),
     }
-    // `resolve` reports its failures itself and answers with what it knows.
-    this.#addresses.resolve().then(done, () => done([]))
   }
 
   /** A method, for the compiler can't know that a wait may have changed the state. */
@@ -328,6 +245,7 @@ export class StreamTransport implements Transport {
   }
 }
 
-function closedError(): HandfastError {
-  return new HandfastError('ERR_HANDFAST_CLOSED', 'the transport was closed')
+/** Here everything travels in the log. */
+function noMessages(): void {
+  throw notAllowed(frameTypes.message)
 }

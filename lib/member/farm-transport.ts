@@ -1,0 +1,64 @@
+import { isIP } from 'node:net'
+import type { Clock } from '../clock.ts'
+import { formatAddress } from '../farm/address.ts'
+import type { UdpOptions } from '../farm/packet/packet-sockets.ts'
+import { PacketTransport } from '../farm/packet/packet-transport.ts'
+import { StreamChannel } from '../farm/stream/stream-channel.ts'
+import { StreamTransport } from '../farm/stream/stream-transport.ts'
+import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
+import { silentLog } from '../log.ts'
+import type { FarmOptions } from './options.ts'
+
+/** Where members listen, and are looked for, when nothing else is said. */
+export const defaultFarmPort = 7443
+
+export interface FarmTransport {
+  readonly transport: Transport
+  /** Where it listens for other members, `host:port`, once started. */
+  address(): string | undefined
+}
+
+/** What the options ask for. Without `listen` and `members` it is a farm of one. */
+export function farmTransport(
+  options: FarmOptions,
+  replica: Replica,
+  clock: Clock,
+): FarmTransport {
+  const { secret, members, name: farmName = 'handfast', log = silentLog } = options
+  const alone = options.listen === undefined && !members?.length
+  if (secret === undefined || alone) {
+    return { transport: noTransport, address: () => undefined }
+  }
+  const { listen = { port: defaultFarmPort }, advertise, memberId, joinTimeout } = options
+  const common = { replica, clock, log, farmName, secret }
+  const links = { ...common, listen, advertise, members, memberId, joinTimeout }
+  const { transport: kind = 'stream' } = options
+  if (kind === 'stream') {
+    const stream = new StreamTransport(links)
+    return {
+      transport: stream,
+      address: () => stream.address && formatAddress(stream.address),
+    }
+  }
+  const channel = new StreamChannel(links)
+  const transport = new PacketTransport({
+    ...common,
+    channel,
+    memberId: channel.id,
+    transport: kind,
+    udp: udpOptions(listen),
+  })
+  return {
+    transport,
+    address: () => channel.listening && formatAddress(channel.listening),
+  }
+}
+
+/** Datagrams go where the streams do: the same address, interface and port number. */
+function udpOptions({
+  host,
+  port,
+}: NonNullable<FarmOptions['listen']>): Partial<UdpOptions> {
+  if (host === undefined || isIP(host) === 0) return { port }
+  return isIP(host) === 4 ? { port, host, interface: host } : { port, host }
+}
