@@ -15,8 +15,8 @@ export interface AdminOptions {
   /** 0 picks a free one. */
   readonly port: number
   /**
-   * What a caller must show as bearer token to change anything. Undefined: nothing can be
-   * changed over this port.
+   * What a caller must show as bearer token to revoke, and to see what is revoked. Undefined:
+   * neither can be done over this port.
    */
   readonly token: string | undefined
   readonly log: Log
@@ -28,7 +28,7 @@ export interface Admin {
   close(): Promise<void>
 }
 
-/** GET /metrics, GET /status, POST /revoke, on a port of their own. */
+/** GET /metrics, /status and /revocations, POST /revoke, on a port of their own. */
 export async function createAdmin(options: AdminOptions): Promise<Admin> {
   const { farm, log, host = '127.0.0.1' } = options
   const metrics = new Metrics(farm)
@@ -71,18 +71,24 @@ async function answer(
     case 'GET /status':
       send(response, 200, { farm: farm.name, members: farm.members(), ...farm.stats() })
       return
+    // It names users: not for everybody who reaches the port.
+    case 'GET /revocations':
+      if (!showsToken(request, options.token)) return refuse(response)
+      send(response, 200, { revocations: farm.revocations() })
+      return
     case 'POST /revoke':
-      if (!mayChange(request, options.token)) {
-        send(response, 401, {
-          error: 'a bearer token made from the farm secret is needed',
-        })
-        return
-      }
+      if (!showsToken(request, options.token)) return refuse(response)
       await revoke(request, response, farm)
       return
     default:
-      send(response, 404, { error: 'not found: /metrics, /status, POST /revoke' })
+      send(response, 404, {
+        error: 'not found: /metrics, /status, /revocations, POST /revoke',
+      })
   }
+}
+
+function refuse(response: ServerResponse): void {
+  send(response, 401, { error: 'a bearer token made from the farm secret is needed' })
 }
 
 async function revoke(
@@ -115,7 +121,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 }
 
 /** Digests have one length, so that the comparison tells nothing of where they differ. */
-function mayChange(request: IncomingMessage, token: string | undefined): boolean {
+function showsToken(request: IncomingMessage, token: string | undefined): boolean {
   if (token === undefined) return false
   const digest = (text: string) => createHash('sha256').update(text).digest()
   const shown = digest(request.headers.authorization ?? '')

@@ -22,6 +22,50 @@ export class Metrics {
         this.inc({ outcome: 'failed', detail: '' }, failed)
       },
     })
+    new Counter({
+      name: 'handfast_unstored_total',
+      help: 'TLS handshakes since start of which no session was kept, by cause',
+      labelNames: ['cause'],
+      registers,
+      collect() {
+        this.reset()
+        const { unstored } = farm.stats().handshakes
+        for (const [cause, count] of Object.entries(unstored)) this.inc({ cause }, count)
+      },
+    })
+    new Counter({
+      name: 'handfast_logins_total',
+      help: 'Log-ins since start, by method and outcome',
+      labelNames: ['method', 'outcome'],
+      registers,
+      collect() {
+        this.reset()
+        for (const { method, outcome, count } of farm.stats().auth.logins) {
+          this.inc({ method, outcome }, count)
+        }
+      },
+    })
+    new Counter({
+      name: 'handfast_logouts_total',
+      help: 'Log-outs since start',
+      registers,
+      collect() {
+        this.reset()
+        this.inc(farm.stats().auth.logouts)
+      },
+    })
+    new Counter({
+      name: 'handfast_login_lookups_total',
+      help: 'Requests without credentials since start: hit where the user is remembered',
+      labelNames: ['found'],
+      registers,
+      collect() {
+        this.reset()
+        const { hit, miss } = farm.stats().auth.lookups
+        this.inc({ found: 'hit' }, hit)
+        this.inc({ found: 'miss' }, miss)
+      },
+    })
     new Gauge({
       name: 'handfast_members',
       help: 'Members of the farm that this one knows of, by state, itself included',

@@ -1,5 +1,6 @@
 import { HandfastError } from '../errors.ts'
-import type { RevocationTarget, RevokeOptions } from '../resumption/revocation.ts'
+import type { RevokeOptions } from '../resumption/revocation.ts'
+import type { RevocationTarget } from '../resumption/revocation-target.ts'
 
 /** What POST /revoke takes: `{ "user": "ann", "reason": "left" }`, ids in hex. */
 export function readRevocation(
@@ -17,7 +18,9 @@ export function readRevocation(
   }
   const [kind, value] = entry
   if (!Object.hasOwn(readers, kind)) {
-    throw usage(`${JSON.stringify(kind)} is none of ${Object.keys(readers).join(', ')}`)
+    // It may be an id in the wrong place: only what looks like a word is repeated.
+    const shown = /^[A-Za-z_-]{1,20}$/.test(kind) ? `'${kind}'` : 'what the body names'
+    throw usage(`${shown} is none of ${Object.keys(readers).join(', ')}`)
   }
   const target = readers[kind as keyof typeof readers](value)
   return { target, reason, ...(close === undefined ? {} : { close }) }

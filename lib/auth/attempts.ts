@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto'
-import { isIPv4, isIPv6 } from 'node:net'
 import type { Cache } from '../cache/cache.ts'
 import type { Clock } from '../clock.ts'
 import { tables } from '../record/key.ts'
+import { networkOf } from '../resumption/network.ts'
 
 export interface AttemptLimits {
   /** Failed log-ins of one user from one address. Default 10. */
@@ -163,19 +163,3 @@ export interface AttemptsContext {
 
 const slots = 16
 const prefix = Buffer.from('fail')
-
-/** IPv6 by /64, which is what one customer has; IPv4 in IPv6 clothes as IPv4. */
-export function networkOf(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
-  if (mapped !== null) return mapped[1] as string
-  if (isIPv4(address) || !isIPv6(address)) return address
-  const [head = '', tail] = (address.split('%')[0] as string).toLowerCase().split('::')
-  const left = head === '' ? [] : head.split(':')
-  const right = tail === undefined || tail === '' ? [] : tail.split(':')
-  // An IPv4 tail stands for two groups; only their number matters for the first four.
-  const rightCount = right.length + (right.at(-1)?.includes('.') ? 1 : 0)
-  const zeros =
-    tail === undefined ? [] : Array(Math.max(0, 8 - left.length - rightCount)).fill('0')
-  const groups = [...left, ...zeros, ...right].slice(0, 4)
-  return `${groups.map(group => group.replace(/^0+(?=.)/, '')).join(':')}::/64`
-}

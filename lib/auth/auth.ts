@@ -1,10 +1,10 @@
-import { createHmac, hkdfSync, randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
-import type { Cache } from '../cache/cache.ts'
-import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { Attempts } from './attempts.ts'
+import { type AuthContext, deriveKey } from './auth-context.ts'
+import { AuthCounters } from './auth-counters.ts'
 import { proveByCertificate } from './certificate.ts'
 import { type ConnectionState, ConnectionStates } from './connection-state.ts'
 import { FormLogin } from './form-login.ts'
@@ -14,6 +14,7 @@ import { LoginCheck } from './login-check.ts'
 import { LoginCookie } from './login-cookie.ts'
 import { LoginForm } from './login-form.ts'
 import { Logins } from './logins.ts'
+import { LogoutPath } from './logout-path.ts'
 import { Memory } from './memory.ts'
 import { causeOf, readAuthorization } from './method.ts'
 import { createMethods, type Methods } from './methods.ts'
@@ -22,6 +23,7 @@ import {
   type AuthSettings,
   authSettings,
   formSettings,
+  logoutPathOf,
 } from './options.ts'
 import {
   type Answer,
@@ -36,22 +38,6 @@ import {
   sendAnswer,
   wantsPage,
 } from './request.ts'
-
-/** What authentication needs of the member it runs in. */
-export interface AuthContext {
-  readonly cache: Cache
-  readonly clock: Clock
-  readonly log: Log
-  /** 32 bytes for this purpose alone, drawn from the farm's secret: equal on all members. */
-  readonly key: Buffer
-  /** A lineage ends this long after its full handshake, in milliseconds. */
-  readonly lineageTimeout: number
-  /** Asked about each identity before it is used. Default: never. */
-  readonly isRevoked?: (identity: Identity, lineage: Buffer | undefined) => boolean
-  readonly random?: (bytes: number) => Buffer
-  /** Called when it is closed. */
-  readonly onClose?: () => void
-}
 
 export interface AuthMiddleware {
   (
@@ -83,6 +69,8 @@ export class Auth {
   readonly #memory: Memory
   readonly #check: LoginCheck
   readonly #form: FormLogin | undefined
+  readonly #logoutPath: LogoutPath | undefined
+  readonly #counters: AuthCounters
   readonly #isShared: (request: AuthRequest) => boolean
   readonly #digestKey: Buffer
   readonly #onClose: (() => void) | undefined
@@ -91,9 +79,11 @@ export class Auth {
   constructor(options: AuthOptions, context: AuthContext) {
     const settings = authSettings(options)
     const { clock, cache, log, random = randomBytes } = context
+    const { counters = new AuthCounters() } = context
     const key = (purpose: string) => deriveKey(context.key, settings.realm, purpose)
     this.#settings = settings
     this.#log = log
+    this.#counters = counters
     this.#isShared = options.shared ?? cameThroughProxy
     this.#digestKey = random(32)
     this.#onClose = context.onClose
@@ -102,6 +92,7 @@ export class Auth {
     this.#states = new ConnectionStates(this.#logins)
     const paths = options.form && formSettings(options.form)
     const cookie = paths && new LoginCookie(paths.cookie, key('cookie'))
+    const logoutPath = logoutPathOf(options)
     this.#memory = new Memory({
       logins: this.#logins,
       clock,
@@ -120,6 +111,7 @@ export class Auth {
         slot: random(1).readUInt8(),
       }),
       log,
+      counters,
       address: options.address,
     })
     const { form: passwords } = this.#methods
@@ -137,7 +129,16 @@ export class Auth {
         passwords,
         check: this.#check,
         memory: this.#memory,
+        counters,
         clearCookie: cookie.clear(),
+      })
+    }
+    if (logoutPath !== undefined) {
+      this.#logoutPath = new LogoutPath({
+        path: logoutPath,
+        memory: this.#memory,
+        counters,
+        bye: () => this.#form?.bye() ?? answer(200, 'Logged out.\n'),
       })
     }
   }
@@ -195,7 +196,9 @@ export class Auth {
       response.appendHeader('set-cookie', clearCookie)
     }
     const plain = 'rawHeaders' in request ? authRequest(request) : request
-    return this.#memory.forget(plain, this.#stateOf(plain))
+    const everywhere = await this.#memory.forget(plain, this.#stateOf(plain))
+    this.#counters.countLogout(everywhere)
+    return everywhere
   }
 
   /** Set-Cookie that makes a client forget its form log-in; undefined without form log-in. */
@@ -216,15 +219,17 @@ export class Auth {
 
   async #decide(request: AuthRequest): Promise<AuthDecision> {
     const state = this.#stateOf(request)
-    const page = await this.#form?.handle(request, state)
+    const page =
+      (await this.#form?.handle(request, state)) ??
+      (await this.#logoutPath?.handle(request, state))
     if (page !== undefined) return answered(page)
     const presented = this.#byCredentials(request, state)
     if (presented !== undefined) return presented
     const ownSite = fromOwnSite(request, this.#settings.trustedOrigins)
     if (ownSite) {
-      const known =
-        (await this.#memory.recall(request, state)) ??
-        (await this.#byCertificate(request, state))
+      const remembered = await this.#memory.recall(request, state)
+      this.#counters.countLookup(remembered === undefined ? 'miss' : 'hit')
+      const known = remembered ?? (await this.#byCertificate(request, state))
       if (known !== undefined) return { outcome: 'identified', identity: known }
     }
     const { required } = this.#settings
@@ -315,6 +320,7 @@ export class Auth {
     const identity = proof && this.#memory.identityOf(proof, 'certificate', connection)
     if (identity === undefined || !this.#memory.holds(identity, connection))
       return undefined
+    this.#counters.countLogin('certificate', 'proved', identity.subject)
     await (state && this.#memory.remember(identity, state))
     return identity
   }
@@ -349,8 +355,10 @@ export class Auth {
     const identity = this.#memory.identityOf(proof, method, state, ttl)
     if (identity === undefined || !this.#memory.holds(identity, state)) {
       this.#log.warn({ method }, 'a proof was right, and the log-in is void all the same')
+      this.#counters.countLogin(method, 'void')
       return undefined
     }
+    this.#counters.countLogin(method, 'proved', identity.subject)
     // A log-out that came while this was checked was meant for it too.
     const overtaken = !endedBefore && state?.ended === true
     if (state !== undefined && !overtaken) await this.#memory.remember(identity, state)
@@ -383,10 +391,4 @@ function answered(given: Answer): AuthDecision {
 
 function decisionOf(found: Identity | Answer): AuthDecision {
   return 'status' in found ? answered(found) : { outcome: 'identified', identity: found }
-}
-
-/** Keys of different realms and purposes have nothing to do with each other. */
-function deriveKey(key: Buffer, realm: string, purpose: string): Buffer {
-  const info = `handfast auth 1 ${purpose}\0${realm}`
-  return Buffer.from(hkdfSync('sha256', key, Buffer.alloc(0), info, 32))
 }

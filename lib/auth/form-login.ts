@@ -1,3 +1,4 @@
+import type { AuthCounters } from './auth-counters.ts'
 import type { ConnectionState } from './connection-state.ts'
 import type { LoginCheck } from './login-check.ts'
 import type { LoginForm } from './login-form.ts'
@@ -7,16 +8,16 @@ import { type Answer, type AuthRequest, answer, fromOwnSite, pathOf } from './re
 
 export interface FormLoginOptions {
   readonly path: string
-  readonly logoutPath: string
   readonly form: LoginForm
   readonly passwords: PasswordCheck
   readonly check: LoginCheck
   readonly memory: Memory
+  readonly counters: AuthCounters
   /** Set-Cookie that makes the client forget its log-in. */
   readonly clearCookie: string
 }
 
-/** The two paths of form log-in: the form itself, and the log-out. */
+/** Log-in by a form: the form itself, and what becomes of it. */
 export class FormLogin {
   readonly #options: FormLoginOptions
 
@@ -28,20 +29,21 @@ export class FormLogin {
     return this.#options.clearCookie
   }
 
-  /** The answer when the request is for one of the two paths. */
+  /** The answer when the request is for the form. */
   async handle(
     request: AuthRequest,
     state: ConnectionState | undefined,
   ): Promise<Answer | undefined> {
-    const { path, logoutPath } = this.#options
-    const asked = pathOf(request)
-    if (asked === path) {
-      if (request.method === 'POST') return this.#login(request, state)
-      return this.#isRead(request) ? this.#show(request) : notAllowed('GET, HEAD, POST')
-    }
-    if (asked !== logoutPath) return undefined
-    // Never by GET: a link or an image on any page would log the user out.
-    return request.method === 'POST' ? this.#logout(request, state) : notAllowed('POST')
+    if (pathOf(request) !== this.#options.path) return undefined
+    if (request.method === 'POST') return this.#login(request, state)
+    if (this.#isRead(request)) return this.#show(request)
+    return answer(405, '', { allow: 'GET, HEAD, POST' })
+  }
+
+  /** After a log-out. */
+  bye(): Answer {
+    const { path, clearCookie } = this.#options
+    return answer(303, '', { location: path, 'set-cookie': clearCookie })
   }
 
   /** Sends a person to the form, and back to where they wanted to go. */
@@ -64,8 +66,10 @@ export class FormLogin {
     request: AuthRequest,
     state: ConnectionState | undefined,
   ): Promise<Answer> {
-    const { form, passwords, check, memory } = this.#options
-    if (!fromOwnSite(request, noOrigins)) return foreign()
+    const { form, passwords, check, memory, counters } = this.#options
+    if (!fromOwnSite(request, noOrigins)) {
+      return answer(403, 'This came from a page of another site.\n')
+    }
     const posted = await form.read(request)
     if ('status' in posted) return posted
     const { user, password, to } = posted
@@ -81,31 +85,15 @@ export class FormLogin {
         ? memory.identityOf(outcome.proof, 'form', undefined)
         : undefined
     if (identity === undefined) {
+      if (outcome.kind === 'proved') counters.countLogin('form', 'void')
       const page = form.show(request, to, { status: 401, failed: true })
       // A scheme that no browser knows: a 401 must name one, and none may open its own dialog.
       return { ...page, headers: { ...page.headers, 'www-authenticate': 'Form' } }
     }
+    counters.countLogin('form', 'proved', identity.subject)
     const cookie = await memory.rememberForm(identity, request, state)
     return answer(303, '', { location: to, 'set-cookie': cookie })
-  }
-
-  async #logout(
-    request: AuthRequest,
-    state: ConnectionState | undefined,
-  ): Promise<Answer> {
-    const { memory, path, clearCookie } = this.#options
-    if (!fromOwnSite(request, noOrigins)) return foreign()
-    await memory.forget(request, state)
-    return answer(303, '', { location: path, 'set-cookie': clearCookie })
   }
 }
 
 const noOrigins: ReadonlySet<string> = new Set()
-
-function foreign(): Answer {
-  return answer(403, 'This came from a page of another site.\n')
-}
-
-function notAllowed(allow: string): Answer {
-  return answer(405, '', { allow })
-}

@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts'
 import type { Attempt, Attempts } from './attempts.ts'
+import type { AuthCounters } from './auth-counters.ts'
 import type { MethodName, Proof } from './identity.ts'
 import { causeOf, unavailable, type Verdict } from './method.ts'
 import { type Answer, type AuthRequest, addressOf, answer } from './request.ts'
@@ -7,6 +8,7 @@ import { type Answer, type AuthRequest, addressOf, answer } from './request.ts'
 export interface LoginCheckOptions {
   readonly attempts: Attempts
   readonly log: Log
+  readonly counters: AuthCounters
   readonly address: ((request: AuthRequest) => string | undefined) | undefined
 }
 
@@ -33,11 +35,12 @@ export class LoginCheck {
     guess: { readonly user?: string | undefined } | undefined,
     verify: () => Promise<Verdict>,
   ): Promise<CheckOutcome> {
-    const { attempts, log } = this.#options
+    const { attempts, log, counters } = this.#options
     const address = (this.#options.address ?? addressOf)(request)
     const attempt = guess ? attempts.begin(address, guess.user) : unlimited
     if (typeof attempt === 'number') {
       log.warn({ method, address }, 'log-in not tried: too many have failed')
+      counters.countLogin(method, 'limited')
       const headers = { 'retry-after': String(attempt) }
       return answered(answer(429, 'Too many failed log-ins. Try again later.\n', headers))
     }
@@ -53,6 +56,10 @@ export class LoginCheck {
     attempt.settle(wrong ? 'failed' : 'not-failed')
     if (wrong) log.info({ method, address }, 'log-in failed')
     if (verdict.kind === 'proved') return verdict
+    counters.countLogin(
+      method,
+      verdict.kind === 'unavailable' ? 'unavailable' : 'refused',
+    )
     if (verdict.kind === 'answered') return answered(verdict.answer)
     if (verdict.kind === 'refused') return { kind: 'refused', reason: verdict.reason }
     log.warn({ method, cause: verdict.cause }, 'log-in could not be checked')

@@ -24,6 +24,11 @@ export interface AuthOptions {
   readonly certificate?: true | CertificateOptions | undefined
   readonly forward?: ForwardAuthOptions | undefined
   readonly form?: FormOptions | undefined
+  /**
+   * Where a POST from our own pages logs out: of this connection and all that resumed from the
+   * same handshake. Default: `/logout` with `form`, else nowhere.
+   */
+  readonly logoutPath?: string | undefined
   /** Limits on failed log-ins; farm-wide. */
   readonly attempts?: AttemptLimits | undefined
   /**
@@ -100,25 +105,36 @@ export function authSettings(options: AuthOptions): AuthSettings {
   }
 }
 
-export function formSettings(form: FormOptions): {
-  path: string
-  logoutPath: string
-  cookie: string
-} {
-  const { path = '/login', logoutPath = '/logout', cookie = '__Host-handfast' } = form
-  for (const [name, value] of [
-    ['path', path],
-    ['logoutPath', logoutPath],
-  ] as const) {
-    if (!/^\/(?![/\\])[\w.~/-]*$/.test(value)) {
-      throw configError(`form.${name} must be a path like /login`)
-    }
-  }
-  if (path === logoutPath) throw configError('form.path and form.logoutPath are the same')
+export function formSettings(form: FormOptions): { path: string; cookie: string } {
+  const { path = '/login', cookie = '__Host-handfast' } = form
+  checkPath('form.path', path)
   if (!/^__Host-[\w-]{1,64}$/.test(cookie) || cookie === '__Host-handfast-form') {
     throw configError('form.cookie must be a name that begins with __Host-')
   }
-  return { path, logoutPath, cookie }
+  return { path, cookie }
+}
+
+/** Undefined where nobody can log out by a request. */
+export function logoutPathOf({ form, logoutPath }: AuthOptions): string | undefined {
+  if (form === undefined) {
+    if (logoutPath !== undefined) checkPath('logoutPath', logoutPath)
+    return logoutPath
+  }
+  if (logoutPath !== undefined && form.logoutPath !== undefined) {
+    throw configError('logoutPath and form.logoutPath are two names for one path')
+  }
+  const path = form.logoutPath ?? logoutPath ?? '/logout'
+  checkPath('form.logoutPath', path)
+  if (path === formSettings(form).path) {
+    throw configError('form.path and form.logoutPath are the same')
+  }
+  return path
+}
+
+function checkPath(name: string, value: string): void {
+  if (!/^\/(?![/\\])[\w.~/-]*$/.test(value)) {
+    throw configError(`${name} must be a path like /login`)
+  }
 }
 
 export function configError(what: string): HandfastError {

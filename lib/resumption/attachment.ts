@@ -1,4 +1,3 @@
-import { AsyncLocalStorage, executionAsyncResource } from 'node:async_hooks'
 import { constants } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { SecureContextOptions, Server, TLSSocket } from 'node:tls'
@@ -7,12 +6,15 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { ClientHello } from './client-hello.ts'
 import { Connection, type Minted, type Verdict } from './connection.ts'
+import { Correlation, handleNow } from './correlation.ts'
 import type { HandshakeCounters } from './counters.ts'
 import { HandedOver } from './handed-over.ts'
 import { setHandshake } from './handshake.ts'
 import { readHello } from './hello-gate.ts'
 import { mintRecord } from './mint.ts'
-import { offerOf, refusal } from './offer.ts'
+import type { MintLimit } from './mint-limit.ts'
+import { correct, hasExpired, hasPeerCertificate } from './node-socket.ts'
+import { offerOf, offersAnything, refusal } from './offer.ts'
 import type { OpenConnections } from './open-connections.ts'
 import {
   noResumption,
@@ -21,10 +23,10 @@ import {
   ServerPolicies,
 } from './policy.ts'
 import { preloadSession } from './preload.ts'
-import { checkEndsTls, ServerPatch } from './server-patch.ts'
+import { type Begin, checkEndsTls, ServerPatch } from './server-patch.ts'
 import type { SessionTerms } from './session-record.ts'
 import type { Lookup, SessionStore } from './session-store.ts'
-import { StatelessContexts } from './stateless-contexts.ts'
+import { StatelessContexts, type TicketContext } from './stateless-contexts.ts'
 import type { TicketKeys } from './ticket-install.ts'
 
 export interface AttachOptions extends PolicyOptions {}
@@ -46,6 +48,8 @@ export interface ResumptionSettings {
   readonly isCut: () => boolean
   readonly sessionTimeout: number
   readonly lineageTimeout: number
+  /** Handshakes of one address in a minute whose sessions are stored; 0: no limit. */
+  readonly mintLimit: number
   /** Longest wait for other members when a session is looked up. */
   readonly lookupBudget: number
   /** Longest wait for another member to have a session before the client is given it. */
@@ -58,17 +62,25 @@ export interface ResumptionSettings {
 export class Attachment {
   readonly #server: Server
   readonly #settings: ResumptionSettings
+  readonly #mintLimit: MintLimit
   readonly #policies: ServerPolicies
   readonly #patch: ServerPatch
   readonly #handedOver: HandedOver
   readonly #stateless: StatelessContexts
-  readonly #connections = new AsyncLocalStorage<Connection>()
+  readonly #correlation: Correlation
   #detached = false
 
-  constructor(server: Server, options: AttachOptions, settings: ResumptionSettings) {
+  constructor(
+    server: Server,
+    options: AttachOptions,
+    settings: ResumptionSettings,
+    mintLimit: MintLimit,
+  ) {
     this.#server = server
     this.#settings = settings
+    this.#mintLimit = mintLimit
     checkEndsTls(server)
+    this.#correlation = new Correlation(server)
     this.#policies = new ServerPolicies(server, options)
     this.#patch = new ServerPatch(server, {
       contextOptions: given => this.#contextOptions(given),
@@ -81,6 +93,7 @@ export class Attachment {
     })
     this.#stateless = new StatelessContexts({
       keys: settings.ticketKeys,
+      clock: settings.clock,
       log: settings.log,
       makeContext: () => this.#patch.makeContext(this.#statelessOptions()),
     })
@@ -126,7 +139,7 @@ export class Attachment {
   }
 
   /** A raw connection: read its hello, ask the farm, then let TLS `begin`. */
-  #accept(socket: Duplex, begin: () => void): void {
+  #accept(socket: Duplex, begin: Begin): void {
     const { clock, helloTimeout, log, counters } = this.#settings
     readHello(socket, { clock, timeout: helloTimeout }, outcome => {
       if (outcome.kind === 'gone') {
@@ -135,10 +148,11 @@ export class Attachment {
         return
       }
       const { hello, records } = outcome
+      const policy = this.#policyOf(hello)
       const asks = hello !== undefined && !this.#detached
-      const verdict = asks ? this.#consult(hello) : 'none-offered'
+      const verdict = asks ? this.#consult(hello, policy) : 'none-offered'
       if (!(verdict instanceof Promise)) {
-        this.#begin(begin, hello, records, verdict)
+        this.#begin(socket, begin, hello, records, policy, verdict)
         return
       }
       // Nobody else listens while the farm is asked, and an error unheard ends the process.
@@ -146,34 +160,41 @@ export class Attachment {
       void verdict.then(later => {
         socket.off('error', ignore)
         if (socket.destroyed) counters.countFailure()
-        else this.#begin(begin, hello, records, later)
+        else this.#begin(socket, begin, hello, records, this.#policyOf(hello), later)
       })
     })
   }
 
   #begin(
-    begin: () => void,
+    socket: Duplex,
+    begin: Begin,
     hello: ClientHello | undefined,
     records: number,
+    policy: Policy,
     verdict: Verdict,
   ): void {
     if (this.#detached) {
       begin()
       return
     }
-    const policy = this.#policyOf(hello)
     const now = this.#settings.clock.now()
-    const connection = new Connection(hello, policy, verdict, now)
+    const connection = new Connection(socket, hello, policy, verdict, now)
     const { session } = connection
-    const begun =
-      policy.mode === 'stateless'
-        ? () => this.#patch.within(this.#stateless.of(policy), begin)
-        : begin
+    // Without a key of the farm no ticket opens.
+    const tickets =
+      verdict === 'partition' ? undefined : hello && this.#ticketsOf(policy, hello)
+    connection.tickets = tickets
+    const standIn = this.#correlation.standIn(connection, tickets?.secureContext)
     const raisesEvent = hello !== undefined && hello.sessionId.length > 0 && records === 1
-    this.#connections.run(connection, () => {
-      if (session === undefined || raisesEvent) begun()
-      else preloadSession(session, begun)
-    })
+    if (session === undefined || raisesEvent) begin(standIn)
+    else preloadSession(session, () => begin(standIn))
+  }
+
+  #ticketsOf(policy: Policy, hello: ClientHello): TicketContext | undefined {
+    if (policy.mode !== 'stateless') return undefined
+    const tickets = this.#stateless.of(policy, hello)
+    if (tickets === undefined) this.#settings.counters.countUnstored('name-limit')
+    return tickets
   }
 
   /**
@@ -193,29 +214,34 @@ export class Attachment {
   }
 
   /** The session that may resume, or why none may. Never rejects. */
-  #consult(hello: ClientHello): Verdict | Promise<Verdict> {
-    const { mode } = this.#policyOf(hello)
+  #consult(hello: ClientHello, policy: Policy): Verdict | Promise<Verdict> {
+    const { mode } = policy
     if (mode === 'off') return 'off'
-    // TLS decides by itself; if it makes a full handshake, this is why.
-    if (mode === 'stateless') return offersAnything(hello) ? 'unknown' : 'none-offered'
+    if (mode === 'stateless') {
+      if (!offersAnything(hello)) return 'none-offered'
+      // Else TLS decides by itself; if it makes a full handshake, this is why.
+      return this.#settings.isCut() ? 'partition' : 'unknown'
+    }
     const offer = offerOf(hello, this.#patch.speaks13)
     if (offer === undefined) return offersAnything(hello) ? 'unknown' : 'none-offered'
     if (this.#settings.isCut()) return 'partition'
     const { store, clock, sessionTimeout, lineageTimeout, lookupBudget } = this.#settings
-    const judge = (lookup: Lookup): Verdict => {
+    const judge = (lookup: Lookup, policy: Policy): Verdict => {
       if (typeof lookup === 'string') return lookup
-      const now = clock.now()
-      // As it is now: it may have changed while the farm was asked.
-      const policy = this.#policyOf(hello)
-      const terms = { policy, sessionTimeout, lineageTimeout, now }
+      if (this.#settings.isCut()) return 'partition'
+      const terms = { policy, sessionTimeout, lineageTimeout, now: clock.now() }
       const cause = refusal(lookup.record, offer, hello, terms)
       if (cause !== undefined) return cause
       return this.#settings.isRevoked(lookup.record, offer.id) ? 'revoked' : lookup
     }
     const local = store.findLocal(offer.id)
-    if (local !== 'unknown' || lookupBudget <= 0) return judge(local)
+    if (local !== 'unknown' || lookupBudget <= 0) return judge(local, policy)
     if (store.isDeleted(offer.id)) return 'revoked'
-    return store.find(offer.id, lookupBudget).then(judge, () => 'unknown')
+    return store.find(offer.id, lookupBudget).then(
+      // The policy may have changed while the farm was asked.
+      lookup => judge(lookup, this.#policyOf(hello)),
+      () => 'unknown',
+    )
   }
 
   readonly #onResumeSession = (
@@ -223,7 +249,7 @@ export class Attachment {
     callback: (error: Error | null, session: Buffer | null) => void,
   ): void => {
     // Never an error: Node would destroy the connection.
-    callback(null, this.#connections.getStore()?.session ?? null)
+    callback(null, this.#correlation.current?.session ?? null)
   }
 
   /**
@@ -232,7 +258,7 @@ export class Attachment {
    * member a millisecond later.
    */
   readonly #onNewSession = (id: Buffer, session: Buffer, done: () => void): void => {
-    const connection = this.#connections.getStore()
+    const connection = this.#correlation.current
     if (connection?.policy.mode !== 'stateful') {
       done()
       return
@@ -246,14 +272,32 @@ export class Attachment {
       return
     }
     const reused = handle.isSessionReused?.()
-    if (reused !== true) connection.firstMinted ??= Buffer.from(id)
+    if (!this.#mayStore(connection, reused)) {
+      done()
+      return
+    }
+    if (reused !== true) connection.beginChain(id)
     connection.minted.push({ id, session, done })
     if (connection.minted.length > 1) return
-    setImmediate(() => {
+    const store = () => {
       const { minted } = connection
       connection.minted = []
       this.#store(minted, connection, reused)
-    })
+    }
+    // OpenSSL renews one ticket for one, and no other follows.
+    if (reused === true) store()
+    else setImmediate(store)
+  }
+
+  /** Decided once for all sessions of a handshake. */
+  #mayStore(connection: Connection, reused: boolean | undefined): boolean {
+    if (connection.mayStore === undefined) {
+      const now = this.#settings.clock.monotonic()
+      const { socket } = connection
+      connection.mayStore = this.#mintLimit.allows(socket, reused === true, now)
+      if (!connection.mayStore) this.#settings.counters.countUnstored('address-limit')
+    }
+    return connection.mayStore
   }
 
   #store(minted: Minted[], connection: Connection, reused: boolean | undefined): void {
@@ -282,18 +326,20 @@ export class Attachment {
       outcomes => finish(outcomes.every(shared => shared)),
       error => {
         this.#settings.log.warn({ code: error?.code }, 'a session could not be stored')
+        this.#settings.counters.countUnstored('failed')
         finish(false)
       },
     )
   }
 
   readonly #onSecureConnection = (socket: TLSSocket): void => {
-    const connection = this.#connections.getStore()
+    const connection = this.#correlation.current
     if (connection === undefined) return
     connection.session = undefined
     const reused = socket.isSessionReused()
     const { mode } = connection.policy
-    if (mode === 'stateless') this.#stateless.finished(connection.policy, socket)
+    connection.tickets?.finished(socket)
+    connection.tickets = undefined
     if (!this.#maySpeak(socket, connection, reused)) {
       const { serverName } = connection
       this.#settings.counters.countFailure()
@@ -301,7 +347,7 @@ export class Attachment {
       socket.destroy()
       return
     }
-    const handshake = connection.handshake({
+    const handshake = connection.finish({
       protocol: socket.getProtocol() ?? '',
       reused,
       authorized:
@@ -310,6 +356,7 @@ export class Attachment {
         hasPeerCertificate(socket),
     })
     if (reused) correct(socket, handshake.clientAuthorized, connection.serverName)
+    this.#correlation.handOver(socket, connection)
     this.#handedOver.watch(socket)
     setHandshake(socket, handshake)
     this.#settings.open.add(socket, handshake)
@@ -331,7 +378,8 @@ export class Attachment {
       return false
     }
     if (!reused) return true
-    const { clock, isRevoked } = this.#settings
+    const { clock, isRevoked, isCut } = this.#settings
+    if (isCut()) return false
     // The ticket may have outlived its client's certificate.
     if (policy.mode === 'stateless') return !hasExpired(socket, clock.now())
     // TLS resumed what we never offered: it can't, and if it ever does, it must not serve.
@@ -345,39 +393,3 @@ export class Attachment {
 }
 
 function ignore(): void {}
-
-function offersAnything(hello: ClientHello): boolean {
-  if (hello.identities.length > 0 || hello.ticket) return true
-  return !hello.supports13 && hello.sessionId.length > 0
-}
-
-function hasExpired(socket: TLSSocket, now: number): boolean {
-  if (!hasPeerCertificate(socket)) return false
-  return Date.parse(socket.getPeerCertificate().valid_to) < now
-}
-
-/**
- * Inside `newSession`: the event names no socket, but the resource that raised it is the
- * socket's native handle. It tells whether the handshake was a resumption, and the server name
- * as TLS has read it.
- */
-function handleNow(): {
-  readonly isSessionReused?: () => boolean
-  readonly getServername?: () => string | false
-} {
-  return executionAsyncResource() ?? {}
-}
-
-function hasPeerCertificate(socket: TLSSocket): boolean {
-  return Object.keys(socket.getPeerCertificate()).length > 0
-}
-
-/**
- * What Node gets wrong on a resumed connection: `authorized` turns true in TLS 1.3 for a client
- * that never showed a certificate, and `servername` is false in TLS 1.2.
- */
-function correct(socket: TLSSocket, authorized: boolean, serverName: string): void {
-  const named = socket as TLSSocket & { servername?: string | false }
-  socket.authorized = authorized
-  if (serverName !== '' && !named.servername) named.servername = serverName
-}

@@ -23,8 +23,8 @@ export interface ClientHello {
   readonly identities: readonly Buffer[]
   /** The client allows psk_dhe_ke, the only key exchange that Node resumes with. */
   readonly allowsPskDhe: boolean
-  /** A session ticket of TLS 1.2 was offered (RFC 5077). */
-  readonly ticket: boolean
+  /** The session ticket of TLS 1.2 that was offered, if any (RFC 5077). */
+  readonly ticket: Buffer | undefined
   /** extended_master_secret was offered (RFC 7627). */
   readonly extendedMasterSecret: boolean
   readonly cipherSuites: Buffer
@@ -63,7 +63,7 @@ export function parseClientHello(body: Buffer): ClientHello | undefined {
     supports13: false,
     identities: [] as Buffer[],
     allowsPskDhe: false,
-    ticket: false,
+    ticket: undefined as Buffer | undefined,
     extendedMasterSecret: false,
   }
   if (!all.intact || sessionId.length > 32) return undefined
@@ -84,7 +84,7 @@ export function parseClientHello(body: Buffer): ClientHello | undefined {
         hello.extendedMasterSecret = true
         break
       case extension.sessionTicket:
-        hello.ticket = !content.atEnd
+        hello.ticket = content.atEnd ? undefined : content.rest()
         break
       case extension.preSharedKey:
         hello.identities = pskIdentities(content)
@@ -172,6 +172,10 @@ class Cursor {
 
   vector16(): Buffer {
     return this.#vector(this.u16())
+  }
+
+  rest(): Buffer {
+    return this.#vector(this.#bytes.length - this.#at)
   }
 
   skip(length: number): void {

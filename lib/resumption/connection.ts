@@ -1,7 +1,9 @@
+import type { Duplex } from 'node:stream'
 import type { ClientHello } from './client-hello.ts'
 import type { FullCause, Handshake, ResumedFrom } from './handshake.ts'
 import type { Policy } from './policy.ts'
 import type { FoundSession, SessionTerms } from './session-record.ts'
+import type { TicketContext } from './stateless-contexts.ts'
 
 /** What the consultation of the farm came to. */
 export type Verdict = FoundSession | FullCause
@@ -14,12 +16,10 @@ export interface Minted {
   readonly done: () => void
 }
 
-/**
- * One connection from its hello to the end of its handshake. It travels in an
- * AsyncLocalStorage, which is how Node's `newSession` and `resumeSession`, events of the
- * server, get to know whose they are.
- */
+/** One connection from its hello to the end of its handshake. */
 export class Connection {
+  /** The raw connection under TLS. */
+  readonly socket: Duplex & { readonly remoteAddress?: string | undefined }
   readonly serverName: string
   /** As the client wrote it. Undefined when its hello could not be read. */
   readonly sentName: string | undefined
@@ -33,19 +33,26 @@ export class Connection {
   readonly source: ResumedFrom | undefined
   /** The bytes of that session, until the handshake is over. */
   session: Buffer | undefined
+  /** Where its stateless tickets come from, until the handshake is over. */
+  tickets: TicketContext | undefined
   /** Why it may not. */
   readonly cause: FullCause | undefined
+  /** Whether its sessions are stored at all; undefined until the first is made. */
+  mayStore: boolean | undefined
   /** Sessions waiting to be stored together. */
   minted: Minted[] = []
   /** Id of the first session minted here, where the handshake was full. */
-  firstMinted: Buffer | undefined
+  #firstMinted: Buffer | undefined
+  #handshake: { -readonly [name in keyof Handshake]: Handshake[name] } | undefined
 
   constructor(
+    socket: Duplex,
     hello: ClientHello | undefined,
     policy: Policy,
     verdict: Verdict,
     now: number,
   ) {
+    this.socket = socket
     this.serverName = hello?.serverName ?? ''
     this.sentName = hello?.sentName
     this.policy = policy
@@ -69,7 +76,7 @@ export class Connection {
    */
   chain(reused: boolean): { lineage: Buffer | undefined; originalAt: number } {
     if (!reused || this.found === undefined) {
-      return { lineage: this.firstMinted, originalAt: this.acceptedAt }
+      return { lineage: this.#firstMinted, originalAt: this.acceptedAt }
     }
     return this.found
   }
@@ -83,24 +90,29 @@ export class Connection {
   }
 
   /** The handshake as others may see it, once TLS has finished it. */
-  handshake(outcome: Outcome): Handshake {
-    const connection = this
+  finish(outcome: Outcome): Handshake {
     const resumed = outcome.reused ? this.found : undefined
     // TLS itself has read the ticket, with a key that is this policy's own.
     const byTicket = outcome.reused && this.policy.mode === 'stateless'
     const source = byTicket ? 'ticket' : resumed === undefined ? false : this.source
-    return {
+    const { lineage, originalAt } = this.chain(outcome.reused)
+    this.#handshake = {
       serverName: this.serverName,
       protocol: outcome.protocol,
       resumed: source ?? false,
       cause: source === false ? (this.cause ?? 'declined') : undefined,
-      // In TLS 1.3 the first session may be minted a moment after the handshake.
-      get lineage() {
-        return connection.chain(outcome.reused).lineage
-      },
-      originalAt: this.chain(outcome.reused).originalAt,
+      lineage,
+      originalAt,
       clientAuthorized: resumed?.clientAuthorized ?? outcome.authorized,
     }
+    return this.#handshake
+  }
+
+  /** The first session of a full handshake, which may be made a moment after its end. */
+  beginChain(id: Buffer): void {
+    if (this.#firstMinted !== undefined) return
+    this.#firstMinted = Buffer.from(id)
+    if (this.#handshake?.resumed === false) this.#handshake.lineage = this.#firstMinted
   }
 }
 

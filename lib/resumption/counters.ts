@@ -3,6 +3,7 @@ import type { Handshake } from './handshake.ts'
 /** Every handshake counts once, as resumed from somewhere or as full for a cause. */
 export class HandshakeCounters {
   readonly #counts = new Map<string, number>()
+  readonly #unstored = new Map<UnstoredCause, number>()
 
   count(handshake: Handshake): void {
     this.#increment(
@@ -10,6 +11,11 @@ export class HandshakeCounters {
         ? `full:${handshake.cause ?? 'unknown'}`
         : `resumed:${handshake.resumed}`,
     )
+  }
+
+  /** A handshake that ended well, and whose session will not resume all the same. */
+  countUnstored(cause: UnstoredCause): void {
+    this.#unstored.set(cause, (this.#unstored.get(cause) ?? 0) + 1)
   }
 
   /** A connection that never got through its handshake. */
@@ -26,7 +32,13 @@ export class HandshakeCounters {
       if (name.startsWith('resumed:')) resumed += count
       if (name.startsWith('full:')) full += count
     }
-    return { resumed, full, failed: counts['failed'] ?? 0, causes: counts }
+    return {
+      resumed,
+      full,
+      failed: counts['failed'] ?? 0,
+      causes: counts,
+      unstored: Object.fromEntries(this.#unstored),
+    }
   }
 
   #increment(name: string): void {
@@ -34,10 +46,21 @@ export class HandshakeCounters {
   }
 }
 
+/** Why nothing was kept of a handshake. */
+export type UnstoredCause =
+  /** Too many from one address; see the option `mintLimit`. */
+  | 'address-limit'
+  /** Stateless tickets: too many new server names at once. */
+  | 'name-limit'
+  /** Too large for a record, or the cache is closed. */
+  | 'failed'
+
 export interface HandshakeCounts {
   readonly resumed: number
   readonly full: number
   readonly failed: number
   /** By `resumed:<source>` and `full:<cause>`. */
   readonly causes: { readonly [name: string]: number }
+  /** Handshakes of which no session was kept, by cause. */
+  readonly unstored: { readonly [cause in UnstoredCause]?: number }
 }

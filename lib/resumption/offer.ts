@@ -32,6 +32,12 @@ export function offerOf(hello: ClientHello, speaks13: boolean): Offer | undefine
   return { id: hello.sessionId, protocol: tls12 }
 }
 
+/** The client has brought something to resume with, whosever it is. */
+export function offersAnything(hello: ClientHello): boolean {
+  if (hello.identities.length > 0 || hello.ticket !== undefined) return true
+  return !hello.supports13 && hello.sessionId.length > 0
+}
+
 /** What a session must meet to resume. */
 export interface Terms {
   /** What the server name asks now. */

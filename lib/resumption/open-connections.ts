@@ -1,21 +1,27 @@
 import type { TLSSocket } from 'node:tls'
 import type { Handshake } from './handshake.ts'
 import { certificateDigest } from './mint.ts'
-import type { Revocation } from './revocation.ts'
+import type { Revocation } from './revocation-record.ts'
 
 /** The connections that attached servers have open, so that a revocation can end them. */
 export class OpenConnections {
   readonly #handshakes = new Map<TLSSocket, Handshake>()
+  /** One function for all sockets: every handshake pays for this. */
+  readonly #forget: (this: TLSSocket) => void
   readonly #subjectOf: (lineage: Buffer) => string | undefined
 
   /** `subjectOf`: the user who is logged in under a lineage, if any. */
   constructor(subjectOf: (lineage: Buffer) => string | undefined = () => undefined) {
     this.#subjectOf = subjectOf
+    const handshakes = this.#handshakes
+    this.#forget = function () {
+      handshakes.delete(this)
+    }
   }
 
   add(socket: TLSSocket, handshake: Handshake): void {
     this.#handshakes.set(socket, handshake)
-    socket.once('close', () => this.#handshakes.delete(socket))
+    socket.on('close', this.#forget)
   }
 
   /** Ends those that the revocation names, if it asks for it. */

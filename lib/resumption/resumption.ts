@@ -1,15 +1,18 @@
 import type { Server } from 'node:tls'
 import { HandfastError } from '../errors.ts'
 import { Attachment, type AttachOptions, type ResumptionSettings } from './attachment.ts'
+import { MintLimit } from './mint-limit.ts'
 
 /** The servers of this process whose sessions the farm shares. */
 export class Resumption {
   readonly #settings: ResumptionSettings
+  readonly #mintLimit: MintLimit
   readonly #attachments = new Map<Server, Attachment>()
   #closed = false
 
   constructor(settings: ResumptionSettings) {
     this.#settings = settings
+    this.#mintLimit = new MintLimit(settings.mintLimit)
   }
 
   /**
@@ -25,7 +28,8 @@ export class Resumption {
         throw usage(`the server has a '${event}' listener of its own: remove it first`)
       }
     }
-    this.#attachments.set(server, new Attachment(server, options, this.#settings))
+    const attachment = new Attachment(server, options, this.#settings, this.#mintLimit)
+    this.#attachments.set(server, attachment)
     attached.add(server)
   }
 

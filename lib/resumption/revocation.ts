@@ -1,31 +1,27 @@
-import { createHash } from 'node:crypto'
 import type { Cache } from '../cache/cache.ts'
-import type { Clock } from '../clock.ts'
-import { HandfastError } from '../errors.ts'
+import type { Clock, Timer } from '../clock.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
 import { tables } from '../record/key.ts'
+import type { CacheRecord } from '../record/record.ts'
+import { type KnownRevocation, RevocationIndex } from './revocation-index.ts'
+import {
+  checkReason,
+  decodeRevocation,
+  encodeRevocation,
+  type Revocation,
+} from './revocation-record.ts'
+import {
+  checkTarget,
+  keyOf,
+  kindOf,
+  type RevocationKind,
+  type RevocationTarget,
+  shownName,
+} from './revocation-target.ts'
 import type { SessionTerms } from './session-record.ts'
 
-/** Whose sessions end. Exactly one of these. */
-export type RevocationTarget =
-  | { readonly session: Buffer }
-  | { readonly lineage: Buffer }
-  | { readonly user: string }
-  /** Cut SHA-256 of the client's certificate, as `certificateDigest` makes it. */
-  | { readonly certificate: Buffer }
-  | { readonly serverName: string }
-  | { readonly all: true }
-
-export interface Revocation {
-  readonly target: RevocationTarget
-  /** Time in ms on the farm's clock: handshakes up to it are revoked, later ones are not. */
-  readonly at: number
-  readonly reason: string
-  /** Open connections under it are closed too. */
-  readonly close: boolean
-}
-
 export interface RevokeOptions {
+  /** Kept with the revocation: one line of at most 500 characters. */
   readonly reason?: string
   /**
    * Close the open connections of whom it names. Default: yes, but not for `serverName` and
@@ -40,6 +36,21 @@ export interface RevocationOutcome {
   readonly everywhere: boolean
 }
 
+/** A revocation as it may be shown: no id in it resumes anything. */
+export interface ListedRevocation {
+  readonly kind: RevocationKind
+  /**
+   * The user or server name; the digest of a certificate; of a session or lineage the first
+   * 16 hex digits of the SHA-256 of its id. Undefined for `all`.
+   */
+  readonly name: string | undefined
+  /** Time in ms: what was made up to it is revoked. */
+  readonly at: number
+  /** Time in ms at which there is nothing left that it could end. */
+  readonly until: number
+  readonly reason: string
+}
+
 export interface RevocationsOptions {
   readonly cache: Cache
   readonly clock: Clock
@@ -48,28 +59,38 @@ export interface RevocationsOptions {
   readonly lineageTimeout: number
   /** Longest wait for the other members. Default 500 ms. */
   readonly budget?: number
+  /** The record under a key of the table, with its version. */
+  readonly readRecord?: (key: Buffer) => CacheRecord | undefined
   /** The user who is logged in under a lineage, if any. */
   readonly subjectOf?: (lineage: Buffer) => string | undefined
 }
 
-const longestReason = 500
+/** So many are looked for in the table, so often. */
+const keepCount = 1_000
+const keepInterval = 5_000
 
 /** Members' clocks may differ by this much; a revocation outlives what it revokes. */
 const clockSkew = 5 * 60_000
 
 /**
- * What has been revoked, in the virtual table `revocation`. Key: one letter for the kind, then
- * the name; value: JSON of {@link Revocation}. The time of a revocation comes from the hybrid
- * clock, which is ahead of every session seen here, so that no member's slow clock saves one.
+ * What has been revoked, in the virtual table `revocation`. The time of a revocation comes
+ * from the hybrid clock, which is ahead of every session seen here, so that no member's slow
+ * clock saves one.
  */
 export class Revocations {
   readonly #options: RevocationsOptions
   readonly #listeners = new Set<(revocation: Revocation) => void>()
-  /** Most farms revoke nothing for weeks: then no handshake need look. */
-  #any = false
+  /** Most farms revoke nothing for weeks: then no handshake need look any further. */
+  readonly #index: RevocationIndex
+  #keeping: Timer | undefined
+  #closed = false
 
-  constructor(options: RevocationsOptions) {
+  constructor(
+    options: RevocationsOptions,
+    index: RevocationIndex = new RevocationIndex(),
+  ) {
     this.#options = options
+    this.#index = index
   }
 
   /** Takes effect here at once, and resolves when the others have it or the budget is up. */
@@ -78,14 +99,19 @@ export class Revocations {
     how: RevokeOptions = {},
   ): Promise<RevocationOutcome> {
     checkTarget(target)
-    const { cache, versions, lineageTimeout, budget = 500 } = this.#options
     const { reason = '', close = !('all' in target || 'serverName' in target) } = how
-    const at = versions.tick().ms
-    this.#any = true
-    const revocation = { target, at, reason: reason.slice(0, longestReason), close }
-    const options = { ttl: lineageTimeout + clockSkew, level: 'all', budget } as const
-    const value = Buffer.from(toJson(revocation))
-    const writes = [cache.add(tables.revocation, keyOf(target), value, options)]
+    checkReason(reason)
+    const { cache, clock, versions, lineageTimeout, budget = 500 } = this.#options
+    const { ms: at } = versions.tick()
+    const revocation = { target, at, reason, close }
+    const ttl = lineageTimeout + clockSkew
+    const key = keyOf(target)
+    const now = clock.now()
+    const value = encodeRevocation(revocation)
+    const options = { ttl, level: 'all', budget } as const
+    const writes = [cache.add(tables.revocation, key, value, options)]
+    const record = this.#options.readRecord?.(key)
+    this.#know(key, { revocation, until: now + ttl, record }, now)
     if ('session' in target) {
       writes.push(cache.delete(tables.session, target.session, { level: 'all', budget }))
     }
@@ -94,9 +120,21 @@ export class Revocations {
     return { at, everywhere: reached.every(yes => yes) }
   }
 
-  /** Asked before a session is offered to TLS: looks at this member's table only. */
+  /** Those that still end something, the newest first. */
+  list(): ListedRevocation[] {
+    return this.#index
+      .live(this.#options.clock.now())
+      .flatMap(({ revocation, until }) => {
+        if (revocation === undefined) return []
+        const { target, at, reason } = revocation
+        return { kind: kindOf(target), name: shownName(target), at, until, reason }
+      })
+      .sort((a, b) => b.at - a.at)
+  }
+
+  /** Asked before a session is offered to TLS: looks at what this member knows only. */
   isRevoked(record: SessionTerms, id: Buffer): boolean {
-    if (!this.#any) return false
+    if (this.#index.isEmpty) return false
     const { originalAt, lineage, serverName, certificate, clientAuthorized } = record
     if (this.#since({ all: true }) >= originalAt) return true
     if (this.#since({ serverName }) >= originalAt) return true
@@ -108,15 +146,24 @@ export class Revocations {
 
   /** Whether a log-in of this time, under this lineage if any, is void. */
   voidsLogin(user: string, at: number, lineage: Buffer | undefined): boolean {
-    if (!this.#any) return false
+    if (this.#index.isEmpty) return false
     if (this.#since({ user }) >= at || this.#since({ all: true }) >= at) return true
     return lineage !== undefined && this.#since({ lineage }) >= 0
   }
 
   /** Takes note of a revocation that another member made; the record is in the table. */
-  notice(value: Buffer): void {
-    this.#any = true
-    const revocation = fromJson(value)
+  notice(given: CacheRecord): void {
+    // What was revoked stays so: there is no way back.
+    if (given.tombstone) return
+    // Bytes of the network's buffers, or views into the table.
+    const record = {
+      ...given,
+      key: Buffer.from(given.key),
+      value: Buffer.from(given.value),
+    }
+    const revocation = decodeRevocation(record.value)
+    const known = { revocation, until: record.expiresAt, record }
+    this.#know(record.key, known, this.#options.clock.now())
     if (revocation !== undefined) this.#tell(revocation)
   }
 
@@ -126,91 +173,44 @@ export class Revocations {
     return () => this.#listeners.delete(listener)
   }
 
+  close(): void {
+    this.#closed = true
+    this.#keeping?.cancel()
+  }
+
+  #know(key: Buffer, known: KnownRevocation, now: number): void {
+    this.#index.add(key, known, now)
+    this.#keeping ??= this.#options.clock.after(keepInterval, () => this.#keep())
+  }
+
+  /** Gives the table back what it has dropped, so that those who join hear of it. */
+  #keep(): void {
+    if (this.#closed) return
+    const { cache, clock } = this.#options
+    for (const { record } of this.#index.next(keepCount)) {
+      if (record === undefined) continue
+      if (cache.getLocal(record.table, record.key) === undefined) cache.apply(record)
+    }
+    this.#keeping = clock.after(keepInterval, () => this.#keep())
+  }
+
   #tell(revocation: Revocation): void {
     for (const listener of this.#listeners) listener(revocation)
   }
 
+  /** The latest time up to which the target is revoked; -1 when it is not. */
   #since(target: RevocationTarget): number {
-    const found = this.#options.cache.getLocal(tables.revocation, keyOf(target))
-    if (found === undefined) return -1
-    return fromJson(found.value)?.at ?? Number.POSITIVE_INFINITY
+    const { cache, clock } = this.#options
+    const key = keyOf(target)
+    const known = this.#index.get(key, clock.now())
+    if (known !== undefined) return timeOf(known.revocation)
+    if (!this.#index.overflowed) return -1
+    const found = cache.getLocal(tables.revocation, key)
+    return found === undefined ? -1 : timeOf(decodeRevocation(found.value))
   }
 }
 
-const kinds = {
-  session: 's',
-  lineage: 'l',
-  user: 'u',
-  certificate: 'c',
-  serverName: 'n',
-  all: 'a',
-} as const
-
-/** A target that is misspelt must not come out as another, least of all as `all`. */
-function checkTarget(target: object): asserts target is RevocationTarget {
-  const [entry, ...more] = Object.entries(target ?? {})
-  const [kind = '', name] = entry ?? []
-  if (more.length > 0 || !Object.hasOwn(kinds, kind)) {
-    throw usage(`name exactly one of ${Object.keys(kinds).join(', ')} to revoke`)
-  }
-  const good =
-    kind === 'all'
-      ? name === true
-      : kind === 'user' || kind === 'serverName'
-        ? typeof name === 'string' && name !== ''
-        : Buffer.isBuffer(name) && name.length > 0
-  if (!good) throw usage(`${kind} is no name of what to revoke`)
-}
-
-function usage(message: string): HandfastError {
-  return new HandfastError('ERR_HANDFAST_USAGE', message)
-}
-
-/** Names of people may be of any length and are hashed; the others fit a key as they are. */
-function keyOf(target: RevocationTarget): Buffer {
-  if ('session' in target) return key(kinds.session, target.session)
-  if ('lineage' in target) return key(kinds.lineage, target.lineage)
-  if ('certificate' in target) return key(kinds.certificate, target.certificate)
-  if ('serverName' in target) {
-    return key(
-      kinds.serverName,
-      Buffer.from(target.serverName.toLowerCase().slice(0, 253)),
-    )
-  }
-  if ('user' in target) {
-    return key(kinds.user, createHash('sha256').update(target.user).digest())
-  }
-  return key(kinds.all, Buffer.alloc(0))
-}
-
-function key(kind: string, name: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(kind), name])
-}
-
-function toJson({ target, ...rest }: Revocation): string {
-  const named = Object.entries(target).map(([kind, name]) => [
-    kind,
-    Buffer.isBuffer(name) ? name.toString('hex') : name,
-  ])
-  return JSON.stringify({ target: Object.fromEntries(named), ...rest })
-}
-
-/** Unreadable: undefined, and then it counts as revoked for ever. */
-function fromJson(value: Buffer): Revocation | undefined {
-  try {
-    const { target, at, reason, close } = JSON.parse(value.toString())
-    const [[kind, name]] = Object.entries(target) as [[string, unknown]]
-    if (!Number.isFinite(at) || !Object.hasOwn(kinds, kind)) return undefined
-    const bytes = kind === 'session' || kind === 'lineage' || kind === 'certificate'
-    const read = { [kind]: bytes ? Buffer.from(String(name), 'hex') : name }
-    checkTarget(read)
-    return {
-      target: read,
-      at,
-      reason: String(reason ?? ''),
-      close: close === true,
-    }
-  } catch {
-    return undefined
-  }
+/** One that can't be read counts for ever. */
+function timeOf(revocation: Revocation | undefined): number {
+  return revocation?.at ?? Number.POSITIVE_INFINITY
 }

@@ -14,9 +14,12 @@ export interface ServerHooks {
   contextReplaced(): void
   /** The owner added a context for a name. */
   contextAdded(context: SecureContextOptions | SecureContext): void
-  /** A raw connection came in; `begin` hands it to Node's TLS. */
-  accept(socket: Duplex, begin: () => void): void
+  /** A raw connection came in. */
+  accept(socket: Duplex, begin: Begin): void
 }
+
+/** Hands a raw connection to Node's TLS, which takes `server` for the one it belongs to. */
+export type Begin = (server?: Server) => void
 
 /**
  * Everything that attaching changes on a server, and its way back: Node's own 'connection'
@@ -37,7 +40,7 @@ export class ServerPatch {
     this.#tlsListener = tlsListenerOf(this.#server) as ConnectionListener
     this.#before = settingsOf(this.#server)
     this.#ourListener = socket => {
-      hooks.accept(socket, () => this.#tlsListener.call(server, socket))
+      hooks.accept(socket, (seen = server) => this.#tlsListener.call(seen, socket))
     }
     // First: it throws when the settings can't be honoured, and nothing is changed then.
     this.#setContext(this.#before)
@@ -65,17 +68,6 @@ export class ServerPatch {
   /** A context of its own with the owner's settings, changed by `options`. */
   makeContext(options: SecureContextOptions): SecureContext {
     return createSecureContext({ ...settingsOf(this.#server), ...options })
-  }
-
-  /** What TLS begins meanwhile begins in this context instead of the server's. */
-  within(context: SecureContext, begin: () => void): void {
-    const shared = this.#server._sharedCreds
-    this.#server._sharedCreds = context
-    try {
-      begin()
-    } finally {
-      this.#server._sharedCreds = shared
-    }
   }
 
   undo(): void {
@@ -129,7 +121,7 @@ const plain = {
   },
 }
 
-type ConnectionListener = (socket: Duplex) => void
+type ConnectionListener = (this: Server, socket: Duplex) => void
 
 type Settings = SecureContextOptions & { readonly _sharedCreds: SecureContext }
 

@@ -1,3 +1,5 @@
+import { derElement, derWrapped } from './der.ts'
+
 /**
  * OpenSSL's SSL_SESSION as Node's `newSession` hands it out (ssl/ssl_asn1.c): a DER SEQUENCE
  *
@@ -25,15 +27,16 @@ const tag = { integer: 0x02, octetString: 0x04, sequence: 0x30 } as const
 const context = { peer: 0xa3, verifyResult: 0xa5, flags: 0xad, alpn: 0xb0 } as const
 /** SSL_SESS_FLAG_EXTMS in OpenSSL's ssl.h. */
 const extendedMasterSecretFlag = 0x1
+const nothing = Buffer.alloc(0)
 
 /** Undefined when the bytes are not such a session. */
 export function readSession(der: Buffer): SessionFacts | undefined {
-  const outer = element(der, 0)
+  const outer = derElement(der, 0)
   if (outer?.tag !== tag.sequence || outer.end !== der.length) return undefined
   const fields = new Map<number, Buffer>()
   const plain: Buffer[] = []
   for (let at = outer.start; at < outer.end; ) {
-    const field = element(der, at)
+    const field = derElement(der, at)
     if (field === undefined || field.end > outer.end) return undefined
     const content = der.subarray(field.start, field.end)
     if (field.tag === tag.integer || field.tag === tag.octetString) plain.push(content)
@@ -53,45 +56,14 @@ export function readSession(der: Buffer): SessionFacts | undefined {
       innerInteger(fields.get(context.verifyResult)) === 0,
     extendedMasterSecret:
       (innerInteger(fields.get(context.flags)) & extendedMasterSecretFlag) !== 0,
-    alpn: innerText(fields.get(context.alpn)),
+    alpn: derWrapped(fields.get(context.alpn))?.toString('latin1') ?? '',
   }
 }
 
-interface Element {
-  readonly tag: number
-  readonly start: number
-  readonly end: number
-}
-
-/** X.690 8.1: tag, length, contents; single-byte tags and definite lengths only. */
-function element(der: Buffer, at: number): Element | undefined {
-  const first = der[at + 1]
-  if (first === undefined) return undefined
-  let start = at + 2
-  let length = first
-  if (first >= 0x80) {
-    const width = first & 0x7f
-    if (width < 1 || width > 3 || start + width > der.length) return undefined
-    length = der.readUIntBE(start, width)
-    start += width
-  }
-  if (start + length > der.length) return undefined
-  return { tag: der.readUInt8(at), start, end: start + length }
-}
-
-/** Explicit context tags wrap an element; absent means 0, as OpenSSL leaves out zeros. */
+/** Absent means 0, as OpenSSL leaves out zeros. */
 function innerInteger(wrapped: Buffer | undefined): number {
   if (wrapped === undefined) return 0
-  const inner = element(wrapped, 0)
-  return inner?.tag === tag.integer
-    ? integer(wrapped.subarray(inner.start, inner.end))
-    : Number.NaN
-}
-
-function innerText(wrapped: Buffer | undefined): string {
-  if (wrapped === undefined) return ''
-  const inner = element(wrapped, 0)
-  return inner === undefined ? '' : wrapped.toString('latin1', inner.start, inner.end)
+  return integer(derWrapped(wrapped, tag.integer) ?? nothing)
 }
 
 function integer(content: Buffer): number {

@@ -57,28 +57,31 @@ const authorizedFlag = 1
 const extendedMasterSecretFlag = 2
 
 export function encodeSessionRecord(record: SessionRecord): Buffer {
-  const strings = [
-    record.lineage,
-    Buffer.from(record.serverName, 'latin1'),
-    Buffer.from(record.alpn, 'latin1'),
-  ]
-  const head = Buffer.alloc(fixedLength)
-  head[0] = sessionLayout
-  head[1] =
+  const { lineage, serverName, alpn, session } = record
+  const strings = lineage.length + serverName.length + alpn.length
+  const value = Buffer.alloc(fixedLength + 3 + strings + session.length)
+  value[0] = sessionLayout
+  value[1] =
     (record.clientAuthorized ? authorizedFlag : 0) |
     (record.extendedMasterSecret ? extendedMasterSecretFlag : 0)
-  head.writeUInt16BE(record.protocol, 2)
-  head.writeUInt16BE(record.cipher, 4)
-  head.writeUIntBE(record.originalAt, 6, 6)
-  head.writeUIntBE(record.mintedAt, 12, 6)
-  head.writeUIntBE(record.certificateNotAfter, 18, 6)
-  record.policy.copy(head, 24, 0, digestLength)
-  record.certificate.copy(head, 24 + digestLength, 0, digestLength)
-  return Buffer.concat([
-    head,
-    ...strings.flatMap(text => [Buffer.of(text.length), text]),
-    record.session,
-  ])
+  value.writeUInt16BE(record.protocol, 2)
+  value.writeUInt16BE(record.cipher, 4)
+  value.writeUIntBE(record.originalAt, 6, 6)
+  value.writeUIntBE(record.mintedAt, 12, 6)
+  value.writeUIntBE(record.certificateNotAfter, 18, 6)
+  value.set(record.policy, 24)
+  value.set(record.certificate, 24 + digestLength)
+  let at = fixedLength
+  value[at] = lineage.length
+  value.set(lineage, at + 1)
+  at += 1 + lineage.length
+  for (const text of [serverName, alpn]) {
+    value[at] = text.length
+    value.write(text, at + 1, 'latin1')
+    at += 1 + text.length
+  }
+  value.set(session, at)
+  return value
 }
 
 /** Undefined when the bytes are not a record of this layout. `session` is a view. */

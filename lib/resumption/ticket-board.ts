@@ -55,4 +55,5 @@ export function ticketBoard(cache: Cache, transport: Transport): TicketBoard {
   }
 }
 
-const postBudget = 1_000
+/** As long as a revocation may take. */
+const postBudget = 500

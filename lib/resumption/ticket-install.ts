@@ -2,7 +2,7 @@ import { constants, randomBytes } from 'node:crypto'
 import type { Server, TLSSocket } from 'node:tls'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { TicketKey } from './ticket-key.ts'
+import { type TicketKey, ticketKeyLength } from './ticket-key.ts'
 
 /** The part of a ring that a server needs. */
 export interface TicketKeys {
@@ -160,7 +160,16 @@ class Installation implements InstalledTicketKeys {
 
   #setSingle(): void {
     if (this.#mode === 'ring') return
-    this.#server.setTicketKeys(this.#keys.encrypting(this.#scope()).bytes)
+    this.#server.setTicketKeys(this.#singleKey())
+  }
+
+  #singleKey(): Buffer {
+    try {
+      return this.#keys.encrypting(this.#scope()).bytes
+    } catch {
+      // Its time is up: better one that nobody has.
+      return randomBytes(ticketKeyLength)
+    }
   }
 
   #warnSingle(because: string): void {

@@ -23,8 +23,8 @@ export const ticketNameLength = 16
 export const masterLength = 32
 
 /**
- * One key of the ring. What encrypts is derived from it for each scope, which is the policy of
- * a server: a ticket from another policy has a name that nobody knows. Held in memory only.
+ * One key of the ring. What encrypts is derived from it for each scope, which is a policy and
+ * server name: a ticket from another scope has a name that nobody knows. Held in memory only.
  */
 export class RingKey {
   readonly #master: Buffer
@@ -79,5 +79,5 @@ export class RingKey {
 }
 
 const purpose = 'handfast session ticket 1\0'
-/** A server has one; a reload with a new policy adds one. */
-const mostScopes = 64
+/** Deriving one again takes microseconds. */
+const mostScopes = 1_024

@@ -47,9 +47,15 @@ const nonceLength = 12
 const sealedAt = clearLength + nonceLength
 const tagAt = sealedAt + masterLength
 const cipher = 'aes-256-gcm'
+const keyPrefix = 'ticket-keys '
 
 export function ticketRecordKey(period: number, epoch: number): Buffer {
-  return Buffer.from(`ticket-keys ${period} ${epoch}`)
+  return Buffer.from(`${keyPrefix}${period} ${epoch}`)
+}
+
+/** Other records lie in the same virtual table. */
+export function isTicketRecordKey(key: Buffer): boolean {
+  return key.toString('latin1', 0, keyPrefix.length) === keyPrefix
 }
 
 export function encodeTicketRecord(entries: readonly TicketEntry[]): Buffer {

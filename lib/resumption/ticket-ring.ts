@@ -47,9 +47,8 @@ export interface TicketRingStatus {
  * random, live in memory and are zeroed in time: who learns the farm secret later can't read
  * what old tickets protected, as it could if keys were derived from that secret.
  *
- * The board is looked at four times a second rather than telling of each change: that is a
- * handful of lookups in a table of this process, keys come hours before they are needed, and
- * withdrawn ones are gone everywhere within half a second.
+ * The board is looked at four times a second, a handful of lookups in a table of this process:
+ * nothing is lost if a change is not told of.
  */
 export class TicketRing {
   readonly #board: TicketBoard
@@ -140,6 +139,13 @@ export class TicketRing {
     this.#log.warn({ epoch: current }, 'all ticket keys withdrawn')
     if (!this.#closed) this.#announce()
     return told.every(reached => reached)
+  }
+
+  /** Another member has posted something: withdrawn keys are to be gone at once. */
+  notice(): void {
+    if (this.#closed) return
+    this.#look()
+    this.#announce()
   }
 
   status(): TicketRingStatus {

@@ -32,6 +32,22 @@ export interface TicketTimesOptions extends Partial<TicketTimes> {}
 const hour = 3_600_000
 const shortestPeriod = 1_000
 
+/**
+ * Times under which no chain of renewed tickets outlives the lineage: tickets are renewed under
+ * the key of the first one, so the end of a key is the end of its chains. They last for two to
+ * three periods; three seconds where the lineage is shorter still.
+ */
+export function timesWithin(lineageTimeout: number): TicketTimesOptions {
+  const third = Math.floor(lineageTimeout / 3)
+  const period = Math.min(8 * hour, Math.max(shortestPeriod, third))
+  return {
+    period,
+    settle: Math.min(5_000, period / 8),
+    lateSpread: Math.min(2_000, period / 16),
+    refresh: Math.min(60_000, period / 4),
+  }
+}
+
 export class TicketSchedule {
   readonly times: TicketTimes
 

@@ -146,6 +146,28 @@ t.test('what is revoked here does not resume', async t => {
   }
 })
 
+t.test('what is revoked is listed, for who has the token', async t => {
+  const { ask, farm } = await world(t)
+  const list = (headers: { [name: string]: string } = bearer) =>
+    ask('GET', '/revocations', { headers })
+  t.same(JSON.parse((await list()).body), { revocations: [] })
+  const body = JSON.stringify({ user: 'ann', reason: 'left' })
+  await ask('POST', '/revoke', { headers: bearer, body })
+  const { status, body: listed } = await list()
+  t.equal(status, 200)
+  t.match(JSON.parse(listed), {
+    revocations: [
+      { kind: 'user', name: 'ann', at: Number, until: Number, reason: 'left' },
+    ],
+  })
+  t.same(JSON.parse(listed).revocations, farm.revocations())
+  for (const headers of [{}, { authorization: token }, { authorization: 'Bearer x' }]) {
+    const refused = await list(headers as { [name: string]: string })
+    t.equal(refused.status, 401)
+    t.notMatch(refused.body, /ann/)
+  }
+})
+
 t.test('nothing is changed', async t => {
   const { ask, farm, port } = await world(t)
   const minted = await visit({ port })
@@ -194,6 +216,9 @@ t.test('nothing is changed', async t => {
       `{"user":"${'x'.repeat(1025)}"}`,
       '{"user":"ann","all":true}',
       '{"user":"ann","reason":7}',
+      '{"user":"ann","reason":"a\\nb"}',
+      '{"user":"ann","reason":"\\u001b[2J"}',
+      `{"user":"ann","reason":"${'x'.repeat(501)}"}`,
       '{"user":"ann","close":"yes"}',
       '{"serverName":["a.test"]}',
       '{"session":"xyz"}',
@@ -218,6 +243,8 @@ t.test('nothing is changed', async t => {
   await t.test('by another method or path', async t => {
     for (const [method, path] of [
       ['GET', '/revoke'],
+      ['POST', '/revocations'],
+      ['GET', '/revocations?all=true'],
       ['PUT', '/revoke'],
       ['DELETE', '/revoke'],
       ['POST', '/revoke/'],
@@ -254,7 +281,8 @@ t.test('no answer holds what lets somebody in', async t => {
       text += JSON.stringify(await ask('POST', '/revoke', { headers, body }))
     }
   }
-  for (const path of ['/metrics', '/status', '/nothing']) {
+  t.match((await ask('GET', '/revocations', { headers: bearer })).body, /"session"/)
+  for (const path of ['/metrics', '/status', '/revocations', '/nothing']) {
     text += JSON.stringify(await ask('GET', path, { headers: bearer }))
   }
   text += JSON.stringify(log.lines)

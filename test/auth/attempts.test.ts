@@ -1,5 +1,4 @@
 import t from 'tap'
-import { networkOf } from '../../lib/auth/attempts.ts'
 import { tables } from '../../lib/record/key.ts'
 import { basic, connection, request, shortly, World } from '../fixtures/auth-world.ts'
 
@@ -117,22 +116,4 @@ t.test('the table tells neither user nor address', async t => {
   t.equal(records.filter(({ table }) => table === tables.farm).length, 2)
   t.notMatch(world.dump(), 'annabelle')
   t.notMatch(world.dump(), '192.0.2.77')
-})
-
-t.test('an address stands for its network', async t => {
-  const cases: [string, string][] = [
-    ['192.0.2.1', '192.0.2.1'],
-    ['::ffff:192.0.2.1', '192.0.2.1'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
-    ['2001:db8::6', '2001:db8:0:0::/64'],
-    ['2001:0DB8:0000::6', '2001:db8:0:0::/64'],
-    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
-    ['::1', '0:0:0:0::/64'],
-    ['::', '0:0:0:0::/64'],
-    ['64:ff9b::192.0.2.1', '64:ff9b:0:0::/64'],
-    ['1:2:3:4:5::192.0.2.1', '1:2:3:4::/64'],
-    ['', ''],
-    ['nonsense', 'nonsense'],
-  ]
-  for (const [address, network] of cases) t.equal(networkOf(address), network, address)
 })

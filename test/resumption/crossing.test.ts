@@ -113,7 +113,7 @@ const ignoresCase = (kind: string) =>
   pattern.test('B.TEST') && kind !== 'https with an SNICallback'
 const allowsAddresses = Number.parseInt(process.versions.node, 10) < 26
 /** OpenSSL 3.5 makes no such hello in TLS 1.3. */
-const allowsLongHello = Number.parseInt(process.versions.node, 10) < 24
+const allowsLongHello = /^3\.[0-4]\./.test(process.versions.openssl)
 const tooLong = (_kind: string, version: Version) =>
   version === 'TLSv1.3' && !allowsLongHello
 

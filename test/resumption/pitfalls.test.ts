@@ -35,27 +35,26 @@ import { visit } from '../fixtures/tls-client.ts'
  *  1  a certificate good for one name opens another    crossing.test.ts, stateless.test.ts
  *  2  `authorized` turns true on resumption            attach, stateless: "a client without
  *                                                      certificate stays unauthorized"
- *  3  a session resumes under another server name      attach: "does not resume under another
- *                                                      server name"
+ *  3  a session resumes under another server name      stateless-lineage; attach: "does not
+ *                                                      resume under another server name"
  *  4  the key is zero                                  here
  *  5  a static IV, or no MAC                           wire/seal.test.ts, ticket-ring.test.ts:
  *                                                      "garbage on the board harms nobody"
- *  6  secrets in clear                                 here; auth, form: "no password is in
- *                                                      the table or the log"
+ *  6  secrets in clear                                 here; flow/secrets.test.ts; auth, form:
+ *                                                      "no password is in the table or the log"
  *  7  a ticket key lives on                            ticket-ring.test.ts: "a key dies in
  *                                                      time", "closing zeroes every key"
  *  8  a key is used before its peers have it           ticket-ring.test.ts: "the next key is
- *                                                      everywhere", "30 days of joining"
+ *                                                      everywhere"; ticket-month.test.ts
  *  9  endless renewal                                  attach: "no session resumes past its
- *                                                      time"; the client's certificate: here
- *                                                      (tickets of the stateless mode are
- *                                                      renewed without end on TLS 1.3)
+ *                                                      time"; stateless-lineage.test.ts; the
+ *                                                      client's certificate: here
  * 10  what is revoked resumes                          revocation, lifetimes; partitions:
- *                                                      pitfalls-farm.test.ts
+ *                                                      pitfalls-farm, flow/partition.test.ts
  * 11  settings change in between                       attach: "new client authorities end the
  *                                                      old sessions"; lifetimes; farm: here
  * 12  every random id asks the farm                    here
- * 13  newSession fills the memory                      here
+ * 13  newSession fills the memory                      here; mint-limit.test.ts
  * 14  two caches at once leak                          here
  * 15  a slow store makes slow handshakes               pitfalls-farm.test.ts
  * 16  an error ends the connection                     lifetimes.test.ts: "the store fails"

@@ -3,54 +3,21 @@ import { type ConnectionOptions, connect } from 'node:tls'
 import t from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
-import type { Farm } from '../../lib/member/farm.ts'
 import { tables } from '../../lib/record/key.ts'
 import { certificateDigest } from '../../lib/resumption/mint.ts'
 import {
-  certificateFor,
-  listening,
-  type TeardownScope,
-  type Told,
-  tellingServer,
-} from '../fixtures/servers.ts'
-import { type Visit, type VisitOptions, visit } from '../fixtures/tls-client.ts'
+  type MemberServer,
+  memberServers,
+  resume,
+  told,
+} from '../fixtures/resumption-world.ts'
+import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
+import { type Visit, visit } from '../fixtures/tls-client.ts'
 
-interface MemberServer {
-  readonly farm: Farm
-  readonly port: number
-}
-
-/** Members of one farm in this process, each with an https server. */
-async function startFarm(
-  t: TeardownScope,
-  size: number,
-  options = {},
-): Promise<MemberServer[]> {
-  const secret = generateSecret()
-  const members: MemberServer[] = []
-  for (let n = 0; n < size; n += 1) {
-    const farm = await createFarm({
-      secret,
-      listen: { host: '127.0.0.1', port: 0 },
-      members: members.map(({ farm }) => farm.address ?? ''),
-      lookupBudget: 2000,
-    })
-    t.teardown(() => farm.close())
-    const server = await tellingServer(options)
-    farm.attach(server)
-    members.push({ farm, port: await listening(t, server) })
-  }
-  return members
-}
-
-const told = (visited: Visit): Told => JSON.parse(visited.body)
 const lineageOf = (visited: Visit): Buffer =>
   Buffer.from(told(visited).lineage ?? '', 'hex')
-const resume = (port: number, session: Buffer | undefined, options = {}) =>
-  visit({ port, session, ...options } as VisitOptions)
-
 t.test('revoked on A, a session is refused on B: 1000 times under load', async t => {
-  const [a, b] = (await startFarm(t, 2)) as [MemberServer, MemberServer]
+  const [a, b] = (await memberServers(t, 2)) as [MemberServer, MemberServer]
   let loading = true
   const load = (async () => {
     while (loading) await visit({ port: b.port })
@@ -74,7 +41,7 @@ t.test('revoked on A, a session is refused on B: 1000 times under load', async t
 })
 
 t.test('a late replica brings no revoked session back', async t => {
-  const [a, b] = (await startFarm(t, 2)) as [MemberServer, MemberServer]
+  const [a, b] = (await memberServers(t, 2)) as [MemberServer, MemberServer]
   const minted = await visit({ port: a.port, maxVersion: 'TLSv1.2' })
   const id = lineageOf(minted)
   const value = a.farm.cache.getLocal(tables.session, id)?.value as Buffer
@@ -108,7 +75,10 @@ t.test('each target ends what it names and nothing else', async t => {
     { target: { all: true }, ends: {}, keeps: undefined },
   ] as const
   for (const { target, ends, keeps } of cases) {
-    const [a, b] = (await startFarm(t, 2, options)) as [MemberServer, MemberServer]
+    const [a, b] = (await memberServers(t, 2, { server: options })) as [
+      MemberServer,
+      MemberServer,
+    ]
     const name = String(Object.keys(target)[0])
     const ended = await visit({ port: a.port, ...ends })
     const kept = await visit({ port: a.port, ...keeps })
@@ -131,7 +101,7 @@ t.test('each target ends what it names and nothing else', async t => {
 })
 
 t.test('open connections under a revoked lineage are closed on every member', async t => {
-  const [a, b] = (await startFarm(t, 2)) as [MemberServer, MemberServer]
+  const [a, b] = (await memberServers(t, 2)) as [MemberServer, MemberServer]
   const minted = await visit({ port: a.port })
   const bystander = await visit({ port: a.port })
   const open = async (session: Buffer | undefined) => {

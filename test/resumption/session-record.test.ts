@@ -41,7 +41,7 @@ const hello: ClientHello = {
   supports13: false,
   identities: [],
   allowsPskDhe: false,
-  ticket: false,
+  ticket: undefined,
   extendedMasterSecret: true,
   cipherSuites: Buffer.from([0x13, 0x01, 0xc0, 0x2b]),
 }

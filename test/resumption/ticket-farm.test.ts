@@ -13,13 +13,13 @@ import { listening, tellingServer } from '../fixtures/servers.ts'
 import { visit } from '../fixtures/tls-client.ts'
 
 const secret = Buffer.alloc(32, 5)
-/** Seconds instead of hours. */
+/** Seconds instead of hours, and yet long enough for a machine that does other things too. */
 const times = {
-  period: 1_000,
-  acceptFor: 10_000,
-  spread: 100,
-  settle: 150,
-  lateSpread: 50,
+  period: 2_000,
+  acceptFor: 20_000,
+  spread: 200,
+  settle: 600,
+  lateSpread: 100,
   refresh: 500,
 }
 
@@ -94,7 +94,7 @@ t.test(
     const began = first.ring.status().epoch
     let tried = 0
     const lost: string[] = []
-    while (first.ring.status().epoch < began + 4) {
+    while (first.ring.status().epoch < began + 3) {
       const from = members[tried % 3] as Member
       const to = members[(tried + 1 + (tried % 2)) % 3] as Member
       const [session] = (await visit({ port: from.port })).sessions
@@ -103,7 +103,7 @@ t.test(
       tried += 1
     }
     t.same(lost, [])
-    t.ok(tried > 10, `${tried} resumptions over four rotations`)
+    t.ok(tried > 10, `${tried} resumptions over three rotations`)
 
     const [held] = (await visit({ port: first.port })).sessions
     const joiner = await member(t, 4, [first.address])

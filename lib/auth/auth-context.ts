@@ -1,0 +1,30 @@
+import { hkdfSync } from 'node:crypto'
+import type { Cache } from '../cache/cache.ts'
+import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
+import type { AuthCounters } from './auth-counters.ts'
+import type { Identity } from './identity.ts'
+
+/** What authentication needs of the member it runs in. */
+export interface AuthContext {
+  readonly cache: Cache
+  readonly clock: Clock
+  readonly log: Log
+  /** 32 bytes for this purpose alone, drawn from the farm's secret: equal on all members. */
+  readonly key: Buffer
+  /** A lineage ends this long after its full handshake, in milliseconds. */
+  readonly lineageTimeout: number
+  /** Asked about each identity before it is used. Default: never. */
+  readonly isRevoked?: (identity: Identity, lineage: Buffer | undefined) => boolean
+  /** Of the member, for all its auths. Default: some of its own. */
+  readonly counters?: AuthCounters
+  readonly random?: (bytes: number) => Buffer
+  /** Called when it is closed. */
+  readonly onClose?: () => void
+}
+
+/** Keys of different realms and purposes have nothing to do with each other. */
+export function deriveKey(key: Buffer, realm: string, purpose: string): Buffer {
+  const info = `handfast auth 1 ${purpose}\0${realm}`
+  return Buffer.from(hkdfSync('sha256', key, Buffer.alloc(0), info, 32))
+}

@@ -1,0 +1,70 @@
+import { executionAsyncResource } from 'node:async_hooks'
+import type { SecureContext, Server, TLSSocket } from 'node:tls'
+import type { Connection } from './connection.ts'
+
+const connectionSymbol: unique symbol = Symbol('handfast.connection')
+
+/** What a TLSSocket keeps behind it. Any of it may be missing in a future Node. */
+export interface NativeHandle {
+  /** The handshake was a resumption. */
+  readonly isSessionReused?: () => boolean
+  /** The server name as TLS has read it. */
+  readonly getServername?: () => string | false
+  [connectionSymbol]?: Connection
+}
+
+/**
+ * Whose connection an event of the server is about: `newSession` and `resumeSession` name no
+ * socket. Each connection is begun with a stand-in for the server, whose `emit` notes the
+ * connection and then has the server emit. An AsyncLocalStorage would tell the same, but on
+ * Node 20 and 22 it makes every callback and promise of the whole process dearer: a tenth of
+ * the handshake's cost.
+ */
+export class Correlation {
+  readonly #server: Server
+  #current: Connection | undefined
+
+  constructor(server: Server) {
+    this.#server = server
+  }
+
+  /** The server as the TLS of this one connection is to see it, in `context` if given. */
+  standIn(connection: Connection, context?: SecureContext): Server {
+    const emit = (...event: Parameters<Server['emit']>): boolean => {
+      const outer = this.#current
+      this.#current = connection
+      try {
+        return this.#server.emit(...event)
+      } finally {
+        this.#current = outer
+      }
+    }
+    const seen = Object.create(this.#server)
+    seen.emit = emit
+    if (context !== undefined) seen._sharedCreds = context
+    return seen
+  }
+
+  /** Inside an event: the connection that it is about. */
+  get current(): Connection | undefined {
+    return this.#current ?? handleNow()[connectionSymbol]
+  }
+
+  /**
+   * The handshake is over. From here on the socket is its owner's, who may make another server
+   * its `server`: later events are known by the native handle.
+   */
+  handOver(socket: TLSSocket, connection: Connection): void {
+    const handed = socket as TLSSocket & { _handle?: NativeHandle | null; server: Server }
+    if (handed._handle) handed._handle[connectionSymbol] = connection
+    handed.server = this.#server
+  }
+}
+
+/**
+ * Inside `newSession`: the resource that raised it is the socket's native handle. Without
+ * async hooks this costs next to nothing.
+ */
+export function handleNow(): NativeHandle {
+  return executionAsyncResource() ?? {}
+}

@@ -1,0 +1,176 @@
+import type { Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { MintLimit } from '../../lib/resumption/mint-limit.ts'
+import { isLoopback, networkOf } from '../../lib/resumption/network.ts'
+import { RateLimit } from '../../lib/resumption/rate-limit.ts'
+import {
+  only,
+  resume,
+  resumptionOver,
+  told,
+  versions,
+} from '../fixtures/resumption-world.ts'
+import { listening, tellingServer } from '../fixtures/servers.ts'
+import { SimulatedTime } from '../fixtures/ticket-farm.ts'
+import { visit } from '../fixtures/tls-client.ts'
+
+const minute = 60_000
+
+/** A server to which each client seems to come from `from()`. */
+async function limited(t: Test, mintLimit: number, from: () => string | undefined) {
+  const time = new SimulatedTime(Date.UTC(2026, 2, 1))
+  const world = resumptionOver({}, { mintLimit, clock: time.clock() })
+  const server = await tellingServer()
+  server.prependListener('connection', (socket: Socket) => {
+    Object.defineProperty(socket, 'remoteAddress', { get: from })
+  })
+  world.resumption.attach(server)
+  return { ...world, time, port: await listening(t, server) }
+}
+
+for (const version of versions) {
+  t.test(
+    `${version}: beyond the limit of an address handshakes work, and store nothing`,
+    async t => {
+      let address: string | undefined = '192.0.2.1'
+      const { port, counters, time } = await limited(t, 10, () => address)
+      const kept = await visit({ port, ...only(version) })
+      /** How many of `n` new sessions resume. */
+      const stored = async (n: number) => {
+        let count = 0
+        for (let i = 0; i < n; i += 1) {
+          const { sessions } = await visit({ port, ...only(version) })
+          if ((await resume(port, sessions[0], only(version))).reused) count += 1
+        }
+        return count
+      }
+      const flood = await stored(30)
+      t.ok(flood >= 10 && flood <= 15, `${flood} of 30`)
+      t.ok(
+        (counters.snapshot().unstored['address-limit'] ?? 0) >= 15,
+        'and it is counted',
+      )
+      t.equal(
+        (await resume(port, kept.sessions[0], only(version))).reused,
+        true,
+        'earlier ones resume',
+      )
+      const last = await visit({ port, ...only(version) })
+      t.match(told(last), { resumed: false, cause: 'none-offered', lineage: undefined })
+
+      address = '2001:db8::1'
+      t.equal(await stored(5), 5, 'others are none the worse')
+      address = '2001:db8::2'
+      const second = await stored(10)
+      t.ok(second < 10, 'and a /64 is one of them')
+      for (const unlimited of ['127.0.0.1', '::1', '::ffff:127.0.0.1', undefined]) {
+        address = unlimited
+        t.equal(await stored(5), 5, `${unlimited}`)
+      }
+      address = '192.0.2.1'
+      t.ok((await stored(1)) === 0)
+      await time.advance(minute)
+      t.equal(await stored(8), 8, 'a minute later it may again')
+    },
+  )
+}
+
+t.test('0 and Infinity limit nobody', t => {
+  for (const count of [0, Number.POSITIVE_INFINITY]) {
+    const limit = new MintLimit(count)
+    for (let n = 0; n < 1000; n += 1) {
+      if (!limit.allows({ remoteAddress: '192.0.2.1' }, false, 0)) t.fail(`${count}`)
+    }
+  }
+  t.end()
+})
+
+t.test('resumed handshakes count a tenth', t => {
+  const limit = new MintLimit(100)
+  const many = (reused: boolean) => {
+    let allowed = 0
+    for (let n = 0; n < 5_000; n += 1) {
+      if (limit.allows({ remoteAddress: '192.0.2.1' }, reused, 0)) allowed += 1
+    }
+    return allowed
+  }
+  t.equal(many(true), 1_500)
+  t.equal(many(false), 0)
+  t.end()
+})
+
+t.test('an address is asked for only when the member is busy', t => {
+  const limit = new MintLimit(100)
+  let asked = 0
+  const socket = {
+    get remoteAddress() {
+      asked += 1
+      return '192.0.2.1'
+    },
+  }
+  for (let n = 0; n < 50; n += 1) limit.allows(socket, false, 0)
+  t.equal(asked, 0)
+  limit.allows(socket, false, 0)
+  t.equal(asked, 1)
+  t.end()
+})
+
+t.test('a bucket has what it says, and fills up again evenly', t => {
+  const limit = new RateLimit({ count: 10, window: minute })
+  const taken = (now: number) => {
+    let count = 0
+    while (limit.take('a', now)) count += 1
+    return count
+  }
+  t.equal(taken(0), 10)
+  t.equal(taken(0), 0)
+  t.equal(taken(6_000), 1)
+  t.equal(taken(6_000 + 30_000), 5)
+  t.equal(taken(10 * minute), 10)
+  t.equal(limit.take('b', 10 * minute, 11), false, 'more than there ever is')
+  t.end()
+})
+
+t.test('a million addresses take no more room than they may', t => {
+  const limit = new RateLimit({ count: 10, window: minute, mostNames: 1_000 })
+  for (let n = 0; n < 100_000; n += 1) {
+    limit.take(`${n}`, n / 1_000)
+    if (limit.size > 1_000) t.fail(`${limit.size} names`)
+  }
+  t.equal(limit.size, 1_000)
+  for (let n = 0; n < 1_000; n += 1) limit.take('one', n * minute)
+  t.ok(limit.size < 10, 'and the room is given back')
+  t.end()
+})
+
+t.test('loopback is this machine', t => {
+  for (const address of ['127.0.0.1', '127.8.8.8', '::1', '::ffff:127.0.0.1']) {
+    t.equal(isLoopback(networkOf(address)), true, address)
+  }
+  for (const address of ['128.0.0.1', '1.127.0.0', 'fe80::1', '::ffff:10.0.0.1']) {
+    t.equal(isLoopback(networkOf(address)), false, address)
+  }
+  t.end()
+})
+
+t.test('an address stands for its network', async t => {
+  const cases: [string, string][] = [
+    ['192.0.2.1', '192.0.2.1'],
+    ['::ffff:192.0.2.1', '192.0.2.1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8::6', '2001:db8:0:0::/64'],
+    ['2001:0DB8:0000::6', '2001:db8:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['::', '0:0:0:0::/64'],
+    ['2001:db8:1:2::', '2001:db8:1:2::/64'],
+    ['2001:0db8:0001:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:DB8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8::3:4:5:6:7', '2001:db8:0:3::/64'],
+    ['64:ff9b::192.0.2.1', '64:ff9b:0:0::/64'],
+    ['1:2:3:4:5::192.0.2.1', '1:2:3:4::/64'],
+    ['', ''],
+    ['nonsense', 'nonsense'],
+  ]
+  for (const [address, network] of cases) t.equal(networkOf(address), network, address)
+})

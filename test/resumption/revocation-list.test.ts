@@ -1,0 +1,241 @@
+import { createHash } from 'node:crypto'
+import t from 'tap'
+import { Cache } from '../../lib/cache/cache.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { generateSecret } from '../../lib/farm/secret.ts'
+import { noTransport } from '../../lib/farm/transport.ts'
+import { createFarm } from '../../lib/member/create-farm.ts'
+import { HybridClock } from '../../lib/record/hybrid-clock.ts'
+import { tables } from '../../lib/record/key.ts'
+import { Revocations } from '../../lib/resumption/revocation.ts'
+import { RevocationIndex } from '../../lib/resumption/revocation-index.ts'
+import {
+  decodeRevocation,
+  encodeRevocation,
+} from '../../lib/resumption/revocation-record.ts'
+import { keyOf, type RevocationTarget } from '../../lib/resumption/revocation-target.ts'
+import { until } from '../fixtures/farm-stream-member.ts'
+import { MapTable } from '../fixtures/map-table.ts'
+import { type MemberServer, memberServers } from '../fixtures/resumption-world.ts'
+
+const hour = 3_600_000
+const begin = Date.UTC(2026, 2, 1)
+const id = (byte: number) => Buffer.alloc(32, byte)
+const fingerprint = (bytes: Buffer) =>
+  createHash('sha256').update(bytes).digest('hex').slice(0, 16)
+
+/** Revocations of a farm of one, with a clock of the test's own. */
+function alone(index = new RevocationIndex()) {
+  let now = begin
+  let timers: (() => void)[] = []
+  const clock: Clock = {
+    now: () => now,
+    monotonic: () => now,
+    after: (_ms, fn) => {
+      timers.push(fn)
+      return { cancel: () => timers.splice(timers.indexOf(fn), 1) }
+    },
+  }
+  const table = new MapTable({ clock })
+  const versions = new HybridClock(clock, 1)
+  const cache = new Cache({ table, transport: noTransport, versions, clock })
+  const readRecord = (key: Buffer) => table.read(tables.revocation, key)
+  const options = { cache, clock, versions, lineageTimeout: 24 * hour, readRecord }
+  const revocations = new Revocations(options, index)
+  const pass = (ms: number) => {
+    now += ms
+  }
+  const fire = () => {
+    const due = timers
+    timers = []
+    for (const fn of due) fn()
+  }
+  const waiting = () => timers.length
+  return { revocations, cache, table, pass, fire, waiting }
+}
+
+const terms = {
+  protocol: 0x0304,
+  cipher: 0x1301,
+  originalAt: begin,
+  mintedAt: begin,
+  certificateNotAfter: 0,
+  policy: Buffer.alloc(16),
+  certificate: Buffer.alloc(16),
+  clientAuthorized: false,
+  extendedMasterSecret: true,
+  lineage: id(1),
+  serverName: 'a.test',
+  alpn: '',
+}
+
+t.test('what is revoked is listed with its time, end and reason', async t => {
+  const { revocations, pass } = alone()
+  const targets: [RevocationTarget, string | undefined][] = [
+    [{ session: id(1) }, fingerprint(id(1))],
+    [{ lineage: id(2) }, fingerprint(id(2))],
+    [{ user: 'Ann Ångström' }, 'Ann Ångström'],
+    [{ certificate: Buffer.alloc(16, 3) }, '03'.repeat(16)],
+    [{ serverName: 'A.test' }, 'a.test'],
+    [{ all: true }, undefined],
+  ]
+  for (const [n, [target]] of targets.entries()) {
+    pass(1000)
+    await revocations.revoke(target, n === 1 ? {} : { reason: `reason ${n}` })
+  }
+  const expected = targets.map(([target, name], n) => ({
+    kind: Object.keys(target)[0],
+    name,
+    at: begin + 1000 * (n + 1),
+    until: begin + 1000 * (n + 1) + 24 * hour + 5 * 60_000,
+    reason: n === 1 ? '' : `reason ${n}`,
+  }))
+  t.same(revocations.list(), expected.toReversed(), 'the newest first')
+  const text = JSON.stringify(revocations.list())
+  for (const secret of [id(1), id(2)]) t.notOk(text.includes(secret.toString('hex')))
+
+  pass(1000)
+  await revocations.revoke({ user: 'Ann Ångström' }, { reason: 'again' })
+  t.equal(revocations.list().length, targets.length, 'once each')
+  t.match(revocations.list()[0], { kind: 'user', reason: 'again' })
+  pass(24 * hour + 5 * 60_000 - 1)
+  t.equal(revocations.list().length, 1, 'those that are over are not')
+  pass(1)
+  t.same(revocations.list(), [])
+})
+
+t.test('a reason is one line of plain text', async t => {
+  const { revocations } = alone()
+  const bad: unknown[] = [
+    'x'.repeat(501),
+    'two\nlines',
+    'a bell \u0007',
+    'an escape \u001b[2J',
+    'C1 \u009b2J',
+    'turned \u202e round',
+    'half \ud83d a pair',
+    'a separator \u2028',
+    42,
+    { toString: () => 'text' },
+  ]
+  for (const [n, reason] of bad.entries()) {
+    await t.rejects(
+      revocations.revoke({ all: true }, { reason: reason as string }),
+      { code: 'ERR_HANDFAST_USAGE', message: /^the reason must be/ },
+      `${n}`,
+    )
+  }
+  t.same(revocations.list(), [], 'and nothing was revoked')
+  const good = ['', 'x'.repeat(500), 'gekündigt – “left” 😀']
+  for (const reason of good) {
+    await revocations.revoke({ all: true }, { reason })
+    t.equal(revocations.list()[0]?.reason, reason)
+  }
+  const forged = { target: { all: true }, at: 1, reason: 'a\nb', close: false } as const
+  t.equal(
+    decodeRevocation(encodeRevocation(forged))?.reason,
+    'a\ufffdb',
+    'from others too',
+  )
+})
+
+t.test('a target that is too long, or of no kind, revokes nothing', async t => {
+  const { revocations } = alone()
+  for (const target of [
+    { user: 'x'.repeat(1025) },
+    { user: '' },
+    { serverName: 'x'.repeat(1025) },
+    { session: Buffer.alloc(0) },
+    { lineage: Buffer.alloc(65) },
+    { lineage: 'ab' },
+    { all: false },
+    { alll: true },
+    { user: 'ann', all: true },
+    {},
+    undefined,
+  ]) {
+    await t.rejects(revocations.revoke(target as never), { code: 'ERR_HANDFAST_USAGE' })
+  }
+  t.same(revocations.list(), [])
+})
+
+t.test('a full table drops no revocation', async t => {
+  const { revocations, cache, table, fire, waiting } = alone()
+  await revocations.revoke({ lineage: terms.lineage })
+  await revocations.revoke({ user: 'ann' })
+  table.purge()
+  t.equal(revocations.isRevoked(terms, id(9)), true)
+  t.equal(revocations.voidsLogin('ann', begin - 1, undefined), true)
+  t.equal(revocations.list().length, 2)
+  const dropped = keyOf({ lineage: terms.lineage })
+  t.equal(cache.getLocal(tables.revocation, dropped), undefined)
+  fire()
+  t.ok(cache.getLocal(tables.revocation, dropped), 'and it gets back what it dropped')
+  t.equal(waiting(), 1)
+  revocations.close()
+  t.equal(waiting(), 0)
+})
+
+t.test('beyond its room the index leaves the oldest to the table', async t => {
+  const { revocations, pass } = alone(new RevocationIndex(3))
+  for (let n = 1; n <= 5; n += 1) {
+    pass(1)
+    await revocations.revoke({ lineage: id(n) })
+  }
+  t.equal(revocations.list().length, 3)
+  for (let n = 1; n <= 5; n += 1) {
+    t.equal(revocations.isRevoked({ ...terms, lineage: id(n) }, id(9)), true, `${n}`)
+  }
+  t.equal(revocations.isRevoked({ ...terms, lineage: id(6) }, id(9)), false)
+})
+
+t.test('100,000 short-lived revocations leave nothing behind', async t => {
+  const index = new RevocationIndex()
+  for (let n = 0; n < 100_000; n += 1) {
+    const key = Buffer.alloc(4)
+    key.writeUInt32BE(n)
+    index.add(key, { revocation: undefined, until: n + 100, record: undefined }, n)
+  }
+  t.equal(index.overflowed, false)
+  t.equal(index.live(99_999).length, 100)
+})
+
+t.test('a record that nobody can read revokes for its time', async t => {
+  const { revocations } = alone()
+  const record = {
+    table: tables.revocation,
+    key: keyOf({ lineage: terms.lineage }),
+    value: Buffer.from('{"target"'),
+    version: { ms: begin, logical: 0, node: 2 },
+    expiresAt: begin + hour,
+    tombstone: false,
+  }
+  revocations.notice(record)
+  t.equal(revocations.isRevoked(terms, id(9)), true)
+  t.same(revocations.list(), [])
+  revocations.notice({ ...record, value: Buffer.alloc(0), tombstone: true })
+  t.equal(revocations.isRevoked(terms, id(9)), true, 'and a deletion does not lift it')
+})
+
+t.test('every member lists the same, those that come later too', async t => {
+  const secret = generateSecret()
+  const [a, b] = (await memberServers(t, 2, { farm: { secret } })) as [
+    MemberServer,
+    MemberServer,
+  ]
+  await a.farm.revoke({ user: 'ann' }, { reason: 'left' })
+  await b.farm.revoke({ session: id(4) })
+  await until(() => [a, b].every(({ farm }) => farm.revocations().length === 2))
+  const late = await createFarm({
+    secret,
+    listen: { host: '127.0.0.1', port: 0 },
+    members: [a.farm.address ?? ''],
+  })
+  t.teardown(() => late.close())
+  t.match(a.farm.revocations(), [
+    { kind: 'session', name: fingerprint(id(4)), reason: '' },
+    { kind: 'user', name: 'ann', reason: 'left' },
+  ])
+  t.same(b.farm.revocations(), a.farm.revocations())
+  t.same(late.revocations(), a.farm.revocations(), 'as soon as it is there')
+})
