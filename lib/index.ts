@@ -1,4 +1,5 @@
 export { Auth, type AuthMiddleware, createAuth } from './auth/auth.ts'
+export type { AuthCounts, LoginOutcome } from './auth/auth-counters.ts'
 export type { Identity, MethodName } from './auth/identity.ts'
 export {
   identityHeaders,
@@ -15,12 +16,13 @@ export { type ErrorCode, HandfastError } from './errors.ts'
 export { generateSecret } from './farm/secret.ts'
 export type { Member, TransportStats, WriteLevel } from './farm/transport.ts'
 export { createLog, type Log, type LogOptions } from './log.ts'
-export { createFarm, defaultFarmPort } from './member/create-farm.ts'
+export { createFarm } from './member/create-farm.ts'
 export type { Farm, FarmStats } from './member/farm.ts'
+export { defaultFarmPort } from './member/farm-transport.ts'
 export type { FarmOptions } from './member/options.ts'
 export { type TableId, tableId, tables } from './record/key.ts'
 export type { AttachOptions } from './resumption/attachment.ts'
-export type { HandshakeCounts } from './resumption/counters.ts'
+export type { HandshakeCounts, UnstoredCause } from './resumption/counters.ts'
 export {
   type FullCause,
   type Handshake,
@@ -29,8 +31,9 @@ export {
 } from './resumption/handshake.ts'
 export type { Policy, ResumptionMode } from './resumption/policy.ts'
 export type {
+  ListedRevocation,
   RevocationOutcome,
-  RevocationTarget,
   RevokeOptions,
 } from './resumption/revocation.ts'
+export type { RevocationTarget } from './resumption/revocation-target.ts'
 export type { TableStats } from './table/record-table.ts'

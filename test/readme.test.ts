@@ -96,7 +96,7 @@ t.test('the commands are understood', async t => {
 
 t.test('status, revoke and doctor do what they say', async t => {
   const lines = readme.match(/^handfast (status|revoke|doctor) .*$/gm) ?? []
-  t.equal(lines.length, 3)
+  t.equal(lines.length, 4)
   const { key, cert } = await makeCertificate(localhostCertificate)
   const secret = generateSecret()
   const cwd = t.testdir({ 'a.crt': cert, 'a.key': key, 'farm.secret': secret })
@@ -119,6 +119,7 @@ t.test('status, revoke and doctor do what they say', async t => {
     t.equal(await main(local.split(' ').slice(1), io), 0, local)
   }
   t.match(io.stdout.text, /revoked: every reachable member has it\n/)
+  t.match(io.stdout.text, /Z {2}user ann {2}until .*left/)
   t.equal(io.stderr.text, '')
 })
 

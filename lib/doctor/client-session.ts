@@ -1,3 +1,5 @@
+import { derElement, derWrapped } from '../resumption/der.ts'
+
 /**
  * What a Node client holds of a session: OpenSSL's SSL_SESSION in DER, which since Node 22.23,
  * 24.17 and 26.3 stands in an envelope with the server name that it belongs to:
@@ -23,12 +25,12 @@ export interface ClientSession {
 /** Undefined when the bytes are not such a session. */
 export function readClientSession(bytes: Buffer): ClientSession | undefined {
   const der = withoutEnvelope(bytes)
-  const outer = der && element(der, 0)
+  const outer = der && derElement(der, 0)
   if (der === undefined || outer?.tag !== tag.sequence) return undefined
   const strings: Buffer[] = []
   const tagged = new Map<number, Buffer>()
   for (let at = outer.start; at < outer.end; ) {
-    const field = element(der, at)
+    const field = derElement(der, at)
     if (field === undefined || field.end > outer.end) return undefined
     const content = der.subarray(field.start, field.end)
     if (field.tag === tag.octetString) strings.push(content)
@@ -38,8 +40,8 @@ export function readClientSession(bytes: Buffer): ClientSession | undefined {
   // Cipher, session id, master key.
   const id = strings[1]
   if (id === undefined) return undefined
-  const ticket = inner(tagged.get(tag.ticket))
-  const hint = inner(tagged.get(tag.lifetimeHint))
+  const ticket = derWrapped(tagged.get(tag.ticket))
+  const hint = derWrapped(tagged.get(tag.lifetimeHint))
   return {
     der,
     id,
@@ -64,32 +66,4 @@ function withoutEnvelope(bytes: Buffer): Buffer | undefined {
   if (bytes.length < envelope.length + 2) return undefined
   const start = envelope.length + 2 + bytes.readUInt16BE(envelope.length)
   return start <= bytes.length ? bytes.subarray(start) : undefined
-}
-
-interface Element {
-  readonly tag: number
-  readonly start: number
-  readonly end: number
-}
-
-/** X.690 8.1: tag, length, contents; single-byte tags and definite lengths only. */
-function element(der: Buffer, at: number): Element | undefined {
-  const first = der[at + 1]
-  if (first === undefined) return undefined
-  let start = at + 2
-  let length = first
-  if (first >= 0x80) {
-    const width = first & 0x7f
-    if (width < 1 || width > 3 || start + width > der.length) return undefined
-    length = der.readUIntBE(start, width)
-    start += width
-  }
-  if (start + length > der.length) return undefined
-  return { tag: der.readUInt8(at), start, end: start + length }
-}
-
-/** Explicit context tags wrap an element. */
-function inner(wrapped: Buffer | undefined): Buffer | undefined {
-  const found = wrapped && element(wrapped, 0)
-  return found && wrapped?.subarray(found.start, found.end)
 }

@@ -143,6 +143,35 @@ t.test('status, and a revocation that ends a log-in', async t => {
     const args = ['revoke', ...what, '--admin', admin]
     t.equal((await run(cwd, args, { HANDFAST_SECRET: secret })).code, 0, what.join(' '))
   }
+  const env = { HANDFAST_SECRET: secret }
+  const listed = await run(cwd, ['revoke', '--list', '--admin', admin], env)
+  t.equal(listed.code, 0)
+  const lines = listed.out.trimEnd().split('\n')
+  t.equal(lines.length, 6)
+  const time = '\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z'
+  t.match(lines.at(-1), new RegExp(`^${time}  user ann  until ${time}  left$`))
+  t.match(lines[0], new RegExp(`^${time}  serverName localhost  until ${time}$`))
+  t.match(listed.out, /Z {2}all {2}until/)
+  t.notMatch(listed.out, /abab/, 'no id')
+  const all = await run(cwd, ['revoke', '--list', '--json', '--admin', admin], env)
+  t.match(JSON.parse(all.out), [{ kind: 'serverName', name: 'localhost', reason: '' }])
+  const blind = await run(cwd, ['revoke', '--list', '--admin', admin], {
+    HANDFAST_SECRET: generateSecret(),
+  })
+  t.equal(blind.code, 1)
+  t.notMatch(blind.out, /ann/)
+  const forged = ['revoke', '--user', 'x\n\u001b[2J', '--admin', admin]
+  t.equal((await run(cwd, forged, env)).code, 0)
+  const shown = await run(cwd, ['revoke', '--list', '--admin', admin], env)
+  t.match(shown.out, /user x\\u\{a\}\\u\{1b\}\[2J {2}until/)
+  const noisy = [...ann, '--reason', 'two\nlines']
+  t.match(await run(cwd, noisy, env), { code: 1, err: /refused: the reason must be one/ })
+  for (const more of [['--all'], ['--user', 'ann'], ['--reason', 'x'], ['--keep-open']]) {
+    const { code } = await run(cwd, ['revoke', '--list', ...more], env)
+    t.equal(code, 2, `--list ${more.join(' ')}`)
+  }
+  t.equal((await run(cwd, [...ann, '--json'], env)).code, 2)
+
   const after = await client.once(server.port, basic('ann', word))
   t.equal(after.status, 200, 'who proves it again gets in again')
 })

@@ -72,6 +72,7 @@ farm:
   memory: 512MiB
   sessionTimeout: 2h
   lookupBudget: 20
+  mintLimit: 0
 limits:
   headersTimeout: 1.5s
   maxBodyBytes: 10MiB
@@ -96,6 +97,7 @@ logLevel: warn
       memory: 512 * 1024 * 1024,
       sessionTimeout: 7_200_000,
       lookupBudget: 20,
+      mintLimit: 0,
     },
     tls: { minVersion: 'TLSv1.3' },
     trustedProxies: ['10.0.0.0/8', '::1'],
@@ -169,6 +171,7 @@ t.test('an error names the place, the value and what was expected', async t => {
     ],
     [`${sites}limits: {bodyTimeout: 0}`, 'limits.bodyTimeout must be'],
     [`${sites}farm: {lookupBudget: 1h}`, 'option lookupBudget must be'],
+    [`${sites}farm: {mintLimit: -1}`, 'farm.mintLimit: expected a whole number, 0 for'],
     [
       `${sites}trustedProxies: [10.0.0.0/33]`,
       'trustedProxies[0]: expected an IP address',
@@ -306,7 +309,7 @@ t.test(
 )
 
 t.test('flags come before the config file', async t => {
-  const yaml = `${sites}listen: 1\nworkers: 7\nlogLevel: error\nfarm: {name: a, listen: 5}`
+  const yaml = `${sites}listen: 1\nworkers: 7\nlogLevel: error\nfarm: {name: a, listen: 5, transport: auto}`
   const flags = ['--listen', '[::1]:2', '--workers', '1', '--log-level', 'debug']
   const farm = [
     '--farm-name',
@@ -315,6 +318,8 @@ t.test('flags come before the config file', async t => {
     '127.0.0.1:6',
     '--farm-advertise',
     'h',
+    '--transport',
+    'unicast',
   ]
   const member = ['--member', 'a.test,b.test:1', '--member', '[::1]:2']
   const settings = await load(t, yaml, [...flags, ...farm, ...member], {
@@ -328,6 +333,7 @@ t.test('flags come before the config file', async t => {
       name: 'b',
       listen: { host: '127.0.0.1', port: 6 },
       advertise: 'h',
+      transport: 'unicast',
       members: ['a.test', 'b.test:1', '[::1]:2'],
     },
   })
@@ -390,7 +396,7 @@ t.test('auth of a site: files beside the config, a realm of its own', async t =>
       `basic: {htpasswd: users}, bearer: {issuer: i, audience: a, algorithms: [ES256],
       key: a.crt}, certificate: email, forward: {url: "https://who.example/", ca: a.crt,
       ttl: 1m}, form: {htpasswd: users, path: /in}, ttl: 2h, sign: true, required: false,
-      attempts: {perUser: 3}, trustedOrigins: ["https://app.example"]`,
+      attempts: {perUser: 3}, trustedOrigins: ["https://app.example"], logoutPath: /out`,
       'clientCa: a.crt, resumption: stateless,',
     ),
     [],
@@ -408,6 +414,7 @@ t.test('auth of a site: files beside the config, a realm of its own', async t =>
       ttl: 7_200_000,
       sign: true,
       required: false,
+      logoutPath: '/out',
     },
   })
   t.strictSame(structuredClone(all.sites), all.sites, 'fit to be sent to a worker')
@@ -436,6 +443,7 @@ t.test('what is wrong with an auth is said with its place', async t => {
     ['bearer: {issuer: i, audience: a, algorithms: [HS256], key: a.crt}', /algorithms/],
     ['form: {htpasswd: users, path: //evil}', /form.path must be a path like \/login/],
     ['basic: {htpasswd: users}, ttl: 1', /ttl must be a number/],
+    ['basic: {htpasswd: users}, logoutPath: out', /logoutPath must be a path/],
     [
       'basic: {htpasswd: users}, sign: true',
       /auth\.sign: expected no signature, or a farm/,

@@ -94,6 +94,10 @@ t.test('handfast proxy says what is wrong with its flags', async t => {
     [[...backend, '--log-level', 'loud'], /--log-level: expected debug, info/],
     [[...backend, '--farm-name', 'a b'], /--farm-name: expected 1 to 64/],
     [[...backend, '--farm-advertise', '/x'], /--farm-advertise: expected a host name/],
+    [
+      [...backend, '--transport', 'pigeon'],
+      /--transport: expected auto, multicast, unicast, stream, got 'pigeon'/,
+    ],
     [[...backend, '--member', 'a:b:c'], /--member: expected HOST\[:PORT\]/],
     [[...backend, '--member', '10.0.0.1'], /joining a farm needs its secret/],
     [[...backend, '--farm-listen', '0'], /joining a farm needs its secret/],

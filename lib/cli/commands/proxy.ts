@@ -27,6 +27,8 @@ Farm:
   --farm-listen [HOST:]PORT  this one's farm port (7443 when there are members); worker i
                              listens on PORT + i
   --farm-advertise HOST      host under which other members reach this one
+  --transport KIND           how records travel: stream (default), or datagrams: auto,
+                             multicast or unicast; stream on all members or on none
   --farm-name NAME           members of other names are refused (default handfast)
   --secret-file FILE         the farm's secret, or environment variable HANDFAST_SECRET
 

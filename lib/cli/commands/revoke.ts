@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { adminToken } from '../../admin/admin-token.ts'
 import { parseSecret } from '../../farm/secret.ts'
+import type { ListedRevocation } from '../../resumption/revocation.ts'
 import { type AdminAnswer, callAdmin, defaultAdmin } from '../admin-client.ts'
 import type { Command, Io } from '../command.ts'
 import { findSecret } from '../config/read-secret.ts'
@@ -11,8 +12,10 @@ import { adminAddress } from './status.ts'
 
 export const revokeCommand: Command = {
   help: `Usage: handfast revoke WHAT [options]
+       handfast revoke --list [options]
 
-Ends TLS sessions and log-ins on every member of a farm, through the admin port of one.
+Ends TLS sessions and log-ins on every member of a farm, through the admin port of one; or
+lists what has been revoked and why.
 
 WHAT is one of
   --user NAME              log-ins and sessions of a user
@@ -22,12 +25,15 @@ WHAT is one of
   --server-name NAME       sessions made under a server name
   --all                    every session, stateless tickets too
 
-  --reason TEXT            kept with the revocation
+  --reason TEXT            kept with the revocation: one line, at most 500 characters
   --keep-open              leave open connections open
   --admin [HOST:]PORT      default 127.0.0.1:${defaultAdmin.port}. The call is not encrypted: use a
                            loopback address, or a tunnel to one
   --secret-file FILE       the farm's secret, or environment variable HANDFAST_SECRET
   --farm-name NAME         default handfast
+  --json                   the list for programs
+
+The list tells sessions and lineages by the start of the SHA-256 of their ids.
 
 Exits with 0 when every reachable member has it, 1 when not or when it was refused, 2 for a
 bad option, 3 when nobody answers.
@@ -45,16 +51,19 @@ bad option, 3 when nobody answers.
       admin: { type: 'string' },
       'secret-file': { type: 'string' },
       'farm-name': { type: 'string' },
+      list: { type: 'boolean' },
+      json: { type: 'boolean' },
     })
     const at = adminAddress(flags.admin)
-    const body = {
-      ...(await targetOf(flags, io)),
-      ...(flags.reason === undefined ? {} : { reason: flags.reason }),
-      ...(flags['keep-open'] === true ? { close: false } : {}),
-    }
+    const list = flags.list === true
+    const body = list ? onlyList(flags) : await revocationOf(flags, io)
     const token = await tokenOf(flags['secret-file'], flags['farm-name'], io)
     try {
-      return report(await callAdmin(at, { path: '/revoke', token, body }), io)
+      if (body !== undefined) {
+        return report(await callAdmin(at, { path: '/revoke', token, body }), io)
+      }
+      const answer = await callAdmin(at, { path: '/revocations', token })
+      return show(answer, flags.json === true, io)
     } catch (error) {
       io.stderr.write(`handfast revoke: ${(error as Error).message}\n`)
       return 3
@@ -72,8 +81,34 @@ interface TargetFlags {
 }
 
 const targets = [
-  ...(['user', 'lineage', 'session', 'certificate', 'server-name', 'all'] as const),
-]
+  'user',
+  'lineage',
+  'session',
+  'certificate',
+  'server-name',
+  'all',
+] as const
+
+async function revocationOf(
+  flags: TargetFlags & { reason?: string; 'keep-open'?: boolean; json?: boolean },
+  io: Io,
+): Promise<object> {
+  if (flags.json === true) throw badFlag('--json goes with --list')
+  return {
+    ...(await targetOf(flags, io)),
+    ...(flags.reason === undefined ? {} : { reason: flags.reason }),
+    ...(flags['keep-open'] === true ? { close: false } : {}),
+  }
+}
+
+/** Throws when there is more on the line than asking for the list. */
+function onlyList(
+  flags: TargetFlags & { reason?: string; 'keep-open'?: boolean },
+): undefined {
+  const more = [...targets, 'reason', 'keep-open'] as const
+  const given = more.find(name => flags[name] !== undefined)
+  if (given !== undefined) throw badFlag(`--list goes without --${given}`)
+}
 
 async function targetOf(flags: TargetFlags, io: Io): Promise<object> {
   const given = targets.filter(name => flags[name] !== undefined)
@@ -126,15 +161,46 @@ async function tokenOf(
 }
 
 function report({ status, body }: AdminAnswer, io: Io): number {
-  const { everywhere, error } = body as { everywhere?: boolean; error?: string }
-  if (status !== 200) {
-    io.stderr.write(`handfast revoke: refused: ${error ?? `status ${status}`}\n`)
-    return 1
-  }
+  if (status !== 200) return refused({ status, body }, io)
+  const { everywhere } = body as { everywhere?: boolean }
   io.stdout.write(
     everywhere === true
       ? 'revoked: every reachable member has it\n'
       : 'revoked here; not every reachable member has confirmed it yet\n',
   )
   return everywhere === true ? 0 : 1
+}
+
+function show({ status, body }: AdminAnswer, json: boolean, io: Io): number {
+  if (status !== 200) return refused({ status, body }, io)
+  const { revocations } = body as { revocations: ListedRevocation[] }
+  if (json) {
+    io.stdout.write(`${JSON.stringify(revocations, null, 2)}\n`)
+  } else if (revocations.length === 0) {
+    io.stdout.write('nothing is revoked\n')
+  }
+  for (const { kind, name, at, until, reason } of json ? [] : revocations) {
+    const what = name === undefined ? kind : `${kind} ${visible(name)}`
+    const why = reason === '' ? '' : `  ${visible(reason)}`
+    io.stdout.write(`${dateOf(at)}  ${what}  until ${dateOf(until)}${why}\n`)
+  }
+  return 0
+}
+
+function refused({ status, body }: AdminAnswer, io: Io): number {
+  const { error } = body as { error?: string }
+  io.stderr.write(`handfast revoke: refused: ${error ?? `status ${status}`}\n`)
+  return 1
+}
+
+function dateOf(time: number): string {
+  return new Date(time).toISOString()
+}
+
+/** A name must not be able to forge a line, or to speak to the terminal. */
+function visible(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
+    char => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`,
+  )
 }

@@ -1,3 +1,4 @@
+import type { AuthCounts } from '../../auth/auth-counters.ts'
 import type { Member } from '../../farm/transport.ts'
 import type { FarmStats } from '../../member/farm.ts'
 import { callAdmin, defaultAdmin } from '../admin-client.ts'
@@ -52,15 +53,19 @@ export function adminAddress(text: string | undefined): { host: string; port: nu
   return { host: address.host ?? defaultAdmin.host, port: address.port }
 }
 
-function report({ farm, members, handshakes, table }: Status): string {
-  const { resumed, full, failed, causes } = handshakes
+function report({ farm, members, handshakes, auth, table }: Status): string {
+  const { resumed, full, failed, causes, unstored } = handshakes
+  // Told in the line before.
+  const { failed: _failed, ...whole } = causes
   return [
     `farm ${farm}: ${members.length === 0 ? 'a farm of one' : counted(members.length)}`,
     ...members.map(({ id, address = 'not reachable from outside', state, self }) => {
       return `  ${id}  ${address}  ${state}${self ? '  (answers this)' : ''}`
     }),
     `handshakes: ${resumed} resumed, ${full} full, ${failed} failed`,
-    ...rows(causes),
+    ...rows(whole),
+    ...rows(unstored, 'not stored:'),
+    ...rows(loginsOf(auth), 'log-ins:'),
     'table:',
     ...rows({ ...table }),
     '',
@@ -71,8 +76,18 @@ function counted(members: number): string {
   return members === 1 ? '1 member' : `${members} members`
 }
 
-function rows(figures: { readonly [name: string]: number }): string[] {
-  const names = Object.keys(figures).filter(name => name !== 'failed')
+function loginsOf({ logins }: AuthCounts): { [name: string]: number } {
+  const named = logins.map(({ method, outcome, count }) => [
+    `${method} ${outcome}`,
+    count,
+  ])
+  return Object.fromEntries(named) as { [name: string]: number }
+}
+
+/** With a heading, nothing where there are none. */
+function rows(figures: { readonly [name: string]: number }, heading?: string): string[] {
+  const names = Object.keys(figures)
   const width = Math.max(0, ...names.map(name => name.length))
-  return names.map(name => `  ${name.padEnd(width)}  ${figures[name]}`)
+  const lines = names.map(name => `  ${name.padEnd(width)}  ${figures[name]}`)
+  return heading === undefined || lines.length === 0 ? lines : [heading, ...lines]
 }

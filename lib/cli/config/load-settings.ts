@@ -152,6 +152,7 @@ function farmOf(
   return {
     ...withoutUndefined(config),
     ...(flags.farmAdvertise === undefined ? {} : { advertise: flags.farmAdvertise }),
+    ...(flags.transport === undefined ? {} : { transport: flags.transport }),
     name: flags.farmName ?? config.name ?? 'handfast',
     secret,
     members,

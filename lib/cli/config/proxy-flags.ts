@@ -1,3 +1,4 @@
+import { type FarmOptions, transports } from '../../member/options.ts'
 import type { ResumptionMode } from '../../resumption/policy.ts'
 import { badFlag, listOf, parseFlags } from '../flags.ts'
 import {
@@ -25,6 +26,7 @@ export interface ProxyFlags {
   readonly farmListen: Address | undefined
   readonly farmName: string | undefined
   readonly farmAdvertise: string | undefined
+  readonly transport: FarmOptions['transport']
   readonly trustedProxies: readonly string[]
   readonly secretFile: string | undefined
   readonly admin: Address | undefined
@@ -52,6 +54,7 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     'farm-listen': { type: 'string' },
     'farm-name': { type: 'string' },
     'farm-advertise': { type: 'string' },
+    transport: { type: 'string' },
     'trusted-proxy': { type: 'string', multiple: true },
     'secret-file': { type: 'string' },
     admin: { type: 'string' },
@@ -92,6 +95,9 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
       'a host name or an IP address',
       flags['farm-advertise'],
       readHost,
+    ),
+    transport: read('--transport', transports.join(', '), flags.transport, text =>
+      transports.find(transport => transport === text),
     ),
     trustedProxies: readAll(
       '--trusted-proxy',

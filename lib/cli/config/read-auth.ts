@@ -1,6 +1,11 @@
 import { resolve } from 'node:path'
 import { createMethods } from '../../auth/methods.ts'
-import { authSettings, defaultRealm, formSettings } from '../../auth/options.ts'
+import {
+  authSettings,
+  defaultRealm,
+  formSettings,
+  logoutPathOf,
+} from '../../auth/options.ts'
 import { systemClock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import { silentLog } from '../../log.ts'
@@ -52,6 +57,7 @@ async function tryOut(
   try {
     authSettings(settings)
     if (settings.form) formSettings(settings.form)
+    logoutPathOf(settings)
     const context = { realm: settings.realm, clock: systemClock, log: silentLog }
     await createMethods(settings, context).close()
   } catch (error) {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { BearerOptions } from '../../auth/bearer.ts'
 import type { ForwardAuthOptions } from '../../auth/forward-auth.ts'
+import { transports } from '../../member/options.ts'
 import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
 import {
   type Address,
@@ -44,6 +45,9 @@ const yesNo = leaf('true or false', value =>
 )
 const url = leaf('an http or https URL', readUrl)
 const count = leaf('a whole number from 1', positive)
+const countOrNone = leaf('a whole number, 0 for no limit', value =>
+  isWhole(value) ? value : undefined,
+)
 
 const auth = z.strictObject({
   realm: text.optional(),
@@ -90,6 +94,7 @@ const auth = z.strictObject({
     })
     .optional(),
   trustedOrigins: texts.optional(),
+  logoutPath: text.optional(),
 })
 
 const site = z.strictObject({
@@ -139,9 +144,11 @@ const farm = z.strictObject({
   lineageTimeout: duration.optional(),
   lookupBudget: duration.optional(),
   mintBudget: duration.optional(),
+  mintLimit: countOrNone.optional(),
   helloTimeout: duration.optional(),
   joinTimeout: duration.optional(),
   onPartition: oneOf('serve', 'full-handshake').optional(),
+  transport: oneOf(...transports).optional(),
 })
 
 const configFile = z.strictObject({
@@ -197,7 +204,7 @@ export interface SiteConfig {
 export interface AuthConfig
   extends Pick<
     AuthSettings,
-    'required' | 'ttl' | 'sign' | 'attempts' | 'trustedOrigins'
+    'required' | 'ttl' | 'sign' | 'attempts' | 'trustedOrigins' | 'logoutPath'
   > {
   readonly realm?: string | undefined
   readonly basic?: { readonly htpasswd: string } | undefined

@@ -1,5 +1,6 @@
 import type { AuthOptions } from '../../auth/options.ts'
 import type { LogOptions } from '../../log.ts'
+import type { FarmOptions } from '../../member/options.ts'
 import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
 import type { Address } from '../quantity.ts'
 
@@ -47,9 +48,11 @@ export interface FarmSettings {
   readonly lineageTimeout?: number | undefined
   readonly lookupBudget?: number | undefined
   readonly mintBudget?: number | undefined
+  readonly mintLimit?: number | undefined
   readonly helloTimeout?: number | undefined
   readonly joinTimeout?: number | undefined
   readonly onPartition?: 'serve' | 'full-handshake' | undefined
+  readonly transport?: FarmOptions['transport']
 }
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
