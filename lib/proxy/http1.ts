@@ -54,15 +54,13 @@ export class Http1 {
     })
     // Node drops fields beyond 1 000 without a word; the limit on bytes is limit enough.
     this.#server.maxHeadersCount = 0
-    this.#server.on('request', (request, response) => {
-      this.#enqueue(new Http1Exchange(this.#of(request.socket), request, response))
-    })
-    this.#server.on('checkContinue', (request, response) => {
-      this.#enqueue(new Http1Exchange(this.#of(request.socket), request, response))
-    })
-    this.#server.on('checkExpectation', (request, response) => {
-      this.#enqueue(new Http1Exchange(this.#of(request.socket), request, response))
-    })
+    for (const event of ['request', 'checkContinue', 'checkExpectation']) {
+      this.#server.on(event, (request: IncomingMessage, response: ServerResponse) => {
+        const connection = this.#of(request.socket)
+        if (this.#isFull(connection)) return
+        this.#enqueue(new Http1Exchange(connection, request, response))
+      })
+    }
     this.#server.on('upgrade', (request, socket, head) =>
       this.#upgrade(request, socket, head),
     )
@@ -102,13 +100,16 @@ export class Http1 {
     this.#server.close(() => {})
   }
 
+  /** One request too many has come on this connection, and it is ended. */
+  #isFull({ socket }: Connection): boolean {
+    const full = (this.#queues.get(socket)?.length ?? 0) >= maxPipelined
+    if (full) socket.destroy()
+    return full || socket.destroyed
+  }
+
   #enqueue(exchange: Http1Exchange): void {
     const { socket } = exchange.connection
     const queue = this.#queues.get(socket) as Http1Exchange[]
-    if (queue.length >= maxPipelined) {
-      socket.destroy()
-      return
-    }
     queue.push(exchange)
     exchange.isLast = () => this.#draining
     exchange.onDone = () => {
@@ -128,6 +129,7 @@ export class Http1 {
   /** The parser has let go of the socket: answer or switch, then end. */
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const connection = this.#of(socket)
+    if (this.#isFull(connection)) return
     const response = new ServerResponse(request)
     response.shouldKeepAlive = false
     response.assignSocket(connection.socket)

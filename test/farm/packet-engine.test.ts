@@ -101,6 +101,34 @@ t.test('levels: one, all, and what can not be reached', async t => {
   t.equal(farm.holders('c'), 4, 'it comes all the same')
 })
 
+t.test('ten seconds of datagrams played back apply nothing', async t => {
+  const farm = new CalmFarm(4)
+  const captured: Buffer[] = []
+  farm.network.drop = (_to, datagram) => {
+    captured.push(Buffer.from(datagram))
+    return false
+  }
+  for (let i = 0; i < 1_000; i += 1) {
+    farm.write(farm.at(i % 4), `key ${i}`, 'one')
+    farm.run(10)
+  }
+  farm.network.drop = () => false
+  t.equal(farm.holders('key 999'), 4)
+  const applied = farm.stat('recordsApplied')
+  const [duplicates, answers] = [farm.stat('duplicates'), farm.count(nack)]
+  // What was replayed must not come back from the dead either.
+  for (const member of farm.members) member.table.purge(undefined)
+  for (const member of farm.members) {
+    for (const datagram of captured) farm.network.inject(member, datagram)
+  }
+  farm.run(100)
+  t.ok(captured.length > 1_000, `${captured.length} datagrams`)
+  t.equal(farm.stat('recordsApplied'), applied)
+  t.equal(farm.holders('key 999'), 0)
+  t.equal(farm.count(nack), answers, 'nothing was asked for')
+  t.ok(farm.stat('duplicates') > duplicates, 'they were known as what they are')
+})
+
 t.test('where only multicast passes, acknowledgements go over the streams', async t => {
   const farm = new CalmFarm(3)
   for (const { id } of farm.members) farm.network.deafToUnicast.add(id)
