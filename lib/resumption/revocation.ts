@@ -60,7 +60,7 @@ export interface RevocationsOptions {
   /** Longest wait for the other members. Default 500 ms. */
   readonly budget?: number
   /** The record under a key of the table, with its version. */
-  readonly readRecord?: (key: Buffer) => CacheRecord | undefined
+  readonly readRecord: (key: Buffer) => CacheRecord | undefined
   /** The user who is logged in under a lineage, if any. */
   readonly subjectOf?: (lineage: Buffer) => string | undefined
 }
@@ -101,7 +101,14 @@ export class Revocations {
     checkTarget(target)
     const { reason = '', close = !('all' in target || 'serverName' in target) } = how
     checkReason(reason)
-    const { cache, clock, versions, lineageTimeout, budget = 500 } = this.#options
+    const {
+      cache,
+      clock,
+      versions,
+      lineageTimeout,
+      readRecord,
+      budget = 500,
+    } = this.#options
     const { ms: at } = versions.tick()
     const revocation = { target, at, reason, close }
     const ttl = lineageTimeout + clockSkew
@@ -110,8 +117,9 @@ export class Revocations {
     const value = encodeRevocation(revocation)
     const options = { ttl, level: 'all', budget } as const
     const writes = [cache.add(tables.revocation, key, value, options)]
-    const record = this.#options.readRecord?.(key)
-    this.#know(key, { revocation, until: now + ttl, record }, now)
+    const record = readRecord(key)
+    // The record's own end is the same on every member; the clock here has moved on since.
+    this.#know(key, { revocation, until: record?.expiresAt ?? now + ttl, record }, now)
     if ('session' in target) {
       writes.push(cache.delete(tables.session, target.session, { level: 'all', budget }))
     }
@@ -120,7 +128,7 @@ export class Revocations {
     return { at, everywhere: reached.every(yes => yes) }
   }
 
-  /** Those that still end something, the newest first. */
+  /** Those that still end something, the newest first, in the same order on every member. */
   list(): ListedRevocation[] {
     return this.#index
       .live(this.#options.clock.now())
@@ -129,7 +137,7 @@ export class Revocations {
         const { target, at, reason } = revocation
         return { kind: kindOf(target), name: shownName(target), at, until, reason }
       })
-      .sort((a, b) => b.at - a.at)
+      .sort(newestFirst)
   }
 
   /** Asked before a session is offered to TLS: looks at what this member knows only. */
@@ -208,6 +216,11 @@ export class Revocations {
     const found = cache.getLocal(tables.revocation, key)
     return found === undefined ? -1 : timeOf(decodeRevocation(found.value))
   }
+}
+
+function newestFirst(a: ListedRevocation, b: ListedRevocation): number {
+  if (a.at !== b.at) return b.at - a.at
+  return `${a.kind} ${a.name}` < `${b.kind} ${b.name}` ? -1 : 1
 }
 
 /** One that can't be read counts for ever. */

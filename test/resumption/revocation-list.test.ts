@@ -104,6 +104,39 @@ t.test('what is revoked is listed with its time, end and reason', async t => {
   t.same(revocations.list(), [])
 })
 
+t.test('the list is the same in whatever order and time its records came', async t => {
+  const { revocations, table, pass } = alone()
+  const read = table.read.bind(table)
+  table.read = (...asked) => {
+    pass(1)
+    return read(...asked)
+  }
+  await revocations.revoke({ user: 'ann' })
+  const there = alone().revocations
+  const record = read(tables.revocation, keyOf({ user: 'ann' }))
+  if (record !== undefined) there.notice(record)
+  t.equal(there.list().length, 1)
+  t.same(there.list(), revocations.list())
+
+  const users = ['eve', 'bob', 'ann', 'dan']
+  const together = users.map((user, n) => ({
+    table: tables.revocation,
+    key: keyOf({ user }),
+    value: encodeRevocation({ target: { user }, at: begin, reason: '', close: true }),
+    version: { ms: begin, logical: n, node: 2 },
+    expiresAt: begin + hour,
+    tombstone: false,
+  }))
+  for (const order of [together, together.toReversed()]) {
+    const { revocations } = alone()
+    for (const record of order) revocations.notice(record)
+    t.same(
+      revocations.list().map(({ name }) => name),
+      users.toSorted(),
+    )
+  }
+})
+
 t.test('a reason is one line of plain text', async t => {
   const { revocations } = alone()
   const bad: unknown[] = [
