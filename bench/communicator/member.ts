@@ -27,7 +27,6 @@ let tcp: PlainTcpWriter | undefined
 const replica: Replica = {
   apply,
   read: () => undefined,
-  purge: () => table.clear(),
   scan: () => ({ records: [], next: undefined }),
 }
 

@@ -2,13 +2,15 @@ import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Transport, WriteLevel } from '../farm/transport.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
-import type { TableId } from '../record/key.ts'
+import { type TableId, tables } from '../record/key.ts'
 import { type CacheRecord, checkRecordSize } from '../record/record.ts'
 import type { RecordTable } from '../table/record-table.ts'
+import { isKept, PurgeMarks, purgeable, purgeMark } from './purge-marks.ts'
 
 /** How long a tombstone outlives the record that it deletes: room for skewed clocks. */
 const tombstoneSlack = 2_000
-const shortestTombstone = 60_000
+/** Of a record that is not here. A member that has it and was away for longer brings it back. */
+const shortestTombstone = 3_600_000
 
 export interface CacheOptions {
   readonly table: RecordTable
@@ -43,6 +45,7 @@ export class Cache {
   readonly #transport: Transport
   readonly #versions: HybridClock
   readonly #clock: Clock
+  readonly #purges: PurgeMarks
   /** Lookups under way in the farm, so that many askers cost one question. */
   readonly #flights = new Map<string, Flight>()
   #closed = false
@@ -52,6 +55,7 @@ export class Cache {
     this.#transport = options.transport
     this.#versions = options.versions
     this.#clock = options.clock
+    this.#purges = new PurgeMarks(options.table)
   }
 
   /** What this member's own table has. */
@@ -148,18 +152,33 @@ export class Cache {
     return this.#publish(record, { level: 'all', ...options })
   }
 
-  /** Empties one virtual table, or all, on every reachable member. */
-  purge(table?: TableId, budget = 1_000): Promise<boolean> {
+  /**
+   * Empties one virtual table, or all of {@link purgeable}, farm-wide: a member that was away
+   * brings nothing back. True when every reachable member has done so. Throws
+   * ERR_HANDFAST_USAGE for revocations and the farm's own table.
+   */
+  async purge(table?: TableId, budget = 1_000): Promise<boolean> {
     this.#checkOpen()
-    this.#table.purge(table)
-    return this.#transport.purge(table, budget)
+    if (table !== undefined && isKept(table)) {
+      throw new HandfastError('ERR_HANDFAST_USAGE', `table ${table} can't be purged`)
+    }
+    const emptied = table === undefined ? purgeable : [table]
+    const reached = await Promise.all(
+      emptied.map(id => {
+        const mark = purgeMark(id, this.#versions.tick(), this.#clock.now())
+        this.#purges.take(mark)
+        return this.#publish(mark, { level: 'all', budget })
+      }),
+    )
+    return reached.every(yes => yes)
   }
 
   /** Takes a record that another member wrote. True when it changed the table. */
   apply(record: CacheRecord): boolean {
     if (record.expiresAt <= this.#clock.now()) return false
     if (!this.#versions.witness(record.version)) return false
-    return this.#table.put(record)
+    if (record.table === tables.purge) return this.#purges.take(record)
+    return !this.#purges.covers(record) && this.#table.put(record)
   }
 
   close(): void {

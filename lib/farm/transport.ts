@@ -24,8 +24,6 @@ export interface Transport {
    * `budget` milliseconds; undefined when nobody has it or the time is up. Never rejects.
    */
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined>
-  /** Tells the other members to purge (row A11). Resolves like `publish` with level `all`. */
-  purge(table: TableId | undefined, budget: number): Promise<boolean>
   /** Members known now, this one first. */
   members(): Member[]
   /**
@@ -53,7 +51,6 @@ export interface Replica {
   apply(record: CacheRecord): boolean
   /** The record under the key, tombstone or not, if it is here. */
   read(table: TableId, key: Buffer): CacheRecord | undefined
-  purge(table: TableId | undefined): void
   /** A bounded step of a walk over all records; see RecordTable.scan. */
   scan(
     cursor: object | undefined,
@@ -82,7 +79,6 @@ export const noTransport: Transport = {
   start: async () => {},
   publish: async () => true,
   fetch: async () => undefined,
-  purge: async () => true,
   members: () => [],
   isCurrent: () => true,
   stats: () => ({}),

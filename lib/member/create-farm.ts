@@ -131,7 +131,6 @@ function replicaOf(table: RecordTable, apply: Replica['apply']): Replica {
   return {
     apply,
     read: (id, key) => table.read(id, key),
-    purge: id => table.purge(id),
     scan: (cursor, limit) => table.scan(cursor, limit),
   }
 }

@@ -23,6 +23,8 @@ export const tables = {
   connection: 5 as TableId,
   /** Ticket keys and other farm-wide settings. */
   farm: 6 as TableId,
+  /** Up to when other tables have been emptied; key = the table. See lib/cache/purge-marks.ts */
+  purge: 7 as TableId,
 } as const
 
 export const maxKeyLength = 255

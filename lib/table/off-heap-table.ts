@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { TableId } from '../record/key.ts'
 import { type CacheRecord, checkRecordSize } from '../record/record.ts'
+import { compareVersions, type Version } from '../record/version.ts'
 import { BuzHash, buzhashSeedLength } from './buzhash.ts'
 import { Eviction, type Losses } from './eviction.ts'
 import { HashIndex } from './hash-index.ts'
@@ -28,6 +29,7 @@ const mostUses = 3
 /** Kept free for the index, which may grow before a segment has been evicted for it. */
 const indexSlack = 192 * 1024
 const latest = 2 ** 48 - 1
+const afterAll: Version = { ms: Infinity, logical: 0, node: 0 }
 const nothing = Buffer.alloc(0)
 
 export interface OffHeapTableOptions {
@@ -132,7 +134,7 @@ export class OffHeapTable implements RecordTable {
     return this.#append(record, target, length, found)
   }
 
-  purge(table?: TableId): void {
+  purge(table?: TableId, upTo: Version = afterAll): void {
     if (table === undefined) {
       this.#index.clear()
       this.#segments.clear()
@@ -145,7 +147,10 @@ export class OffHeapTable implements RecordTable {
     let segment = this.#segments.oldest
     while (segment !== undefined) {
       const { newer } = segment
-      if (segment.table === table) this.#free(segment)
+      if (segment.table === table && segment.oldestMs <= upTo.ms) {
+        if (segment.newestMs < upTo.ms) this.#free(segment)
+        else this.#purgeSome(segment, upTo)
+      }
       segment = newer
     }
   }
@@ -259,6 +264,23 @@ export class OffHeapTable implements RecordTable {
     }
     this.#segments.tally(target, 1, length)
     return true
+  }
+
+  /** Of a segment that holds newer records too. */
+  #purgeSome(segment: Segment, upTo: Version): void {
+    const hash = this.#otherHash
+    let next = 0 as Offset
+    while (segment.live > 0 && segment.holdsRecordAt(next)) {
+      const offset = next
+      next = (offset + segment.lengthAt(offset)) as Offset
+      if (compareVersions(segment.versionAt(offset), upTo) > 0) continue
+      segment.hashKey(offset, hash)
+      if (this.#index.findPlace(hash, segment, offset)) this.#remove()
+    }
+    if (segment.live > 0 && next === segment.end) return
+    // Behind a header that has changed since, nobody can tell what is old.
+    this.#losses.corrupt += segment.live
+    this.#free(segment)
   }
 
   #remove(): void {

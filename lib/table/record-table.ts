@@ -1,5 +1,6 @@
 import type { TableId } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
+import type { Version } from '../record/version.ts'
 
 /**
  * The one physical table under all virtual tables (row A9, A10). Calls are synchronous.
@@ -27,10 +28,12 @@ export interface RecordTable {
   /** Sets the expiry of a live record without a new version. True when there was one. */
   touch(table: TableId, key: Uint8Array, expiresAt: number): boolean
   /**
-   * Drops everything, or one virtual table: no tombstones are left, and the memory of the
-   * records is given back at once (that of the index only when everything is dropped).
+   * Drops everything, or one virtual table, or what is in it up to and including a version:
+   * no tombstones are left, and the memory of the records is given back at once (that of the
+   * index only when everything is dropped, that of a segment which holds newer ones as well
+   * only with these).
    */
-  purge(table?: TableId): void
+  purge(table?: TableId, upTo?: Version): void
   /**
    * A bounded step of a walk over all records, tombstones included: about `limit` records,
    * and the cursor of the next step; undefined when the walk is over. Each record that was

@@ -1,5 +1,6 @@
 import type { TableId } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
+import type { Version } from '../record/version.ts'
 import type { BuzHash } from './buzhash.ts'
 import { checksum } from './checksum.ts'
 import {
@@ -42,6 +43,9 @@ export class Segment {
   liveBytes = 0
   /** When the last of its records expires. */
   expiresAt = 0
+  /** Between these lie the versions of all its records, in ms. */
+  oldestMs: number = Infinity
+  newestMs = 0
   /** Nothing is appended any more. */
   sealed = false
   /** Given back: whoever still holds the object must let go. */
@@ -103,6 +107,8 @@ export class Segment {
     view.setInt32(offset + at.checksum, this.#checksum(offset, hash), true)
     this.#noteLength()
     if (record.expiresAt > this.expiresAt) this.expiresAt = record.expiresAt
+    if (version.ms < this.oldestMs) this.oldestMs = version.ms
+    if (version.ms > this.newestMs) this.newestMs = version.ms
     return offset
   }
 
@@ -114,6 +120,8 @@ export class Segment {
     this.end = (target + length) as Offset
     this.#noteLength()
     if (expiresAt > this.expiresAt) this.expiresAt = expiresAt
+    if (source.oldestMs < this.oldestMs) this.oldestMs = source.oldestMs
+    if (source.newestMs > this.newestMs) this.newestMs = source.newestMs
     return target
   }
 
@@ -176,6 +184,16 @@ export class Segment {
     return this.#msAt(offset, shape) + this.#view.getUint32(offset + narrowAt.life, true)
   }
 
+  versionAt(offset: Offset): Version {
+    const shape = this.#view.getInt32(offset + at.shape, true)
+    const from = (shape & wideBit) !== 0 ? wideAt : narrowAt
+    return {
+      ms: this.#msAt(offset, shape),
+      logical: this.#view.getUint16(offset + from.logical, true),
+      node: this.#view.getUint16(offset + from.node, true),
+    }
+  }
+
   /** A view of the value. */
   valueAt(offset: Offset): Buffer {
     const shape = this.#view.getInt32(offset + at.shape, true)
@@ -193,7 +211,7 @@ export class Segment {
   /** The part of the record that last-write-wins looks at; `value` is a view. */
   contenderAt(offset: Offset): Contender {
     return {
-      version: this.#versionAt(offset),
+      version: this.versionAt(offset),
       tombstone: this.isTombstone(offset),
       value: this.valueAt(offset),
     }
@@ -209,7 +227,7 @@ export class Segment {
       table: this.table,
       key: Buffer.from(this.bytes.subarray(keyStart, valueStart)),
       value: Buffer.from(this.bytes.subarray(valueStart, valueEnd)),
-      version: this.#versionAt(offset),
+      version: this.versionAt(offset),
       expiresAt: this.expiryAt(offset),
       tombstone: (shape & tombstoneBit) !== 0,
     }
@@ -231,16 +249,6 @@ export class Segment {
   #noteLength(): void {
     this.#appended += 1
     this.#meanLength = Math.min(mostWarmed, this.end / this.#appended) | 0
-  }
-
-  #versionAt(offset: Offset): CacheRecord['version'] {
-    const shape = this.#view.getInt32(offset + at.shape, true)
-    const from = (shape & wideBit) !== 0 ? wideAt : narrowAt
-    return {
-      ms: this.#msAt(offset, shape),
-      logical: this.#view.getUint16(offset + from.logical, true),
-      node: this.#view.getUint16(offset + from.node, true),
-    }
   }
 
   #msAt(offset: Offset, shape: number): number {

@@ -1,9 +1,7 @@
 import { HandfastError } from '../errors.ts'
-import { type TableId, tableId } from '../record/key.ts'
 import {
   type CacheRecord,
   maxValueLength,
-  readRecord,
   recordHeaderLength,
   recordLength,
   writeRecord,
@@ -12,13 +10,7 @@ import {
 /**
  * The bodies of the data sequence space.
  *
- * DATA: items, one after the other, to the end of the body. A record begins with its table,
- * which is never 0; a 0 announces an order instead.
- *
- *      +---------------------+          +------+-----------+-----------------------+
- *      | record (record.ts)  |    or    | 0 u8 | order u8  | table u8, 0 = every   |
- *      +---------------------+          +------+-----------+-----------------------+
- *                                                1 = purge
+ * DATA: records (record.ts), one after the other, to the end of the body.
  *
  * FRAGMENT: a part of one record that does not fit a datagram. The parts have consecutive
  * sequence numbers, so `sequence - index` names the record they belong to.
@@ -29,50 +21,12 @@ import {
  *      | u16     | u16 >=2 |                        |
  *      +---------+---------+------------------------+
  */
-export const orderLength = 3
 export const fragmentHeaderLength = 4
-const purgeOrder = 1
-
-export interface PurgeOrder {
-  /** undefined: every table. */
-  readonly purge: TableId | undefined
-}
-
-export type BatchItem = CacheRecord | PurgeOrder
 
 export interface Fragment {
   readonly index: number
   readonly count: number
   readonly bytes: Buffer
-}
-
-export function isPurge(item: BatchItem): item is PurgeOrder {
-  return 'purge' in item
-}
-
-export function itemLength(item: BatchItem): number {
-  return isPurge(item) ? orderLength : recordLength(item)
-}
-
-export function writeItem(item: BatchItem, target: Buffer, offset: number): number {
-  if (!isPurge(item)) return writeRecord(item, target, offset)
-  target[offset] = 0
-  target[offset + 1] = purgeOrder
-  target[offset + 2] = item.purge ?? 0
-  return offset + orderLength
-}
-
-/**
- * Reads the item at `offset`; views of `body`. Throws ERR_HANDFAST_PROTOCOL for bytes that
- * are none. The next item starts `itemLength` further on.
- */
-export function readItem(body: Buffer, offset: number): BatchItem {
-  if (body[offset] !== 0) return readRecord(body, offset)
-  if (body.length - offset < orderLength) throw malformed('order cut short')
-  if (body[offset + 1] !== purgeOrder)
-    throw malformed(`unknown order ${body[offset + 1]}`)
-  const table = body.readUInt8(offset + 2)
-  return { purge: table === 0 ? undefined : tableId(table) }
 }
 
 /** Cuts a record into the bodies of FRAGMENT datagrams of at most `room` bytes each. */

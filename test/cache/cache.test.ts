@@ -61,24 +61,6 @@ t.test('the verbs of row A11', async t => {
     pass(1)
     t.equal(await cache.get(state, key), undefined)
   })
-
-  t.test('purge empties one virtual table or all, here and in the farm', async t => {
-    const purged: unknown[] = []
-    const { cache } = setUp({
-      purge: async table => {
-        purged.push(table)
-        return true
-      },
-    })
-    await cache.add(state, key, value, { ttl: 1000 })
-    await cache.add(tables.auth, key, value, { ttl: 1000 })
-    await cache.purge(state)
-    t.equal(cache.getLocal(state, key), undefined)
-    t.ok(cache.getLocal(tables.auth, key), 'same key, other table')
-    await cache.purge()
-    t.equal(cache.getLocal(tables.auth, key), undefined)
-    t.same(purged, [state, undefined])
-  })
 })
 
 t.test('a deleted record is not brought back by a late replica', async t => {

@@ -238,7 +238,7 @@ t.test('a large record arrives whole, whatever order its fragments come in', asy
   const large = farm.at(0).write('large', Buffer.alloc(60_000, 7))
   farm
     .at(0)
-    .receive({ kind: 'publish', item: large, level: 'all', budget: 9_000, token: 999 })
+    .receive({ kind: 'publish', record: large, level: 'all', budget: 9_000, token: 999 })
   farm.run(3_000)
   t.equal(farm.settlements.get(999)?.reached, true)
   t.equal(farm.holders('large'), 3)

@@ -64,15 +64,6 @@ for (const transport of ['multicast', 'unicast'] as const) {
       t.ok(holds(a, 'large', large) && holds(c, 'large', large))
     })
 
-    await t.test('a purge empties every table', async t => {
-      c.table.purge(tables.session)
-      t.ok(await c.transport.purge(tables.session, 5_000))
-      t.same(
-        [a, b, c].map(({ table }) => table.stats().records),
-        [0, 0, 0],
-      )
-    })
-
     await t.test('who leaves is gone at once', async t => {
       await c.transport.close()
       await until(() => a.transport.members().length === 2, 'a sees it')

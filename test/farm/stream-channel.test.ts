@@ -49,7 +49,6 @@ class Told {
       replica: {
         apply: record => this.table.put(record),
         read: (table, key) => this.table.read(table, key),
-        purge: () => {},
         scan: () => ({ records: [], next: undefined }),
       },
       clock: systemClock,
@@ -366,7 +365,6 @@ t.test('a port for datagrams that is taken is a clear error', async t => {
     replica: {
       apply: () => false,
       read: () => undefined,
-      purge: () => {},
       scan: () => ({ records: [], next: undefined }),
     },
     clock: systemClock,

@@ -140,19 +140,32 @@ t.test('a member that stops reading costs no more than the log, and resyncs', as
   t.equal(reader.log.said('took the state again').length, reader.stat('resyncs'))
 })
 
-t.test('a purge that fell out of the log still empties the table', async t => {
-  const { writer, reader, relay } = await relayed(t, { logEntries: 16 })
-  await writer.put('old', 'all')
-  relay.breakOff()
-  await until(() => writer.stat('present') === 0)
-  writer.table.purge()
-  t.ok(await writer.transport.purge(undefined, 0), 'nobody is there to wait for')
-  for (let i = 0; i < 100; i++) writer.write(`new${i}`)
-  relay.mend()
-  await until(() => reader.has('new99') && reader.stat('resyncs') > 0)
-  t.notOk(reader.has('old'))
-  t.equal(reader.contents(), writer.contents())
-})
+t.test(
+  'a purge reaches a member that was away, and one that was away brings nothing back',
+  async t => {
+    const { writer, reader, relay } = await relayed(t, { logEntries: 16 })
+    await writer.put('old', 'all')
+    relay.breakOff()
+    await until(() => writer.stat('present') === 0)
+    const late = reader.record('late')
+    reader.table.put(late)
+    await until(() => Date.now() > late.version.ms)
+    t.ok(await writer.cache.purge(), 'nobody is there to wait for')
+    for (let i = 0; i < 100; i++) writer.write(`new${i}`)
+    t.ok(await reader.transport.publish(late, 'all', 5_000))
+    t.ok(reader.has('late') && !writer.has('late'), 'the mark is here and not there')
+    relay.mend()
+    await until(() => reader.has('new99') && reader.stat('resyncs') > 0)
+    t.notOk(reader.has('old') || reader.has('late'))
+    t.equal(reader.contents(), writer.contents())
+
+    reader.write('fresh')
+    const purged = writer.cache.purge()
+    t.ok(await purged, 'each has done so when it resolves')
+    t.notOk(reader.has('new1'))
+    await until(() => reader.contents() === writer.contents())
+  },
+)
 
 t.test('a joiner under load misses no record', async t => {
   const farm = await startFarm(t, 3)

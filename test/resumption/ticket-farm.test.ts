@@ -40,7 +40,6 @@ async function member(
     replica: {
       apply: record => cache.apply(record),
       read: (id, key) => table.read(id, key),
-      purge: id => table.purge(id),
       scan: (cursor, limit) => table.scan(cursor, limit),
     },
     clock: systemClock,

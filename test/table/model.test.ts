@@ -79,6 +79,14 @@ t.test(`a million random operations do what a Map does (seed ${seed})`, async t 
       const purged = random(4) === 0 ? undefined : id
       table.purge(purged)
       model.purge(purged)
+    } else if (random(20_000) === 0) {
+      const upTo = {
+        ms: clock.ms - random(100_000),
+        logical: random(4),
+        node: random(4),
+      }
+      table.purge(id, upTo)
+      model.purge(id, upTo)
     }
   }
 

@@ -2,6 +2,7 @@ import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
 import { maxKeyLength, type TableId, tables } from '../../lib/record/key.ts'
 import { type CacheRecord, maxValueLength } from '../../lib/record/record.ts'
+import { compareVersions } from '../../lib/record/version.ts'
 import { maxTableBytes, minTableBytes } from '../../lib/table/layout.ts'
 import { defaultTableBytes, OffHeapTable } from '../../lib/table/off-heap-table.ts'
 import {
@@ -312,6 +313,36 @@ t.test('purge', async t => {
   t.equal(table.stats().corrupt, 0)
 })
 
+t.test('purge up to a version leaves what is newer', async t => {
+  const { table } = newTable({ maxBytes: 64 * MiB })
+  const value = Buffer.alloc(1000)
+  const put = (i: number, more = {}) =>
+    table.put(
+      record({
+        key: i,
+        value,
+        version: { ms: 1000 + (i >> 1), logical: i & 1, node: 5 },
+      }),
+    ) && table.put(record({ key: i, value, table: auth, ...more }))
+  for (let i = 0; i < 10_000; i += 1) put(i)
+  const bytes = table.stats().bytes
+  const upTo = { ms: 1000 + 4500, logical: 0, node: 5 }
+  table.purge(session, upTo)
+  const left = [...scanAll(table, 100).values()].filter(found => found.table === session)
+  t.equal(left.length, 999)
+  t.ok(left.every(({ version }) => compareVersions(version, upTo) > 0))
+  t.equal(table.stats().records, 10_999)
+  t.ok(table.stats().bytes < bytes, 'segments of old records alone are given back')
+
+  table.purge(session, { ms: 999, logical: 0, node: 0 })
+  t.equal(table.stats().records, 10_999, 'nothing is that old')
+  table.purge(session, { ms: 1000 + 4_999, logical: 1, node: 5 })
+  t.equal(table.stats().records, 10_000, 'up to the newest is all')
+  t.same([table.stats().evicted, table.stats().corrupt], [0, 0])
+  for (let i = 0; i < 10_000; i += 1) put(i)
+  t.equal(scanAll(table, 1000).size, 20_000)
+})
+
 t.test('after close there is nothing, and nothing goes in', async t => {
   const { table } = newTable()
   table.put(record())
@@ -479,6 +510,9 @@ t.test('corrupt memory', async t => {
         if (found === undefined) misses += 1
         else if (!wasWritten(chosen, found)) wrong += 1
         if (i % 10 === 0) put(random(8000))
+        if (i % 10_000 === 9_999) {
+          table.purge(session, { ms: clock.ms - 4_000, logical: 0, node: 1 })
+        }
         if (i % 2000 === 0)
           for (const { key, value } of scanAll(table, 500).values()) {
             if (!wasWritten(Number(key.toString().slice(4)), value)) wrong += 1

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
-import type { CacheRecord } from '../../lib/record/record.ts'
+import { type CacheRecord, readRecord, writeRecord } from '../../lib/record/record.ts'
 import {
   ackRequestedFlag,
   type DatagramHeader,
@@ -19,15 +19,10 @@ import {
   writeHeader,
 } from '../../lib/wire/datagram.ts'
 import {
-  type BatchItem,
   fragmentHeaderLength,
   fragmentRecord,
-  itemLength,
   maxFragments,
-  orderLength,
   readFragment,
-  readItem,
-  writeItem,
 } from '../../lib/wire/datagram-batch.ts'
 import {
   accusationLength,
@@ -74,7 +69,7 @@ t.test('sizes', async t => {
   t.equal(defaultDatagramLength, 1_200)
   t.equal(wireVersion, 1)
   t.same([heartbeatLength, nackHeaderLength, rangeLength, statusLength], [20, 7, 10, 32])
-  t.same([goneLength, accusationLength, orderLength, fragmentHeaderLength], [14, 8, 3, 4])
+  t.same([goneLength, accusationLength, fragmentHeaderLength], [14, 8, 4])
   t.equal(
     datagram(0).toString('hex', 0, headerLength),
     `${magic.toString(16)}110103deadbeefabcd000012345678${'0000010000000005'}${'00000069'}${'0000004d'}`,
@@ -131,26 +126,6 @@ const record: CacheRecord = {
   tombstone: false,
 }
 
-t.test('items of a batch come back as they went', async t => {
-  const items: BatchItem[] = [
-    record,
-    { purge: undefined },
-    { ...record, tombstone: true, value: Buffer.alloc(0) },
-    { purge: tables.auth },
-  ]
-  const body = Buffer.alloc(items.reduce((sum, item) => sum + itemLength(item), 0))
-  let end = 0
-  for (const item of items) end = writeItem(item, body, end)
-  t.equal(end, body.length)
-  let offset = 0
-  for (const item of items) {
-    t.same(readItem(body, offset), item)
-    offset += itemLength(item)
-  }
-  t.throws(() => readItem(Buffer.from([0, 1]), 0), { code: 'ERR_HANDFAST_PROTOCOL' })
-  t.throws(() => readItem(Buffer.from([0, 2, 1]), 0), { code: 'ERR_HANDFAST_PROTOCOL' })
-})
-
 t.test('a large record is cut into fragments', async t => {
   const large = { ...record, key: Buffer.alloc(255, 1), value: Buffer.alloc(65_536, 2) }
   const parts = fragmentRecord(large, 1_152)
@@ -159,7 +134,7 @@ t.test('a large record is cut into fragments', async t => {
   t.ok(parts.length <= maxFragments)
   t.ok(fragmentRecord(large, 576 - datagramOverhead).length <= maxFragments)
   const whole = Buffer.concat(parts.map(part => readFragment(part).bytes))
-  t.same(readItem(whole, 0), large)
+  t.same(readRecord(whole, 0), large)
   const bad: [string, number, number, number][] = [
     ['a single fragment', 0, 1, 5],
     ['an index behind the end', 2, 2, 5],
@@ -228,7 +203,7 @@ t.test('no bytes make a parser throw anything but a protocol error', async t => 
   t.comment(`seed ${seed}, ${rounds} inputs`)
   const chance = new Chance(seed)
   const body = Buffer.alloc(200)
-  writeItem(record, body, 0)
+  writeRecord(record, body, 0)
   const models = [
     datagram(),
     body,
@@ -239,7 +214,7 @@ t.test('no bytes make a parser throw anything but a protocol error', async t => 
   ]
   const parsers = [
     (bytes: Buffer) => readHeader(bytes, farmTag),
-    (bytes: Buffer) => readItem(bytes, 0),
+    (bytes: Buffer) => readRecord(bytes, 0),
     readFragment,
     readHeartbeat,
     readNack,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type TableId, tables } from '../../lib/record/key.ts'
+import { tables } from '../../lib/record/key.ts'
 import { type CacheRecord, maxValueLength } from '../../lib/record/record.ts'
 import {
   FrameReader,
@@ -19,11 +19,9 @@ import {
 } from '../../lib/wire/frame-greeting.ts'
 import {
   encodeEntry,
-  readGap,
   readRecords,
   readSequence,
   recordsHeaderLength,
-  writeGap,
   writeRecords,
   writeSequence,
 } from '../../lib/wire/frame-log.ts'
@@ -71,29 +69,9 @@ const bodies: [string, Buffer, (body: Buffer) => unknown, unknown][] = [
   ['state', writeState('ready'), body => readState(body[0]), 'ready'],
   [
     'records',
-    writeRecords(
-      9,
-      [record, tombstone]
-        .map(r => encodeEntry({ record: r }))
-        .concat([encodeEntry({ purge: tables.auth }), encodeEntry({ purge: undefined })]),
-    ),
+    writeRecords(9, [record, tombstone].map(encodeEntry)),
     readRecords,
-    {
-      first: 9,
-      count: 4,
-      entries: [
-        { record },
-        { record: tombstone },
-        { purge: tables.auth },
-        { purge: undefined },
-      ],
-    },
-  ],
-  [
-    'gap',
-    writeGap({ next: 5, purged: [tables.auth, tables.session] }),
-    readGap,
-    { next: 5, purged: [tables.auth, tables.session] },
+    { first: 9, count: 2, entries: [record, tombstone] },
   ],
   ['sequence', writeSequence(2 ** 47), readSequence, 2 ** 47],
   [
@@ -136,7 +114,6 @@ t.test('sizes', async t => {
   t.equal(recordsHeaderLength, 10)
   t.equal(writeFrame(frameTypes.ping, Buffer.alloc(0)).toString('hex'), '0000000007')
   t.equal(writeSequence(1).length, 6)
-  t.equal(encodeEntry({ purge: undefined }).length, 2)
   t.equal(new Set(Object.values(frameTypes)).size, Object.keys(frameTypes).length)
 })
 
@@ -164,9 +141,8 @@ t.test('what must not be', async t => {
   const bad: [string, () => unknown][] = [
     ['a state that is not one', () => readState(3)],
     ['no state', () => readState(undefined)],
-    ['records from 0', () => readRecords(writeRecords(0, [encodeEntry({ record })]))],
+    ['records from 0', () => readRecords(writeRecords(0, [encodeEntry(record)]))],
     ['no records', () => readRecords(writeRecords(1, []))],
-    ['a gap to 0', () => readGap(writeGap({ next: 0, purged: [] }))],
     ['an answer of no kind', () => readAnswer(Buffer.from([0, 0, 0, 1, 2]))],
     ['a get in table 0', () => readGet(Buffer.from([0, 0, 0, 1, 0, 1, 1]))],
     [
@@ -211,11 +187,6 @@ t.test('bounds', async t => {
   const many = writeGreeting({ ...greeting, members })
   t.equal(readGreeting(many).members.length, maxMembers)
   t.ok(many.length < maxFrameBody)
-  const purged = Array.from({ length: 255 }, (_, i) => (i + 1) as TableId)
-  t.same(readGap(writeGap({ next: 1, purged })).purged, purged)
-  t.same(readGap(writeGap({ next: 1, purged: [...purged, undefined] })).purged, [
-    undefined,
-  ])
   const large = { ...record, value: Buffer.alloc(maxValueLength, 1) }
   t.same(readSnapshot(writeSnapshot({ id: 1, records: [large] })).records, [large])
   t.same(

@@ -1,4 +1,4 @@
-import type { BatchItem } from '../../wire/datagram-batch.ts'
+import type { CacheRecord } from '../../record/record.ts'
 import type { WriteLevel } from '../transport.ts'
 import type { ControlPeer } from './control-channel.ts'
 import type { Address, Path } from './peer.ts'
@@ -19,7 +19,7 @@ export type PacketEvent =
   | { readonly kind: 'connected' }
   | {
       readonly kind: 'publish'
-      readonly item: BatchItem
+      readonly record: CacheRecord
       readonly level: WriteLevel
       readonly budget: number
       /** Comes back in a `settle` action. */

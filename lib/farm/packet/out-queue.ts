@@ -1,15 +1,10 @@
+import { type CacheRecord, recordLength, writeRecord } from '../../record/record.ts'
 import { compareVersions } from '../../record/version.ts'
-import {
-  type BatchItem,
-  fragmentRecord,
-  isPurge,
-  itemLength,
-  writeItem,
-} from '../../wire/datagram-batch.ts'
+import { fragmentRecord } from '../../wire/datagram-batch.ts'
 
 /** A write that somebody waits for; what it is, only its owner knows. */
 export interface QueuedWrite<Wait> {
-  readonly item: BatchItem
+  readonly record: CacheRecord
   /** Everybody who hears it is asked to acknowledge it. */
   readonly ackRequested: boolean
   readonly wait: Wait | undefined
@@ -25,10 +20,10 @@ export interface Batch<Wait> {
 }
 
 interface Entry<Wait> {
-  item: BatchItem
+  record: CacheRecord
   ackRequested: boolean
   readonly waits: Wait[]
-  readonly name: string | undefined
+  readonly name: string
 }
 
 /**
@@ -67,25 +62,23 @@ export class OutQueue<Wait> {
 
   /** The write that had to make room, if one had. */
   push(write: QueuedWrite<Wait>): Entry<Wait>['waits'] | undefined {
-    const { item } = write
-    const name = isPurge(item) ? undefined : nameOf(item)
-    const waiting = name === undefined ? undefined : this.#names.get(name)
+    const { record } = write
+    const name = nameOf(record)
+    const waiting = this.#names.get(name)
     if (waiting !== undefined) {
       this.#coalesce(waiting, write)
       return undefined
     }
     const dropped = this.size >= this.#length ? this.#shift() : undefined
     const entry: Entry<Wait> = {
-      item,
+      record,
       ackRequested: write.ackRequested,
       waits: write.wait === undefined ? [] : [write.wait],
       name,
     }
     this.#entries.push(entry)
-    this.#bytes += itemLength(item)
-    // A record that is written after a purge must not move to a place before it.
-    if (name === undefined) this.#names.clear()
-    else this.#names.set(name, entry)
+    this.#bytes += recordLength(record)
+    this.#names.set(name, entry)
     return dropped?.waits
   }
 
@@ -93,10 +86,10 @@ export class OutQueue<Wait> {
   take(): Batch<Wait> | undefined {
     const first = this.#entries[this.#head]
     if (first === undefined) return undefined
-    if (!isPurge(first.item) && itemLength(first.item) > this.#room) {
+    if (recordLength(first.record) > this.#room) {
       this.#shift()
       return {
-        bodies: fragmentRecord(first.item, this.#room),
+        bodies: fragmentRecord(first.record, this.#room),
         fragments: true,
         ackRequested: first.ackRequested,
         waits: first.waits,
@@ -109,9 +102,9 @@ export class OutQueue<Wait> {
     let offset = 0
     let records = 0
     for (let next = this.#entries[this.#head]; next !== undefined; ) {
-      if (offset + itemLength(next.item) > this.#room) break
+      if (offset + recordLength(next.record) > this.#room) break
       this.#shift()
-      offset = writeItem(next.item, body, offset)
+      offset = writeRecord(next.record, body, offset)
       ackRequested ||= next.ackRequested
       for (const wait of next.waits) waits.push(wait)
       records += 1
@@ -139,11 +132,9 @@ export class OutQueue<Wait> {
 
   #coalesce(waiting: Entry<Wait>, write: QueuedWrite<Wait>): void {
     this.#coalesced += 1
-    if (!isPurge(waiting.item) && !isPurge(write.item)) {
-      if (compareVersions(write.item.version, waiting.item.version) >= 0) {
-        this.#bytes += itemLength(write.item) - itemLength(waiting.item)
-        waiting.item = write.item
-      }
+    if (compareVersions(write.record.version, waiting.record.version) >= 0) {
+      this.#bytes += recordLength(write.record) - recordLength(waiting.record)
+      waiting.record = write.record
     }
     waiting.ackRequested ||= write.ackRequested
     if (write.wait !== undefined) waiting.waits.push(write.wait)
@@ -154,9 +145,8 @@ export class OutQueue<Wait> {
     if (entry === undefined) return undefined
     this.#entries[this.#head] = undefined
     this.#head += 1
-    this.#bytes -= itemLength(entry.item)
-    if (entry.name !== undefined && this.#names.get(entry.name) === entry)
-      this.#names.delete(entry.name)
+    this.#bytes -= recordLength(entry.record)
+    if (this.#names.get(entry.name) === entry) this.#names.delete(entry.name)
     if (this.#head > 1_024 && this.#head * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#head)
       this.#head = 0

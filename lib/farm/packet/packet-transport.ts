@@ -6,7 +6,6 @@ import type { Log } from '../../log.ts'
 import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import { incarnationOf, senderTag } from '../../wire/datagram.ts'
-import type { BatchItem } from '../../wire/datagram-batch.ts'
 import { epochKeyLength } from '../../wire/seal.ts'
 import { farmKey, parseSecret } from '../secret.ts'
 import type {
@@ -96,11 +95,14 @@ export class PacketTransport implements Transport {
   }
 
   publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean> {
-    return this.#write(record, level, budget)
-  }
-
-  purge(table: TableId | undefined, budget: number): Promise<boolean> {
-    return this.#write({ purge: table }, 'all', budget)
+    if (this.#state === 'closed' || this.#engine === undefined)
+      return Promise.resolve(level === 'local')
+    this.#token += 1
+    const token = this.#token
+    return new Promise(resolve => {
+      this.#settling.set(token, resolve)
+      this.#handle({ kind: 'publish', record, level, budget, token })
+    })
   }
 
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
@@ -168,17 +170,6 @@ export class PacketTransport implements Transport {
     this.#settling.clear()
     this.#joined?.reject(new HandfastError('ERR_HANDFAST_CLOSED', 'closed while joining'))
     await Promise.all([this.#sockets.close(), this.#options.channel.close()])
-  }
-
-  #write(item: BatchItem, level: WriteLevel, budget: number): Promise<boolean> {
-    if (this.#state === 'closed' || this.#engine === undefined)
-      return Promise.resolve(level === 'local')
-    this.#token += 1
-    const token = this.#token
-    return new Promise(resolve => {
-      this.#settling.set(token, resolve)
-      this.#handle({ kind: 'publish', item, level, budget, token })
-    })
   }
 
   #handle(event: PacketEvent): void {

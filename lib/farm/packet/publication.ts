@@ -1,5 +1,5 @@
+import type { CacheRecord } from '../../record/record.ts'
 import type { SenderTag } from '../../wire/datagram.ts'
-import type { BatchItem } from '../../wire/datagram-batch.ts'
 import type { SequenceRange, Status } from '../../wire/datagram-control.ts'
 import type { WriteLevel } from '../transport.ts'
 import { type EngineContext, wake } from './engine-context.ts'
@@ -8,7 +8,7 @@ import { maxRepairsPerNack } from './repairs.ts'
 import { type Settlement, type WriteWait, WriteWaits } from './write-waits.ts'
 
 export interface Write {
-  readonly item: BatchItem
+  readonly record: CacheRecord
   readonly level: WriteLevel
   readonly budget: number
   /** Comes back when the write is settled. */
@@ -49,7 +49,7 @@ export class Publication {
     return this.#waits.deadline
   }
 
-  write({ item, level, budget, token }: Write): void {
+  write({ record, level, budget, token }: Write): void {
     const { roster, sender, outlet, now } = this.#context
     // Nobody else is known: who comes later gets this record with the whole table.
     if (roster.size === 0) {
@@ -64,7 +64,7 @@ export class Publication {
     else outlet.settle([{ token, reached: level === 'local' || alone }])
     const dropped = sender.enqueue(
       {
-        item,
+        record,
         ackRequested: waiting && this.#asksAll(level),
         wait: waiting ? wait : undefined,
       },

@@ -1,12 +1,6 @@
-import { readRecord } from '../../record/record.ts'
+import { type CacheRecord, readRecord, recordLength } from '../../record/record.ts'
 import { ackRequestedFlag, datagramTypes } from '../../wire/datagram.ts'
-import {
-  type BatchItem,
-  isPurge,
-  itemLength,
-  readFragment,
-  readItem,
-} from '../../wire/datagram-batch.ts'
+import { readFragment } from '../../wire/datagram-batch.ts'
 import {
   type Heartbeat,
   type SequenceRange,
@@ -52,7 +46,7 @@ export class Reception {
   data({ peer, header, body }: Opened): void {
     const { window } = peer
     try {
-      if (header.type !== datagramTypes.fragment) this.#applyItems(body)
+      if (header.type !== datagramTypes.fragment) this.#applyRecords(body)
       else if (!this.#takeFragment(peer, header.sequence, body)) return
     } catch {
       // Authentic and still not readable: another version, or a member gone wrong.
@@ -149,19 +143,18 @@ export class Reception {
     return true
   }
 
-  #applyItems(body: Buffer): void {
+  #applyRecords(body: Buffer): void {
     for (let offset = 0; offset < body.length; ) {
-      const item = readItem(body, offset)
-      this.#apply(item)
-      offset += itemLength(item)
+      const record = readRecord(body, offset)
+      this.#apply(record)
+      offset += recordLength(record)
     }
   }
 
-  #apply(item: BatchItem): void {
+  #apply(record: CacheRecord): void {
     const { replica } = this.#context.options
     const { counters } = this.#context
-    if (isPurge(item)) replica.purge(item.purge)
-    else if (replica.apply(item)) counters.recordsApplied += 1
+    if (replica.apply(record)) counters.recordsApplied += 1
     else counters.recordsIgnored += 1
   }
 

@@ -2,6 +2,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../clock.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import { frameTypes, readMessage } from '../../wire/frame.ts'
+import { malformed } from '../../wire/frame-bytes.ts'
 import {
   type Greeting,
   type MemberState,
@@ -10,13 +11,7 @@ import {
   writeGreeting,
   writeState,
 } from '../../wire/frame-greeting.ts'
-import {
-  type GapFrame,
-  type LogEntry,
-  readGap,
-  readRecords,
-  writeSequence,
-} from '../../wire/frame-log.ts'
+import { readRecords, readSequence, writeSequence } from '../../wire/frame-log.ts'
 import { type GetFrame, readGet, writeAnswer } from '../../wire/frame-query.ts'
 import {
   readHeld,
@@ -33,8 +28,9 @@ export interface InboundOwner {
   /** The greeting has been sent. */
   onGreeted(link: InboundLink): void
   /** Answers whether they are the ones that had to come; when not, the link ends. */
-  onRecords(link: InboundLink, first: number, entries: readonly LogEntry[]): boolean
-  onGap(link: InboundLink, gap: GapFrame): void
+  onRecords(link: InboundLink, first: number, entries: readonly CacheRecord[]): boolean
+  /** The log goes on at entry `next`; what was before is gone. */
+  onGap(link: InboundLink, next: number): void
   /** The newest entry of the dialler that is in the table here. */
   applied(link: InboundLink): number
   onPeerState(link: InboundLink, state: MemberState): void
@@ -133,8 +129,7 @@ export class InboundLink {
         this.#onRecords(body)
         return
       case frameTypes.gap:
-        if (!this.#started) throw notAllowed(type)
-        owner.onGap(this, readGap(body))
+        this.#onGap(body)
         return
       case frameTypes.state:
         owner.onPeerState(this, readState(body[0]))
@@ -180,6 +175,13 @@ export class InboundLink {
       throw new Error(`entries before ${first} are missing`)
     }
     this.#ackSoon()
+  }
+
+  #onGap(body: Buffer): void {
+    if (!this.#started) throw notAllowed(frameTypes.gap)
+    const next = readSequence(body)
+    if (next < 1) throw malformed('gap')
+    this.#parts.owner.onGap(this, next)
   }
 
   /** One acknowledgement for all that came in this turn of the event loop. */

@@ -1,5 +1,5 @@
-import type { TableId } from '../../record/key.ts'
-import { encodeEntry, type LogEntry, writeRecords } from '../../wire/frame-log.ts'
+import type { CacheRecord } from '../../record/record.ts'
+import { encodeEntry, writeRecords } from '../../wire/frame-log.ts'
 
 export interface OutLogOptions {
   /** Default 16 MiB. */
@@ -19,7 +19,6 @@ const batchBytes = 64 * 1024
 export class OutLog {
   readonly #maxBytes: number
   readonly #ring: (Buffer | undefined)[]
-  readonly #purges = new Map<TableId | undefined, number>()
   #head = 0
   #tail = 1
   #bytes = 0
@@ -44,15 +43,14 @@ export class OutLog {
     return this.#bytes
   }
 
-  /** Adds an entry, drops old ones that have no room, and answers the entry's number. */
-  append(entry: LogEntry): number {
-    const bytes = encodeEntry(entry)
+  /** Adds a record, drops old ones that have no room, and answers the entry's number. */
+  append(record: CacheRecord): number {
+    const bytes = encodeEntry(record)
     if (this.#head - this.#tail + 1 === this.#ring.length) this.#drop()
     this.#head += 1
     this.#ring[this.#head % this.#ring.length] = bytes
     this.#bytes += bytes.length
     while (this.#bytes > this.#maxBytes && this.#tail < this.#head) this.#drop()
-    if ('purge' in entry) this.#purges.set(entry.purge, this.#head)
     return this.#head
   }
 
@@ -75,15 +73,6 @@ export class OutLog {
     const batch = { body: writeRecords(from, entries), next, head: this.#head }
     this.#latest = { from, batch }
     return batch
-  }
-
-  /** Tables whose latest purge lies behind `after` and before the tail. */
-  purgesLost(after: number): (TableId | undefined)[] {
-    const lost: (TableId | undefined)[] = []
-    for (const [table, at] of this.#purges) {
-      if (at > after && at < this.#tail) lost.push(table)
-    }
-    return lost
   }
 
   /** Still what a new batch would be: nothing was added, or nothing more fits. */

@@ -11,7 +11,7 @@ import {
   writeGreeting,
   writeState,
 } from '../../wire/frame-greeting.ts'
-import { readSequence, writeGap } from '../../wire/frame-log.ts'
+import { readSequence, writeSequence } from '../../wire/frame-log.ts'
 import {
   type AnswerFrame,
   type GetFrame,
@@ -150,8 +150,7 @@ export class OutboundLink {
         return
       }
       if (this.#cursor < log.tail) {
-        const purged = log.purgesLost(this.#cursor - 1)
-        this.#link.send(frameTypes.gap, writeGap({ next: log.tail, purged }))
+        this.#link.send(frameTypes.gap, writeSequence(log.tail))
         // What lies in the gap may reach the member by snapshot, but it never acked it.
         this.#acked = Math.max(this.#acked, log.tail - 1)
         this.#cursor = log.tail

@@ -3,7 +3,6 @@ import type { HandfastError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import { maxClockLead } from '../../record/hybrid-clock.ts'
 import type { CacheRecord } from '../../record/record.ts'
-import type { GapFrame, LogEntry } from '../../wire/frame-log.ts'
 import type { VectorEntry } from '../../wire/frame-sync.ts'
 import type { Replica } from '../transport.ts'
 import { AnswerBudget } from './answer-budget.ts'
@@ -167,7 +166,7 @@ export class Replication {
     'onRecords' | 'onGap' | 'applied' | 'onGet' | 'onSync' | 'onHeld'
   > = {
     onRecords: (link, first, entries) => this.#onRecords(link, first, entries),
-    onGap: (link, gap) => this.#onGap(link, gap),
+    onGap: (link, next) => this.#onGap(link, next),
     applied: ({ peer }) => (peer === undefined ? 0 : this.#vector.applied(peer)),
     onGet: (link, question) => this.answers.answer(link, question),
     onSync: (link, id) => this.#onSync(link, id),
@@ -208,13 +207,10 @@ export class Replication {
     }
   }
 
-  #onRecords(link: InboundLink, first: number, entries: readonly LogEntry[]): boolean {
+  #onRecords(link: InboundLink, first: number, entries: readonly CacheRecord[]): boolean {
     const { peer } = link
     if (peer === undefined) return false
-    for (const entry of entries) {
-      if ('record' in entry) this.apply(entry.record, peer)
-      else this.#parts.replica.purge(entry.purge)
-    }
+    for (const record of entries) this.apply(record, peer)
     const inOrder = this.#vector.take(peer, first, entries.length)
     this.step()
     return inOrder
@@ -225,10 +221,9 @@ export class Replication {
     this.#orphans.told(peer.id, entries)
   }
 
-  #onGap({ peer }: InboundLink, { next, purged }: GapFrame): void {
+  #onGap({ peer }: InboundLink, next: number): void {
     if (peer === undefined) return
     this.#count('gaps')
-    for (const table of purged) this.#parts.replica.purge(table)
     this.#vector.skip(peer, next)
     this.#resync()
   }

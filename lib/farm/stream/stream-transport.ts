@@ -2,7 +2,6 @@ import { HandfastError } from '../../errors.ts'
 import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import { frameTypes } from '../../wire/frame.ts'
-import type { LogEntry } from '../../wire/frame-log.ts'
 import type { Address } from '../address.ts'
 import type { Member, Transport, TransportStats, WriteLevel } from '../transport.ts'
 import { originName } from './applied-vector.ts'
@@ -106,12 +105,14 @@ export class StreamTransport implements Transport {
   }
 
   publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean> {
-    return this.#append({ record }, level, budget)
-  }
-
-  purge(table: TableId | undefined, budget: number): Promise<boolean> {
-    // In the log, so that it keeps its place among the writes around it on every member.
-    return this.#append({ purge: table }, 'all', budget)
+    if (this.#isClosed()) return Promise.resolve(false)
+    const sequence = this.#outLog.append(record)
+    this.#flushSoon()
+    const { present } = this.#links.mesh
+    // Nobody to wait for is no reason to wait: a farm of one must work.
+    if (level === 'local' || present.size === 0) return Promise.resolve(true)
+    const wanted = level === 'all' ? 'all' : 'one'
+    return this.#pending.wait(sequence, wanted, present.names(), budget)
   }
 
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
@@ -179,17 +180,6 @@ export class StreamTransport implements Transport {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
-  }
-
-  #append(entry: LogEntry, level: WriteLevel, budget: number): Promise<boolean> {
-    if (this.#isClosed()) return Promise.resolve(false)
-    const sequence = this.#outLog.append(entry)
-    this.#flushSoon()
-    const { present } = this.#links.mesh
-    // Nobody to wait for is no reason to wait: a farm of one must work.
-    if (level === 'local' || present.size === 0) return Promise.resolve(true)
-    const wanted = level === 'all' ? 'all' : 'one'
-    return this.#pending.wait(sequence, wanted, present.names(), budget)
   }
 
   /** All that is written in one turn of the event loop goes out together. */
