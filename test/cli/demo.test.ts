@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer as createHttps } from 'node:https'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
@@ -19,25 +19,34 @@ import { CliProcess } from '../fixtures/cli-process.ts'
 
 const run = promisify(execFile)
 
-/** Far from the usual ports, where the demo of a developer may be up. */
-const firstPort = 28_443
+/** Not the usual ports, where the demo of a developer may be up. */
+async function somePort(): Promise<number> {
+  const { server, port } = await occupied()
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
 
-function start(t: Test, flags: readonly string[]): CliProcess {
+async function occupied(): Promise<{ server: Server; port: number }> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return { server, port: (server.address() as AddressInfo).port }
+}
+
+function start(t: Test, port: number, flags: readonly string[]): CliProcess {
   const cwd = t.testdir({})
-  return new CliProcess(t, ['demo', '--port', `${firstPort}`, ...flags], { cwd })
+  return new CliProcess(t, ['demo', '--port', `${port}`, ...flags], { cwd })
 }
 
 t.test('handfast demo --once: everything resumes everywhere, exit 0', async t => {
   // The first port is taken, so the demo has to move on.
-  const taken = createServer().listen(firstPort, '127.0.0.1')
-  await once(taken, 'listening')
-  t.teardown(() => taken.close())
+  const { server, port } = await occupied()
+  t.teardown(() => server.close())
 
-  const demo = start(t, ['--once'])
+  const demo = start(t, port, ['--once'])
   t.equal(await demo.exit, 0, demo.out + demo.err)
   for (const { title } of kinds)
     t.match(demo.out, new RegExp(`^${title} +offered on$`, 'm'))
-  t.notMatch(demo.out, `:${firstPort} `)
+  t.notMatch(demo.out, `:${port} `)
   t.equal(demo.out.match(/\bresumed +\d+\.\d ms +\d+ B/g)?.length, 18, 'every cell')
   t.notMatch(demo.out, 'FULL')
   t.match(demo.out, /^killed proxy 1 with SIGKILL: its sessions resume on 2 and 3$/m)
@@ -53,7 +62,7 @@ t.test(
   'it stays up, what it says to paste works, and nothing is left after it',
   async t => {
     const cwd = t.testdir({})
-    const demo = new CliProcess(t, ['demo', '--port', `${firstPort}`], { cwd })
+    const demo = new CliProcess(t, ['demo', '--port', `${await somePort()}`], { cwd })
     await demo.until(() => /^connections \d+ /m.test(demo.out))
     const pasted = demo.out.slice(demo.out.indexOf('Try it'), demo.out.indexOf('Ctrl-C'))
     const commands =
@@ -82,11 +91,12 @@ t.test(
 )
 
 t.test('a signal before the end of the table ends it, and nothing is left', async t => {
-  const demo = start(t, [])
+  const port = await somePort()
+  const demo = start(t, port, [])
   await demo.until(() => demo.out.startsWith('three proxies'))
   demo.signal('SIGTERM')
   t.equal(await demo.exit, 143)
-  const server = createServer().listen(firstPort, '127.0.0.1')
+  const server = createServer().listen(port, '127.0.0.1')
   await once(server, 'listening')
   server.close()
 })
