@@ -115,7 +115,7 @@ export class LossDetector {
     }
     this.#attempts += 1
     this.#retryAt =
-      now + this.#jitter(Math.min(longestRetry, firstRetry * 2 ** this.#attempts))
+      now + this.#jitter(Math.min(longestRetry, firstRetry * 2 ** (this.#attempts - 1)))
     return { kind: 'nack', ranges }
   }
 
