@@ -5,7 +5,7 @@
 export type ErrorCode =
   /** An option or a config file says something that can't be honoured. */
   | 'ERR_HANDFAST_CONFIG'
-  /** A server that can't be attached, or a call in the wrong order. */
+  /** A call that can't be: a server that can't be attached, a wrong order, a wrong argument. */
   | 'ERR_HANDFAST_USAGE'
   /** Used after `close()`. */
   | 'ERR_HANDFAST_CLOSED'

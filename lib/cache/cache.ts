@@ -4,7 +4,7 @@ import type { Transport, WriteLevel } from '../farm/transport.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
 import { type TableId, tables } from '../record/key.ts'
 import { type CacheRecord, checkRecordSize } from '../record/record.ts'
-import type { RecordTable } from '../table/record-table.ts'
+import type { RecordTable, ScanCursor, ScanStep } from '../table/record-table.ts'
 import { isKept, PurgeMarks, purgeable, purgeMark } from './purge-marks.ts'
 
 /** How long a tombstone outlives the record that it deletes: room for skewed clocks. */
@@ -135,6 +135,7 @@ export class Cache {
   ): Promise<boolean> {
     this.#checkOpen()
     checkRecordSize(key.length, 0)
+    checkNoMark(table)
     const now = this.#clock.now()
     const old = this.#table.read(table, key)
     const record: CacheRecord = {
@@ -153,8 +154,9 @@ export class Cache {
   }
 
   /**
-   * Empties one virtual table, or all of {@link purgeable}, farm-wide: a member that was away
-   * brings nothing back. True when every reachable member has done so. Throws
+   * Empties one virtual table, or those of sessions, log-ins, state and connections, farm-wide:
+   * a member that was away brings nothing back. True when every reachable member has done so; one
+   * whose clock is half a minute behind refuses it, like every record of now. Throws
    * ERR_HANDFAST_USAGE for revocations and the farm's own table.
    */
   async purge(table?: TableId, budget = 1_000): Promise<boolean> {
@@ -171,6 +173,12 @@ export class Cache {
       }),
     )
     return reached.every(yes => yes)
+  }
+
+  /** A bounded step of a walk over what is here, for another member; see RecordTable.scan. */
+  scan(cursor: ScanCursor | undefined, limit: number): ScanStep {
+    if (cursor === undefined) this.#purges.restore()
+    return this.#table.scan(cursor, limit)
   }
 
   /** Takes a record that another member wrote. True when it changed the table. */
@@ -203,6 +211,7 @@ export class Cache {
 
   #record(table: TableId, key: Buffer, value: Buffer, ttl: number): CacheRecord {
     checkRecordSize(key.length, value.length)
+    checkNoMark(table)
     if (!(ttl > 0)) throw new RangeError(`ttl must be more than 0 ms, got ${ttl}`)
     return {
       table,
@@ -225,6 +234,12 @@ export class Cache {
     if (this.#closed)
       throw new HandfastError('ERR_HANDFAST_CLOSED', 'the cache is closed')
   }
+}
+
+/** A purge is made by `purge` alone: elsewhere its record would mean what it says, not here. */
+function checkNoMark(table: TableId): void {
+  if (table === tables.purge)
+    throw new HandfastError('ERR_HANDFAST_USAGE', `table ${table} can't be written to`)
 }
 
 interface Flight {

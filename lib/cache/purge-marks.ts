@@ -3,7 +3,7 @@ import type { CacheRecord } from '../record/record.ts'
 import { compareVersions, type Version } from '../record/version.ts'
 import type { RecordTable } from '../table/record-table.ts'
 
-/** No record that a member kept while it was away is older. */
+/** A record that is to live for longer, on a member that was away for as long, comes back. */
 const markLife = 366 * 24 * 3_600_000
 
 /** What `purge` without a table empties. */
@@ -30,19 +30,19 @@ export class PurgeMarks {
     this.#table = table
   }
 
-  /** Empties the table up to what the mark says. False for an old mark, or one that is none. */
+  /** Empties the table up to what the mark says. True when that changed anything here. */
   take(mark: CacheRecord): boolean {
     const emptied = mark.key[0] as TableId
     if (mark.tombstone || mark.key.length !== 1 || isKept(emptied)) return false
     const known = this.#marks.get(emptied)
     if (known !== undefined && compareVersions(mark.version, known.version) <= 0) {
-      return false
+      return this.#restore(known)
     }
     // The bytes may be the network's.
     const kept = { ...mark, key: Buffer.from(mark.key), value: nothing }
     this.#marks.set(emptied, kept)
-    this.#table.put(kept)
     this.#table.purge(emptied, mark.version)
+    this.#table.put(kept)
     return true
   }
 
@@ -50,9 +50,19 @@ export class PurgeMarks {
   covers({ table, version }: CacheRecord): boolean {
     const mark = this.#marks.get(table)
     if (mark === undefined || compareVersions(version, mark.version) > 0) return false
-    // Whoever sent it has not seen the mark, and is to find it here: a full table drops marks.
-    if (this.#table.read(mark.table, mark.key) === undefined) this.#table.put(mark)
+    // Whoever sent it has not seen the mark, and is to find it here.
+    this.#restore(mark)
     return true
+  }
+
+  /** Gives the table back what it has dropped, before others are shown what is in it. */
+  restore(): void {
+    for (const mark of this.#marks.values()) this.#restore(mark)
+  }
+
+  /** A full table drops marks like any record. True when this one had to be put back. */
+  #restore(mark: CacheRecord): boolean {
+    return this.#table.read(mark.table, mark.key) === undefined && this.#table.put(mark)
   }
 }
 

@@ -18,7 +18,6 @@ import { SessionStore } from '../resumption/session-store.ts'
 import { ticketBoard } from '../resumption/ticket-board.ts'
 import { timesWithin } from '../resumption/ticket-schedule.ts'
 import { OffHeapTable } from '../table/off-heap-table.ts'
-import type { RecordTable } from '../table/record-table.ts'
 import { Farm } from './farm.ts'
 import { farmTransport } from './farm-transport.ts'
 import { checkFarmOptions, type FarmOptions, farmNumbers } from './options.ts'
@@ -44,7 +43,11 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   const { name = 'handfast', clock = systemClock, log = silentLog } = options
   const table = new OffHeapTable({ clock, maxBytes: numbers.memory })
   const versions = new HybridClock(clock, randomInt(0x10000))
-  const replica = replicaOf(table, record => take(record))
+  const replica: Replica = {
+    apply: record => take(record),
+    read: (id, key) => table.read(id, key),
+    scan: (cursor, limit) => cache.scan(cursor, limit),
+  }
   const { transport, address } = farmTransport(options, replica, clock)
   const cache = new Cache({ table, transport, versions, clock })
   const auths = new Set<Auth>()
@@ -125,14 +128,6 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     sleepGuard,
     address: address(),
   })
-}
-
-function replicaOf(table: RecordTable, apply: Replica['apply']): Replica {
-  return {
-    apply,
-    read: (id, key) => table.read(id, key),
-    scan: (cursor, limit) => table.scan(cursor, limit),
-  }
 }
 
 /** A farm of one may go without a secret: nobody else needs its keys. */

@@ -46,7 +46,9 @@ export interface OffHeapTableOptions {
  * The record table in memory that the garbage collector does not scan. Records are appended to
  * segments of up to 1 MiB by virtual table and time to live; a hash index points to them; a
  * segment goes back whole when the last of its records has expired. Every call does a bounded
- * piece of work; what is left to do (expiry, growth, eviction) is done by later writes.
+ * piece of work; what is left to do (expiry, growth, eviction) is done by later writes. The
+ * exception is a purge up to a version, which looks at each record of the segments that hold
+ * both older and newer ones: of few, unless it comes late (85 ms for 1.2 million records).
  * `get` allocates nothing but the view it answers. layout.ts has the bytes.
  *
  * Non-goals: ordered walks, values above 64 KiB, sharing with other threads, and an index that

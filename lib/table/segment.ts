@@ -107,8 +107,7 @@ export class Segment {
     view.setInt32(offset + at.checksum, this.#checksum(offset, hash), true)
     this.#noteLength()
     if (record.expiresAt > this.expiresAt) this.expiresAt = record.expiresAt
-    if (version.ms < this.oldestMs) this.oldestMs = version.ms
-    if (version.ms > this.newestMs) this.newestMs = version.ms
+    this.#noteMs(version.ms)
     return offset
   }
 
@@ -120,8 +119,8 @@ export class Segment {
     this.end = (target + length) as Offset
     this.#noteLength()
     if (expiresAt > this.expiresAt) this.expiresAt = expiresAt
-    if (source.oldestMs < this.oldestMs) this.oldestMs = source.oldestMs
-    if (source.newestMs > this.newestMs) this.newestMs = source.newestMs
+    const ms = source.#msAt(offset, source.#view.getInt32(offset + at.shape, true))
+    this.#noteMs(ms)
     return target
   }
 
@@ -244,6 +243,11 @@ export class Segment {
     }
     this.#view.setInt32(offset + at.checksum, this.#checksum(offset, hash), true)
     return true
+  }
+
+  #noteMs(ms: number): void {
+    if (ms < this.oldestMs) this.oldestMs = ms
+    if (ms > this.newestMs) this.newestMs = ms
   }
 
   #noteLength(): void {

@@ -10,6 +10,7 @@ import { MapTable } from '../fixtures/map-table.ts'
 const key = Buffer.from('key')
 const value = Buffer.from('value')
 const { state, auth } = tables
+const writable = Object.values(tables).filter(id => id !== tables.purge)
 
 /** Members whose writes reach nobody until the test hands them over. */
 function members(count: number) {
@@ -52,7 +53,7 @@ function members(count: number) {
 t.test('purge empties one virtual table, or all but what protects the farm', async t => {
   const { all } = members(1)
   const [{ cache, has, add, published }] = all
-  const ids = Object.values(tables)
+  const ids = writable
   for (const id of ids) add('a', id)
   await cache.purge(state)
   t.same(
@@ -141,16 +142,42 @@ t.test(
     const [{ cache, table, add, purge }] = all
     const old = add('old')
     const mark = await purge()
-    table.purge(tables.purge)
+    const held = () => table.read(tables.purge, mark.key)
+    const drop = () => table.purge(tables.purge)
+    drop()
     t.equal(cache.apply(old), false)
-    t.same(table.read(tables.purge, Buffer.from([state])), mark)
+    t.same(held(), mark, 'when somebody writes what it covers')
+    drop()
+    t.equal(cache.apply(mark), true)
+    t.same(held(), mark, 'when somebody tells of it again')
+    t.equal(cache.apply(mark), false)
+    drop()
+    t.same(
+      cache.scan(undefined, 10).records,
+      [mark],
+      'when somebody takes over the table',
+    )
   },
 )
+
+t.test('a mark is written by purge alone', async t => {
+  const { all } = members(1)
+  const [{ cache, published, purge, table }] = all
+  const mark = await purge()
+  published.length = 0
+  const { key } = mark
+  const code = { code: 'ERR_HANDFAST_USAGE' }
+  t.throws(() => cache.add(tables.purge, key, value, { ttl: 1_000 }), code)
+  await t.rejects(cache.update(tables.purge, key, value, { ttl: 1_000 }), code)
+  t.throws(() => cache.delete(tables.purge, key), code)
+  t.same(table.read(tables.purge, key), mark)
+  t.same(published, [])
+})
 
 t.test('no mark empties what must stay, nor a table that is none', async t => {
   const { all } = members(1)
   const [{ cache, add, has, purge, table }] = all
-  for (const id of Object.values(tables)) if (isKept(id)) add('a', id)
+  for (const id of writable) if (isKept(id)) add('a', id)
   const { records } = table.stats()
   const mark = await purge()
   const later = { ...mark.version, logical: 500 }
@@ -166,7 +193,7 @@ t.test('no mark empties what must stay, nor a table that is none', async t => {
     t.equal(cache.apply({ ...mark, version: later, key, tombstone }), false, what)
   }
   t.equal(table.stats().records, records + 1)
-  for (const id of Object.values(tables)) if (isKept(id)) t.ok(has('a', id))
+  for (const id of writable) if (isKept(id)) t.ok(has('a', id))
   const future = { ...mark.version, ms: mark.version.ms + 60_000 }
   t.equal(cache.apply({ ...mark, version: future }), false, 'one from the future')
 })

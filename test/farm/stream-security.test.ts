@@ -11,7 +11,7 @@ import t from 'tap'
 import { acceptorOptions, diallerOptions, farmPsk } from '../../lib/farm/stream/psk.ts'
 import { frameTypes, writeFrame } from '../../lib/wire/frame.ts'
 import { writeGreeting } from '../../lib/wire/frame-greeting.ts'
-import { writeRecords } from '../../lib/wire/frame-log.ts'
+import { encodeEntry, writeRecords, writeSequence } from '../../lib/wire/frame-log.ts'
 import { p256 } from '../fixtures/certificates.ts'
 import {
   FarmMember,
@@ -288,7 +288,7 @@ t.test('a member that breaks the protocol loses its link, not more', async t => 
       }),
     )
   const oversized = Buffer.from([0xff, 0xff, 0xff, 0xff, 1])
-  const record = writeRecords(5, [Buffer.from([0, 0])])
+  const record = writeRecords(5, [encodeEntry(member.record('late'))])
   const cases: [string, Buffer[]][] = [
     ['zeros', [Buffer.alloc(4_096)]],
     ['an oversized frame', [greet(), oversized]],
@@ -303,6 +303,7 @@ t.test('a member that breaks the protocol loses its link, not more', async t => 
       'a frame that only acceptors send',
       [greet(), writeFrame(frameTypes.ack, Buffer.alloc(6))],
     ],
+    ['a log that goes on at 0', [greet(), writeFrame(frameTypes.gap, writeSequence(0))]],
     ['an unknown frame', [greet(), Buffer.from([0, 0, 0, 0, 200])]],
     ['a ping with a body', [greet(), writeFrame(frameTypes.ping, Buffer.alloc(1))]],
     ['a cut greeting', [writeFrame(frameTypes.hello, Buffer.from([1, 0, 0]))]],

@@ -365,8 +365,9 @@ t.test('a length of 0 is not believed before the stream has ended', async t => {
   const client = new RawHttp2(await rawConnection(port, { protocol: 'h2' }))
   client.request([...pseudo, ['content-length', '0']], '', false)
   client.cancel()
-  await until(() => log.requests.length > lines, 'its line in the log')
-  t.match(log.requests.at(-1), { status: 499 })
+  // A line of the cases above may come late.
+  const since = () => log.requests.slice(lines)
+  await until(() => since().some(({ status }) => status === 499), 'its line in the log')
   t.notOk(backend.requests.slice(before).some(request => request.complete))
   client.socket.destroy()
 })
