@@ -5,6 +5,8 @@ import { systemClock } from '../../lib/clock.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
+import { tables } from '../../lib/record/key.ts'
+import { until } from '../fixtures/farm-stream-member.ts'
 import {
   certificateFor,
   listening,
@@ -70,6 +72,31 @@ t.test('members find each other, and their figures tell', async t => {
   t.ok(Number(b.stats().transport['published']) >= 2)
   t.equal(a.stats().table.records, b.stats().table.records)
 })
+
+for (const transport of ['stream', 'unicast'] as const) {
+  t.test(`a purge empties the table on every member, by ${transport}`, async t => {
+    const secret = generateSecret()
+    const a = await createFarm({ secret, listen, transport })
+    const members = [a.address ?? '']
+    const b = await createFarm({ secret, listen, transport, members })
+    t.teardown(() => Promise.all([a.close(), b.close()]))
+    const key = Buffer.from('key')
+    const options = { ttl: 60_000, level: 'all', budget: 10_000 } as const
+    for (const table of [tables.state, tables.auth]) {
+      t.ok(await a.cache.add(table, key, Buffer.from('value'), options))
+      await until(() => b.cache.getLocal(table, key) !== undefined)
+    }
+    t.ok(await a.cache.purge(tables.state, 10_000))
+    t.equal(b.cache.getLocal(tables.state, key), undefined)
+    t.ok(b.cache.getLocal(tables.auth, key), 'same key, other table')
+    const late = await createFarm({ secret, listen, transport, members })
+    t.teardown(() => late.close())
+    t.equal(await late.cache.get(tables.state, key), undefined)
+    t.ok(await b.cache.add(tables.state, key, Buffer.from('new'), options))
+    const holders = [a, b, late].map(({ cache }) => cache)
+    await until(() => holders.every(cache => cache.getLocal(tables.state, key)))
+  })
+}
 
 t.test('while a member is silent nothing resumes, where that is asked for', async t => {
   let now = 0
