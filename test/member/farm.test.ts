@@ -80,6 +80,8 @@ for (const transport of ['stream', 'unicast'] as const) {
     const members = [a.address ?? '']
     const b = await createFarm({ secret, listen, transport, members })
     t.teardown(() => Promise.all([a.close(), b.close()]))
+    // Until it has heard that the other serves, it waits for nobody.
+    await until(() => a.members().filter(({ state }) => state === 'ready').length === 2)
     const key = Buffer.from('key')
     const options = { ttl: 60_000, level: 'all', budget: 10_000 } as const
     for (const table of [tables.state, tables.auth]) {
