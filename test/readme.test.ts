@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { type AddressInfo, connect, createServer as createTcp } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import {
@@ -23,6 +23,7 @@ import { SessionClient } from './fixtures/auth-farm.ts'
 import { basic } from './fixtures/auth-world.ts'
 import { fakeIo } from './fixtures/cli-io.ts'
 import { isBuilt } from './fixtures/cli-process.ts'
+import { freePort } from './fixtures/free-port.ts'
 import { MemoryLog } from './fixtures/proxy-servers.ts'
 
 const root = new URL('..', import.meta.url)
@@ -196,15 +197,6 @@ async function backend(t: Test): Promise<string> {
     server.closeAllConnections()
   })
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcp().listen(0)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** The examples do not say when they are up, so this is found out by trying. */

@@ -7,12 +7,9 @@ import type { RecordTable } from '../table/record-table.ts'
 const markLife = 366 * 24 * 3_600_000
 
 /** What `purge` without a table empties. */
-export const purgeable: readonly TableId[] = [
-  tables.session,
-  tables.auth,
-  tables.state,
-  tables.connection,
-]
+export const purgeable: readonly TableId[] = Object.values(tables).filter(
+  table => !isKept(table),
+)
 
 /**
  * A purge is a record of its own, a mark: what the virtual table held up to the mark's version

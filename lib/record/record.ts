@@ -47,6 +47,13 @@ export function writeRecord(record: CacheRecord, target: Buffer, offset: number)
   return offset + recordHeaderLength + record.key.length + record.value.length
 }
 
+/** The record in bytes of its own. */
+export function encodeRecord(record: CacheRecord): Buffer {
+  const bytes = Buffer.allocUnsafe(recordLength(record))
+  writeRecord(record, bytes, 0)
+  return bytes
+}
+
 /**
  * Reads the record at `offset`; `key` and `value` are views of `source`. Throws
  * ERR_HANDFAST_PROTOCOL when the bytes are not a whole, valid record.

@@ -119,8 +119,7 @@ export class Segment {
     this.end = (target + length) as Offset
     this.#noteLength()
     if (expiresAt > this.expiresAt) this.expiresAt = expiresAt
-    const ms = source.#msAt(offset, source.#view.getInt32(offset + at.shape, true))
-    this.#noteMs(ms)
+    this.#noteMs(source.versionAt(offset).ms)
     return target
   }
 

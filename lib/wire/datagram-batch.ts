@@ -1,10 +1,9 @@
 import { HandfastError } from '../errors.ts'
 import {
   type CacheRecord,
+  encodeRecord,
   maxValueLength,
   recordHeaderLength,
-  recordLength,
-  writeRecord,
 } from '../record/record.ts'
 
 /**
@@ -31,8 +30,7 @@ export interface Fragment {
 
 /** Cuts a record into the bodies of FRAGMENT datagrams of at most `room` bytes each. */
 export function fragmentRecord(record: CacheRecord, room: number): Buffer[] {
-  const whole = Buffer.allocUnsafe(recordLength(record))
-  writeRecord(record, whole, 0)
+  const whole = encodeRecord(record)
   const share = room - fragmentHeaderLength
   const count = Math.ceil(whole.length / share)
   return Array.from({ length: count }, (_, index) => {

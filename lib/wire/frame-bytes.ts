@@ -1,4 +1,5 @@
 import { HandfastError } from '../errors.ts'
+import { type CacheRecord, readRecord, recordLength } from '../record/record.ts'
 
 const maxUint48 = 2 ** 48 - 1
 
@@ -9,10 +10,6 @@ export class ByteReader {
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes
-  }
-
-  get offset(): number {
-    return this.#offset
   }
 
   get left(): number {
@@ -49,8 +46,11 @@ export class ByteReader {
     return text
   }
 
-  skip(length: number): void {
-    this.#advance(length)
+  /** A record; its key and value are views. */
+  record(): CacheRecord {
+    const record = readRecord(this.#bytes, this.#offset)
+    this.#advance(recordLength(record))
+    return record
   }
 
   /** Call when the body should be used up: what is left over is an error. */

@@ -1,21 +1,9 @@
-import {
-  type CacheRecord,
-  readRecord,
-  recordHeaderLength,
-  recordLength,
-  writeRecord,
-} from '../record/record.ts'
+import { type CacheRecord, recordHeaderLength } from '../record/record.ts'
 import { ByteReader, ByteWriter, malformed } from './frame-bytes.ts'
 
-/** A member's log is the list of the records it wrote, numbered from 1. */
-export function encodeEntry(record: CacheRecord): Buffer {
-  const bytes = Buffer.allocUnsafe(recordLength(record))
-  writeRecord(record, bytes, 0)
-  return bytes
-}
-
 /**
- * `records`: consecutive entries of the sender's log, in log order.
+ * A member's log is the list of the records it wrote, numbered from 1. `records`: consecutive
+ * entries of the sender's log, in log order.
  *
  *      0             6         10
  *      +-------------+---------+----------------+
@@ -48,13 +36,8 @@ export function readRecords(body: Buffer): RecordsFrame {
     throw malformed('records')
   }
   const entries: CacheRecord[] = []
-  let { offset } = read
-  for (let i = 0; i < count; i++) {
-    const record = readRecord(body, offset)
-    offset += recordLength(record)
-    entries.push(record)
-  }
-  if (offset !== body.length) throw malformed('records with bytes too many')
+  for (let i = 0; i < count; i++) entries.push(read.record())
+  read.end()
   return { first, count, entries }
 }
 

@@ -1,10 +1,5 @@
 import { maxKeyLength, type TableId, tableId } from '../record/key.ts'
-import {
-  type CacheRecord,
-  readRecord,
-  recordLength,
-  writeRecord,
-} from '../record/record.ts'
+import { type CacheRecord, encodeRecord } from '../record/record.ts'
 import { ByteReader, ByteWriter, malformed } from './frame-bytes.ts'
 
 /**
@@ -49,9 +44,7 @@ export function readGet(body: Buffer): GetFrame {
 export function writeAnswer({ id, record }: AnswerFrame): Buffer {
   const out = new ByteWriter().uint32(id)
   if (record === undefined) return out.uint8(answerKinds.none).done()
-  const bytes = Buffer.allocUnsafe(recordLength(record))
-  writeRecord(record, bytes, 0)
-  return out.uint8(answerKinds.record).bytes(bytes).done()
+  return out.uint8(answerKinds.record).bytes(encodeRecord(record)).done()
 }
 
 export function readAnswer(body: Buffer): AnswerFrame {
@@ -63,8 +56,7 @@ export function readAnswer(body: Buffer): AnswerFrame {
     return { id, record: undefined }
   }
   if (kind !== answerKinds.record) throw malformed(`answer of kind ${kind}`)
-  const record = readRecord(body, read.offset)
-  read.skip(recordLength(record))
+  const record = read.record()
   read.end()
   return { id, record }
 }

@@ -1,9 +1,4 @@
-import {
-  type CacheRecord,
-  readRecord,
-  recordLength,
-  writeRecord,
-} from '../record/record.ts'
+import { type CacheRecord, recordLength, writeRecord } from '../record/record.ts'
 import { ByteReader, ByteWriter, malformed } from './frame-bytes.ts'
 import { memberIdPattern } from './frame-greeting.ts'
 
@@ -66,11 +61,7 @@ export function readSnapshot(body: Buffer): SnapshotFrame {
   const id = read.uint32()
   const count = read.uint16()
   const records: CacheRecord[] = []
-  for (let i = 0; i < count; i++) {
-    const record = readRecord(body, read.offset)
-    read.skip(recordLength(record))
-    records.push(record)
-  }
+  for (let i = 0; i < count; i++) records.push(read.record())
   read.end()
   return { id, records }
 }

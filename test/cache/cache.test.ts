@@ -1,10 +1,8 @@
 import t from 'tap'
-import { Cache } from '../../lib/cache/cache.ts'
-import { noTransport, type Transport } from '../../lib/farm/transport.ts'
-import { HybridClock } from '../../lib/record/hybrid-clock.ts'
+import type { Transport } from '../../lib/farm/transport.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { MapTable } from '../fixtures/map-table.ts'
+import { recordingCache } from '../fixtures/recording-cache.ts'
 
 const key = Buffer.from('key')
 const value = Buffer.from('value')
@@ -13,25 +11,10 @@ const { state } = tables
 function setUp(transport: Partial<Transport> = {}) {
   let now = 1_000_000
   const clock = { now: () => now, monotonic: () => now, after: () => ({ cancel() {} }) }
-  const table = new MapTable({ clock })
-  const published: { record: CacheRecord; level: string; budget: number }[] = []
-  const cache = new Cache({
-    table,
-    clock,
-    versions: new HybridClock(clock, 1),
-    transport: {
-      ...noTransport,
-      publish: async (record, level, budget) => {
-        published.push({ record, level, budget })
-        return true
-      },
-      ...transport,
-    },
-  })
   const pass = (ms: number) => {
     now += ms
   }
-  return { cache, table, published, pass, now: () => now }
+  return { ...recordingCache(clock, 1, transport), pass, now: () => now }
 }
 
 t.test('the verbs of row A11', async t => {

@@ -1,11 +1,8 @@
 import t from 'tap'
-import { Cache } from '../../lib/cache/cache.ts'
 import { isKept, purgeable } from '../../lib/cache/purge-marks.ts'
-import { noTransport } from '../../lib/farm/transport.ts'
-import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { type TableId, tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { MapTable } from '../fixtures/map-table.ts'
+import { recordingCache } from '../fixtures/recording-cache.ts'
 
 const key = Buffer.from('key')
 const value = Buffer.from('value')
@@ -17,29 +14,17 @@ function members(count: number) {
   let now = 1_000_000
   const clock = { now: () => now, monotonic: () => now, after: () => ({ cancel() {} }) }
   const made = Array.from({ length: count }, (_, node) => {
-    const published: CacheRecord[] = []
-    const table = new MapTable({ clock })
-    const cache = new Cache({
-      table,
-      clock,
-      versions: new HybridClock(clock, node),
-      transport: {
-        ...noTransport,
-        publish: async record => {
-          published.push(record)
-          return true
-        },
-      },
-    })
+    const { cache, table, published } = recordingCache(clock, node)
+    const latest = () => published.at(-1)?.record as CacheRecord
     const has = (name: string, id: TableId = state) =>
       cache.getLocal(id, Buffer.from(name)) !== undefined
     const add = (name: string, id: TableId = state) => {
       void cache.add(id, Buffer.from(name), value, { ttl: 3_600_000 })
-      return published.at(-1) as CacheRecord
+      return latest()
     }
     const purge = async (id: TableId = state) => {
       await cache.purge(id)
-      return published.at(-1) as CacheRecord
+      return latest()
     }
     return { cache, table, published, has, add, purge }
   })
@@ -69,7 +54,7 @@ t.test('purge empties one virtual table, or all but what protects the farm', asy
     ids.filter(isKept),
   )
   t.match(
-    published,
+    published.map(({ record }) => record),
     purgeable.map(id => ({ table: tables.purge, key: Buffer.from([id]) })),
   )
   for (const id of [tables.revocation, tables.farm, tables.purge]) {
@@ -205,12 +190,7 @@ t.test('what a member answers from before the purge is not taken', async t => {
   const mark = await a.purge()
   let now = 1_000_000
   const clock = { now: () => now, monotonic: () => now++, after: () => ({ cancel() {} }) }
-  const asking = new Cache({
-    table: new MapTable({ clock }),
-    clock,
-    versions: new HybridClock(clock, 9),
-    transport: { ...noTransport, fetch: async () => old },
-  })
+  const { cache: asking } = recordingCache(clock, 9, { fetch: async () => old })
   t.ok(await asking.get(state, key, 10_000))
   asking.apply(mark)
   t.equal(await asking.get(state, key, 10_000), undefined)

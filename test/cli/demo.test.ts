@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer as createHttps } from 'node:https'
-import { type AddressInfo, createServer, type Server } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
@@ -16,21 +16,9 @@ import { Fleet } from '../../lib/cli/demo/fleet.ts'
 import { kinds } from '../../lib/cli/demo/kinds.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { CliProcess } from '../fixtures/cli-process.ts'
+import { freePort } from '../fixtures/free-port.ts'
 
 const run = promisify(execFile)
-
-/** Not the usual ports, where the demo of a developer may be up. */
-async function somePort(): Promise<number> {
-  const { server, port } = await occupied()
-  await new Promise(resolve => server.close(resolve))
-  return port
-}
-
-async function occupied(): Promise<{ server: Server; port: number }> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return { server, port: (server.address() as AddressInfo).port }
-}
 
 function start(t: Test, port: number, flags: readonly string[]): CliProcess {
   const cwd = t.testdir({})
@@ -39,8 +27,10 @@ function start(t: Test, port: number, flags: readonly string[]): CliProcess {
 
 t.test('handfast demo --once: everything resumes everywhere, exit 0', async t => {
   // The first port is taken, so the demo has to move on.
-  const { server, port } = await occupied()
-  t.teardown(() => server.close())
+  const port = await freePort()
+  const taken = createServer().listen(port, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => taken.close())
 
   const demo = start(t, port, ['--once'])
   t.equal(await demo.exit, 0, demo.out + demo.err)
@@ -62,7 +52,7 @@ t.test(
   'it stays up, what it says to paste works, and nothing is left after it',
   async t => {
     const cwd = t.testdir({})
-    const demo = new CliProcess(t, ['demo', '--port', `${await somePort()}`], { cwd })
+    const demo = new CliProcess(t, ['demo', '--port', `${await freePort()}`], { cwd })
     await demo.until(() => /^connections \d+ /m.test(demo.out))
     const pasted = demo.out.slice(demo.out.indexOf('Try it'), demo.out.indexOf('Ctrl-C'))
     const commands =
@@ -91,7 +81,7 @@ t.test(
 )
 
 t.test('a signal before the end of the table ends it, and nothing is left', async t => {
-  const port = await somePort()
+  const port = await freePort()
   const demo = start(t, port, [])
   await demo.until(() => demo.out.startsWith('three proxies'))
   demo.signal('SIGTERM')

@@ -17,6 +17,7 @@ import { visit } from '../../lib/cli/demo/client.ts'
 import { kinds } from '../../lib/cli/demo/kinds.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { CliProcess, command } from '../fixtures/cli-process.ts'
+import { freePort } from '../fixtures/free-port.ts'
 
 const run = promisify(execFile)
 
@@ -332,13 +333,4 @@ async function eventually(check: () => Promise<boolean>): Promise<void> {
     if (Date.now() > end) throw new Error('did not happen in time')
     await new Promise(resolve => setTimeout(resolve, 20))
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcp().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

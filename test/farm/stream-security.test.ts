@@ -9,9 +9,10 @@ import {
 import { type ConnectionOptions, connect, createServer, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { acceptorOptions, diallerOptions, farmPsk } from '../../lib/farm/stream/psk.ts'
+import { encodeRecord } from '../../lib/record/record.ts'
 import { frameTypes, writeFrame } from '../../lib/wire/frame.ts'
 import { writeGreeting } from '../../lib/wire/frame-greeting.ts'
-import { encodeEntry, writeRecords, writeSequence } from '../../lib/wire/frame-log.ts'
+import { writeRecords, writeSequence } from '../../lib/wire/frame-log.ts'
 import { p256 } from '../fixtures/certificates.ts'
 import {
   FarmMember,
@@ -288,7 +289,7 @@ t.test('a member that breaks the protocol loses its link, not more', async t => 
       }),
     )
   const oversized = Buffer.from([0xff, 0xff, 0xff, 0xff, 1])
-  const record = writeRecords(5, [encodeEntry(member.record('late'))])
+  const record = writeRecords(5, [encodeRecord(member.record('late'))])
   const cases: [string, Buffer[]][] = [
     ['zeros', [Buffer.alloc(4_096)]],
     ['an oversized frame', [greet(), oversized]],

@@ -4,14 +4,10 @@ import { connect, createServer, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { acceptorOptions, diallerOptions, farmPsk } from '../../lib/farm/stream/psk.ts'
 import { tables } from '../../lib/record/key.ts'
+import { encodeRecord } from '../../lib/record/record.ts'
 import { FrameReader, frameTypes, writeFrame } from '../../lib/wire/frame.ts'
 import { readGreeting, writeGreeting } from '../../lib/wire/frame-greeting.ts'
-import {
-  encodeEntry,
-  readSequence,
-  writeRecords,
-  writeSequence,
-} from '../../lib/wire/frame-log.ts'
+import { readSequence, writeRecords, writeSequence } from '../../lib/wire/frame-log.ts'
 import {
   readSyncId,
   writeSnapshot,
@@ -202,7 +198,7 @@ t.test('a close during the start ends it', async t => {
 t.test('a member is ready only when the logs have caught up with its donor', async t => {
   const scribe = new FarmMember()
   const entry = (sequence: number) => [{ member: 'writer', incarnation: 1, sequence }]
-  const records = ['k3', 'k4', 'k5'].map(key => encodeEntry(scribe.record(key)))
+  const records = ['k3', 'k4', 'k5'].map(key => encodeRecord(scribe.record(key)))
   let writer: Awaited<ReturnType<typeof talk>> | undefined
   const give = async (socket: TLSSocket, id: number) => {
     socket.write(writeFrame(frameTypes.vector, writeVector({ id, entries: entry(2) })))
@@ -272,7 +268,7 @@ t.test(
     await until(() => frames.some(({ type }) => type === frameTypes.ping))
     clock.advance(1_650)
     t.equal(member.stat('linksIn'), 1, 'silent for 2.9 s')
-    const record = encodeEntry(member.record('raw'))
+    const record = encodeRecord(member.record('raw'))
     socket.write(writeFrame(frameTypes.records, writeRecords(1, [record])))
     await until(() => frames.some(({ type }) => type === frameTypes.ack))
     t.ok(member.has('raw'))
@@ -309,7 +305,7 @@ t.test(
     t.match(member.transport.members()[1], { id: 'raw', state: 'ready' })
     t.notOk(member.transport.isCurrent(), 'entries 1 to 3 have not come')
     const send = (first: number, ...keys: string[]) => {
-      const entries = keys.map(key => encodeEntry(member.record(key)))
+      const entries = keys.map(key => encodeRecord(member.record(key)))
       socket.write(writeFrame(frameTypes.records, writeRecords(first, entries)))
     }
     send(1, 'k1', 'k2')

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import httpProxy from 'http-proxy'
 import t from 'tap'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { attachHttpProxy } from '../../plugins/http-proxy.ts'
+import { freePort } from '../fixtures/free-port.ts'
 import { certificateFor, type TeardownScope } from '../fixtures/servers.ts'
 import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
 
@@ -14,16 +15,6 @@ async function startBackend(t: TeardownScope): Promise<string> {
   await once(backend, 'listening')
   t.teardown(() => backend.close())
   return `http://127.0.0.1:${(backend.address() as AddressInfo).port}`
-}
-
-/** http-proxy does not tell when or where it listens, so the port is found beforehand. */
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 for (const when of ['before', 'after']) {

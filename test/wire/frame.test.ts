@@ -1,6 +1,10 @@
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
-import { type CacheRecord, maxValueLength } from '../../lib/record/record.ts'
+import {
+  type CacheRecord,
+  encodeRecord,
+  maxValueLength,
+} from '../../lib/record/record.ts'
 import {
   FrameReader,
   frameHeaderLength,
@@ -18,7 +22,6 @@ import {
   writeState,
 } from '../../lib/wire/frame-greeting.ts'
 import {
-  encodeEntry,
   readRecords,
   readSequence,
   recordsHeaderLength,
@@ -69,7 +72,7 @@ const bodies: [string, Buffer, (body: Buffer) => unknown, unknown][] = [
   ['state', writeState('ready'), body => readState(body[0]), 'ready'],
   [
     'records',
-    writeRecords(9, [record, tombstone].map(encodeEntry)),
+    writeRecords(9, [record, tombstone].map(encodeRecord)),
     readRecords,
     { first: 9, count: 2, entries: [record, tombstone] },
   ],
@@ -141,7 +144,7 @@ t.test('what must not be', async t => {
   const bad: [string, () => unknown][] = [
     ['a state that is not one', () => readState(3)],
     ['no state', () => readState(undefined)],
-    ['records from 0', () => readRecords(writeRecords(0, [encodeEntry(record)]))],
+    ['records from 0', () => readRecords(writeRecords(0, [encodeRecord(record)]))],
     ['no records', () => readRecords(writeRecords(1, []))],
     ['an answer of no kind', () => readAnswer(Buffer.from([0, 0, 0, 1, 2]))],
     ['a get in table 0', () => readGet(Buffer.from([0, 0, 0, 1, 0, 1, 1]))],

@@ -113,9 +113,9 @@ export class LossDetector {
       this.#retryAt = now + this.#jitter(pullInterval)
       return { kind: 'pull', ranges }
     }
-    this.#attempts += 1
     this.#retryAt =
-      now + this.#jitter(Math.min(longestRetry, firstRetry * 2 ** (this.#attempts - 1)))
+      now + this.#jitter(Math.min(longestRetry, firstRetry * 2 ** this.#attempts))
+    this.#attempts += 1
     return { kind: 'nack', ranges }
   }
 

@@ -1,5 +1,5 @@
-import type { CacheRecord } from '../../record/record.ts'
-import { encodeEntry, writeRecords } from '../../wire/frame-log.ts'
+import { type CacheRecord, encodeRecord } from '../../record/record.ts'
+import { writeRecords } from '../../wire/frame-log.ts'
 
 export interface OutLogOptions {
   /** Default 16 MiB. */
@@ -45,7 +45,7 @@ export class OutLog {
 
   /** Adds a record, drops old ones that have no room, and answers the entry's number. */
   append(record: CacheRecord): number {
-    const bytes = encodeEntry(record)
+    const bytes = encodeRecord(record)
     if (this.#head - this.#tail + 1 === this.#ring.length) this.#drop()
     this.#head += 1
     this.#ring[this.#head % this.#ring.length] = bytes
