@@ -9,6 +9,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 /** An import may only point to the left of where it stands, or stay in its room. */
 const rooms = [
   'kernel',
+  'limit',
   'record',
   'table',
   'wire',

@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto'
 import type { Cache } from '../cache/cache.ts'
 import type { Clock } from '../clock.ts'
+import { networkOf } from '../limit/network.ts'
 import { tables } from '../record/key.ts'
-import { networkOf } from '../resumption/network.ts'
 
 export interface AttemptLimits {
   /** Failed log-ins of one user from one address. Default 10. */

@@ -1,5 +1,5 @@
-import { isLoopback, networkOf } from './network.ts'
-import { RateLimit } from './rate-limit.ts'
+import { isLoopback, networkOf } from '../limit/network.ts'
+import { RateLimit } from '../limit/rate-limit.ts'
 
 /** A resumed connection brings a new session too, and has proved more than a new one. */
 const resumedTokens = 0.1

@@ -2,10 +2,10 @@ import { EventEmitter } from 'node:events'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
+import { RateLimit } from '../limit/rate-limit.ts'
 import type { Log } from '../log.ts'
 import type { ClientHello } from './client-hello.ts'
 import type { Policy } from './policy.ts'
-import { RateLimit } from './rate-limit.ts'
 import {
   type InstalledTicketKeys,
   installTicketKeys,

@@ -14,7 +14,6 @@ import { ReceiveWindow } from '../../lib/farm/packet/receive-window.ts'
 import { RepairRing } from '../../lib/farm/packet/repair-ring.ts'
 import { maxRepairsPerNack, Repairs } from '../../lib/farm/packet/repairs.ts'
 import { ceilingFor } from '../../lib/farm/packet/settings.ts'
-import { TokenBucket } from '../../lib/farm/packet/token-bucket.ts'
 import { WriteWaits } from '../../lib/farm/packet/write-waits.ts'
 import { tables } from '../../lib/record/key.ts'
 import { type CacheRecord, readRecord } from '../../lib/record/record.ts'
@@ -190,7 +189,7 @@ t.test('what a NACK can cost is bounded', async t => {
   const ring = new RepairRing({ length: 4_096, bytes: 1e9, age: 1e9 }, 0)
   for (let sequence = 1; sequence <= 2_000; sequence++)
     ring.store(sequence, Buffer.alloc(1), 0)
-  const repairs = new Repairs(ring, 4_000, 0)
+  const repairs = new Repairs(ring, 4_000)
   t.notOk(repairs.request([{ first: 1, length: 65_535 }], undefined, 10))
   t.equal(repairs.take(10).length, maxRepairsPerNack, 'for each NACK')
   repairs.request([{ first: 1, length: 64 }], undefined, 11)
@@ -202,7 +201,7 @@ t.test('what a NACK can cost is bounded', async t => {
   for (let first = 100; first < 1_900; first += 64)
     repairs.request([{ first, length: 64 }], undefined, 20)
   t.ok(repairs.take(100_000).length <= 64)
-  const beyond = new Repairs(new RepairRing({ length: 4, bytes: 99, age: 9 }, 50), 9, 0)
+  const beyond = new Repairs(new RepairRing({ length: 4, bytes: 99, age: 9 }, 50), 9)
   t.ok(beyond.request([{ first: 40, length: 1 }], undefined, 0), 'gone')
   t.notOk(beyond.request([{ first: 60, length: 1 }], undefined, 0), 'not sent yet')
 })
@@ -252,18 +251,7 @@ t.test('adaptive: the window grows without loss and halves with it', async t => 
   t.equal(loop.window, 16, 'receivers that are overrun count too')
 })
 
-t.test('a token bucket lets its rate through', async t => {
-  const bucket = new TokenBucket(100, 5, 0)
-  const passed = (until: number) => {
-    let count = 0
-    for (let now = 0; now <= until; now += 1) if (bucket.take(now)) count += 1
-    return count
-  }
-  t.ok([104, 105].includes(passed(1_000)))
-  bucket.setRate(1_000, 1_000)
-  t.equal(bucket.rate, 1_000)
-  t.ok(bucket.readyAt(1_000) <= 1_010)
-  t.notOk(bucket.take(990), 'a clock that goes back takes nothing away')
+t.test('the ceiling follows the buffer of the socket', async t => {
   t.equal(ceilingFor(4 * 1024 * 1024), 14_000)
   t.equal(ceilingFor(212_992), 4_000)
 })

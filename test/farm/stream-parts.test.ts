@@ -2,14 +2,12 @@ import t from 'tap'
 import { AddressBook } from '../../lib/farm/stream/address-book.ts'
 import { AppliedVector } from '../../lib/farm/stream/applied-vector.ts'
 import { decideJoin, type JoinView } from '../../lib/farm/stream/join-decision.ts'
-import { LogLimiter } from '../../lib/farm/stream/log-limiter.ts'
 import { MemberAddresses } from '../../lib/farm/stream/member-addresses.ts'
 import { MemberDirectory } from '../../lib/farm/stream/member-directory.ts'
 import { streamLimits } from '../../lib/farm/stream/options.ts'
 import { OutLog } from '../../lib/farm/stream/out-log.ts'
 import { PendingWrites } from '../../lib/farm/stream/pending-writes.ts'
 import { type Askable, Questions } from '../../lib/farm/stream/questions.ts'
-import { TokenBucket } from '../../lib/farm/stream/token-bucket.ts'
 import { silentLog } from '../../lib/log.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
@@ -534,27 +532,6 @@ t.test('names of members', async t => {
   const second = addresses.resolve()
   clock.advance(100)
   t.same(await second, first, 'a resolver that is down takes no member away')
-})
-
-t.test('a bucket lets through its rate and its burst', async t => {
-  const bucket = new TokenBucket(10, 2)
-  t.same([bucket.take(0), bucket.take(0), bucket.take(0)], [true, true, false])
-  t.notOk(bucket.take(99))
-  t.ok(bucket.take(101))
-  t.same(
-    [5_000, 5_000, 5_000].map(now => bucket.take(now)),
-    [true, true, false],
-  )
-})
-
-t.test('a line that was held back is counted in the next', async t => {
-  const clock = new ManualClock()
-  const limiter = new LogLimiter(clock)
-  const lines: number[] = []
-  for (let i = 0; i < 15; i++) limiter.log(held => lines.push(held))
-  clock.advance(1_000)
-  limiter.log(held => lines.push(held))
-  t.same(lines, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5])
 })
 
 t.test('a limit that is not a limit is refused by name', async t => {

@@ -60,7 +60,7 @@ export class PacketEngine {
     const epochKey = options.newKey()
     const counters = new Counters()
     const identity = { self, farmTag, epoch: 0, epochKey }
-    const sender = new Sender(settings, identity, now, options.last)
+    const sender = new Sender(settings, identity, options.last)
     this.roster = new Roster(options.id, settings.heartbeat, now)
     const { roster } = this
     const outlet = new Outlet(roster)

@@ -1,7 +1,7 @@
+import { TokenBucket } from '../../limit/token-bucket.ts'
 import type { SenderTag } from '../../wire/datagram.ts'
 import type { SequenceRange } from '../../wire/datagram-control.ts'
 import type { RepairRing } from './repair-ring.ts'
-import { TokenBucket } from './token-bucket.ts'
 
 /** One NACK, 700 bytes at most, never costs us more than this many datagrams. */
 export const maxRepairsPerNack = 64
@@ -27,9 +27,9 @@ export class Repairs {
   readonly #pending = new Map<string, { sequence: number; to: SenderTag | undefined }>()
   #held = 0
 
-  constructor(ring: RepairRing, ceiling: number, now: number) {
+  constructor(ring: RepairRing, ceiling: number) {
     this.#ring = ring
-    this.#bucket = new TokenBucket(ceiling * repairShare, maxRepairsPerNack, now)
+    this.#bucket = new TokenBucket(ceiling * repairShare, maxRepairsPerNack)
   }
 
   /** Requests that fell into a hold-off or beyond a bound. */

@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
+import { TokenBucket } from '../../limit/token-bucket.ts'
 import {
   ackRequestedFlag,
   type DatagramHeader,
@@ -15,7 +16,6 @@ import { OwnLoop } from './own-loop.ts'
 import { RepairRing } from './repair-ring.ts'
 import { Repairs } from './repairs.ts'
 import type { PacketSettings } from './settings.ts'
-import { TokenBucket } from './token-bucket.ts'
 import type { WriteWait } from './write-waits.ts'
 
 const burst = 32
@@ -56,7 +56,6 @@ export class Sender {
   constructor(
     settings: PacketSettings,
     identity: { self: SenderTag; farmTag: number; epoch: number; epochKey: Buffer },
-    now: number,
     last = 0,
   ) {
     this.#settings = settings
@@ -74,10 +73,10 @@ export class Sender {
       { length: ringLength, bytes: ringBytes, age: ringAge },
       last,
     )
-    this.repairs = new Repairs(this.ring, settings.ceiling, now)
+    this.repairs = new Repairs(this.ring, settings.ceiling)
     this.ownLoop = new OwnLoop(settings.ownWindow, last)
     this.acks = new AckWindow(settings.ackWindow)
-    this.#bucket = new TokenBucket(settings.ceiling, burst, now)
+    this.#bucket = new TokenBucket(settings.ceiling, burst)
     this.#queue = new OutQueue({
       length: settings.queueLength,
       room: settings.datagramLength - datagramOverhead,

@@ -1,10 +1,10 @@
 import type { Clock, Timer } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
+import { LogLimiter } from '../../limit/log-limiter.ts'
 import type { Log } from '../../log.ts'
 import { maxMembers } from '../../wire/frame-greeting.ts'
 import { parseAddress } from '../address.ts'
 import { AddressBook } from './address-book.ts'
-import { LogLimiter } from './log-limiter.ts'
 import type { OutboundLink } from './outbound-link.ts'
 
 /** Addresses that lead where a link stands already are looked at so much less often. */

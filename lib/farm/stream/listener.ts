@@ -11,8 +11,8 @@ import {
 } from 'node:tls'
 import type { Clock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
+import { LogLimiter } from '../../limit/log-limiter.ts'
 import type { Log } from '../../log.ts'
-import { LogLimiter } from './log-limiter.ts'
 import { acceptorOptions, type FarmPsk, isPskLink } from './psk.ts'
 
 export interface ListenerOptions {

@@ -1,5 +1,6 @@
 import type { TLSSocket } from 'node:tls'
 import { HandfastError } from '../../errors.ts'
+import { LogLimiter } from '../../limit/log-limiter.ts'
 import {
   type Greeting,
   type MemberState,
@@ -12,7 +13,6 @@ import type { Origin } from './applied-vector.ts'
 import { Dialler, isDialable } from './dialler.ts'
 import { InboundLink } from './inbound-link.ts'
 import { InboundLinks } from './inbound-links.ts'
-import { LogLimiter } from './log-limiter.ts'
 import { MemberDirectory } from './member-directory.ts'
 import type { MeshParts } from './mesh-parts.ts'
 import { OutboundLink } from './outbound-link.ts'

@@ -1,9 +1,9 @@
 import type { Clock, Timer } from '../../clock.ts'
+import { TokenBucket } from '../../limit/token-bucket.ts'
 import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import { compareVersions, type Version } from '../../record/version.ts'
 import type { AnswerFrame, GetFrame } from '../../wire/frame-query.ts'
-import { TokenBucket } from './token-bucket.ts'
 
 const maxOpen = 1_024
 

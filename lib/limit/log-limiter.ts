@@ -1,4 +1,4 @@
-import type { Clock } from '../../clock.ts'
+import type { Clock } from '../clock.ts'
 import { TokenBucket } from './token-bucket.ts'
 
 /** Lets through what strangers make us log: ten lines at once, then one each second. */

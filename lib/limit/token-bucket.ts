@@ -1,21 +1,21 @@
-/** Lets `rate` things a second through, at most `burst` at once. */
+/** Lets `rate` things a second through, at most `burst` at once. It is full to begin with. */
 export class TokenBucket {
   readonly #burst: number
   #rate: number
   #tokens: number
-  #at: number
+  #at: number | undefined
 
-  constructor(rate: number, burst: number, now: number) {
+  constructor(rate: number, burst: number) {
     this.#rate = rate
     this.#burst = burst
     this.#tokens = burst
-    this.#at = now
   }
 
   get rate(): number {
     return this.#rate
   }
 
+  /** `now` in milliseconds, here and below. */
   setRate(rate: number, now: number): void {
     this.#fill(now)
     this.#rate = rate
@@ -37,6 +37,7 @@ export class TokenBucket {
   }
 
   #fill(now: number): void {
+    this.#at ??= now
     // A clock that was read before the last call must not take tokens away.
     if (now <= this.#at) return
     this.#tokens = Math.min(
