@@ -10,7 +10,7 @@ const noCertificate = Buffer.alloc(digestLength)
  * The record of a session that TLS has just made on this connection. `reused`: TLS resumed
  * another session to get here; undefined when Node would not say, and then the new session
  * gets the worse of both: no lineage to inherit, no later end. Undefined when the bytes are
- * not a session we understand.
+ * not a session we understand, or it has a certificate of which we can't tell who vouches for it.
  */
 export function mintRecord(
   session: Buffer,
@@ -23,13 +23,16 @@ export function mintRecord(
   if (facts === undefined) return undefined
   const { lineage, originalAt } = connection.chain(reused === true)
   const { peerCertificate } = facts
+  const { hash, certificateHash } = connection.policy
+  const policy = peerCertificate === undefined ? hash : certificateHash
+  if (policy === undefined) return undefined
   return {
     protocol: facts.protocol,
     cipher: facts.cipher,
     originalAt: reused === undefined ? connection.chain(true).originalAt : originalAt,
     mintedAt: now,
     certificateNotAfter: peerCertificate === undefined ? 0 : notAfter(peerCertificate),
-    policy: connection.policy.hash,
+    policy,
     certificate:
       peerCertificate === undefined ? noCertificate : certificateDigest(peerCertificate),
     clientAuthorized: facts.peerVerified,

@@ -66,7 +66,9 @@ export function refusal(
 ): FullCause | undefined {
   if (record.protocol !== offer.protocol) return 'policy'
   if (record.serverName !== hello.serverName) return 'policy'
-  if (!record.policy.equals(terms.policy.hash)) return 'policy'
+  const { hash, certificateHash } = terms.policy
+  const wanted = record.certificateNotAfter > 0 ? certificateHash : hash
+  if (wanted === undefined || !record.policy.equals(wanted)) return 'policy'
   if (terms.policy.clientRequired && !record.clientAuthorized) return 'policy'
   if (record.protocol === tls12) {
     if (record.extendedMasterSecret !== hello.extendedMasterSecret) return 'policy'

@@ -15,6 +15,12 @@ export interface Policy {
   readonly mode: ResumptionMode
   /** Sessions resume only under the hash that they were minted under. */
   readonly hash: Buffer
+  /**
+   * The same for sessions in which the client showed a certificate. It covers the authorities
+   * and revocation lists on a server that asks for none at first, too: TLS 1.2 can ask later,
+   * by renegotiation. Undefined where these can't be seen: then no such session is kept.
+   */
+  readonly certificateHash: Buffer | undefined
   /** Clients without a good certificate are refused, so their sessions must not be kept. */
   readonly clientRequired: boolean
 }
@@ -40,6 +46,7 @@ export interface PolicyOptions {
 export const noResumption: Policy = {
   mode: 'off',
   hash: Buffer.alloc(digestLength),
+  certificateHash: undefined,
   clientRequired: false,
 }
 
@@ -54,7 +61,7 @@ export class ServerPolicies {
   readonly #options: PolicyOptions
   #default: ContextFacts
   #named: { readonly pattern: RegExp; readonly facts: ContextFacts }[] = []
-  readonly #hashes = new Map<string, Buffer>()
+  readonly #hashes = new Map<string, Hashes>()
 
   constructor(server: Server, options: PolicyOptions) {
     this.#server = server as TlsServer
@@ -95,25 +102,41 @@ export class ServerPolicies {
     const told = policyOf?.(serverName) ?? ''
     const clientRequired = requestCert && rejectUnauthorized
     if (policyIsWhole === true && policyOf !== undefined) {
-      return { mode, hash: hashOf(['whole', ALPNProtocols ?? '', told]), clientRequired }
+      const hash = hashOf(['whole', ALPNProtocols ?? '', told])
+      return { mode, hash, certificateHash: hash, clientRequired }
     }
     const facts = this.#factsOf(serverName)
     const name = `${requestCert}|${rejectUnauthorized}|${ALPNProtocols?.toString('latin1')}|${facts.id}|${told}`
-    let hash = this.#hashes.get(name)
-    if (hash === undefined) {
-      hash = hashOf([
-        requestCert ? 'request' : '',
+    let hashes = this.#hashes.get(name)
+    if (hashes === undefined) {
+      hashes = this.#hashesOf(facts, told)
+      if (this.#hashes.size > mostHashes) this.#hashes.clear()
+      this.#hashes.set(name, hashes)
+    }
+    // The owner began to ask for certificates after attach, of a name that hides whose.
+    if (requestCert && hashes.certificateHash === undefined) {
+      return { ...noResumption, clientRequired }
+    }
+    return { mode, ...hashes, clientRequired }
+  }
+
+  #hashesOf(facts: ContextFacts, told: string): Hashes {
+    const { requestCert, rejectUnauthorized, ALPNProtocols } = this.#server
+    const over = (withClients: boolean, first: string) =>
+      hashOf([
+        first,
         rejectUnauthorized ? 'reject' : '',
         ALPNProtocols ?? '',
         facts.certificate,
-        requestCert ? facts.authorities : '',
-        requestCert ? facts.revocations : '',
+        withClients ? facts.authorities : '',
+        withClients ? facts.revocations : '',
         told,
       ])
-      if (this.#hashes.size > mostHashes) this.#hashes.clear()
-      this.#hashes.set(name, hash)
-    }
-    return { mode, hash, clientRequired }
+    const hash = over(requestCert, requestCert ? 'request' : '')
+    const visible = facts.visible && !hasSniCallback(this.#server)
+    if (!visible && this.#options.policyOf === undefined)
+      return { hash, certificateHash: undefined }
+    return { hash, certificateHash: requestCert ? hash : over(true, 'later') }
   }
 
   /** The last match wins, as in Node's own SNI selection. */
@@ -149,6 +172,8 @@ function checkMode(mode: unknown = 'stateful'): void {
 /** `policyOf` may tell a different text for each name; the cache of hashes stays small. */
 const mostHashes = 1_000
 
+type Hashes = Pick<Policy, 'hash' | 'certificateHash'>
+
 /** The settings of a context that its sessions depend on. */
 interface ContextFacts {
   readonly id: number
@@ -170,6 +195,7 @@ interface TlsServer extends Server {
   readonly ca?: SecureContextOptions['ca']
   readonly pfx?: SecureContextOptions['pfx']
   readonly crl?: SecureContextOptions['crl']
+  readonly allowPartialTrustChain?: boolean
 }
 
 interface NativeContext {
@@ -181,14 +207,19 @@ let factsMade = 0
 function factsOf(options: SecureContextOptions | TlsServer): ContextFacts {
   const shared = '_sharedCreds' in options ? options._sharedCreds : undefined
   const own = options.cert === undefined ? shared : undefined
+  const partial = options.allowPartialTrustChain === true ? 'partial' : ''
   return {
     id: factsMade++,
-    certificate: own === undefined ? pem(options.cert) : certificateOf(own),
+    certificate: own === undefined ? ownCertificate(options) : certificateOf(own),
     // Authorities in a PFX are trusted too.
-    authorities: `${pem(options.ca)}|${digests(options.pfx)}`,
+    authorities: `${pem(options.ca)}|${digests(options.pfx)}|${partial}`,
     revocations: pem(options.crl),
     visible: true,
   }
+}
+
+function ownCertificate({ cert, pfx }: SecureContextOptions): string {
+  return cert === undefined ? digests(pfx) : pem(cert)
 }
 
 function factsOfContext(context: { context: unknown }): ContextFacts {

@@ -58,7 +58,9 @@ export class StatelessContexts {
   /** The context that the connection must begin with; undefined when it gets none. */
   of(policy: Policy, hello: ClientHello): TicketContext | undefined {
     const { keys } = this.#options
-    const scope = `${policy.hash.toString('hex')} ${hello.serverName}`
+    // A ticket may hold a client's certificate, and nobody can tell before it is opened.
+    const hash = policy.certificateHash ?? policy.hash
+    const scope = `${hash.toString('hex')} ${hello.serverName}`
     const key = opened(hello, scope, keys) ?? keys.encrypting(scope)
     const place = `${key.name.toString('latin1')}${scope}`
     const known = this.#made.get(place)

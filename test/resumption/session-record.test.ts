@@ -145,7 +145,12 @@ t.test('which session a hello offers', async t => {
 t.test('a session resumes only where everything fits', async t => {
   const offer = { id, protocol: tls12 } as const
   const terms = {
-    policy: { mode: 'stateful', hash: record.policy, clientRequired: true } as const,
+    policy: {
+      mode: 'stateful',
+      hash: record.policy,
+      certificateHash: Buffer.alloc(16, 3),
+      clientRequired: true,
+    } as const,
     sessionTimeout: hour,
     lineageTimeout: 24 * hour,
     now: record.mintedAt + 1,
@@ -164,6 +169,18 @@ t.test('a session resumes only where everything fits', async t => {
       ...terms,
       policy: { ...terms.policy, hash: Buffer.alloc(16) },
     }),
+    'a certificate under the policy of those without': refusal(
+      { ...record, certificateNotAfter: terms.now + hour },
+      offer,
+      hello,
+      terms,
+    ),
+    'a certificate of whom nobody sees who vouches for it': refusal(
+      { ...record, certificateNotAfter: terms.now + hour },
+      offer,
+      hello,
+      { ...terms, policy: { ...terms.policy, certificateHash: undefined } },
+    ),
     'a client that proved nothing': refusal(
       { ...record, clientAuthorized: false },
       offer,
@@ -200,8 +217,13 @@ t.test('a session resumes only where everything fits', async t => {
     at(record.mintedAt, { originalAt: record.mintedAt - 24 * hour - 1 }),
     'lineage-expired',
   )
+  const policy = terms.policy.certificateHash
   t.equal(
-    at(record.mintedAt, { certificateNotAfter: record.mintedAt - 1 }),
+    at(record.mintedAt, { certificateNotAfter: record.mintedAt, policy }),
+    undefined,
+  )
+  t.equal(
+    at(record.mintedAt, { certificateNotAfter: record.mintedAt - 1, policy }),
     'lineage-expired',
   )
 })

@@ -177,6 +177,7 @@ t.test('contexts are few, and those of dead keys go', async t => {
   const policy: Policy = {
     mode: 'stateless',
     hash: Buffer.alloc(16),
+    certificateHash: Buffer.alloc(16),
     clientRequired: false,
   }
   const of = (serverName: string) => contexts.of(policy, { ...read, serverName })
