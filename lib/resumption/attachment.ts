@@ -10,6 +10,7 @@ import { Correlation, handleNow } from './correlation.ts'
 import type { HandshakeCounters } from './counters.ts'
 import { HandedOver } from './handed-over.ts'
 import { setHandshake } from './handshake.ts'
+import { answerBeforeError } from './held-error.ts'
 import { readHello } from './hello-gate.ts'
 import { mintRecord } from './mint.ts'
 import type { MintLimit } from './mint-limit.ts'
@@ -255,7 +256,7 @@ export class Attachment {
   /**
    * In TLS 1.3 two sessions are made in a row and the first answer sends both tickets: they
    * are gathered and answered when both are stored, because the client may be on another
-   * member a millisecond later.
+   * member a millisecond later. An error meanwhile answers them, too.
    */
   readonly #onNewSession = (id: Buffer, session: Buffer, done: () => void): void => {
     const connection = this.#correlation.current
@@ -279,10 +280,15 @@ export class Attachment {
     if (reused !== true) connection.beginChain(id)
     connection.minted.push({ id, session, done })
     if (connection.minted.length > 1) return
+    const { minted } = connection
+    const answer = () => {
+      stopWatch()
+      for (const { done } of minted) done()
+    }
+    const stopWatch = answerBeforeError(handle, answer)
     const store = () => {
-      const { minted } = connection
       connection.minted = []
-      this.#store(minted, connection, reused)
+      this.#store(minted, connection, reused, answer)
     }
     // OpenSSL renews one ticket for one, and no other follows.
     if (reused === true) store()
@@ -300,7 +306,12 @@ export class Attachment {
     return connection.mayStore
   }
 
-  #store(minted: Minted[], connection: Connection, reused: boolean | undefined): void {
+  #store(
+    minted: readonly Minted[],
+    connection: Connection,
+    reused: boolean | undefined,
+    answer: () => void,
+  ): void {
     const { clock, store, sessionTimeout, lineageTimeout, mintBudget } = this.#settings
     const now = clock.now()
     const writes: Promise<boolean>[] = []
@@ -317,7 +328,7 @@ export class Attachment {
       if (end > now) writes.push(store.add(id, record, end - now, mintBudget))
     }
     const finish = (shared: boolean) => {
-      for (const { done } of minted) done()
+      answer()
       if (channels.mint.hasSubscribers) {
         channels.mint.publish({ server: this.#server, count: minted.length, shared })
       }

@@ -10,6 +10,8 @@ export interface NativeHandle {
   readonly isSessionReused?: () => boolean
   /** The server name as TLS has read it. */
   readonly getServername?: () => string | false
+  /** Told of an error, after which there is nothing more to read. */
+  onerror?: (...error: unknown[]) => void
   [connectionSymbol]?: Connection
 }
 
