@@ -34,6 +34,17 @@ export class Metrics {
       },
     })
     new Counter({
+      name: 'handfast_limits_total',
+      help: 'How often a limit was met since start, by the name of its option',
+      labelNames: ['limit'],
+      registers,
+      collect() {
+        this.reset()
+        const { limits } = farm.stats()
+        for (const [limit, count] of Object.entries(limits)) this.inc({ limit }, count)
+      },
+    })
+    new Counter({
       name: 'handfast_logins_total',
       help: 'Log-ins since start, by method and outcome',
       labelNames: ['method', 'outcome'],

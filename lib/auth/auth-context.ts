@@ -1,6 +1,7 @@
 import { hkdfSync } from 'node:crypto'
 import type { Cache } from '../cache/cache.ts'
 import type { Clock } from '../clock.ts'
+import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { AuthCounters } from './auth-counters.ts'
 import type { Identity } from './identity.ts'
@@ -18,6 +19,8 @@ export interface AuthContext {
   readonly isRevoked?: (identity: Identity, lineage: Buffer | undefined) => boolean
   /** Of the member, for all its auths. Default: some of its own. */
   readonly counters?: AuthCounters
+  /** Likewise: how often limits were met. Default: some of its own. */
+  readonly limitCounters?: LimitCounters
   readonly random?: (bytes: number) => Buffer
   /** Called when it is closed. */
   readonly onClose?: () => void

@@ -1,6 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import { LimitCounters } from '../limit/limit-counters.ts'
+import { Shares } from '../limit/shares.ts'
 import type { Log } from '../log.ts'
 import { Attempts } from './attempts.ts'
 import { type AuthContext, deriveKey } from './auth-context.ts'
@@ -80,6 +82,7 @@ export class Auth {
     const settings = authSettings(options)
     const { clock, cache, log, random = randomBytes } = context
     const { counters = new AuthCounters() } = context
+    const { limitCounters = new LimitCounters(clock, log) } = context
     const key = (purpose: string) => deriveKey(context.key, settings.realm, purpose)
     this.#settings = settings
     this.#log = log
@@ -87,7 +90,7 @@ export class Auth {
     this.#isShared = options.shared ?? cameThroughProxy
     this.#digestKey = random(32)
     this.#onClose = context.onClose
-    this.#methods = createMethods(options, { realm: settings.realm, clock, log })
+    this.#methods = createMethods(options, { ...settings, clock, log })
     this.#logins = new Logins({ cache, clock, macKey: key('record'), ...settings })
     this.#states = new ConnectionStates(this.#logins)
     const paths = options.form && formSettings(options.form)
@@ -112,6 +115,8 @@ export class Auth {
       }),
       log,
       counters,
+      limitCounters,
+      shares: new Shares({ most: settings.maxChecks, share: settings.clientShare / 100 }),
       address: options.address,
     })
     const { form: passwords } = this.#methods
@@ -265,7 +270,7 @@ export class Auth {
         method.name,
         request,
         { user: method.userOf(credentials) },
-        () => method.verify(credentials, request),
+        asker => method.verify(credentials, request, asker),
       )
       if (outcome.kind === 'answered') return outcome.answer
       if (outcome.kind === 'refused')
@@ -333,8 +338,8 @@ export class Auth {
     const ended = state?.ended ?? false
     // Without credentials nothing is guessed, and nothing counts.
     const guess = request.headers.authorization === undefined ? undefined : {}
-    const outcome = await this.#check.run('forward', request, guess, () =>
-      forward.ask(request),
+    const outcome = await this.#check.run('forward', request, guess, asker =>
+      forward.ask(request, asker),
     )
     if (outcome.kind === 'answered') return outcome.answer
     if (outcome.kind === 'refused') return unauthorized([])

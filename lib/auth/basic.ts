@@ -9,9 +9,9 @@ export function basicMethod(check: PasswordCheck, realm: string): CredentialMeth
     name: 'basic',
     scheme: 'basic',
     userOf: credentials => readBasic(credentials)?.user,
-    async verify(credentials, request) {
+    async verify(credentials, request, asker) {
       const read = readBasic(credentials)
-      return read ? check.verify(read.user, read.password, request) : refused
+      return read ? check.verify(read.user, read.password, request, asker) : refused
     },
     challenge: () => `Basic realm="${realm}", charset="UTF-8"`,
     knows: subject => check.knows(subject),

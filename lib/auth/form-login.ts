@@ -73,10 +73,10 @@ export class FormLogin {
     const posted = await form.read(request)
     if ('status' in posted) return posted
     const { user, password, to } = posted
-    const outcome = await check.run('form', request, { user }, async () =>
+    const outcome = await check.run('form', request, { user }, async asker =>
       user === '' || password === ''
         ? { kind: 'refused', guess: false }
-        : passwords.verify(user, password, request),
+        : passwords.verify(user, password, request, asker),
     )
     if (outcome.kind === 'answered') return outcome.answer
     // Not bound to the lineage: the cookie outlives it.

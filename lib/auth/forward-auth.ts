@@ -3,6 +3,7 @@ import * as https from 'node:https'
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { Asker } from './asker.ts'
 import { type Claims, isSubject, maxClaimsBytes } from './identity.ts'
 import { causeOf, unavailable, type Verdict } from './method.ts'
 import {
@@ -49,8 +50,6 @@ const defaultRequestHeaders = [
 /** Headers of a 401 or 403 that mean something to the client. */
 const passedBack = ['www-authenticate', 'content-type', 'set-cookie', 'retry-after']
 const maxBody = 65_536
-/** Questions under way; beyond it the answer is 503 rather than a growing queue. */
-const maxAsking = 256
 
 export class ForwardAuth {
   readonly remember: boolean
@@ -62,7 +61,6 @@ export class ForwardAuth {
   readonly #clock: Clock
   readonly #log: Log
   readonly #agent: http.Agent
-  #asking = 0
 
   constructor(
     options: ForwardAuthOptions,
@@ -84,26 +82,25 @@ export class ForwardAuth {
     }
     this.#clock = clock
     this.#log = log
-    const settings = { keepAlive: true, maxSockets: maxAsking, maxFreeSockets: 16 }
+    const settings = { keepAlive: true, maxFreeSockets: 16 }
     this.#agent =
       this.#url.protocol === 'https:'
         ? new https.Agent({ ...settings, ca: options.ca })
         : new http.Agent(settings)
   }
 
-  /** Never rejects and never waits longer than `timeout`. */
-  async ask(request: AuthRequest): Promise<Verdict> {
-    if (this.#asking >= maxAsking) return unavailable('busy')
-    this.#asking += 1
+  /**
+   * Never rejects and never waits longer than `timeout`, nor when the client has left. How
+   * many ask at a time is up to the caller.
+   */
+  async ask(request: AuthRequest, asker?: Asker): Promise<Verdict> {
     try {
-      const { response, body } = await this.#fetch(request)
+      const { response, body } = await this.#fetch(request, asker)
       return this.#verdictOf(response, body)
     } catch (error) {
       const cause = causeOf(error)
       this.#log.warn({ host: this.#url.host, cause }, 'forward-auth: no answer')
       return unavailable('forward')
-    } finally {
-      this.#asking -= 1
     }
   }
 
@@ -113,6 +110,7 @@ export class ForwardAuth {
 
   #fetch(
     request: AuthRequest,
+    asker: Asker | undefined,
   ): Promise<{ response: http.IncomingMessage; body: Buffer }> {
     return new Promise((resolve, reject) => {
       const { request: send } = this.#url.protocol === 'https:' ? https : http
@@ -125,8 +123,10 @@ export class ForwardAuth {
           Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' }),
         )
       })
+      const stopListening = asker?.onGone(() => asked.destroy(new Error('client gone')))
       const fail = (error: Error) => {
         timer.cancel()
+        stopListening?.()
         reject(error)
       }
       asked.once('error', fail)
@@ -143,6 +143,7 @@ export class ForwardAuth {
         response.once('error', fail)
         response.once('end', () => {
           timer.cancel()
+          stopListening?.()
           resolve({ response, body: Buffer.concat(chunks) })
         })
       })

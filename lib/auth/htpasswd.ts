@@ -4,6 +4,7 @@ import { readFile, stat } from 'node:fs/promises'
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { Asker } from './asker.ts'
 import type { Bcrypt } from './bcrypt.ts'
 import { isSubject } from './identity.ts'
 import { causeOf } from './method.ts'
@@ -49,10 +50,15 @@ export class Htpasswd {
   }
 
   /** Undefined when it can't be told now. Takes as long for a user who does not exist. */
-  async verify(user: string, password: string): Promise<boolean | undefined> {
+  async verify(
+    user: string,
+    password: string,
+    asker?: Asker,
+  ): Promise<boolean | undefined> {
     await this.refresh()
     const hash = this.#users.get(user)
-    const equal = await this.#bcrypt.compare(password, hash ?? this.#decoyFor(user))
+    const against = hash ?? this.#decoyFor(user)
+    const equal = await this.#bcrypt.compare(password, against, asker)
     return equal === undefined ? undefined : equal && hash !== undefined
   }
 

@@ -1,4 +1,7 @@
+import type { LimitCounters } from '../limit/limit-counters.ts'
+import type { Shares } from '../limit/shares.ts'
 import type { Log } from '../log.ts'
+import { type Asker, askerOf } from './asker.ts'
 import type { Attempt, Attempts } from './attempts.ts'
 import type { AuthCounters } from './auth-counters.ts'
 import type { MethodName, Proof } from './identity.ts'
@@ -9,6 +12,9 @@ export interface LoginCheckOptions {
   readonly attempts: Attempts
   readonly log: Log
   readonly counters: AuthCounters
+  readonly limitCounters: LimitCounters
+  /** Of what is checked at a time. */
+  readonly shares: Shares
   readonly address: ((request: AuthRequest) => string | undefined) | undefined
 }
 
@@ -33,27 +39,25 @@ export class LoginCheck {
     method: MethodName,
     request: AuthRequest,
     guess: { readonly user?: string | undefined } | undefined,
-    verify: () => Promise<Verdict>,
+    verify: (asker: Asker) => Promise<Verdict>,
   ): Promise<CheckOutcome> {
-    const { attempts, log, counters } = this.#options
+    const { attempts, log, counters, limitCounters } = this.#options
     const address = (this.#options.address ?? addressOf)(request)
     const attempt = guess ? attempts.begin(address, guess.user) : unlimited
     if (typeof attempt === 'number') {
-      log.warn({ method, address }, 'log-in not tried: too many have failed')
+      limitCounters.met('auth.attempts', address)
       counters.countLogin(method, 'limited')
       const headers = { 'retry-after': String(attempt) }
       return answered(answer(429, 'Too many failed log-ins. Try again later.\n', headers))
     }
-    let verdict: Verdict
-    try {
-      verdict = await verify()
-    } catch (error) {
-      log.error({ method, cause: causeOf(error) }, 'log-in could not be checked')
-      verdict = unavailable('error')
-    }
-    const wrong =
-      (verdict.kind === 'refused' || verdict.kind === 'answered') && verdict.guess
-    attempt.settle(wrong ? 'failed' : 'not-failed')
+    // The same credentials are checked once for all requests of a connection that bring them.
+    const shared = guess !== undefined && method !== 'form'
+    const asker = askerOf(request, address, shared)
+    const verdict = await this.#ask(method, asker, verify)
+    const wrong = verdict.kind !== 'proved' && verdict.guess === true
+    // Who left before it was their turn has guessed nothing.
+    const untried = verdict.kind === 'unavailable' && asker.gone
+    attempt.settle(wrong && !untried ? 'failed' : 'not-failed')
     if (wrong) log.info({ method, address }, 'log-in failed')
     if (verdict.kind === 'proved') return verdict
     counters.countLogin(
@@ -65,6 +69,28 @@ export class LoginCheck {
     log.warn({ method, cause: verdict.cause }, 'log-in could not be checked')
     const text = 'Log-ins can not be checked right now.\n'
     return answered(answer(verdict.status, text, { 'retry-after': '1' }))
+  }
+
+  /** Never rejects. */
+  async #ask(
+    method: MethodName,
+    asker: Asker,
+    verify: (asker: Asker) => Promise<Verdict>,
+  ): Promise<Verdict> {
+    const { shares, limitCounters, log } = this.#options
+    const { network } = asker
+    if (!shares.take(network)) {
+      limitCounters.met('auth.maxChecks', network)
+      return unavailable('busy')
+    }
+    try {
+      return await verify(asker)
+    } catch (error) {
+      log.error({ method, cause: causeOf(error) }, 'log-in could not be checked')
+      return unavailable('error')
+    } finally {
+      shares.release(network)
+    }
   }
 }
 

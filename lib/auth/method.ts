@@ -1,3 +1,4 @@
+import type { Asker } from './asker.ts'
 import type { Proof } from './identity.ts'
 import type { Answer, AuthRequest } from './request.ts'
 
@@ -8,8 +9,17 @@ export type Verdict =
   | { readonly kind: 'refused'; readonly guess: boolean; readonly reason?: string }
   /** Somebody else decided and said so in their own words. */
   | { readonly kind: 'answered'; readonly guess: boolean; readonly answer: Answer }
-  /** Can't be decided now; the request is refused without being wrong. */
-  | { readonly kind: 'unavailable'; readonly status: 502 | 503; readonly cause: string }
+  /**
+   * Can't be decided now; the request is refused without being wrong. `guess` says that it
+   * counts as a failed log-in all the same: who brings so many that the time runs out must not
+   * go uncounted for that.
+   */
+  | {
+      readonly kind: 'unavailable'
+      readonly status: 502 | 503
+      readonly cause: string
+      readonly guess?: boolean
+    }
 
 /** A way to log in with an Authorization header of one scheme (RFC 9110, section 11). */
 export interface CredentialMethod {
@@ -19,7 +29,7 @@ export interface CredentialMethod {
   /** The user that the credentials name, before anything is proved; only for counting. */
   userOf(credentials: string): string | undefined
   /** Never rejects. */
-  verify(credentials: string, request: AuthRequest): Promise<Verdict>
+  verify(credentials: string, request: AuthRequest, asker?: Asker): Promise<Verdict>
   /** Value of WWW-Authenticate; with a reason when credentials were there but wrong. */
   challenge(reason?: string): string
   /** False when the user has been removed since: an identity of theirs is void. */
@@ -30,6 +40,14 @@ export const refused: Verdict = { kind: 'refused', guess: true }
 
 export function unavailable(cause: string, status: 502 | 503 = 503): Verdict {
   return { kind: 'unavailable', status, cause }
+}
+
+/** Not told in time. */
+export const tooLate: Verdict = {
+  kind: 'unavailable',
+  status: 503,
+  cause: 'timeout',
+  guess: true,
 }
 
 /**

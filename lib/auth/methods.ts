@@ -26,10 +26,16 @@ export interface Methods {
 
 export function createMethods(
   options: AuthOptions,
-  context: { readonly realm: string; readonly clock: Clock; readonly log: Log },
+  context: {
+    readonly realm: string
+    readonly clock: Clock
+    readonly log: Log
+    /** Log-ins that are checked at a time, at most. */
+    readonly maxChecks?: number
+  },
 ): Methods {
-  const { clock, log, realm } = context
-  const bcrypt = new Bcrypt(clock)
+  const { clock, log, realm, maxChecks } = context
+  const bcrypt = new Bcrypt(clock, maxChecks === undefined ? {} : { most: maxChecks })
   const passwords = (name: string, source: PasswordSource): PasswordCheck => {
     const { verify, htpasswd } = source as { verify?: unknown; htpasswd?: unknown }
     if (typeof verify === 'function' && htpasswd === undefined) {

@@ -1,4 +1,5 @@
 import { HandfastError } from '../errors.ts'
+import { usualShare } from '../limit/shares.ts'
 import type { AttemptLimits } from './attempts.ts'
 import type { BearerOptions } from './bearer.ts'
 import type { CertificateOptions } from './certificate.ts'
@@ -36,6 +37,17 @@ export interface AuthOptions {
    * by itself. Default none but our own.
    */
   readonly trustedOrigins?: readonly string[] | undefined
+  /**
+   * Log-ins that are checked at a time, questions of forward-auth included. One more is
+   * answered 503. Default 320. Passwords of an htpasswd file are checked one at a time, in
+   * turn by the network of the client and by its connection.
+   */
+  readonly maxChecks?: number | undefined
+  /**
+   * Percent of `maxChecks` that the clients of one network (IPv4 address, IPv6 /64) may have
+   * when nobody else has any; less when others do. 100: no limit. Default 80.
+   */
+  readonly clientShare?: number | undefined
   /** Where the client is, for the limits. Default: the address of the socket. */
   readonly address?: ((request: AuthRequest) => string | undefined) | undefined
   /**
@@ -77,6 +89,8 @@ export interface AuthSettings {
   readonly lookupBudget: number
   readonly writeBudget: number
   readonly trustedOrigins: ReadonlySet<string>
+  readonly maxChecks: number
+  readonly clientShare: number
 }
 
 const methods = ['basic', 'bearer', 'certificate', 'forward', 'form'] as const
@@ -101,6 +115,8 @@ export function authSettings(options: AuthOptions): AuthSettings {
     ttl: within('ttl', options.ttl, 1_000, 52 * week) ?? 8 * 3_600_000,
     lookupBudget: within('lookupBudget', options.lookupBudget, 0, 10_000) ?? 50,
     writeBudget: within('writeBudget', options.writeBudget, 0, 10_000) ?? 50,
+    maxChecks: within('maxChecks', options.maxChecks, 1, 100_000) ?? 320,
+    clientShare: within('clientShare', options.clientShare, 1, 100) ?? 100 * usualShare,
     trustedOrigins: new Set((options.trustedOrigins ?? []).map(originOf)),
   }
 }

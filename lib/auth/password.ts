@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import type { Asker } from './asker.ts'
 import type { Htpasswd } from './htpasswd.ts'
 import type { Claims } from './identity.ts'
-import { causeOf, refused, unavailable, type Verdict } from './method.ts'
+import { causeOf, refused, tooLate, unavailable, type Verdict } from './method.ts'
 import type { AuthRequest } from './request.ts'
 
 /**
@@ -23,7 +24,12 @@ export type PasswordAnswer =
 /** Checks a user name and password, wherever the passwords are. */
 export interface PasswordCheck {
   /** Never rejects and never waits longer than 10 s. */
-  verify(user: string, password: string, request: AuthRequest): Promise<Verdict>
+  verify(
+    user: string,
+    password: string,
+    request: AuthRequest,
+    asker?: Asker,
+  ): Promise<Verdict>
   /** False when the user is known to be gone. */
   knows(subject: string): boolean
 }
@@ -38,7 +44,7 @@ export function checkByCallback(
     knows: () => true,
     verify(user, password, request) {
       return new Promise(resolve => {
-        const timer = clock.after(callbackTimeout, () => resolve(unavailable('timeout')))
+        const timer = clock.after(callbackTimeout, () => resolve(tooLate))
         // The promise also turns a throw of the callback into a rejection.
         const asked = new Promise<PasswordAnswer>(done =>
           done(verify(user, password, request)),
@@ -61,9 +67,9 @@ export function checkByCallback(
 export function checkByHtpasswd(htpasswd: Htpasswd): PasswordCheck {
   return {
     knows: subject => htpasswd.knows(subject),
-    async verify(user, password) {
-      const equal = await htpasswd.verify(user, password)
-      if (equal === undefined) return unavailable('busy')
+    async verify(user, password, _request, asker) {
+      const equal = await htpasswd.verify(user, password, asker)
+      if (equal === undefined) return tooLate
       return verdictOf(user, equal)
     },
   }

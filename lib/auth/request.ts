@@ -15,6 +15,11 @@ export interface AuthRequest {
   readonly body?: Readable | undefined
   /** Fields of a form that somebody else has parsed already. */
   readonly fields?: Readonly<Record<string, unknown>> | undefined
+  /**
+   * Calls back once when the client no longer waits for the answer; answers how to stop
+   * listening. Default: when the connection closes.
+   */
+  readonly onGone?: ((listener: () => void) => () => void) | undefined
 }
 
 export type AuthDecision =
@@ -50,11 +55,18 @@ export function authRequest(request: IncomingMessage | Http2ServerRequest): Auth
     headers: request.headers,
     socket: request.socket,
     body: request,
+    onGone: 'stream' in request ? listener => onceClosed(request, listener) : undefined,
     fields:
       typeof body === 'object' && body !== null && !Buffer.isBuffer(body)
         ? (body as Record<string, unknown>)
         : undefined,
   }
+}
+
+/** A stream of HTTP/2 may end long before its connection. */
+function onceClosed({ stream }: Http2ServerRequest, listener: () => void): () => void {
+  stream?.once('close', listener)
+  return () => stream?.off('close', listener)
 }
 
 export function answer(

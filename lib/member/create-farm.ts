@@ -6,6 +6,7 @@ import { Cache } from '../cache/cache.ts'
 import { systemClock } from '../clock.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
 import type { Replica } from '../farm/transport.ts'
+import { LimitCounters } from '../limit/limit-counters.ts'
 import { silentLog } from '../log.ts'
 import { HybridClock } from '../record/hybrid-clock.ts'
 import { tables } from '../record/key.ts'
@@ -84,6 +85,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     throw error
   }
   const counters = new HandshakeCounters()
+  const limitCounters = new LimitCounters(clock, log)
   const sleepGuard =
     options.onPartition === 'full-handshake' ? new SleepGuard(clock) : undefined
   const resumption = new Resumption({
@@ -111,6 +113,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     key: secretKey(options, name, 'auth'),
     lineageTimeout,
     counters: authCounters,
+    limitCounters,
     isRevoked: ({ subject, at }, lineage) => revocations.voidsLogin(subject, at, lineage),
   }
   return new Farm({
@@ -123,6 +126,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     counters,
     authContext,
     authCounters,
+    limitCounters,
     auths,
     ticketKeys,
     sleepGuard,

@@ -5,6 +5,7 @@ import type { AuthCounters, AuthCounts } from '../auth/auth-counters.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { Cache } from '../cache/cache.ts'
 import type { Member, Transport, TransportStats } from '../farm/transport.ts'
+import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { AttachOptions } from '../resumption/attachment.ts'
 import type { HandshakeCounters, HandshakeCounts } from '../resumption/counters.ts'
 import { type Handshake, handshakeOf } from '../resumption/handshake.ts'
@@ -31,6 +32,7 @@ export interface FarmParts {
   readonly counters: HandshakeCounters
   readonly authContext: AuthContext
   readonly authCounters: AuthCounters
+  readonly limitCounters: LimitCounters
   /** Those that `Farm.auth` made. */
   readonly auths: Set<Auth>
   readonly ticketKeys: FarmTicketKeys
@@ -43,6 +45,8 @@ export interface FarmParts {
 export interface FarmStats {
   readonly handshakes: HandshakeCounts
   readonly auth: AuthCounts
+  /** How often each limit was met since start, by the name of its option. */
+  readonly limits: Readonly<Record<string, number>>
   readonly table: TableStats
   readonly transport: TransportStats
 }
@@ -125,16 +129,22 @@ export class Farm implements AsyncDisposable {
     return this.#parts.revocations.list()
   }
 
+  /** Where whoever serves on top of this member tells of limits that were met. */
+  get limitCounters(): LimitCounters {
+    return this.#parts.limitCounters
+  }
+
   /** Members known now, this one first. */
   members(): Member[] {
     return this.#parts.transport.members()
   }
 
   stats(): FarmStats {
-    const { counters, authCounters, table, transport } = this.#parts
+    const { counters, authCounters, limitCounters, table, transport } = this.#parts
     return {
       handshakes: counters.snapshot(),
       auth: authCounters.snapshot(),
+      limits: limitCounters.snapshot(),
       table: table.stats(),
       transport: transport.stats(),
     }

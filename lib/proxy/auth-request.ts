@@ -5,7 +5,11 @@ import type { Exchange } from './exchange.ts'
 import type { CheckedRequest } from './request-check.ts'
 
 /** A request of the proxy as authentication sees it. */
-export function authRequestOf(exchange: Exchange, request: CheckedRequest): AuthRequest {
+export function authRequestOf(
+  exchange: Exchange,
+  request: CheckedRequest,
+  onGone: AuthRequest['onGone'],
+): AuthRequest {
   let asked = false
   return {
     // A WebSocket over HTTP/2 is a GET that was said in another way (RFC 8441 5).
@@ -13,6 +17,7 @@ export function authRequestOf(exchange: Exchange, request: CheckedRequest): Auth
     url: request.path,
     headers: headersOf(request),
     socket: exchange.connection.socket,
+    onGone,
     /** Only a log-in form is read here, and its client may hold it back until it is wanted. */
     get body(): Readable {
       if (request.expectContinue && !asked && !exchange.started) exchange.continue()

@@ -105,14 +105,22 @@ export class RequestHandler {
     const { exchange, request, finish } = routed
     let closed = false
     let error: string | undefined
+    let onGone: (() => void) | undefined
     exchange.onClose = () => {
       closed = true
+      onGone?.()
       const { status, bytes } = exchange
       finish({ status, bytes, phase: 'authorize', backend: undefined, error })
     }
     let decision: Authorization
     try {
-      decision = await authorizer.authorize(authRequestOf(exchange, request))
+      const asked = authRequestOf(exchange, request, listener => {
+        onGone = listener
+        return () => {
+          onGone = undefined
+        }
+      })
+      decision = await authorizer.authorize(asked)
     } catch (cause) {
       // It promised not to. What it would have said is unknown, so nobody gets in.
       this.#log.error({ error: (cause as Error)?.name }, 'an authorizer failed')

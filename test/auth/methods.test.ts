@@ -12,7 +12,7 @@ import { HandClock, KeptLog } from '../fixtures/auth-world.ts'
 const annsHash = hashSync('correct horse', 4)
 /** One thread for all: to start one takes a while here. */
 const bcryptClock = new HandClock()
-const bcrypt = new Bcrypt(bcryptClock, 1_000)
+const bcrypt = new Bcrypt(bcryptClock, { timeout: 1_000 })
 t.teardown(() => bcrypt.close())
 
 t.test('an htpasswd file', async t => {

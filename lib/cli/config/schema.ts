@@ -93,6 +93,7 @@ const auth = z.strictObject({
       window: duration.optional(),
     })
     .optional(),
+  maxChecks: count.optional(),
   trustedOrigins: texts.optional(),
   logoutPath: text.optional(),
 })
@@ -204,7 +205,13 @@ export interface SiteConfig {
 export interface AuthConfig
   extends Pick<
     AuthSettings,
-    'required' | 'ttl' | 'sign' | 'attempts' | 'trustedOrigins' | 'logoutPath'
+    | 'required'
+    | 'ttl'
+    | 'sign'
+    | 'attempts'
+    | 'maxChecks'
+    | 'trustedOrigins'
+    | 'logoutPath'
   > {
   readonly realm?: string | undefined
   readonly basic?: { readonly htpasswd: string } | undefined
