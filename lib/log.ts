@@ -1,4 +1,5 @@
 import { pino } from 'pino'
+import { LogDestination } from './log-destination.ts'
 
 /** The part of a pino logger that handfast calls. Any logger with these methods will do. */
 export interface Log {
@@ -32,15 +33,25 @@ const secretNames = [
   'cookie',
 ]
 
-/** A pino logger that writes JSON lines. */
-export function createLog(options: LogOptions = {}): Log {
-  return pino(
+/** A log of this process, and how many of its lines found no reader in time. */
+export interface ProcessLog extends Log {
+  dropped(): number
+}
+
+/** A pino logger that writes JSON lines, and never waits for who reads them. */
+export function createLog(options: LogOptions = {}): ProcessLog {
+  const destination = new LogDestination(options.destination ?? 1, {
+    onDropped: dropped =>
+      log.warn({ dropped }, 'lines of this log were not read and lost'),
+  })
+  const log: Log = pino(
     {
       level: options.level ?? 'info',
       redact: secretNames.flatMap(name => [name, `*.${name}`]),
     },
-    pino.destination({ dest: options.destination ?? 1, sync: true }),
+    destination,
   )
+  return Object.assign(log, { dropped: () => destination.dropped })
 }
 
 /** Writes nothing: the default of the library, which has no business on anyone's terminal. */

@@ -6,6 +6,7 @@ import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Farm } from '../member/farm.ts'
 import { Metrics } from './metrics.ts'
+import { ownNames } from './own-name.ts'
 import { readRevocation } from './revocation-request.ts'
 
 export interface AdminOptions {
@@ -19,6 +20,13 @@ export interface AdminOptions {
    * neither can be done over this port.
    */
   readonly token: string | undefined
+  /**
+   * Names in the Host field under which the port may be called, beside addresses, localhost,
+   * `host` and the machine's name. Others are answered 421.
+   */
+  readonly names?: readonly string[] | undefined
+  /** Lines that the log has lost since start, for the metrics. */
+  readonly droppedLines?: (() => number) | undefined
   readonly log: Log
 }
 
@@ -30,9 +38,11 @@ export interface Admin {
 
 /** GET /metrics, /status and /revocations, POST /revoke, on a port of their own. */
 export async function createAdmin(options: AdminOptions): Promise<Admin> {
-  const { farm, log, host = '127.0.0.1' } = options
-  const metrics = new Metrics(farm)
+  const { farm, log, host = '127.0.0.1', names = [] } = options
+  const metrics = new Metrics(farm, options.droppedLines)
+  const isOwn = ownNames(host, names)
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+    if (!isOwn(request.headers.host)) return misdirected(response)
     answer(request, response, options, metrics).catch(error => {
       log.warn({ code: error?.code, path: request.url }, 'admin request failed')
       if (!response.headersSent) send(response, 500, { error: 'internal error' })
@@ -40,6 +50,8 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
     })
   })
   server.maxConnections = 100
+  // Also for who asks and does not read: a place among the hundred is not kept for them.
+  server.timeout = 30_000
   // Exclusive: node:cluster would share the port, and a worker answer for another.
   server.listen({ port: options.port, host, exclusive: true })
   await once(server, 'listening')
@@ -85,6 +97,11 @@ async function answer(
         error: 'not found: /metrics, /status, /revocations, POST /revoke',
       })
   }
+}
+
+function misdirected(response: ServerResponse): void {
+  const error = 'not called by an address or a name of its own: see admin.names'
+  send(response, 421, { error })
 }
 
 function refuse(response: ServerResponse): void {

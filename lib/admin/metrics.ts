@@ -5,7 +5,7 @@ import type { Farm } from '../member/farm.ts'
 export class Metrics {
   readonly #registry = new Registry()
 
-  constructor(farm: Farm) {
+  constructor(farm: Farm, droppedLines: () => number = () => 0) {
     const registers = [this.#registry]
     new Counter({
       name: 'handfast_handshakes_total',
@@ -75,6 +75,15 @@ export class Metrics {
         const { hit, miss } = farm.stats().auth.lookups
         this.inc({ found: 'hit' }, hit)
         this.inc({ found: 'miss' }, miss)
+      },
+    })
+    new Counter({
+      name: 'handfast_log_dropped_total',
+      help: 'Log lines since start that were lost because nobody read them in time',
+      registers,
+      collect() {
+        this.reset()
+        this.inc(droppedLines())
       },
     })
     new Gauge({

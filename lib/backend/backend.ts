@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
+import { shown } from '../shown.ts'
 import {
   type BackendHandler,
   BackendPool,
@@ -84,12 +85,8 @@ export function parseOrigin(address: string): URL {
   if (!plain || !/^https?:$/.test(url.protocol) || url.username + url.password !== '') {
     throw new HandfastError(
       'ERR_HANDFAST_CONFIG',
-      `a backend must look like http://host:port or https://host:port, got ${JSON.stringify(hidePassword(address))}`,
+      `a backend must look like http://host:port or https://host:port, got ${shown(address)}`,
     )
   }
   return url
-}
-
-function hidePassword(address: string): string {
-  return address.replace(/\/\/[^/]*@/, '//***@')
 }

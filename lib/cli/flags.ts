@@ -1,5 +1,6 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import { HandfastError } from '../errors.ts'
+import { shown } from '../shown.ts'
 
 type FlagsConfig = NonNullable<ParseArgsConfig['options']>
 type Flags<T extends FlagsConfig> = ReturnType<
@@ -35,7 +36,7 @@ function sentenceOf(error: unknown): string {
   const first = message.split('. ')[0]?.replace(/\.$/, '') ?? message
   if (code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') {
     const argument = /'(.*?)'/s.exec(message)?.[1] ?? ''
-    return `unexpected argument '${argument}' (repeat an option to give it more values)`
+    return `unexpected argument ${shown(argument)} (repeat an option to give it more values)`
   }
   return first.charAt(0).toLowerCase() + first.slice(1)
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync, realpathSync } from 'node:fs'
+import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { HandfastError } from '../errors.ts'
 import { commands, type Io } from './command.ts'
@@ -80,11 +81,36 @@ function isEntryPoint(): boolean {
   }
 }
 
+/** What a shell answers for a program that SIGPIPE ended, which Node turns into EPIPE. */
+const brokenPipe = 128 + constants.signals.SIGPIPE
+
+/**
+ * A reader that has seen enough, as `head`, ends a command whose output it was; who closes
+ * standard error ends nothing.
+ */
+function onBrokenPipe(): void {
+  process.stdout.on('error', () => process.exit(brokenPipe))
+  process.stderr.on('error', () => {})
+}
+
+/**
+ * The environment, and no longer in it the farm secret, which no process that is started from
+ * here has a use for.
+ */
+function takeEnvironment(): Io['env'] {
+  const env = { ...process.env }
+  delete process.env['HANDFAST_SECRET']
+  return env
+}
+
 if (isEntryPoint()) {
+  // Node would open its inspector, which reads all memory, to whoever can reach the port.
+  process.on('SIGUSR1', () => {})
+  onBrokenPipe()
   process.exitCode = await main(process.argv.slice(2), {
     stdout: process.stdout,
     stderr: process.stderr,
-    env: process.env,
+    env: takeEnvironment(),
     cwd: process.cwd(),
   })
   // A handle that was forgotten must not keep a process that has said it is done.

@@ -10,8 +10,3 @@ export function readSecret(text: unknown): string | undefined {
     return undefined
   }
 }
-
-/** True for text that may be a secret, or most of one, and must not be shown to anyone. */
-export function looksSecret(text: string): boolean {
-  return /^[A-Za-z0-9+/_=-]{40,}$/.test(text.trim()) || text.includes('-----BEGIN')
-}

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { HandfastError } from '../errors.ts'
+import { shown } from '../shown.ts'
 
 /** Where a member listens. `host` is a name or an IP address without brackets. */
 export interface Address {
@@ -35,9 +36,8 @@ export function plainHost(host: string): string {
 const hostPattern = /^[\w.:%-]{1,253}$/
 
 function wrong(text: string, why: string): HandfastError {
-  const shown = JSON.stringify(text.slice(0, 80))
   return new HandfastError(
     'ERR_HANDFAST_CONFIG',
-    `a member address must be host:port, got ${shown} (${why})`,
+    `a member address must be host:port, got ${shown(text)} (${why})`,
   )
 }

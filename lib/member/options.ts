@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { shown } from '../shown.ts'
 
 /** All times in milliseconds. */
 export interface FarmOptions {
@@ -136,9 +137,8 @@ export function checkFarmOptions(options: FarmOptions): void {
 }
 
 function config(name: string, expected: string, got: unknown): HandfastError {
-  const shown = JSON.stringify(got)?.slice(0, 80)
   return new HandfastError(
     'ERR_HANDFAST_CONFIG',
-    `option ${name} must be ${expected}, got ${shown}`,
+    `option ${name} must be ${expected}, got ${shown(got)}`,
   )
 }

@@ -1,5 +1,6 @@
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import { HandfastError } from '../errors.ts'
+import { shown } from '../shown.ts'
 import { type Fields, valuesOf } from './fields.ts'
 
 /** What the connection itself tells of a client: the part nobody can make up. */
@@ -65,7 +66,7 @@ export function trustedAddresses(
     ) {
       throw new HandfastError(
         'ERR_HANDFAST_CONFIG',
-        `trustedProxies must list addresses or subnets, got ${JSON.stringify(entry)}`,
+        `trustedProxies must list addresses or subnets, got ${shown(entry)}`,
       )
     }
     if (width === undefined) list.addAddress(address, family)

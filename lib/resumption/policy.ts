@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { SecureContext, SecureContextOptions, Server } from 'node:tls'
 import { HandfastError } from '../errors.ts'
+import { shown } from '../shown.ts'
 import { digestLength } from './session-record.ts'
 
 /** What an attached server may do with the sessions of a name. */
@@ -165,7 +166,7 @@ function checkMode(mode: unknown = 'stateful'): void {
   if (mode === 'stateful' || mode === 'stateless' || mode === 'off') return
   throw new HandfastError(
     'ERR_HANDFAST_USAGE',
-    `resumption must be 'stateful', 'stateless' or 'off', got ${JSON.stringify(mode)}`,
+    `resumption must be 'stateful', 'stateless' or 'off', got ${shown(mode)}`,
   )
 }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type IncomingHttpHeaders, request } from 'node:http'
 import { connect } from 'node:net'
+import { hostname } from 'node:os'
 import t from 'tap'
 import { type Admin, createAdmin } from '../../lib/admin/admin.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
@@ -41,7 +42,10 @@ interface Asking {
   readonly body?: string | Buffer
 }
 
-async function world(t: TeardownScope, options: { token?: string } = { token }) {
+async function world(
+  t: TeardownScope,
+  options: { token?: string; names?: string[]; droppedLines?: () => number } = { token },
+) {
   const log = memoryLog()
   const secret = generateSecret()
   const farm = { log, secret, listen: { host: '127.0.0.1', port: 0 } }
@@ -50,6 +54,8 @@ async function world(t: TeardownScope, options: { token?: string } = { token }) 
     farm: member.farm,
     port: 0,
     token: options.token,
+    names: options.names,
+    droppedLines: options.droppedLines,
     log,
   })
   t.teardown(() => admin.close())
@@ -367,3 +373,46 @@ function readMetrics(text: string): Map<string, number> {
   }
   return samples
 }
+
+t.test('a name that is not its own reads nothing: DNS rebinding', async t => {
+  const { ask, admin } = await world(t, { token, names: ['proxy1.internal'] })
+  const paths = ['GET /status', 'GET /metrics', 'GET /revocations', 'POST /revoke']
+  const strange = [
+    'evil.example',
+    `evil.example:${admin.port}`,
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    'proxy1.internal.evil.example',
+    'evil.example#127.0.0.1',
+    '127.0.0.1@evil.example',
+    '[::1].evil.example',
+  ]
+  for (const host of strange) {
+    for (const path of paths) {
+      const [method = '', url = ''] = path.split(' ')
+      const answer = await ask(method, url, { headers: { ...bearer, host } })
+      t.equal(answer.status, 421, `${path} of '${host}'`)
+      t.notMatch(answer.body, 'members')
+    }
+  }
+  const own = [
+    '127.0.0.1',
+    `127.0.0.1:${admin.port}`,
+    `[::1]:${admin.port}`,
+    '10.1.2.3:9443',
+    'localhost',
+    `LOCALHOST:${admin.port}`,
+    'localhost.',
+    `${hostname()}:9443`,
+    'proxy1.internal:9443',
+  ]
+  for (const host of own) {
+    t.equal((await ask('GET', '/status', { headers: { host } })).status, 200, host)
+  }
+})
+
+t.test('lines that the log has lost are counted', async t => {
+  const { ask } = await world(t, { token, droppedLines: () => 17 })
+  const metrics = readMetrics((await ask('GET', '/metrics')).body)
+  t.equal(metrics.get('handfast_log_dropped_total'), 17)
+})

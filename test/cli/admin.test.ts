@@ -237,7 +237,7 @@ t.test('status and revoke say what is wrong', async t => {
   const cwd = t.testdir({ 'no.pem': 'x' })
   const env = { HANDFAST_SECRET: secret }
   const cases: [string[], number, RegExp][] = [
-    [['status', '--admin', 'x'], 2, /--admin: expected \[HOST:\]PORT, got 'x'\n$/],
+    [['status', '--admin', 'x'], 2, /--admin: expected \[HOST:\]PORT, got "x"\n$/],
     [
       ['status', '--admin', '1'],
       3,

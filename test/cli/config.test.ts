@@ -486,6 +486,39 @@ t.test('admin port and resumption by flag; a flag of a site needs no file', asyn
     message: '--resumption and --config exclude each other: put it into the file',
   })
   t.throws(() => readProxyFlags([...site, '--resumption', 'on']), {
-    message: "--resumption: expected stateful, stateless, off, got 'on'",
+    message: '--resumption: expected stateful, stateless, off, got "on"',
   })
+})
+
+t.test('no mistake in a file or a flag prints a password', async t => {
+  const site = (backend: string) =>
+    `sites:\n  - {cert: a, key: b, backends: ["${backend}"]}\n`
+  const files = [
+    site('http://admin:hunter2@10.0.1.2:3000'),
+    site('admin:hunter2@10.0.1.2:3000'),
+    site('http://admin:hun@ter2@10.0.1.2:3000/x'),
+    'listen: "admin:hunter2@x"\n',
+    'farm: {secret: hunter2}\n',
+    'farm:\n  secret:hunter2\n',
+    'farm: {members: ["http://u:hunter2@x"]}\n',
+    'trustedProxies: ["u:hunter2@x"]\n',
+  ]
+  for (const file of files) {
+    const { message } = await load(t, file).then(fail, (error: Error) => error)
+    t.notMatch(message, /hunter2|ter2@/, file)
+    t.match(message, /expected/)
+  }
+  const flags = [
+    ['--backend', 'http://admin:hunter2@10.0.1.2:3000'],
+    ['--backend', 'http://x', '--member', 'hunter2@x/y'],
+    ['--backend', 'http://x', '--trusted-proxy', 'u:hunter2@x'],
+    ['--backend', 'http://x', '--admin', 'u:hunter2@x'],
+  ]
+  for (const args of flags) {
+    t.throws(
+      () => readProxyFlags(args),
+      { message: /^(?!.*hunter2).*expected/ },
+      args.join(' '),
+    )
+  }
 })

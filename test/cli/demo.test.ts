@@ -1,7 +1,7 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer as createHttps } from 'node:https'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
@@ -15,7 +15,7 @@ import { visit } from '../../lib/cli/demo/client.ts'
 import { Fleet } from '../../lib/cli/demo/fleet.ts'
 import { kinds } from '../../lib/cli/demo/kinds.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { CliProcess } from '../fixtures/cli-process.ts'
+import { CliProcess, command } from '../fixtures/cli-process.ts'
 import { freePort } from '../fixtures/free-port.ts'
 
 const run = promisify(execFile)
@@ -130,3 +130,37 @@ t.test('a proxy that does not start takes the others down with it', async t => {
   await t.rejects(start, /proxy on port \d+ ended, exit code 1: .*EADDRINUSE/)
   t.match(lost, [/^exit code 1: .*EADDRINUSE/])
 })
+
+t.test('a reader that has seen enough ends it without a word, proxies too', async t => {
+  const demo = spawn(
+    process.execPath,
+    [...command, 'demo', '--port', `${await freePort()}`],
+    { cwd: t.testdir({}), stdio: ['ignore', 'pipe', 'pipe'] },
+  )
+  t.teardown(() => demo.kill('SIGKILL'))
+  let err = ''
+  demo.stderr.setEncoding('utf8').on('data', text => {
+    err += text
+  })
+  const exit = once(demo, 'exit')
+  let out = ''
+  demo.stdout.setEncoding('utf8').on('data', text => {
+    out += text
+  })
+  while (!out.includes('offered on')) await once(demo.stdout, 'data')
+  const port = Number(/proxy 1 :(\d+)/.exec(out)?.[1])
+  demo.stdout.destroy()
+  t.same(await exit, [141, null], 'as a shell says of SIGPIPE')
+  t.equal(err, '')
+  await refused(port)
+})
+
+/** Resolves when nobody listens there any more. */
+async function refused(port: number): Promise<void> {
+  for (;;) {
+    const socket = connect(port, '127.0.0.1')
+    const heard = await once(socket, 'connect').catch(() => undefined)
+    socket.destroy()
+    if (heard === undefined) return
+  }
+}

@@ -57,10 +57,10 @@ t.test('an unknown command, option or argument is one line and exit 2', async t 
       ['secret', '--long'],
       /^handfast secret: unknown option '--long'; see handfast secret/,
     ],
-    [['secret', 'me'], /^handfast secret: unexpected argument 'me'/],
+    [['secret', 'me'], /^handfast secret: unexpected argument "me"/],
     [['demo', '--port'], /^handfast demo: option '--port <value>' argument missing/],
     [['demo', '--once=no'], /^handfast demo: option '--once' does not take an argument/],
-    [['demo', '--port', 'x'], /^handfast demo: --port: expected a whole number .*'x'\n$/],
+    [['demo', '--port', 'x'], /^handfast demo: --port: expected a whole number .*"x"\n$/],
     [['demo', '--port', '70000'], /expected a whole number from 1 to 65535/],
     [['certs', '--days', '0'], /^handfast certs: --days: expected a whole number/],
     [['certs', '--name', 'a b'], /^handfast certs: --name: expected a host name/],
@@ -80,9 +80,9 @@ t.test('handfast proxy says what is wrong with its flags', async t => {
   const backend = ['--backend', 'http://127.0.0.1:1']
   const cases: [string[], RegExp][] = [
     [[], /needs --backend URL, or --config FILE/],
-    [['--backend', 'ftp://x'], /--backend: expected http.*got 'ftp:\/\/x'/],
+    [['--backend', 'ftp://x'], /--backend: expected http.*got "ftp:\/\/x"/],
     [['--backend', 'http://x/path'], /--backend: expected http/],
-    [[...backend, '--listen', '70000'], /--listen: expected \[HOST:\]PORT, got '70000'/],
+    [[...backend, '--listen', '70000'], /--listen: expected \[HOST:\]PORT, got "70000"/],
     [[...backend, '--listen', '::1:80'], /--listen: expected \[HOST:\]PORT/],
     [[...backend, '--cert', 'x.crt'], /--cert and --key belong together/],
     [
@@ -96,7 +96,7 @@ t.test('handfast proxy says what is wrong with its flags', async t => {
     [[...backend, '--farm-advertise', '/x'], /--farm-advertise: expected a host name/],
     [
       [...backend, '--transport', 'pigeon'],
-      /--transport: expected auto, multicast, unicast, stream, got 'pigeon'/,
+      /--transport: expected auto, multicast, unicast, stream, got "pigeon"/,
     ],
     [[...backend, '--member', 'a:b:c'], /--member: expected HOST\[:PORT\]/],
     [[...backend, '--member', '10.0.0.1'], /joining a farm needs its secret/],

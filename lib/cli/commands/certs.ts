@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
+import { shown } from '../../shown.ts'
 import { localhostCertificate, makeCertificate, writeCertificate } from '../certs.ts'
 import type { Command } from '../command.ts'
 import { badFlag, listOf, parseFlags } from '../flags.ts'
@@ -30,7 +31,7 @@ Makes a key and a self-signed certificate, FIRST-NAME.key and FIRST-NAME.crt, mo
     const days = Number(flags.days ?? localhostCertificate.days)
     if (!isWhole(days) || days < 1 || days > 36_500) {
       throw badFlag(
-        `--days: expected a whole number from 1 to 36500, got '${flags.days}'`,
+        `--days: expected a whole number from 1 to 36500, got ${shown(flags.days)}`,
       )
     }
     const stem = (names[0] ?? '').replace('*', 'wildcard').replaceAll(':', '_')
@@ -56,7 +57,7 @@ function namesOf(values: string[]): string[] {
   return listOf(values).map(value => {
     const name = isIP(value) === 0 ? readServerName(value) : value
     if (name === undefined) {
-      throw badFlag(`--name: expected a host name or an IP address, got '${value}'`)
+      throw badFlag(`--name: expected a host name or an IP address, got ${shown(value)}`)
     }
     return name
   })

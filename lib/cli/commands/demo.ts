@@ -1,3 +1,4 @@
+import { shown } from '../../shown.ts'
 import type { Command } from '../command.ts'
 import { badFlag, parseFlags } from '../flags.ts'
 import { isWhole } from '../quantity.ts'
@@ -19,7 +20,7 @@ resumes where, kills one, and stays up to be tried out.
     const port = Number(flags.port ?? 8443)
     if (!isWhole(port) || port < 1 || port > 65_535) {
       throw badFlag(
-        `--port: expected a whole number from 1 to 65535, got '${flags.port}'`,
+        `--port: expected a whole number from 1 to 65535, got ${shown(flags.port)}`,
       )
     }
     const { runDemo } = await import('../demo/run-demo.ts')

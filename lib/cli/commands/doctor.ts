@@ -9,6 +9,7 @@ import { examine, longestChain, mostTargets } from '../../doctor/examine.ts'
 import { type KindName, kinds } from '../../doctor/kind.ts'
 import { report } from '../../doctor/report.ts'
 import { eachAddress, parseTarget, type Target } from '../../doctor/target.ts'
+import { shown } from '../../shown.ts'
 import type { Command, Io } from '../command.ts'
 import { badFlag, listOf } from '../flags.ts'
 import { readDuration, readServerName } from '../quantity.ts'
@@ -38,11 +39,11 @@ Exits with 0 when all that should resume does, 1 when something does not, 2 for 
     const { values, positionals } = parse(args)
     const timeout = readDuration(numeric(values.timeout ?? '5s'))
     if (timeout === undefined || timeout < 1 || timeout > 600_000) {
-      throw badFlag(`--timeout: expected 1ms to 10m, got '${values.timeout}'`)
+      throw badFlag(`--timeout: expected 1ms to 10m, got ${shown(values.timeout)}`)
     }
     const chainLength = Number(values.chain ?? 20)
     if (!Number.isInteger(chainLength) || chainLength < 0 || chainLength > longestChain) {
-      throw badFlag(`--chain: expected 0 to ${longestChain}, got '${values.chain}'`)
+      throw badFlag(`--chain: expected 0 to ${longestChain}, got ${shown(values.chain)}`)
     }
     const targets = await targetsOf(positionals, values['each-ip'] === true)
     const named = targets.named.find(({ host }) => isIP(host) === 0)?.host
@@ -112,7 +113,8 @@ async function targetsOf(
 ): Promise<{ readonly named: Target[]; readonly all: Target[] }> {
   const named = texts.map(text => {
     const target = parseTarget(text)
-    if (target === undefined) throw badFlag(`expected HOST or HOST:PORT, got '${text}'`)
+    if (target === undefined)
+      throw badFlag(`expected HOST or HOST:PORT, got ${shown(text)}`)
     return target
   })
   const found = eachIp ? (await Promise.all(named.map(eachAddress))).flat() : named
@@ -127,7 +129,8 @@ async function targetsOf(
 function nameOf(flag: string, value: string | undefined): string | undefined {
   if (value === undefined) return undefined
   const name = readServerName(value)
-  if (name === undefined) throw badFlag(`${flag}: expected a host name, got '${value}'`)
+  if (name === undefined)
+    throw badFlag(`${flag}: expected a host name, got ${shown(value)}`)
   return name
 }
 

@@ -4,6 +4,7 @@ import { loadSettings } from '../config/load-settings.ts'
 import { readProxyFlags } from '../config/proxy-flags.ts'
 import type { Settings } from '../config/settings.ts'
 import { formatAddress } from '../quantity.ts'
+import { logProcessFaults } from '../serve/process-faults.ts'
 
 export const proxyCommand: Command = {
   help: `Usage: handfast proxy --backend URL [options]
@@ -46,6 +47,7 @@ with 0; SIGHUP reads certificates and the config file again.
     const load = () => loadSettings(flags, io)
     const settings = await load()
     const log = createLog({ level: settings.logLevel })
+    logProcessFaults(log)
     for (const warning of settings.warnings) log.warn({}, warning)
     const onListening = (at: { host: string; port: number }) => {
       io.stderr.write(`${announcement(settings, at)}\n`)

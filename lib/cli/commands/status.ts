@@ -1,6 +1,7 @@
 import type { AuthCounts } from '../../auth/auth-counters.ts'
 import type { Member } from '../../farm/transport.ts'
 import type { FarmStats } from '../../member/farm.ts'
+import { shown } from '../../shown.ts'
 import { callAdmin, defaultAdmin } from '../admin-client.ts'
 import type { Command } from '../command.ts'
 import { badFlag, parseFlags } from '../flags.ts'
@@ -48,7 +49,7 @@ export function adminAddress(text: string | undefined): { host: string; port: nu
   if (text === undefined) return defaultAdmin
   const address = readAddress(text)
   if (address === undefined || address.port === 0) {
-    throw badFlag(`--admin: expected [HOST:]PORT, got '${text}'`)
+    throw badFlag(`--admin: expected [HOST:]PORT, got ${shown(text)}`)
   }
   return { host: address.host ?? defaultAdmin.host, port: address.port }
 }

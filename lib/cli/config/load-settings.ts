@@ -13,7 +13,12 @@ import type { ProxyFlags } from './proxy-flags.ts'
 import { findSecret } from './read-secret.ts'
 import { readSite } from './read-site.ts'
 import type { ConfigFile, FarmConfig, Path, SiteConfig } from './schema.ts'
-import { type FarmSettings, logLevels, type Settings } from './settings.ts'
+import {
+  type AdminSettings,
+  type FarmSettings,
+  logLevels,
+  type Settings,
+} from './settings.ts'
 import { parseConfig } from './yaml-file.ts'
 
 const defaultPort = 8443
@@ -68,7 +73,7 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<Settings>
     listen: flags.listen ?? config.listen ?? { host: undefined, port: defaultPort },
     sites: sites.map(({ warnings: _, ...site }) => site),
     farm,
-    admin: flags.admin ?? config.admin?.listen,
+    admin: adminOf(flags.admin ?? config.admin?.listen, config.admin?.names),
     limits: withoutUndefined(config.limits ?? {}),
     tls: withoutUndefined(config.tls ?? {}),
     trustedProxies: [...(config.trustedProxies ?? []), ...flags.trustedProxies],
@@ -158,6 +163,13 @@ function farmOf(
     members,
     listen,
   }
+}
+
+function adminOf(
+  listen: Address | undefined,
+  names: readonly string[] | undefined,
+): AdminSettings | undefined {
+  return listen && (names === undefined ? listen : { ...listen, names })
 }
 
 /** `exactOptionalPropertyTypes` tells a missing key from one that is undefined. */

@@ -1,5 +1,6 @@
 import { type FarmOptions, transports } from '../../member/options.ts'
 import type { ResumptionMode } from '../../resumption/policy.ts'
+import { shown } from '../../shown.ts'
 import { badFlag, listOf, parseFlags } from '../flags.ts'
 import {
   type Address,
@@ -143,5 +144,5 @@ function readAll<T>(
 }
 
 function wrong(flag: string, expected: string, text: string) {
-  return badFlag(`${flag}: expected ${expected}, got '${text}'`)
+  return badFlag(`${flag}: expected ${expected}, got ${shown(text)}`)
 }

@@ -34,6 +34,7 @@ const file = leaf('the path of a file', value =>
   typeof value === 'string' && value !== '' && !value.includes('\n') ? value : undefined,
 )
 const address = leaf('[HOST:]PORT', readAddress)
+const adminName = leaf('a host name', readHost)
 const tlsVersion = oneOf('TLSv1.2', 'TLSv1.3')
 
 const text = leaf('a text', value =>
@@ -156,7 +157,9 @@ const configFile = z.strictObject({
   listen: address.optional(),
   sites: z.array(site).min(1),
   farm: farm.optional(),
-  admin: z.strictObject({ listen: address }).optional(),
+  admin: z
+    .strictObject({ listen: address, names: z.array(adminName).optional() })
+    .optional(),
   limits: limits.optional(),
   tls: z
     .strictObject({
@@ -175,7 +178,9 @@ export interface ConfigFile {
   readonly listen?: Address | undefined
   readonly sites: readonly SiteConfig[]
   readonly farm?: FarmConfig | undefined
-  readonly admin?: { readonly listen: Address } | undefined
+  readonly admin?:
+    | { readonly listen: Address; readonly names?: readonly string[] | undefined }
+    | undefined
   readonly limits?: { readonly [name in keyof Limits]?: number | undefined } | undefined
   readonly tls?:
     | {

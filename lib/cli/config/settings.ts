@@ -13,7 +13,7 @@ export interface Settings {
   readonly sites: readonly SiteSettings[]
   readonly farm: FarmSettings
   /** Where status, metrics and revocation are served; undefined: nowhere. */
-  readonly admin?: Address | undefined
+  readonly admin?: AdminSettings | undefined
   readonly limits: Partial<Limits>
   readonly tls: Pick<ProxyOptions, 'minVersion' | 'maxVersion'>
   /** Addresses and subnets whose `X-Forwarded-*` is believed. */
@@ -34,6 +34,11 @@ export interface AuthSettings extends AuthOptions {
   readonly realm: string
   /** Whether what the backend is told of the user is signed. */
   readonly sign?: boolean | undefined
+}
+
+export interface AdminSettings extends Address {
+  /** Names under which it may be called, beside addresses and its own. */
+  readonly names?: readonly string[] | undefined
 }
 
 export interface FarmSettings {

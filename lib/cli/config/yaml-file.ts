@@ -1,6 +1,6 @@
 import { isNode, LineCounter, parseDocument } from 'yaml'
 import { HandfastError } from '../../errors.ts'
-import { looksSecret } from '../secret.ts'
+import { shown } from '../../shown.ts'
 import { type ConfigFile, checkConfig, type Path } from './schema.ts'
 
 /**
@@ -38,7 +38,7 @@ export function parseConfig(text: string, fileName: string): ConfigSource {
     const place = `${fileName}${lineOf(path)}: ${formatPath(path)}`
     if (unknownKey) return configError(`${place}: unknown key, expected ${expected}`)
     return configError(
-      `${place}: expected ${expected}, got ${show(path, valueAt(content, path))}`,
+      `${place}: expected ${expected}, got ${path.at(-1) === 'secret' ? '(hidden)' : shown(valueAt(content, path))}`,
     )
   }
 
@@ -78,17 +78,6 @@ function valueAt(content: unknown, path: Path): unknown {
         : undefined,
     content,
   )
-}
-
-/** The value, or only its kind where it may be a secret or is too long to help. */
-function show(path: Path, value: unknown): string {
-  if (value === undefined || value === null) return 'nothing'
-  if (Array.isArray(value)) return 'a list'
-  if (typeof value === 'object') return 'a mapping'
-  if (typeof value !== 'string')
-    return path.at(-1) === 'secret' ? '(hidden)' : String(value)
-  const secret = path.at(-1) === 'secret' || looksSecret(value)
-  return secret ? '(hidden)' : JSON.stringify(value.slice(0, 100))
 }
 
 function configError(message: string): HandfastError {

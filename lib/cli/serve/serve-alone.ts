@@ -1,4 +1,4 @@
-import type { Log } from '../../log.ts'
+import type { ProcessLog } from '../../log.ts'
 import type { Settings } from '../config/settings.ts'
 import { tellParent } from './messages.ts'
 import { Reloader } from './reloader.ts'
@@ -11,7 +11,7 @@ export interface ServeOptions {
   readonly settings: Settings
   /** Reads the settings anew for SIGHUP. */
   readonly load: () => Promise<Settings>
-  readonly log: Log
+  readonly log: ProcessLog
   /** Called once, when clients can connect. */
   readonly onListening: (at: { host: string; port: number }) => void
 }
@@ -19,7 +19,7 @@ export interface ServeOptions {
 /** Serves in this process until a signal or the end of the parent; answers the exit code. */
 export async function serveAlone(options: ServeOptions): Promise<number> {
   const { settings, load, log } = options
-  const server = await startServer(settings, log)
+  const server = await startServer(settings, log, log.dropped)
   const { host, port, farmAddress } = server
   const reloader = new Reloader({
     settings,

@@ -5,8 +5,7 @@ import { systemClock } from '../../clock.ts'
 import { parseAddress } from '../../farm/address.ts'
 import { generateSecret } from '../../farm/secret.ts'
 import { defaultLimits } from '../../proxy/limits.ts'
-import type { FarmSettings } from '../config/settings.ts'
-import type { Address } from '../quantity.ts'
+import type { AdminSettings, FarmSettings } from '../config/settings.ts'
 import type { FromServer, ToWorker } from './messages.ts'
 import { Reloader } from './reloader.ts'
 import type { ServeOptions } from './serve-alone.ts'
@@ -202,8 +201,8 @@ export function workerFarm(farm: FarmSettings, place: WorkerPlace): FarmSettings
 
 /** Each worker has figures of its own, so each has an admin port. */
 export function workerAdmin(
-  admin: Address | undefined,
+  admin: AdminSettings | undefined,
   slot: number,
-): Address | undefined {
-  return admin && { host: admin.host, port: admin.port === 0 ? 0 : admin.port + slot }
+): AdminSettings | undefined {
+  return admin && { ...admin, port: admin.port === 0 ? 0 : admin.port + slot }
 }

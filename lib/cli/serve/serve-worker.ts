@@ -2,6 +2,7 @@ import { HandfastError } from '../../errors.ts'
 import { createLog } from '../../log.ts'
 import type { Settings } from '../config/settings.ts'
 import { type ToWorker, tellParent } from './messages.ts'
+import { logProcessFaults } from './process-faults.ts'
 import { type Server, startServer } from './server.ts'
 
 /**
@@ -14,10 +15,12 @@ export async function serveWorker(): Promise<number> {
   const orders = new Orders()
   tellParent({ type: 'hello' })
   const { settings, slot } = await orders.start
-  const log = createLog({ level: settings.logLevel }).child({ worker: slot })
+  const written = createLog({ level: settings.logLevel })
+  const log = written.child({ worker: slot })
+  logProcessFaults(log)
   let server: Server
   try {
-    server = await startServer(settings, log)
+    server = await startServer(settings, log, written.dropped)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const badConfig =

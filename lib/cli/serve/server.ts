@@ -25,13 +25,17 @@ export interface Server {
 }
 
 /** Joins the farm first, so that the first client already finds every session there is. */
-export async function startServer(settings: Settings, log: Log): Promise<Server> {
+export async function startServer(
+  settings: Settings,
+  log: Log,
+  droppedLines: () => number = () => 0,
+): Promise<Server> {
   const farm = await createFarm(farmOptionsOf(settings, log))
   const auths = new SiteAuths(farm, settings)
   let admin: Admin | undefined
   let proxy: RunningProxy
   try {
-    admin = await startAdmin(settings, farm, log)
+    admin = await startAdmin(settings, farm, log, droppedLines)
     const listening = auths.rebuild(settings.sites, sites =>
       createProxy({
         host: settings.listen.host,
@@ -100,13 +104,16 @@ async function startAdmin(
   { admin, farm: { name, secret } }: Settings,
   farm: Farm,
   log: Log,
+  droppedLines: () => number,
 ): Promise<Admin | undefined> {
   if (admin === undefined) return undefined
-  const { host, port } = admin
+  const { host, port, names } = admin
   const token = secret === undefined ? undefined : adminToken(parseSecret(secret), name)
-  return await createAdmin({ farm, host, port, token, log }).catch(error => {
-    throw isListenError(error) ? cannotListen(admin, error) : error
-  })
+  return await createAdmin({ farm, host, port, token, log, names, droppedLines }).catch(
+    error => {
+      throw isListenError(error) ? cannotListen(admin, error) : error
+    },
+  )
 }
 
 /** In a worker the primary binds for it, and Node names that instead. */

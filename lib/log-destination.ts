@@ -1,0 +1,168 @@
+import { constants, fstatSync, openSync, writeSync } from 'node:fs'
+import { Socket } from 'node:net'
+
+/** Bytes of lines that wait for a reader; what comes beyond them is dropped and counted. */
+const mostWaiting = 1024 * 1024
+/**
+ * POSIX writes so much to a pipe whole or not at all (PIPE_BUF of Linux): lines of several
+ * workers in one pipe never tear each other.
+ */
+const atomic = 4096
+/** Milliseconds until a full pipe is tried again; doubled while nothing goes out. */
+const firstPause = 1
+const longestPause = 64
+/** The same for one that is broken: a named pipe may get a new reader. */
+const brokenPause = 1_000
+/** With mode 0640: a log names users. */
+const fileFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT
+const anewFlags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY
+/** Longest wait at the end of the process for a reader that is only slow. */
+const lastWait = 200
+
+export interface LogDestinationOptions {
+  /** Called once after each time that lines were dropped, with how many they were. */
+  readonly onDropped: (lines: number) => void
+}
+
+/**
+ * A file descriptor to which lines are written without ever waiting for who reads them: a pipe
+ * that is full, a terminal that is stopped or a reader that is gone holds up nothing. A regular
+ * file is written at once; a full disk drops lines as a full pipe does.
+ */
+export class LogDestination {
+  readonly #target: Target
+  readonly #onDropped: (lines: number) => void
+  readonly #waiting: Buffer[] = []
+  #waitingBytes = 0
+  #timer: NodeJS.Timeout | undefined
+  #pause = firstPause
+  #droppedNow = 0
+  #dropped = 0
+
+  constructor(target: number | string, { onDropped }: LogDestinationOptions) {
+    this.#target =
+      typeof target === 'string'
+        ? { fd: openSync(target, fileFlags, 0o640), unblock() {} }
+        : nonBlocking(target)
+    this.#onDropped = onDropped
+    process.once('exit', () => this.#flushAtExit())
+  }
+
+  /** Lines that were lost since the start. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  /** Takes a whole line with its end. Never throws and never waits. */
+  write(line: string): void {
+    const bytes = Buffer.from(line)
+    if (this.#timer === undefined) {
+      const written = this.#tryWrite(bytes)
+      if (written === bytes.length) return
+      this.#keep(bytes.subarray(written), written > 0)
+    } else {
+      this.#keep(bytes, false)
+    }
+  }
+
+  /** The rest of a line that was begun is kept in any case. */
+  #keep(bytes: Buffer, begun: boolean): void {
+    if (!begun && this.#waitingBytes + bytes.length > mostWaiting) {
+      this.#dropped += 1
+      this.#droppedNow += 1
+      return
+    }
+    this.#waiting.push(bytes)
+    this.#waitingBytes += bytes.length
+  }
+
+  /** Bytes that went out. When some did not, a later try is under way. */
+  #tryWrite(bytes: Buffer): number {
+    try {
+      this.#target.unblock()
+      const written = writeSync(this.#target.fd, bytes)
+      this.#pause = firstPause
+      if (written < bytes.length) this.#retryIn(this.#pause)
+      return written
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      this.#retryIn(code === 'EAGAIN' ? this.#pause : brokenPause)
+      this.#pause = Math.min(2 * this.#pause, longestPause)
+      return 0
+    }
+  }
+
+  #retryIn(ms: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.#flush()
+    }, ms).unref()
+  }
+
+  #flush(): void {
+    while (this.#waiting.length > 0) {
+      const group = this.#nextGroup()
+      const written = this.#tryWrite(group)
+      this.#waitingBytes -= written
+      if (written === group.length) continue
+      // As one buffer it stays a group of its own, at the head as before.
+      this.#waiting.unshift(group.subarray(written))
+      return
+    }
+    if (this.#droppedNow === 0) return
+    const lines = this.#droppedNow
+    this.#droppedNow = 0
+    this.#onDropped(lines)
+  }
+
+  /** Takes whole lines off the head, as many as are written in one piece. */
+  #nextGroup(): Buffer {
+    let count = 1
+    let length = this.#waiting[0]?.length ?? 0
+    for (; count < this.#waiting.length; count += 1) {
+      length += this.#waiting[count]?.length ?? 0
+      if (length > atomic) break
+    }
+    return Buffer.concat(this.#waiting.splice(0, count))
+  }
+
+  #flushAtExit(): void {
+    clearTimeout(this.#timer)
+    const pause = new Int32Array(new SharedArrayBuffer(4))
+    for (let waited = 0; waited <= lastWait; waited += 10) {
+      this.#timer = undefined
+      this.#flush()
+      if (this.#waiting.length === 0) return
+      Atomics.wait(pause, 0, 0, 10)
+    }
+  }
+}
+
+/** A descriptor, and what is done before each write so that the write does not wait. */
+interface Target {
+  readonly fd: number
+  readonly unblock: () => void
+}
+
+/**
+ * The same place without waiting. Opened anew where the system can, for the flag belongs to
+ * what is open, and other processes share that. A socket can't be opened anew: there the flag
+ * is set before each write, because Node takes it off at the start and end of each process.
+ */
+function nonBlocking(fd: number): Target {
+  try {
+    if (fstatSync(fd).isFile()) return { fd, unblock() {} }
+    return { fd: openSync(`/proc/self/fd/${fd}`, anewFlags), unblock() {} }
+  } catch {
+    // A socket, or there is no /proc.
+  }
+  try {
+    const socket = new Socket({ fd, readable: false, writable: true }).unref()
+    // Not documented, but as old as Node; without it only the first write is sure not to wait.
+    const handle = (socket as { _handle?: { setBlocking?(on: boolean): void } })._handle
+    return { fd, unblock: () => handle?.setBlocking?.(false) }
+  } catch {
+    // Neither pipe nor socket: a terminal of a system without /proc. It is written as it is.
+    return { fd, unblock() {} }
+  }
+}
