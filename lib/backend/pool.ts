@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import type { Duplex, Readable } from 'node:stream'
-import { buildConnector, type Dispatcher, Pool } from 'undici'
+import { buildConnector, type Dispatcher, errors, Pool } from 'undici'
+import { ConnectionLost, LastBytes } from './last-bytes.ts'
 
 /** One request to a backend. Header fields are flat: name, value, name, value. */
 export interface BackendRequest {
@@ -69,7 +70,11 @@ export class BackendPool {
             ...target,
             servername: isIP(hostname) ? undefined : hostname,
           } as typeof target,
-          callback,
+          (error, socket) => {
+            if (error !== null) return callback(error, null)
+            lastBytes.set(socket, new LastBytes(socket))
+            return callback(null, socket)
+          },
         ),
     })
   }
@@ -84,7 +89,7 @@ export class BackendPool {
       // The same for all requests, else undici would reconnect whenever Host changes.
       servername: this.#serverName,
     }
-    this.#pool.dispatch(options, translate(handler))
+    this.#pool.dispatch(options, new Call(handler))
   }
 
   /** Lets open requests finish. */
@@ -97,19 +102,72 @@ export class BackendPool {
   }
 }
 
-function translate(handler: BackendHandler): Dispatcher.DispatchHandler {
-  return {
-    onRequestStart: controller => handler.onSend(controller),
-    onRequestUpgrade: (controller, _status, _fields, socket) =>
-      handler.onUpgrade(flatten(controller.rawHeaders), socket),
-    onResponseStart(controller, status, _fields, text) {
-      const fields = flatten(controller.rawHeaders)
-      if (status < 200) handler.onInform(status, fields)
-      else handler.onResponse(status, text ?? '', fields)
-    },
-    onResponseData: (_controller, chunk) => handler.onData(chunk),
-    onResponseEnd: controller => handler.onEnd(flatten(controller.rawTrailers)),
-    onResponseError: (_controller, error) => handler.onError(error),
+const lastBytes = new WeakMap<Duplex, LastBytes>()
+
+/** One request on its way: undici's words into ours. */
+class Call implements BackendCall, Dispatcher.DispatchHandler {
+  readonly #handler: BackendHandler
+  #controller: Dispatcher.DispatchController | undefined
+  #status = 0
+
+  constructor(handler: BackendHandler) {
+    this.#handler = handler
+  }
+
+  abort(reason: Error): void {
+    this.#controller?.abort(reason)
+  }
+
+  pause(): void {
+    this.#controller?.pause()
+  }
+
+  resume(): void {
+    this.#controller?.resume()
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    this.#handler.onSend(this)
+  }
+
+  onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    _status: number,
+    _fields: object,
+    socket: Duplex,
+  ): void {
+    lastBytes.get(socket)?.release()
+    this.#handler.onUpgrade(flatten(controller.rawHeaders), socket)
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _fields: object,
+    text?: string,
+  ): void {
+    this.#status = status
+    const fields = flatten(controller.rawHeaders)
+    if (status < 200) this.#handler.onInform(status, fields)
+    else this.#handler.onResponse(status, text ?? '', fields)
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    // After a pause the parser tells what it has in hand, which may be nothing.
+    if (chunk.length > 0) this.#handler.onData(chunk)
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    this.#handler.onEnd(flatten(controller.rawTrailers))
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    // undici misses the body whose length a 304 may tell, and never has (RFC 9110 8.6).
+    const bodiless = this.#status === 304 || this.#status === 204
+    if (bodiless && error instanceof errors.ResponseContentLengthMismatchError) {
+      this.#handler.onEnd([])
+    } else this.#handler.onError(error instanceof ConnectionLost ? error.reason : error)
   }
 }
 
