@@ -194,7 +194,7 @@ t.test('a joiner under load misses no record', async t => {
   const all = [...farm, ...joiners]
   await until(() => all.every(member => isLinked(member, 4)))
   for (const member of all)
-    t.ok(await member.put(`end of ${member.transport.id}`, 'all', 10_000))
+    t.ok(await member.put(`end of ${member.transport.id}`, 'all', 60_000))
   const wanted = farm[0]?.contents()
   for (const member of all) t.equal(member.contents(), wanted)
   t.ok(joiners.every(joiner => joiner.log.said('joined the farm').length === 1))
