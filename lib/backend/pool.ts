@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import type { Duplex, Readable } from 'node:stream'
 import { buildConnector, type Dispatcher, errors, Pool } from 'undici'
 import { ConnectionLost, LastBytes } from './last-bytes.ts'
+import { mendParser, plainStatus } from './response-parser.ts'
 
 /** One request to a backend. Header fields are flat: name, value, name, value. */
 export interface BackendRequest {
@@ -18,7 +19,7 @@ export interface BackendRequest {
 export interface BackendHandler {
   /** A connection stands and the request is about to be written to it. */
   onSend(call: BackendCall): void
-  /** An interim response: 102, 103 and so on. */
+  /** An interim response: 100, 103 and so on, or what is none: a status below 100, or 101. */
   onInform(status: number, fields: string[]): void
   onResponse(status: number, text: string, fields: string[]): void
   onData(chunk: Buffer): void
@@ -73,7 +74,9 @@ export class BackendPool {
           (error, socket) => {
             if (error !== null) return callback(error, null)
             lastBytes.set(socket, new LastBytes(socket))
-            return callback(null, socket)
+            callback(null, socket)
+            // By now undici has put its parser on the connection.
+            return mendParser(socket)
           },
         ),
     })
@@ -149,7 +152,7 @@ class Call implements BackendCall, Dispatcher.DispatchHandler {
   ): void {
     this.#status = status
     const fields = flatten(controller.rawHeaders)
-    if (status < 200) this.#handler.onInform(status, fields)
+    if (status < 200) this.#handler.onInform(plainStatus(status), fields)
     else this.#handler.onResponse(status, text ?? '', fields)
   }
 
@@ -171,8 +174,26 @@ class Call implements BackendCall, Dispatcher.DispatchHandler {
   }
 }
 
-/** Field values are bytes, not text: latin1 keeps each byte as it came. */
+/**
+ * Field values are bytes, not text: latin1 keeps each byte as it came. Blanks around a value are
+ * no part of it (RFC 9110 5.5), and malformed in HTTP/2; the parser leaves those at the end.
+ */
 function flatten(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
   if (!Array.isArray(raw)) return []
-  return raw.map(part => (typeof part === 'string' ? part : part.toString('latin1')))
+  return raw.map((part, i) => {
+    const text = typeof part === 'string' ? part : part.toString('latin1')
+    return i % 2 === 1 ? withoutBlanks(text) : text
+  })
+}
+
+function withoutBlanks(value: string): string {
+  let from = 0
+  let to = value.length
+  while (from < to && isBlank(value.charCodeAt(from))) from++
+  while (from < to && isBlank(value.charCodeAt(to - 1))) to--
+  return to - from === value.length ? value : value.slice(from, to)
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09
 }

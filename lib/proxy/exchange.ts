@@ -18,15 +18,18 @@ export interface Exchange {
   readonly started: boolean
   /** Status of the final response. */
   readonly status: number | undefined
-  /** What was wrong with the request, found while its body was read. */
+  /** What was wrong with the request or with the end of the answer, found on the way. */
   readonly fault: string | undefined
   /** To be set before `respond`: the connection ends with this answer. */
   final: boolean
   /** Bytes of the response body so far. */
   readonly bytes: number
-  /** Asks the client for the body it holds back (RFC 9110 10.1.1). */
+  /** Asks the client for the body it holds back (RFC 9110 10.1.1); once is enough. */
   continue(): void
-  /** Sends an interim response. */
+  /**
+   * Sends an interim response, unless this client can't be sent any. Throws when the fields
+   * can't be said.
+   */
   inform(status: number, fields: Fields): void
   /**
    * Begins the final response. `last` when no body follows. Throws when the fields can't be

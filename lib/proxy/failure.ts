@@ -24,6 +24,11 @@ export function failureOf(error: Error | undefined): Failure {
   return { status: 502, text: 'Bad Gateway', code }
 }
 
+/** A request was given up before a connection was looked for: it can't be said on any. */
+export function isInvalidRequest(error: Error): boolean {
+  return ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED'].includes(codeOf(error) ?? '')
+}
+
 /** The connection broke while the backend had said nothing yet. */
 export function lostBeforeAnswer(error: Error): boolean {
   return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error) ?? '')

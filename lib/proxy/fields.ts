@@ -35,7 +35,64 @@ export function filterFields(
   return kept
 }
 
-/** As node:http2 wants them: lower-case names, repeats as an array. */
+/**
+ * Of these node:http2 writes one line only, and throws at more. What lifts that from Node 24 on
+ * (nodejs/node#59917) would leave clients to choose, each in its own way.
+ */
+const single: ReadonlySet<string> = new Set([
+  'access-control-allow-credentials',
+  'access-control-max-age',
+  'access-control-request-method',
+  'age',
+  'authorization',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-location',
+  'content-md5',
+  'content-range',
+  'content-type',
+  'date',
+  'dnt',
+  'etag',
+  'expires',
+  'from',
+  'host',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'last-modified',
+  'location',
+  'max-forwards',
+  'proxy-authorization',
+  'range',
+  'referer',
+  'retry-after',
+  'tk',
+  'upgrade-insecure-requests',
+  'user-agent',
+  'x-content-type-options',
+])
+
+/**
+ * Those of them whose lines mean the same as one line with commas (RFC 9110 5.3). The two of the
+ * Fetch standard are read like that by browsers, be they lists or not.
+ */
+const lists: ReadonlySet<string> = new Set([
+  'access-control-allow-credentials',
+  'content-encoding',
+  'content-language',
+  'if-match',
+  'if-none-match',
+  'x-content-type-options',
+])
+
+/**
+ * As node:http2 wants them: lower-case names, repeats as an array. Where it takes one value
+ * only, equal ones become one, lists are joined, and of others the first counts, as with nginx.
+ */
 export function toHttp2Fields(fields: Fields): Record<string, string | string[]> {
   const object: Record<string, string | string[]> = Object.create(null)
   for (let i = 0; i < fields.length; i += 2) {
@@ -46,5 +103,15 @@ export function toHttp2Fields(fields: Fields): Record<string, string | string[]>
     else if (Array.isArray(before)) before.push(value)
     else object[name] = [before, value]
   }
+  for (const name in object) {
+    const values = object[name]
+    if (Array.isArray(values) && single.has(name)) object[name] = oneOf(name, values)
+  }
   return object
+}
+
+function oneOf(name: string, values: readonly string[]): string {
+  // Twice the same coding is to be undone twice; twice the same language is one.
+  const distinct = name === 'content-encoding' ? values : [...new Set(values)]
+  return lists.has(name) ? distinct.join(', ') : (distinct[0] as string)
 }

@@ -2,10 +2,15 @@ import type { Duplex } from 'node:stream'
 import type { Backend } from '../backend/backend.ts'
 import type { BackendCall, BackendHandler } from '../backend/pool.ts'
 import { answer, type Exchange } from './exchange.ts'
-import { failureOf, lostBeforeAnswer } from './failure.ts'
+import { failureOf, isInvalidRequest, lostBeforeAnswer } from './failure.ts'
 import { type Fields, filterFields } from './fields.ts'
 import type { Hop } from './forwarded.ts'
-import { requestFields, responseFields, trailerFields } from './hop-fields.ts'
+import {
+  hasUnknownCoding,
+  requestFields,
+  responseFields,
+  trailerFields,
+} from './hop-fields.ts'
 import type { Limits } from './options.ts'
 import type { Phase } from './phases.ts'
 import { BodyError, RequestBody } from './request-body.ts'
@@ -54,6 +59,8 @@ export class Forwarding implements BackendHandler {
   #call: BackendCall | undefined
   #phase: Phase = 'select'
   #status: number | undefined
+  /** The answer that has begun ends with its header section. */
+  #bodiless = false
   #error: string | undefined
   /** The request is being written to a connection, or has been. */
   #sent = false
@@ -108,21 +115,37 @@ export class Forwarding implements BackendHandler {
   }
 
   onInform(status: number, fields: string[]): void {
-    if (!this.#exchange.started)
-      this.#exchange.inform(status, responseFields(status, fields))
+    if (status < 100 || status === 101) {
+      // No status at all, or a switch that nobody asked for: what follows is anybody's guess.
+      this.#refuseResponse()
+      return
+    }
+    if (this.#exchange.started) return
+    try {
+      if (status === 100 && this.#options.request.expectContinue) {
+        // Said already, unless the body is empty: the backend is told of no expectation.
+        this.#exchange.continue()
+      } else this.#exchange.inform(status, responseFields(status, fields))
+    } catch {
+      // The answer itself may still be one that can be said.
+    }
   }
 
   onResponse(status: number, text: string, fields: string[]): void {
     this.#phase = 'respond'
     const { method } = this.#options.request
-    const last = method === 'HEAD' || status === 204 || status === 304
+    this.#bodiless = method === 'HEAD' || status === 204 || status === 304
+    if (hasUnknownCoding(fields)) {
+      this.#refuseResponse()
+      return
+    }
+    const kept = responseFields(status, fields)
     try {
-      this.#exchange.respond(status, text, responseFields(status, fields), last)
+      this.#exchange.respond(status, text, kept, this.#bodiless)
       this.#status = status
     } catch {
       // A status or field that this version of HTTP can't say.
-      this.#fail(502, 'Bad Gateway', 'invalid-response')
-      this.#call?.abort(new Error('invalid response'))
+      this.#refuseResponse()
     }
   }
 
@@ -139,9 +162,7 @@ export class Forwarding implements BackendHandler {
 
   onEnd(trailers: string[]): void {
     this.#releaseBackend()
-    const { method } = this.#options.request
-    const bodiless = method === 'HEAD' || this.#status === 204 || this.#status === 304
-    if (this.#status !== undefined && !bodiless)
+    if (this.#status !== undefined && !this.#bodiless)
       this.#exchange.end(trailerFields(trailers))
     this.#settle()
   }
@@ -160,14 +181,15 @@ export class Forwarding implements BackendHandler {
       this.#fail(502, 'Bad Gateway', 'invalid-response')
       return
     }
+    const client = this.#upgrade(responseFields(101, fields))
+    if (client === undefined) {
+      socket.destroy()
+      this.#releaseBackend()
+      this.#fail(502, 'Bad Gateway', 'invalid-response')
+      return
+    }
     this.#tunnelled = true
     this.#status = this.#webSocketKey === undefined ? 101 : 200
-    const kept = responseFields(101, fields)
-    const client = this.#exchange.upgrade(
-      this.#webSocketKey === undefined
-        ? [...kept, 'Upgrade', 'websocket']
-        : filterFields(kept, name => name !== 'sec-websocket-accept'),
-    )
     tunnel(client, socket, this.#options.limits.tunnelTimeout, ({ bytes }) => {
       this.#tunnelled = false
       this.#tunnelBytes = bytes
@@ -180,13 +202,18 @@ export class Forwarding implements BackendHandler {
   onError(error: Error): void {
     const backend = this.#backend as Backend
     this.#releaseBackend()
-    if (this.#clientGone || this.#failed) {
+    if (this.#clientGone || this.#failed || (this.#bodiless && this.#exchange.started)) {
+      // An answer without body was whole: what came behind it is no matter of the client's.
       this.#settle()
       return
     }
     const body = this.#body?.errored
     if (body instanceof BodyError) {
       this.#bodyFailed(body)
+      return
+    }
+    if (!this.#sent && isInvalidRequest(error)) {
+      this.#fail(400, 'Bad Request', 'invalid-request')
       return
     }
     if (!this.#sent) {
@@ -232,21 +259,28 @@ export class Forwarding implements BackendHandler {
       fields = filterFields(fields, name => name !== 'sec-websocket-key')
       fields.push('Sec-WebSocket-Key', this.#webSocketKey)
     }
+    backend.send(
+      {
+        method: request.websocket ? 'GET' : request.method,
+        path: request.path,
+        fields,
+        body: this.#body,
+        upgrade: request.websocket ? 'websocket' : undefined,
+      },
+      this,
+    )
+  }
+
+  /** The client's side of a switch of protocols; undefined when it can't be said. */
+  #upgrade(fields: Fields): Duplex | undefined {
     try {
-      backend.send(
-        {
-          method: request.websocket ? 'GET' : request.method,
-          path: request.path,
-          fields,
-          body: this.#body,
-          upgrade: request.websocket ? 'websocket' : undefined,
-        },
-        this,
+      return this.#exchange.upgrade(
+        this.#webSocketKey === undefined
+          ? [...fields, 'Upgrade', 'websocket']
+          : filterFields(fields, name => name !== 'sec-websocket-accept'),
       )
     } catch {
-      // undici finds fault with a field at once.
-      this.#releaseBackend()
-      this.#fail(400, 'Bad Request', 'invalid-request')
+      return undefined
     }
   }
 
@@ -275,6 +309,12 @@ export class Forwarding implements BackendHandler {
       this.#fail(408, 'Request Timeout', error.failure)
     // The parser has found the body malformed and will say so, or the client is gone.
     else this.#error = error.failure
+  }
+
+  /** What the backend said can't be passed on. */
+  #refuseResponse(): void {
+    this.#fail(502, 'Bad Gateway', 'invalid-response')
+    this.#call?.abort(new Error('invalid response'))
   }
 
   #fail(status: number, text: string, code: string): void {

@@ -109,11 +109,22 @@ function via(request: CheckedRequest): string {
 export function responseFields(status: number, fields: Fields): string[] {
   const listed = new Set(tokensOf(fields, 'connection'))
   // RFC 9112 6.3: Transfer-Encoding overrides; RFC 9110 8.6: none with 1xx and 204.
-  const noLength = status === 204 || tokensOf(fields, 'transfer-encoding').length > 0
+  const noLength =
+    status < 200 || status === 204 || tokensOf(fields, 'transfer-encoding').length > 0
   return filterFields(fields, name => {
     if (name === 'content-length') return !noLength
-    return name === 'trailer' || !(hopByHop.has(name) || listed.has(name))
+    if (name === 'trailer') return status >= 200
+    return !(hopByHop.has(name) || listed.has(name))
   })
+}
+
+/**
+ * Whether the body of a response came in a coding that nobody here has undone: a client would be
+ * told of none (RFC 9112 6.1).
+ */
+export function hasUnknownCoding(fields: Fields): boolean {
+  const codings = tokensOf(fields, 'transfer-encoding')
+  return codings.some(coding => coding !== 'chunked' && coding !== 'identity')
 }
 
 /** What of a trailer section may be passed on. */

@@ -24,6 +24,7 @@ export class Http1Exchange implements Exchange {
   /** The request turned out unreadable while it waited for its turn. */
   unreadable: readonly [status: number, text: string] | undefined
   protected readonly response: ServerResponse
+  #continued = false
   #over = false
 
   constructor(
@@ -61,26 +62,26 @@ export class Http1Exchange implements Exchange {
   }
 
   continue(): void {
+    if (this.#continued) return
+    this.#continued = true
+    // Node closes the connection after the answer unless it was told so by this call.
     this.response.writeContinue()
   }
 
+  /** By hand: Node has a call for 103 alone, which refuses much of what Link may hold. */
   inform(status: number, fields: Fields): void {
-    // Node has a call for one interim response only, and HTTP/1.0 knows none.
-    if (status !== 103 || this.head.httpVersion !== '1.1') return
-    const hints: Record<string, string | string[]> = { link: [] }
-    filterFields(fields, (name, value) => {
-      if (name === 'link') (hints['link'] as string[]).push(value)
-      return false
-    })
-    if (hints['link']?.length) this.response.writeEarlyHints(hints)
+    // RFC 9110 15.2: HTTP/1.0 knows none.
+    if (this.head.httpVersion !== '1.1' || this.started) return
+    const { socket } = this.response
+    // A client that takes nothing need not be told that there is more to come.
+    if (socket === null || socket.destroyed || socket.writableNeedDrain) return
+    socket.write(headerSection(status, STATUS_CODES[status] ?? '', fields), 'latin1')
   }
 
   respond(status: number, text: string, fields: Fields, last: boolean): void {
     if (this.final || this.isLast()) this.response.shouldKeepAlive = false
-    // Node throws at a Trailer where there are no chunks to follow.
-    const chunks = this.head.httpVersion === '1.1' && !fields.some(isContentLength)
-    const said = chunks ? fields : filterFields(fields, name => name !== 'trailer')
-    this.response.writeHead(status, text || STATUS_CODES[status], said as string[])
+    const reason = text.replace(notInReason, '') || STATUS_CODES[status]
+    this.response.writeHead(status, reason, this.#sayable(fields, last))
     this.status = status
     if (last) this.response.end()
     else process.nextTick(() => this.#flush())
@@ -97,7 +98,13 @@ export class Http1Exchange implements Exchange {
       for (let i = 0; i < trailers.length; i += 2) {
         pairs.push([trailers[i] as string, trailers[i + 1] as string])
       }
-      this.response.addTrailers(pairs)
+      try {
+        this.response.addTrailers(pairs)
+      } catch {
+        this.fault = 'invalid-trailers'
+        this.abort()
+        return
+      }
     }
     this.response.end()
   }
@@ -108,6 +115,20 @@ export class Http1Exchange implements Exchange {
 
   abort(): void {
     this.connection.socket.destroy()
+  }
+
+  /** The fields as Node takes them for this client. */
+  #sayable(fields: Fields, last: boolean): string[] {
+    const lengths = filterFields(fields, isContentLength)
+    // Node throws at a Trailer where there are no chunks to follow.
+    const chunks = this.head.httpVersion === '1.1' && lengths.length === 0 && !last
+    const others = filterFields(
+      fields,
+      name => name !== 'content-length' && (chunks || name !== 'trailer'),
+    )
+    // A Content-Disposition after the length is taken for UTF-8, and refused or garbled when it
+    // has other bytes (nodejs/node#58240).
+    return [...others, ...lengths]
   }
 
   /** A body that is long in coming must not hold back the header section. */
@@ -132,8 +153,17 @@ export class Http1Exchange implements Exchange {
   }
 }
 
-function isContentLength(part: string, i: number): boolean {
-  return i % 2 === 0 && part.toLowerCase() === 'content-length'
+/** Control bytes, which Node throws at. */
+const notInReason = /[^\t\x20-\x7e\x80-\xff]/g
+
+function isContentLength(name: string): boolean {
+  return name === 'content-length'
+}
+
+function headerSection(status: number, reason: string, fields: Fields): string {
+  let text = `HTTP/1.1 ${status} ${reason}\r\n`
+  for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`
+  return `${text}\r\n`
 }
 
 /** A request that asked for another protocol. The parser has let go of its socket. */
@@ -159,12 +189,10 @@ export class Http1Upgrade extends Http1Exchange {
 
   override upgrade(fields: Fields): Duplex {
     const { socket } = this.connection
-    let head = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n'
-    for (let i = 0; i < fields.length; i += 2)
-      head += `${fields[i]}: ${fields[i + 1]}\r\n`
     this.status = 101
     this.response.detachSocket(socket)
-    socket.write(`${head}\r\n`, 'latin1')
+    const said = ['Connection', 'Upgrade', ...fields]
+    socket.write(headerSection(101, 'Switching Protocols', said), 'latin1')
     if (this.#early.length > 0) socket.unshift(this.#early)
     return socket
   }

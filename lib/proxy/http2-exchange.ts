@@ -2,8 +2,11 @@ import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Connection } from './connection.ts'
 import type { Exchange } from './exchange.ts'
-import { type Fields, toHttp2Fields } from './fields.ts'
+import { type Fields, filterFields, toHttp2Fields } from './fields.ts'
 import type { RequestHead } from './request-check.ts'
+
+/** Frames that wait for the client before interim responses are no longer added to them. */
+const maxWaiting = 1_000
 
 /** A request on a stream of HTTP/2. */
 export class Http2Exchange implements Exchange {
@@ -13,11 +16,14 @@ export class Http2Exchange implements Exchange {
   bytes = 0
   status: number | undefined
   final = false
-  readonly fault = undefined
+  fault: string | undefined
   onDrain: () => void = () => {}
   onClose: () => void = () => {}
   readonly #stream: ServerHttp2Stream
   #trailers: Fields = []
+  #continued = false
+  /** Nothing follows the header section, whatever the backend goes on to say. */
+  #bodiless = false
 
   constructor(
     connection: Connection,
@@ -47,37 +53,46 @@ export class Http2Exchange implements Exchange {
   }
 
   continue(): void {
-    if (!this.#stream.destroyed) this.#stream.additionalHeaders({ ':status': 100 })
+    if (this.#continued) return
+    this.#continued = true
+    this.inform(100, [])
   }
 
   inform(status: number, fields: Fields): void {
-    if (status !== 103 || this.#stream.destroyed) return
-    this.#stream.additionalHeaders({ ':status': status, ...toHttp2Fields(fields) })
+    const { destroyed, closed, headersSent, session } = this.#stream
+    if (destroyed || closed || headersSent) return
+    // A client that takes nothing need not be told that there is more to come.
+    if ((session?.state.outboundQueueSize ?? 0) > maxWaiting) return
+    this.#stream.additionalHeaders({ ...toHttp2Fields(fields), ':status': status })
   }
 
   respond(status: number, _text: string, fields: Fields, last: boolean): void {
+    // RFC 9110 15.3.6. Node ends the stream with the header section of a 205 by itself.
+    const bodiless = last || status === 205
+    const said = status === 205 ? filterFields(fields, isNoLength) : fields
     this.#stream.respond(
-      { ...toHttp2Fields(fields), ':status': status },
-      { endStream: last, waitForTrailers: !last },
+      { ...toHttp2Fields(said), ':status': status },
+      { endStream: bodiless, waitForTrailers: !bodiless },
     )
     this.status = status
     if (this.final) this.#stream.session?.close()
-    if (last) {
+    if (bodiless) {
+      this.#bodiless = true
       this.#letGo()
       return
     }
-    this.#stream.once('wantTrailers', () => {
-      this.#stream.sendTrailers(toHttp2Fields(this.#trailers))
-    })
+    this.#stream.once('wantTrailers', () => this.#sendTrailers())
     this.#stream.once('finish', () => this.#letGo())
   }
 
   write(chunk: Buffer): boolean {
+    if (this.#bodiless) return true
     this.bytes += chunk.length
     return this.#stream.write(chunk)
   }
 
   end(trailers: Fields): void {
+    if (this.#bodiless) return
     this.#trailers = trailers
     this.#stream.end()
   }
@@ -92,6 +107,16 @@ export class Http2Exchange implements Exchange {
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   }
 
+  /** Node asks for them in an event of its own: what is thrown there would end the process. */
+  #sendTrailers(): void {
+    try {
+      this.#stream.sendTrailers(toHttp2Fields(this.#trailers))
+    } catch {
+      this.fault = 'invalid-trailers'
+      this.abort()
+    }
+  }
+
   /** RFC 9113 8.1: after a whole answer the client may be told to send no more. */
   #letGo(): void {
     const complete = this.head.endStream || this.#stream.readableEnded
@@ -99,6 +124,10 @@ export class Http2Exchange implements Exchange {
     this.#stream.resume()
     if (!complete) this.#stream.close(constants.NGHTTP2_NO_ERROR)
   }
+}
+
+function isNoLength(name: string): boolean {
+  return name !== 'content-length'
 }
 
 /** Pseudo-fields apart. nghttp2 has checked that there is one of each and that they lead. */

@@ -32,8 +32,9 @@ export class Http2 {
     this.#onExchange = onExchange
     this.#server = createServer({
       settings: settingsOf(limits),
-      // What is more is told to go away by nghttp2; between the two limits our 431 is heard.
-      maxSendHeaderBlockLength: 4 * limits.maxHeaderBytes,
+      // What a backend may say is limited where it is read. For each byte of it nghttp2 allots
+      // up to 13 to be sent, and beyond its own limit breaks off the whole connection.
+      maxSendHeaderBlockLength: 16 * 1024 * 1024,
     })
     this.#server.on('session', session => this.#open(session))
     this.#server.on('sessionError', () => {})

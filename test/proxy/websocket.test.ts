@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { connect } from 'node:http2'
@@ -24,6 +25,33 @@ httpServer.on('upgrade', (request, socket, head) => {
   if (request.url === '/liar') {
     socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n')
     socket.write('Upgrade: websocket\r\nSec-WebSocket-Accept: no\r\n\r\n')
+    return
+  }
+  if (request.url === '/wordy') {
+    const key = request.headers['sec-websocket-key']
+    const accept = createHash('sha1')
+      .update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+      .digest('base64')
+    const lines = [
+      ...['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade, X-Mine', 'X-Mine: 1'],
+      ...['Upgrade: WebSocket', `Sec-WebSocket-Accept: ${accept} `, 'X-A: \xe9 '],
+      ...['X-Content-Type-Options: nosniff', 'X-Content-Type-Options: nosniff'],
+      ...[
+        'Date: x',
+        'Date: y',
+        'Set-Cookie: a=1',
+        'Set-Cookie: b=2',
+        'Content-Length: 7',
+      ],
+    ]
+    socket.write(`HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n`)
+    socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
+    socket.end(Buffer.from('81026f6b', 'hex'))
+    return
+  }
+  if (request.url === '/halfway') {
+    // No Upgrade: nobody can tell what comes next.
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nX-A: 1\r\n\r\n')
     return
   }
   server.handleUpgrade(request, socket, head, peer => {
@@ -169,6 +197,59 @@ t.test('WebSockets over HTTP/2 (RFC 8441)', async t => {
   )
   liar.resume()
   await once(liar, 'close')
+})
+
+t.test('whatever a 101 says besides is passed on, on either version', async t => {
+  const answer = await rawExchange(
+    port,
+    'GET /wordy HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
+  )
+  const lines = [
+    ...['Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=', 'X-A: \xe9'],
+    ...['X-Content-Type-Options: nosniff', 'X-Content-Type-Options: nosniff'],
+    ...['Date: x', 'Date: y', 'Set-Cookie: a=1', 'Set-Cookie: b=2', 'Upgrade: websocket'],
+  ]
+  t.equal(
+    answer,
+    'HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n' +
+      'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n' +
+      `${lines.join('\r\n')}\r\n\r\n\x81\x02ok`,
+  )
+  const session = connect(url, { rejectUnauthorized: false })
+  session.on('error', () => {})
+  t.teardown(() => session.destroy())
+  await once(session, 'remoteSettings')
+  const extended = (path: string) =>
+    session.request({
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':scheme': 'https',
+      ':authority': `localhost:${port}`,
+      ':path': path,
+    })
+  const stream = extended('/wordy')
+  const [hints] = await once(stream, 'headers')
+  t.match(hints, { ':status': 103, link: '<a>' })
+  const [fields] = await once(stream, 'response')
+  t.match(fields, {
+    ':status': 200,
+    'x-a': '\xe9',
+    'x-content-type-options': 'nosniff',
+    date: 'x',
+    'set-cookie': ['a=1', 'b=2'],
+  })
+  for (const name of ['content-length', 'x-mine', 'upgrade', 'connection'])
+    t.notOk(name in fields, name)
+  const [message] = await once(stream, 'data')
+  t.equal(message.toString('hex'), '81026f6b')
+  stream.close()
+
+  const halfway = extended('/halfway')
+  const [refused] = await once(halfway, 'response')
+  t.equal(refused[':status'], 502)
+  halfway.resume()
+  await once(halfway, 'close')
 })
 
 t.test('a silent WebSocket is closed after its time', async t => {
