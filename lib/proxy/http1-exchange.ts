@@ -40,6 +40,7 @@ export class Http1Exchange implements Exchange {
       target: request.url as string,
       httpVersion: request.httpVersion,
       http2: false,
+      upgrade: (request as { upgrade?: boolean }).upgrade === true,
       fields: request.rawHeaders,
     }
     connection.exchanges.add(this)

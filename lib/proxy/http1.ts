@@ -1,12 +1,8 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type Server,
-  ServerResponse,
-} from 'node:http'
+import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Connection } from './connection.ts'
 import { answer, type Exchange } from './exchange.ts'
+import { valuesOf } from './fields.ts'
 import { Http1Exchange, Http1Upgrade } from './http1-exchange.ts'
 import { closeSoon } from './linger.ts'
 import type { Limits } from './options.ts'
@@ -42,6 +38,7 @@ export class Http1 {
     this.#onExchange = onExchange
     this.#onUnreadable = onUnreadable
     this.#server = createServer({
+      IncomingMessage: Request,
       // Our own check says the same with a body and a line in the log.
       requireHostHeader: false,
       insecureHTTPParser: false,
@@ -58,7 +55,11 @@ export class Http1 {
       this.#server.on(event, (request: IncomingMessage, response: ServerResponse) => {
         const connection = this.#of(request.socket)
         if (this.#isFull(connection)) return
-        this.#enqueue(new Http1Exchange(connection, request, response))
+        const exchange = new Http1Exchange(connection, request, response)
+        // Node drops what it has read beyond the body of such a request: the next one might
+        // begin anywhere.
+        if ((request as Request)[upgradeAsked]) exchange.final = true
+        this.#enqueue(exchange)
       })
     }
     this.#server.on('upgrade', (request, socket, head) =>
@@ -172,6 +173,37 @@ export class Http1 {
   #of(socket: Duplex): Connection {
     return this.#connections.get(socket) as Connection
   }
+}
+
+const upgradeAsked = Symbol('upgradeAsked')
+
+/**
+ * Node asks a request whether it is an upgrade, and if so lets go of the connection with the
+ * body unread, which would be taken for the new protocol. RFC 9110 7.8 lets the Upgrade of such
+ * a request be ignored; only Node 24.9 can be told to (`shouldUpgradeCallback`). Where it does
+ * not ask here the request is refused.
+ */
+class Request extends IncomingMessage {
+  declare [upgradeAsked]: boolean | null
+
+  get upgrade(): boolean {
+    return (
+      this[upgradeAsked] === true &&
+      (this.method === 'CONNECT' || !announcesBody(this.rawHeaders))
+    )
+  }
+
+  // A field of this class would not be there yet when the constructor of Node sets it.
+  set upgrade(asked: boolean | null) {
+    this[upgradeAsked] = asked
+  }
+}
+
+function announcesBody(fields: readonly string[]): boolean {
+  return (
+    valuesOf(fields, 'transfer-encoding').length > 0 ||
+    valuesOf(fields, 'content-length').some(length => Number(length) !== 0)
+  )
 }
 
 const refusals: Readonly<Record<string, [number, string]>> = {

@@ -8,6 +8,8 @@ export interface RequestHead {
   readonly httpVersion: string
   /** Read as HTTP/2; a request line may well say `HTTP/2.0`. */
   readonly http2: boolean
+  /** HTTP/1 only: it asks for another protocol, and whatever follows is read as that. */
+  readonly upgrade?: boolean | undefined
   /** Without pseudo-fields. */
   readonly fields: Fields
   /** HTTP/2 only: `:scheme`, `:authority`, `:protocol`. */
@@ -85,6 +87,7 @@ export function checkRequest(head: RequestHead): CheckedRequest | Refusal {
 function isWebSocket(head: RequestHead, http2: boolean): boolean {
   if (http2) return head.method === 'CONNECT' && head.protocol === 'websocket'
   return (
+    head.upgrade === true &&
     head.method === 'GET' &&
     head.httpVersion === '1.1' &&
     tokensOf(head.fields, 'connection').includes('upgrade') &&
@@ -121,9 +124,8 @@ function checkFraming(
   if (listed.some(name => protectedFromConnection.has(name))) {
     return bad('Connection lists a field that every hop needs')
   }
-  if (!http2 && (websocket || upgradeSeen(head))) {
-    // Node hands over the connection without reading a body: it would be taken for what
-    // comes after the upgrade.
+  if (head.upgrade) {
+    // Nobody reads a body any more: it would be taken for what comes after the upgrade.
     return length > 0 || codings.length > 0 ? bad('an upgrade with a body') : 0
   }
   if (websocket)
@@ -142,10 +144,6 @@ const protectedFromConnection: ReadonlySet<string> = new Set([
   'cookie',
   'content-type',
 ])
-
-function upgradeSeen(head: RequestHead): boolean {
-  return valuesOf(head.fields, 'upgrade').length > 0
-}
 
 /** RFC 9112 3.2 and 3.3, RFC 9113 8.3.1. */
 function checkTarget(

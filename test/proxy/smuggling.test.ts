@@ -161,16 +161,6 @@ const refused: readonly [name: string, bytes: string, status: number][] = [
     400,
   ],
   ['a Connection that lists Host', `${get}Connection: close, host\r\n\r\n`, 400],
-  [
-    'an upgrade with a length',
-    `${get}Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 44\r\n\r\n${hidden}`,
-    400,
-  ],
-  [
-    'an upgrade with chunks',
-    `${get}Connection: upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
-    400,
-  ],
   ['an unknown expectation', `${post}Expect: magic\r\nContent-Length: 0\r\n\r\n`, 417],
 ]
 
@@ -228,6 +218,38 @@ const passed: readonly [name: string, bytes: string, seen: string][] = [
     `${get}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n`,
     'GET / []',
   ],
+  ...['websocket', 'h2c', 'TLS/1.0, HTTP/1.1', 'h2c, websocket'].flatMap(
+    (protocol): [string, string, string][] => {
+      const upgrade = `Connection: upgrade\r\nUpgrade: ${protocol}\r\n`
+      return [
+        [
+          `a body with a length beside an upgrade to ${protocol}`,
+          `${get}${upgrade}Content-Length: ${hidden.length}\r\n\r\n${hidden}`,
+          `GET / [${hidden}]`,
+        ],
+        [
+          `a body in chunks beside an upgrade to ${protocol}`,
+          `${post}${upgrade}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`,
+          'POST / [hello]',
+        ],
+        [
+          `a body in HTTP/1.0 beside an upgrade to ${protocol}`,
+          `POST / HTTP/1.0\r\nHost: localhost\r\n${upgrade}Content-Length: 5\r\n\r\nhello`,
+          'POST / [hello]',
+        ],
+        [
+          `a length of 0 beside an upgrade to ${protocol}`,
+          `${post}${upgrade}Content-Length: 0\r\n\r\n`,
+          'POST / []',
+        ],
+      ]
+    },
+  ),
+  [
+    'an upgrade that Connection does not list',
+    `${post}Upgrade: websocket\r\nContent-Length: 5\r\n\r\nhello`,
+    'POST / [hello]',
+  ],
 ]
 
 t.test('passed on over HTTP/1.1, with one reading', async t => {
@@ -241,6 +263,35 @@ t.test('passed on over HTTP/1.1, with one reading', async t => {
   }
   const last = backend.requests.at(-1)
   t.notOk(last?.headers.upgrade, 'no h2c to the backend')
+})
+
+t.test('nothing is read behind an upgrade with a body', async t => {
+  const upgrade = `${post}Connection: upgrade\r\nUpgrade: websocket\r\n`
+  for (const body of [
+    'Content-Length: 5\r\n\r\nhello',
+    'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+  ]) {
+    for (const next of [hidden, upgrade + body, hidden.slice(5), 'x']) {
+      const before = backend.requests.length
+      const answer = await rawExchange(port, `${upgrade}${body}${next}`)
+      t.strictSame(statusesOf(answer), [200], body)
+      t.match(answer, /^Connection: close\r\n.*POST \/ \[hello\]/ims)
+      t.equal(backend.requests.length - before, 1, 'and no other')
+    }
+  }
+  const socket = await rawConnection(port)
+  let answer = ''
+  socket.setEncoding('latin1').on('data', text => {
+    answer += text
+  })
+  socket.write(`${upgrade}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n`)
+  await until(() => answer.includes('100 Continue'), 'leave to go on')
+  socket.write('hel')
+  socket.write(`lo${hidden}`)
+  await until(() => socket.destroyed, 'the end')
+  t.strictSame(statusesOf(answer), [100, 200])
+  t.ok(answer.endsWith('POST / [hello]'))
+  t.notOk(backend.requests.some(({ url }) => url === '/hidden'))
 })
 
 t.test('underscores do not stand in for hyphens', async t => {
