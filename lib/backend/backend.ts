@@ -7,13 +7,12 @@ import {
   type BackendRequest,
   type PoolOptions,
 } from './pool.ts'
+import { type SlotOptions, Slots } from './slots.ts'
 
 /** How long a backend that refused a connection is passed over while others are there. */
 const coolDown = 2_000
 
-export interface BackendOptions extends PoolOptions {
-  /** Requests at a time; one more is turned away. */
-  readonly maxRequests: number
+export interface BackendOptions extends PoolOptions, SlotOptions {
   readonly clock?: Clock | undefined
 }
 
@@ -22,7 +21,8 @@ export class Backend {
   readonly origin: string
   readonly #pool: BackendPool
   readonly #clock: Clock
-  readonly #maxRequests: number
+  /** To be had before a request is sent. */
+  readonly slots: Slots
   #active = 0
   #coolUntil = -Infinity
 
@@ -31,17 +31,12 @@ export class Backend {
     this.origin = url.origin
     this.#pool = new BackendPool(url, options)
     this.#clock = options.clock ?? systemClock
-    this.#maxRequests = options.maxRequests
+    this.slots = new Slots(options)
   }
 
   /** False for a while after a connection could not be made. */
   get ready(): boolean {
     return this.#clock.monotonic() >= this.#coolUntil
-  }
-
-  /** As many requests as are allowed are under way. */
-  get full(): boolean {
-    return this.#active >= this.#maxRequests
   }
 
   get active(): number {

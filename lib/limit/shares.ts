@@ -19,15 +19,20 @@ export const usualShare = 0.8
  * Of less than five nothing is kept back at the usual share: a fifth of it is not one.
  */
 export class Shares {
-  readonly most: number
-  readonly #factor: number
+  #most = 0
+  #factor = 0
   /** So much is for who has none. */
-  readonly #last: number
+  #last = 0
   readonly #held = new Map<string, number>()
   #used = 0
 
-  constructor({ most, share }: SharesOptions) {
-    this.most = most
+  constructor(options: SharesOptions) {
+    this.resize(options)
+  }
+
+  /** What is taken stays so, even where it is more than there is now. */
+  resize({ most, share }: SharesOptions): void {
+    this.#most = most
     this.#factor = share / (1 - share)
     this.#last = (most * (1 - share)) / 4
   }
@@ -46,7 +51,7 @@ export class Shares {
    * for a balancer that stands for many. Who got one gives it back with `release`, once.
    */
   take(name: string | undefined): boolean {
-    const free = this.most - this.#used
+    const free = this.#most - this.#used
     if (free <= 0) return false
     if (name !== undefined) {
       const held = this.heldBy(name)

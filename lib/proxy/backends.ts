@@ -33,6 +33,8 @@ export class Backends {
           bodyTimeout: limits.backendBodyTimeout,
           maxHeaderBytes: limits.maxHeaderBytes,
           maxRequests: limits.maxBackendRequests,
+          maxTunnels: limits.maxTunnels,
+          share: limits.clientShare / 100,
         })
         made.push(backend)
       }
@@ -75,5 +77,7 @@ function keyOf(address: string, site: Site, limits: Limits): string {
     backendBodyTimeout,
     limits.maxHeaderBytes,
     limits.maxBackendRequests,
+    limits.maxTunnels,
+    limits.clientShare,
   ])
 }

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Backend } from '../backend/backend.ts'
 import type { BackendCall, BackendHandler } from '../backend/pool.ts'
+import type { Slot, SlotLimit, SlotUse } from '../backend/slots.ts'
 import { answer, type Exchange } from './exchange.ts'
 import { failureOf, isInvalidRequest, lostBeforeAnswer } from './failure.ts'
 import { type Fields, filterFields } from './fields.ts'
@@ -41,6 +42,10 @@ export interface ForwardingOptions {
   /** Backends to try, first choice first. */
   readonly candidates: readonly Backend[]
   readonly limits: Limits
+  /** The network that the request counts for where backends are shared out. */
+  readonly client: string | undefined
+  /** Called when the request is turned away for a limit. */
+  readonly onLimit: (limit: SlotLimit) => void
   /** Called once, when both sides are done with. */
   readonly onOutcome: (outcome: Outcome) => void
 }
@@ -56,6 +61,11 @@ export class Forwarding implements BackendHandler {
   readonly #webSocketKey: string | undefined
   #body: RequestBody | undefined
   #backend: Backend | undefined
+  #slot: Slot | undefined
+  /** No backend hears of the request before the first bytes of its body are there. */
+  #awaitsBody = false
+  #bodyArrived = false
+  #busy: SlotLimit | undefined
   #call: BackendCall | undefined
   #phase: Phase = 'select'
   #status: number | undefined
@@ -101,7 +111,17 @@ export class Forwarding implements BackendHandler {
         onWanted: () => {
           if (request.expectContinue && !exchange.started) exchange.continue()
         },
+        onArrived: () => this.#bodyHasArrived(),
       })
+      // A client that holds its body back is asked for it when a backend stands ready.
+      if (!request.expectContinue) {
+        this.#awaitsBody = true
+        this.#body.once('error', error => {
+          if (this.#awaitsBody) this.#bodyFailed(error as BodyError)
+        })
+        this.#body.open()
+        return
+      }
     }
     this.#next()
   }
@@ -189,6 +209,7 @@ export class Forwarding implements BackendHandler {
       return
     }
     this.#tunnelled = true
+    this.#slot?.become('tunnel')
     this.#status = this.#webSocketKey === undefined ? 101 : 200
     tunnel(client, socket, this.#options.limits.tunnelTimeout, ({ bytes }) => {
       this.#tunnelled = false
@@ -243,17 +264,21 @@ export class Forwarding implements BackendHandler {
   #next(): void {
     const backend = this.#candidates.shift()
     if (backend === undefined) {
+      if (this.#busy !== undefined) this.#options.onLimit(this.#busy)
       const { status, text, code } = failureOf(this.#lastError)
       this.#fail(status, text, code)
       return
     }
-    if (backend.full) {
+    const { request, client } = this.#options
+    const slot = backend.slots.take(this.#use(), client)
+    if (typeof slot === 'string') {
+      this.#busy = slot
       this.#lastError ??= Object.assign(new Error('full'), { code: 'busy' })
       this.#next()
       return
     }
     this.#backend = backend
-    const { request } = this.#options
+    this.#slot = slot
     let fields = requestFields(request, this.#options)
     if (this.#webSocketKey !== undefined) {
       fields = filterFields(fields, name => name !== 'sec-websocket-key')
@@ -284,6 +309,26 @@ export class Forwarding implements BackendHandler {
     }
   }
 
+  #use(): SlotUse {
+    const { websocket, expectContinue } = this.#options.request
+    if (websocket) return 'upgrade'
+    return expectContinue && this.#body && !this.#bodyArrived ? 'held' : 'request'
+  }
+
+  #bodyHasArrived(): void {
+    this.#bodyArrived = true
+    if (this.#awaitsBody) {
+      this.#awaitsBody = false
+      this.#next()
+      return
+    }
+    const limit = this.#slot?.become('request')
+    if (limit === undefined) return
+    this.#options.onLimit(limit)
+    this.#fail(503, 'Service Unavailable', 'busy')
+    this.#call?.abort(new Error('busy'))
+  }
+
   /**
    * RFC 9110 9.2.2: a request may be repeated on its own when doing it twice does no harm. A
    * kept-alive connection that the backend closes just then is the usual case.
@@ -302,6 +347,7 @@ export class Forwarding implements BackendHandler {
   }
 
   #bodyFailed(error: BodyError): void {
+    this.#phase = 'forward'
     // RFC 9110 15.5.9: what is left of the body would stand in the way of the next request.
     if (!this.#exchange.head.http2) this.#exchange.final = true
     if (error.failure === 'too-large') this.#fail(413, 'Content Too Large', error.failure)
@@ -355,6 +401,8 @@ export class Forwarding implements BackendHandler {
     this.#backendName ??= this.#backend?.origin
     this.#backend?.release()
     this.#backend = undefined
+    this.#slot?.release()
+    this.#slot = undefined
   }
 
   /** Both sides are done with: tell how it went. */

@@ -1,4 +1,5 @@
 import { HandfastError } from '../errors.ts'
+import { usualShare } from '../limit/shares.ts'
 import type { Limits } from './options.ts'
 
 /** Each default with its reason. */
@@ -17,10 +18,15 @@ export const defaultLimits: Limits = {
   // What Node and most backends take themselves: what they would refuse is refused here.
   maxHeaderBytes: 16_384,
   maxBodyBytes: 0,
-  maxConnections: 10_000,
+  // Of which one network has 10 000, or 2 048, when it is alone.
+  maxConnections: 12_500,
   // What one HTTP/2 client may have open at a time; browsers never need more than 100.
   maxStreams: 128,
-  maxBackendRequests: 2_048,
+  maxBackendRequests: 2_560,
+  // They are silent for most of the time, and cost a backend little more than a connection.
+  maxTunnels: 10_000,
+  // One client alone gets most of what there is, and the next one still gets in.
+  clientShare: 100 * usualShare,
   drainTimeout: 30_000,
 }
 
@@ -32,6 +38,12 @@ export function resolveLimits(overrides: Partial<Limits> = {}): Limits {
   for (const [name, value] of Object.entries(overrides)) {
     if (value === undefined) continue
     const least = mayBeZero.includes(name as keyof Limits) ? 0 : 1
+    if (name === 'clientShare' && value > 100) {
+      throw new HandfastError(
+        'ERR_HANDFAST_CONFIG',
+        `limits.clientShare must be a percentage from 1 to 100, got ${value}`,
+      )
+    }
     if (!(name in defaultLimits) || !Number.isSafeInteger(value) || value < least) {
       throw new HandfastError(
         'ERR_HANDFAST_CONFIG',

@@ -1,5 +1,6 @@
 import type { Server } from 'node:tls'
 import type { Answer, AuthRequest } from '../auth/request.ts'
+import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { ResumptionMode } from '../resumption/policy.ts'
 import type { Fields } from './fields.ts'
@@ -86,12 +87,24 @@ export interface Limits {
   readonly maxHeaderBytes: number
   /** Request body bytes, 0 for no limit. Default 0; beyond it 413. */
   readonly maxBodyBytes: number
-  /** Open client connections. Default 10 000. */
+  /** Open client connections. Default 12 500. */
   readonly maxConnections: number
   /** Open requests of one HTTP/2 connection. Default 128. */
   readonly maxStreams: number
-  /** Open requests to one backend; beyond it 503. Default 2 048. */
+  /**
+   * Open requests to one backend; beyond it 503. Default 2 560. A request counts from when the
+   * first bytes of its body are there, a WebSocket until it is open.
+   */
   readonly maxBackendRequests: number
+  /** Open WebSockets to one backend; beyond it 503. Default 10 000. */
+  readonly maxTunnels: number
+  /**
+   * Percent of `maxConnections`, `maxBackendRequests` and `maxTunnels` that the clients of one
+   * network (IPv4 address, IPv6 /64) may have when nobody else has any; less when others do.
+   * Trusted proxies are no network; their requests count for the clients that they name.
+   * Default 80; 100: no limit, as behind a balancer that shows its own address.
+   */
+  readonly clientShare: number
   /** Drain: open requests may take this long. Default 30 000. */
   readonly drainTimeout: number
 }
@@ -112,6 +125,8 @@ export interface ProxyOptions {
   readonly trustedProxies?: readonly string[] | undefined
   readonly sessions: SessionSharing
   readonly log: Log
+  /** Told of limits that are met. Default: some of its own, and the log hears of it. */
+  readonly limitCounters?: LimitCounters | undefined
 }
 
 /** A running proxy, as `createProxy(options): Promise<Proxy>` in lib/proxy/proxy.ts gives it. */

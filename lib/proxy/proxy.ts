@@ -1,9 +1,13 @@
 import type { AddressInfo, Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
+import { LimitCounters } from '../limit/limit-counters.ts'
+import { networkOf } from '../limit/network.ts'
+import { Shares, type SharesOptions } from '../limit/shares.ts'
 import { Backends } from './backends.ts'
 import { Connection, serverNameOf } from './connection.ts'
-import { trustedAddresses } from './forwarded.ts'
+import { plainAddress, trustedAddresses } from './forwarded.ts'
 import { Http1 } from './http1.ts'
 import { Http2 } from './http2.ts'
 import { resolveLimits } from './limits.ts'
@@ -32,6 +36,9 @@ class HttpsProxy implements RunningProxy {
   readonly #backends: Backends
   readonly #sockets = new Set<Socket>()
   readonly #connections = new Set<Connection>()
+  readonly #trusts: (address: string) => boolean
+  readonly #limitCounters: LimitCounters
+  readonly #connectionShares: Shares
   #limits: Limits
   #sites: Sites
   #stopped: Promise<void> | undefined
@@ -40,13 +47,17 @@ class HttpsProxy implements RunningProxy {
   constructor(options: ProxyOptions) {
     this.#options = options
     this.#limits = resolveLimits(options.limits)
-    const trusts = trustedAddresses(options.trustedProxies ?? [])
+    this.#trusts = trustedAddresses(options.trustedProxies ?? [])
+    const { limitCounters = new LimitCounters(systemClock, options.log) } = options
+    this.#limitCounters = limitCounters
+    this.#connectionShares = new Shares(connectionShares(this.#limits))
     this.#backends = new Backends(options.log)
     this.#sites = this.#backends.rebuild(this.#limits, of => new Sites(options.sites, of))
     this.#handler = new RequestHandler(
       () => ({ sites: this.#sites, limits: this.#limits }),
-      trusts,
+      this.#trusts,
       options.log,
+      limitCounters,
     )
     this.#http1 = new Http1(
       this.#limits,
@@ -93,6 +104,7 @@ class HttpsProxy implements RunningProxy {
     this.#http1.setLimits(limits)
     this.#http2.setLimits(limits)
     this.#server.maxConnections = limits.maxConnections
+    this.#connectionShares.resize(connectionShares(limits))
     this.#server.setSecureContext({
       ...this.#versions(),
       ...this.#sites.contextOptions,
@@ -142,6 +154,7 @@ class HttpsProxy implements RunningProxy {
     })
     server.maxConnections = this.#limits.maxConnections
     server.on('connection', socket => this.#track(socket))
+    server.on('drop', dropped => this.#tooMany(dropped?.remoteAddress ?? ''))
     server.on('tlsClientError', (error: Error & { code?: string }, socket) => {
       this.#options.log.debug({ error: error.code ?? error.message }, 'handshake failed')
       socket.destroy()
@@ -172,8 +185,23 @@ class HttpsProxy implements RunningProxy {
   }
 
   #track(socket: Socket): void {
+    const address = plainAddress(socket.remoteAddress ?? '')
+    // What a trusted proxy opens is for many clients: they are told apart by their requests.
+    const network = this.#trusts(address) ? undefined : networkOf(address)
+    if (!this.#connectionShares.take(network)) {
+      this.#tooMany(address)
+      socket.destroy()
+      return
+    }
     this.#sockets.add(socket)
-    socket.once('close', () => this.#sockets.delete(socket))
+    socket.once('close', () => {
+      this.#connectionShares.release(network)
+      this.#sockets.delete(socket)
+    })
+  }
+
+  #tooMany(address: string): void {
+    this.#limitCounters.met('limits.maxConnections', plainAddress(address))
   }
 
   #accept(socket: TLSSocket): void {
@@ -204,4 +232,8 @@ class HttpsProxy implements RunningProxy {
     await Promise.all([stopped, ...closed, this.#backends.destroy()])
     this.#options.sessions.detach(this.#server)
   }
+}
+
+function connectionShares({ maxConnections, clientShare }: Limits): SharesOptions {
+  return { most: maxConnections, share: clientShare / 100 }
 }

@@ -19,6 +19,8 @@ export interface RequestBodyOptions {
   readonly timeout: number
   /** Called once, when the first byte is wanted. */
   readonly onWanted: () => void
+  /** Called once, when the first byte is there, or it is known that there is none. */
+  readonly onArrived: () => void
 }
 
 /**
@@ -31,6 +33,7 @@ export class RequestBody extends Readable {
   readonly #options: RequestBodyOptions
   #bytes = 0
   #listening = false
+  #arrived = false
   #silence: NodeJS.Timeout | undefined
 
   constructor(source: Readable, options: RequestBodyOptions) {
@@ -41,27 +44,45 @@ export class RequestBody extends Readable {
     this.on('error', () => {})
   }
 
+  /** Takes in the first bytes while nobody asks for them yet. */
+  open(): void {
+    this.#listen()
+    if (!this.destroyed) this.#more()
+  }
+
   override _read(): void {
     if (!this.#listening) {
-      this.#listening = true
       this.#options.onWanted()
-      this.#source.on('data', this.#onData)
-      this.#source.on('end', this.#onEnd)
-      this.#source.on('aborted', this.#onAborted)
-      this.#source.on('error', this.#onAborted)
-      this.#source.on('close', this.#onAborted)
-      if (this.#source.destroyed) {
-        this.#onAborted()
-        return
-      }
+      this.#listen()
+      if (this.destroyed) return
     }
-    this.#wait()
-    this.#source.resume()
+    this.#more()
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#leave()
     done(error)
+  }
+
+  #listen(): void {
+    this.#listening = true
+    this.#source.on('data', this.#onData)
+    this.#source.on('end', this.#onEnd)
+    this.#source.on('aborted', this.#onAborted)
+    this.#source.on('error', this.#onAborted)
+    this.#source.on('close', this.#onAborted)
+    if (this.#source.destroyed) this.#onAborted()
+  }
+
+  #more(): void {
+    this.#wait()
+    this.#source.resume()
+  }
+
+  #arrive(): void {
+    if (this.#arrived) return
+    this.#arrived = true
+    this.#options.onArrived()
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -76,6 +97,7 @@ export class RequestBody extends Readable {
       this.#silence = undefined
       this.#source.pause()
     }
+    if (!this.destroyed) this.#arrive()
   }
 
   readonly #onEnd = (): void => {
@@ -87,6 +109,7 @@ export class RequestBody extends Readable {
     }
     this.#leave()
     this.push(null)
+    this.#arrive()
   }
 
   readonly #onAborted = (): void => {

@@ -1,6 +1,8 @@
+import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import { logRequest, logUnreadable } from './access-log.ts'
 import { authRequestOf } from './auth-request.ts'
+import { clientNetwork } from './client-network.ts'
 import { answer, type Exchange, reply } from './exchange.ts'
 import type { Fields } from './fields.ts'
 import { Forwarding, type Outcome } from './forwarding.ts'
@@ -32,12 +34,19 @@ export class RequestHandler {
   readonly #serving: () => Serving
   readonly #trusts: (address: string) => boolean
   readonly #log: Log
+  readonly #limitCounters: LimitCounters
   #total = 0
 
-  constructor(serving: () => Serving, trusts: (address: string) => boolean, log: Log) {
+  constructor(
+    serving: () => Serving,
+    trusts: (address: string) => boolean,
+    log: Log,
+    limitCounters: LimitCounters,
+  ) {
     this.#serving = serving
     this.#trusts = trusts
     this.#log = log
+    this.#limitCounters = limitCounters
   }
 
   /** Requests so far. */
@@ -144,20 +153,23 @@ export class RequestHandler {
     user: string | undefined,
   ): void {
     const { connection } = exchange
+    const { clientAddress } = connection
     new Forwarding({
       exchange,
       request,
       hop: {
-        clientAddress: connection.clientAddress,
+        clientAddress,
         localPort: connection.localPort,
         authority: request.authority,
-        trusted: this.#trusts(connection.clientAddress),
+        trusted: this.#trusts(clientAddress),
       },
       clientCertificate:
         site.clientCertificate === 'off' ? undefined : connection.clientCertificate,
       identity,
       candidates: site.rotation.candidates(),
       limits,
+      client: clientNetwork(clientAddress, request.fields, this.#trusts),
+      onLimit: limit => this.#limitCounters.met(`limits.${limit}`, clientAddress),
       onOutcome: outcome => finish(outcome, user),
     }).start()
   }

@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import t from 'tap'
 import { Backend, parseOrigin } from '../../lib/backend/backend.ts'
 import type { BackendCall, BackendHandler } from '../../lib/backend/pool.ts'
@@ -96,7 +94,7 @@ t.test('an abort closes the connection', async t => {
   t.match(events, ['send', 'response 200 OK', 'data some', /^error/])
 })
 
-t.test('full at its bound, and cool for a while after a refusal', t => {
+t.test('cool for a while after a refusal', t => {
   let now = 0
   const clock = { monotonic: () => now } as Clock
   const backend = new Backend('http://127.0.0.1:1', { ...limits, clock })
@@ -112,19 +110,6 @@ t.test('full at its bound, and cool for a while after a refusal', t => {
   backend.connected()
   t.ok(backend.ready, 'a connection made is proof enough')
   t.end()
-})
-
-t.test('full when as many requests as allowed are open', async t => {
-  const silent = createServer(() => {}).listen(0, '127.0.0.1')
-  await once(silent, 'listening')
-  t.teardown(() => silent.close())
-  const { port } = silent.address() as { port: number }
-  const backend = new Backend(`http://127.0.0.1:${port}`, limits)
-  const open = [send(backend), send(backend)]
-  t.ok(backend.full)
-  await backend.destroy()
-  await Promise.all(open)
-  t.notOk(backend.full)
 })
 
 t.test('addresses that name no backend', t => {

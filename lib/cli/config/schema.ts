@@ -126,6 +126,10 @@ const limits = z.strictObject({
   maxConnections: count.optional(),
   maxStreams: count.optional(),
   maxBackendRequests: count.optional(),
+  maxTunnels: count.optional(),
+  clientShare: leaf('a percentage from 1 to 100', value =>
+    isWhole(value) && value >= 1 && value <= 100 ? value : undefined,
+  ).optional(),
   drainTimeout: duration.optional(),
 } satisfies Record<keyof Limits, z.ZodType>)
 

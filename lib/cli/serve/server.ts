@@ -45,6 +45,7 @@ export async function startServer(
         trustedProxies: settings.trustedProxies,
         ...settings.tls,
         sessions: farm,
+        limitCounters: farm.limitCounters,
         log,
       }),
     )

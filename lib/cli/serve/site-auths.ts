@@ -14,11 +14,13 @@ export class SiteAuths {
   readonly #farm: Farm
   readonly #secret: Buffer | undefined
   readonly #trusts: (address: string) => boolean
+  readonly #clientShare: number | undefined
   #bySettings = new Map<string, AuthAuthorizer>()
 
-  constructor(farm: Farm, { farm: { secret }, trustedProxies }: Settings) {
+  constructor(farm: Farm, { farm: { secret }, trustedProxies, limits }: Settings) {
     this.#farm = farm
     this.#secret = secret === undefined ? undefined : parseSecret(secret)
+    this.#clientShare = limits.clientShare
     this.#trusts = trustedAddresses(trustedProxies)
   }
 
@@ -54,6 +56,7 @@ export class SiteAuths {
   #authorizerOf({ sign, ...options }: AuthSettings): AuthAuthorizer {
     const { auth } = this.#farm.auth({
       ...options,
+      clientShare: this.#clientShare,
       address: ({ headers, socket }) =>
         clientBehind(
           (socket as { remoteAddress?: string }).remoteAddress ?? '',

@@ -1,0 +1,18 @@
+import { networkOf } from '../limit/network.ts'
+import { type Fields, valuesOf } from './fields.ts'
+import { clientBehind } from './forwarded.ts'
+
+/**
+ * The network that a request counts for where limits are shared out. Of a trusted proxy it is
+ * that of the client it speaks for; undefined when the proxy does not say: then it stands for
+ * many, and is not one of them.
+ */
+export function clientNetwork(
+  address: string,
+  fields: Fields,
+  trusts: (address: string) => boolean,
+): string | undefined {
+  if (!trusts(address)) return networkOf(address)
+  const client = clientBehind(address, valuesOf(fields, 'x-forwarded-for').join(), trusts)
+  return trusts(client) ? undefined : networkOf(client)
+}
