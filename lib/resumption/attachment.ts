@@ -24,6 +24,7 @@ import {
   ServerPolicies,
 } from './policy.ts'
 import { preloadSession } from './preload.ts'
+import { askedAgain, bytesSent } from './second-hello.ts'
 import { type Begin, checkEndsTls, ServerPatch } from './server-patch.ts'
 import type { SessionTerms } from './session-record.ts'
 import type { Lookup, SessionStore } from './session-store.ts'
@@ -188,7 +189,7 @@ export class Attachment {
     const standIn = this.#correlation.standIn(connection, tickets?.secureContext)
     const raisesEvent = hello !== undefined && hello.sessionId.length > 0 && records === 1
     if (session === undefined || raisesEvent) begin(standIn)
-    else preloadSession(session, () => begin(standIn))
+    else preloadSession(session, connection.mayAskAgain, () => begin(standIn))
   }
 
   #ticketsOf(policy: Policy, hello: ClientHello): TicketContext | undefined {
@@ -249,8 +250,15 @@ export class Attachment {
     _id: Buffer,
     callback: (error: Error | null, session: Buffer | null) => void,
   ): void => {
+    const connection = this.#correlation.current
+    const session = connection?.session ?? null
+    const handle = handleNow()
+    const before = bytesSent(handle)
     // Never an error: Node would destroy the connection.
-    callback(null, this.#correlation.current?.session ?? null)
+    callback(null, session)
+    if (session === null || connection?.mayAskAgain !== true) return
+    // TLS has read the hello by now.
+    if (askedAgain(handle, before)) handle.loadSession?.(session)
   }
 
   /**
@@ -349,6 +357,8 @@ export class Attachment {
     connection.session = undefined
     const reused = socket.isSessionReused()
     const { mode } = connection.policy
+    const protocol = socket.getProtocol() ?? ''
+    if (connection.supports13) this.#patch.noteVersion(protocol === 'TLSv1.3')
     connection.tickets?.finished(socket)
     connection.tickets = undefined
     if (!this.#maySpeak(socket, connection, reused)) {
@@ -359,7 +369,7 @@ export class Attachment {
       return
     }
     const handshake = connection.finish({
-      protocol: socket.getProtocol() ?? '',
+      protocol,
       reused,
       authorized:
         (!reused || mode === 'stateless') &&

@@ -1,7 +1,9 @@
 import type { Duplex } from 'node:stream'
 import type { ClientHello } from './client-hello.ts'
 import type { FullCause, Handshake, ResumedFrom } from './handshake.ts'
+import { tls13 } from './offer.ts'
 import type { Policy } from './policy.ts'
+import { offersOneSession } from './second-hello.ts'
 import type { FoundSession, SessionTerms } from './session-record.ts'
 import type { TicketContext } from './stateless-contexts.ts'
 
@@ -23,6 +25,8 @@ export class Connection {
   readonly serverName: string
   /** As the client wrote it. Undefined when its hello could not be read. */
   readonly sentName: string | undefined
+  /** The client can speak TLS 1.3. */
+  readonly supports13: boolean
   readonly policy: Policy
   /** Wall time in ms at which it was accepted. */
   readonly acceptedAt: number
@@ -33,6 +37,8 @@ export class Connection {
   readonly source: ResumedFrom | undefined
   /** The bytes of that session, until the handshake is over. */
   session: Buffer | undefined
+  /** If TLS asks for a second hello, the session is wanted again. */
+  readonly mayAskAgain: boolean
   /** Where its stateless tickets come from, until the handshake is over. */
   tickets: TicketContext | undefined
   /** Why it may not. */
@@ -55,10 +61,12 @@ export class Connection {
     this.socket = socket
     this.serverName = hello?.serverName ?? ''
     this.sentName = hello?.sentName
+    this.supports13 = hello?.supports13 ?? false
     this.policy = policy
     this.acceptedAt = now
     if (typeof verdict === 'string') {
       this.cause = verdict
+      this.mayAskAgain = false
     } else {
       // Apart, because a connection may stay for hours and needs no secret of its past.
       const { session, ...record } = verdict.record
@@ -66,6 +74,8 @@ export class Connection {
       this.foundId = verdict.id
       this.session = session
       this.source = verdict.source
+      this.mayAskAgain =
+        hello !== undefined && record.protocol === tls13 && offersOneSession(hello)
     }
   }
 

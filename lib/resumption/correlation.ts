@@ -10,6 +10,10 @@ export interface NativeHandle {
   readonly isSessionReused?: () => boolean
   /** The server name as TLS has read it. */
   readonly getServername?: () => string | false
+  /** The session that TLS gets when it next asks for one. */
+  readonly loadSession?: (session: Buffer) => void
+  /** What TLS writes to. */
+  readonly _parent?: { readonly bytesWritten?: number }
   /** Told of an error, after which there is nothing more to read. */
   onerror?: (...error: unknown[]) => void
   [connectionSymbol]?: Connection

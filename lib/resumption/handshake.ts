@@ -17,7 +17,7 @@ export type FullCause =
   | 'partition'
   /** Resumption is switched off for the server name. */
   | 'off'
-  /** We offered to resume and TLS did not: a HelloRetryRequest, for one. */
+  /** We offered to resume and TLS did not: it chose a cipher with another hash, for one. */
   | 'declined'
 
 /** Where the session was: in a tier of the cache, or in a stateless ticket. */

@@ -1,4 +1,6 @@
 import { createHook } from 'node:async_hooks'
+import type { NativeHandle } from './correlation.ts'
+import { askedAgain, bytesSent } from './second-hello.ts'
 
 /**
  * Gives a session to a connection before its handshake begins, for the two hellos that never
@@ -9,9 +11,15 @@ import { createHook } from 'node:async_hooks'
  *
  * The handle's `loadSession` is not documented: where it is missing the handshake is full.
  * The hook is on only while `begin` runs, and only for these hellos. True when it was given.
+ *
+ * `mayAskAgain`: the session is wanted again if TLS asks for a second hello.
  */
-export function preloadSession(session: Buffer, begin: () => void): boolean {
-  let handle: { loadSession?: (session: Buffer) => void } | undefined
+export function preloadSession(
+  session: Buffer,
+  mayAskAgain: boolean,
+  begin: () => void,
+): boolean {
+  let handle: NativeHandle | undefined
   const hook = createHook({
     init(_asyncId, type, _triggerAsyncId, resource) {
       if (type === 'TLSWRAP') handle ??= resource
@@ -25,5 +33,13 @@ export function preloadSession(session: Buffer, begin: () => void): boolean {
   }
   if (typeof handle?.loadSession !== 'function') return false
   handle.loadSession(session)
+  if (mayAskAgain) {
+    const known = handle
+    const before = bytesSent(known)
+    // Node lets TLS read the hello on a tick that `begin` has queued before this one.
+    process.nextTick(() => {
+      if (askedAgain(known, before)) known.loadSession?.(session)
+    })
+  }
   return true
 }

@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import {
   createSecureContext,
@@ -6,6 +7,7 @@ import {
   type Server,
 } from 'node:tls'
 import { HandfastError } from '../errors.ts'
+import { tls13 } from './offer.ts'
 
 export interface ServerHooks {
   /** The options that a context of the server must have, from those its owner gave. */
@@ -33,6 +35,7 @@ export class ServerPatch {
   readonly #ourListener: ConnectionListener
   readonly #before: Settings
   #replaced = false
+  #speaks13: boolean | undefined
 
   constructor(server: Server, hooks: ServerHooks) {
     this.#server = server as PatchedServer
@@ -56,13 +59,20 @@ export class ServerPatch {
     replaceListener(this.#server, this.#tlsListener, this.#ourListener)
   }
 
-  /** TLS 1.3 will be spoken with a client that can. */
+  /**
+   * TLS 1.3 will be spoken with a client that can. The last handshake with such a client shows
+   * it; before that the settings tell, if not all: a certificate of a curve that TLS 1.3 does
+   * not know and OpenSSL's configuration file switch it off, too. Those of the default context
+   * count, since the version is chosen before the name is looked at.
+   */
   get speaks13(): boolean {
-    const { context } = this.#server._sharedCreds as {
-      context: { getMaxProto?: () => number }
-    }
-    const highest = context.getMaxProto?.() ?? 0
-    return highest === 0 || highest >= 0x0304
+    this.#speaks13 ??= allows13(this.#server)
+    return this.#speaks13
+  }
+
+  /** A client that can speak TLS 1.3 has finished its handshake, in TLS 1.3 or an older version. */
+  noteVersion(is13: boolean): void {
+    this.#speaks13 = is13
   }
 
   /** A context of its own with the owner's settings, changed by `options`. */
@@ -93,6 +103,7 @@ export class ServerPatch {
 
   #setContext(options: SecureContextOptions): void {
     plain.setSecureContext.call(this.#server, this.#hooks.contextOptions(options))
+    this.#speaks13 = undefined
   }
 }
 
@@ -105,6 +116,15 @@ export function checkEndsTls(server: Server): void {
     'attach needs a server that ends TLS itself: one of node:tls, node:https, or an ' +
       'http2.createSecureServer',
   )
+}
+
+/** Nothing in the settings of the server rules TLS 1.3 out. */
+function allows13({ _sharedCreds, secureOptions = 0 }: PatchedServer): boolean {
+  if ((secureOptions & constants.SSL_OP_NO_TLSv1_3) !== 0) return false
+  // Node lowers this for a list of ciphers without one of TLS 1.3.
+  const { getMaxProto } = _sharedCreds.context as { getMaxProto?: () => number }
+  const highest = getMaxProto?.call(_sharedCreds.context) ?? 0
+  return highest === 0 || highest >= tls13
 }
 
 /** The methods as Node has them, whatever a server's own properties say. */
@@ -129,6 +149,7 @@ interface PatchedServer extends Server {
   setSecureContext(options: SecureContextOptions): void
   addContext(name: string, context: SecureContextOptions | SecureContext): void
   _sharedCreds: SecureContext
+  readonly secureOptions?: number
 }
 
 /** What `setSecureContext` keeps on the server, and what it makes of it. */
