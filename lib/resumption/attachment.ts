@@ -1,4 +1,3 @@
-import { constants } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { SecureContextOptions, Server, TLSSocket } from 'node:tls'
 import { channels } from '../channels.ts'
@@ -6,6 +5,7 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { ClientHello } from './client-hello.ts'
 import { Connection, type Minted, type Verdict } from './connection.ts'
+import { sharedContextOptions, shortestTimeout, withTickets } from './context-options.ts'
 import { Correlation, handleNow } from './correlation.ts'
 import type { HandshakeCounters } from './counters.ts'
 import { HandedOver } from './handed-over.ts'
@@ -70,6 +70,8 @@ export class Attachment {
   readonly #handedOver: HandedOver
   readonly #stateless: StatelessContexts
   readonly #correlation: Correlation
+  /** Milliseconds; less than the farm's where the owner of the server says so. */
+  #sessionTimeout = 0
   #detached = false
 
   constructor(
@@ -97,7 +99,7 @@ export class Attachment {
       keys: settings.ticketKeys,
       clock: settings.clock,
       log: settings.log,
-      makeContext: () => this.#patch.makeContext(this.#statelessOptions()),
+      makeContext: () => this.#patch.makeContext(withTickets),
     })
     const { resumption = 'stateful' } = options
     if (resumption === 'stateless' || typeof resumption === 'function') {
@@ -122,22 +124,9 @@ export class Attachment {
     this.#patch.undo()
   }
 
-  /**
-   * SSL_OP_NO_TICKET is what makes TLS 1.3 tickets stateful: their identity is then a session
-   * id, and OpenSSL asks for it instead of decrypting it.
-   */
   #contextOptions(given: SecureContextOptions): SecureContextOptions {
-    return {
-      ...given,
-      secureOptions: (given.secureOptions ?? 0) | constants.SSL_OP_NO_TICKET,
-      sessionIdContext: this.#settings.sessionIdContext,
-      sessionTimeout: Math.ceil(this.#settings.sessionTimeout / 1000),
-    }
-  }
-
-  #statelessOptions(): SecureContextOptions {
-    const given = Reflect.get(this.#server, 'secureOptions') as number | undefined
-    return { secureOptions: (given ?? 0) & ~constants.SSL_OP_NO_TICKET }
+    this.#sessionTimeout = shortestTimeout(given, this.#settings)
+    return sharedContextOptions(given, this.#settings)
   }
 
   /** A raw connection: read its hello, ask the farm, then let TLS `begin`. */
@@ -227,10 +216,11 @@ export class Attachment {
     const offer = offerOf(hello, this.#patch.speaks13)
     if (offer === undefined) return offersAnything(hello) ? 'unknown' : 'none-offered'
     if (this.#settings.isCut()) return 'partition'
-    const { store, clock, sessionTimeout, lineageTimeout, lookupBudget } = this.#settings
+    const { store, clock, lineageTimeout, lookupBudget } = this.#settings
     const judge = (lookup: Lookup, policy: Policy): Verdict => {
       if (typeof lookup === 'string') return lookup
       if (this.#settings.isCut()) return 'partition'
+      const sessionTimeout = this.#sessionTimeout
       const terms = { policy, sessionTimeout, lineageTimeout, now: clock.now() }
       const cause = refusal(lookup.record, offer, hello, terms)
       if (cause !== undefined) return cause
@@ -320,7 +310,7 @@ export class Attachment {
     reused: boolean | undefined,
     answer: () => void,
   ): void {
-    const { clock, store, sessionTimeout, lineageTimeout, mintBudget } = this.#settings
+    const { clock, store, lineageTimeout, mintBudget } = this.#settings
     const now = clock.now()
     const writes: Promise<boolean>[] = []
     for (const { id, session } of minted) {
@@ -329,7 +319,7 @@ export class Attachment {
       // Node is about to close this connection: it had a certificate, and a bad one.
       if (connection.policy.clientRequired && !record.clientAuthorized) continue
       const end = Math.min(
-        now + sessionTimeout,
+        now + this.#sessionTimeout,
         record.originalAt + lineageTimeout,
         record.certificateNotAfter || Number.POSITIVE_INFINITY,
       )

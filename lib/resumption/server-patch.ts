@@ -34,7 +34,10 @@ export class ServerPatch {
   readonly #tlsListener: ConnectionListener
   readonly #ourListener: ConnectionListener
   readonly #before: Settings
-  #replaced = false
+  /** The newest that the owner gave, if any since we came. */
+  #given: SecureContextOptions | undefined
+  /** Seconds, as the owner gave them last. */
+  #ownTimeout: number | undefined
   #speaks13: boolean | undefined
 
   constructor(server: Server, hooks: ServerHooks) {
@@ -48,8 +51,8 @@ export class ServerPatch {
     // First: it throws when the settings can't be honoured, and nothing is changed then.
     this.#setContext(this.#before)
     this.#server.setSecureContext = options => {
-      this.#replaced = true
       this.#setContext(options)
+      this.#given = options
       hooks.contextReplaced()
     }
     this.#server.addContext = (name, context) => {
@@ -75,24 +78,20 @@ export class ServerPatch {
     this.#speaks13 = is13
   }
 
-  /** A context of its own with the owner's settings, changed by `options`. */
-  makeContext(options: SecureContextOptions): SecureContext {
-    return createSecureContext({ ...settingsOf(this.#server), ...options })
+  /** A context of its own with the settings that the server has now, changed a little. */
+  makeContext(
+    change: (now: SecureContextOptions) => SecureContextOptions,
+  ): SecureContext {
+    return createSecureContext(change(settingsOf(this.#server)))
   }
 
   undo(): void {
     replaceListener(this.#server, this.#ourListener, this.#tlsListener)
     Reflect.deleteProperty(this.#server, 'setSecureContext')
     Reflect.deleteProperty(this.#server, 'addContext')
-    if (this.#replaced) {
-      // The owner's newest settings, without ours.
-      const { sessionIdContext, sessionTimeout, secureOptions } = this.#before
-      plain.setSecureContext.call(this.#server, {
-        ...settingsOf(this.#server),
-        secureOptions,
-        sessionIdContext,
-        sessionTimeout,
-      } as SecureContextOptions)
+    if (this.#given !== undefined) {
+      Reflect.set(this.#server, 'sessionTimeout', this.#ownTimeout)
+      plain.setSecureContext.call(this.#server, this.#given)
       return
     }
     for (const name of settingNames) {
@@ -102,7 +101,11 @@ export class ServerPatch {
   }
 
   #setContext(options: SecureContextOptions): void {
-    plain.setSecureContext.call(this.#server, this.#hooks.contextOptions(options))
+    // Where none is given Node keeps the one of before, which is ours.
+    const sessionTimeout = options.sessionTimeout || this.#ownTimeout
+    const given = { ...options, sessionTimeout }
+    plain.setSecureContext.call(this.#server, this.#hooks.contextOptions(given))
+    this.#ownTimeout = sessionTimeout
     this.#speaks13 = undefined
   }
 }
