@@ -206,6 +206,11 @@ export class Auth {
     return everywhere
   }
 
+  /** Names of fields in which another server tells of users: a client says nothing in them. */
+  get ownFields(): readonly string[] {
+    return this.#methods.forward?.ownFields ?? []
+  }
+
   /** Set-Cookie that makes a client forget its form log-in; undefined without form log-in. */
   get clearCookie(): string | undefined {
     return this.#form?.clearCookie

@@ -47,6 +47,7 @@ export interface ForwardAuthOptions {
 const defaultRequestHeaders = [
   ...['authorization', 'cookie', 'accept', 'accept-language', 'user-agent'],
 ]
+const defaultSubjectHeader = 'x-forwarded-user'
 /** Headers of a 401 or 403 that mean something to the client. */
 const passedBack = ['www-authenticate', 'content-type', 'set-cookie', 'retry-after']
 const maxBody = 65_536
@@ -54,6 +55,8 @@ const maxBody = 65_536
 export class ForwardAuth {
   readonly remember: boolean
   readonly ttl: number
+  /** Names of the fields in which the other server tells of the user. */
+  readonly ownFields: readonly string[]
   readonly #url: URL
   readonly #options: ForwardAuthOptions
   readonly #requestHeaders: readonly string[]
@@ -71,6 +74,10 @@ export class ForwardAuth {
     this.#requestHeaders = (options.requestHeaders ?? defaultRequestHeaders).map(name =>
       name.toLowerCase(),
     )
+    this.ownFields = [
+      options.subjectHeader ?? defaultSubjectHeader,
+      ...Object.values(options.claimHeaders ?? {}),
+    ]
     this.#timeout = options.timeout ?? 5_000
     this.ttl = options.ttl ?? 300_000
     this.remember = options.remember ?? true
@@ -204,7 +211,7 @@ export class ForwardAuth {
   /** Node reads header bytes as latin1; names are UTF-8 on most servers. */
   #readHeader(
     response: http.IncomingMessage,
-    name = 'x-forwarded-user',
+    name = defaultSubjectHeader,
   ): string | undefined {
     const value = response.headers[name.toLowerCase()]
     if (typeof value !== 'string') return undefined

@@ -13,11 +13,22 @@ export interface IdentityHeaderOptions {
   readonly now?: number | undefined
 }
 
-/** Names under which backends commonly take somebody's word for who the user is. */
-const commonNames = [
-  ...['remote-user', 'x-remote-user', 'x-authenticated-user', 'x-webauth-user'],
-  ...['x-forwarded-email', 'x-forwarded-groups', 'x-forwarded-preferred-username'],
-]
+/**
+ * Names under which backends commonly take a proxy's word for who the user is: CGI and Kubernetes,
+ * Grafana, Kong, oauth2-proxy, Authelia and Authentik, Pomerium, Vouch, and the clouds. Assertions
+ * that are signed are not among them, nor what clients show as credentials of their own.
+ */
+const common = new RegExp(
+  `^(?:${[
+    '(?:x-)?remote-(?:user|name|email|groups?|roles?|extra)',
+    'x-(?:webauth|authenticated|auth-request|authentik|authelia|vouch|pomerium-claim)',
+    'x-auth-(?:user|username|groups?|roles?)',
+    'x-forwarded-(?:email|groups|roles|preferred-username|access-token|id-token)',
+    'x-(?:consumer|credential|anonymous-consumer|userinfo)',
+    'x-ms-client-principal|x-ms-token|x-amzn-oidc-identity',
+    'x-goog-authenticated-user|cf-access-authenticated-user|tailscale-user',
+  ].join('|')})(?:-|$)`,
+)
 const defaultPrefix = 'x-forwarded-'
 const defaultLifetime = 60_000
 
@@ -53,15 +64,22 @@ export function identityHeaders(
 }
 
 /**
+ * A name in lower case, any sign read as `-`. CGI, WSGI and PHP can't tell them apart, so
+ * `X_Forwarded_User` and `X.Forwarded.User` would arrive as the real one.
+ */
+export function plainName(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]/g, '-')
+}
+
+/**
  * The headers that a client could use to pass for somebody; a proxy takes them off each
- * request, also when nobody is logged in. `_` counts as `-`: CGI, WSGI and PHP can't tell them
- * apart, so `X_Forwarded_User` would arrive as the real one.
+ * request, also when nobody is logged in. Any sign counts as `-`, see {@link plainName}.
  */
 export function isIdentityHeader(name: string, prefix: string = defaultPrefix): boolean {
-  const plain = name.toLowerCase().replaceAll('_', '-')
-  const own = prefix.toLowerCase().replaceAll('_', '-')
+  const plain = plainName(name)
+  const own = plainName(prefix)
   return (
-    commonNames.includes(plain) ||
+    common.test(plain) ||
     plain === `${own}user` ||
     plain.startsWith(`${own}auth-`) ||
     plain === `${own}auth`

@@ -1,10 +1,11 @@
 import type { Auth } from '../auth/auth.ts'
-import { identityHeaders } from '../auth/identity-headers.ts'
+import { identityHeaders, plainName } from '../auth/identity-headers.ts'
 import type { AuthRequest } from '../auth/request.ts'
 import type { Authorization, Authorizer } from './options.ts'
 
 /** Lets in whom an Auth knows, and tells the backend who that is. */
 export class AuthAuthorizer implements Authorizer {
+  readonly ownFields: ReadonlySet<string>
   readonly #auth: Auth
   readonly #sign: string | undefined
   #judging = 0
@@ -13,6 +14,7 @@ export class AuthAuthorizer implements Authorizer {
   /** `sign`: key of the signature over what the backend is told. */
   constructor(auth: Auth, sign?: string) {
     this.#auth = auth
+    this.ownFields = new Set(auth.ownFields.map(plainName))
     this.#sign = sign
   }
 

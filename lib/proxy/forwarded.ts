@@ -12,15 +12,6 @@ export interface Hop {
   readonly trusted: boolean
 }
 
-/** Names of the fields that this file writes; incoming ones are always taken out. */
-export const forwardedNames: readonly string[] = [
-  'forwarded',
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-]
-
 /** `Forwarded` (RFC 7239) and its older kin, for the request to the backend. */
 export function forwardedFields(incoming: Fields, hop: Hop): string[] {
   const element = [

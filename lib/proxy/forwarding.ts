@@ -39,6 +39,8 @@ export interface ForwardingOptions {
   readonly clientCertificate: Buffer | undefined
   /** What the backend is told of the user; undefined where the site asks nobody. */
   readonly identity: Fields | undefined
+  /** Names of fields that only the site's log-in may say. */
+  readonly ownFields: ReadonlySet<string>
   /** Backends to try, first choice first. */
   readonly candidates: readonly Backend[]
   readonly limits: Limits

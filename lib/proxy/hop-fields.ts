@@ -1,6 +1,7 @@
-import { isIdentityHeader } from '../auth/identity-headers.ts'
+import { plainName } from '../auth/identity-headers.ts'
+import { claimOf } from './claims.ts'
 import { type Fields, filterFields, tokensOf } from './fields.ts'
-import { forwardedFields, forwardedNames, type Hop } from './forwarded.ts'
+import { forwardedFields, type Hop } from './forwarded.ts'
 import type { CheckedRequest } from './request-check.ts'
 
 /** RFC 9110 7.6.1: they concern one connection, not the message. */
@@ -17,19 +18,9 @@ const hopByHop: ReadonlySet<string> = new Set([
   'http2-settings',
 ])
 
-/** From this proxy or from nobody: backends believe them. RFC 9440 names the first two. */
-const ours: ReadonlySet<string> = new Set([
-  'client-cert',
-  'client-cert-chain',
-  'x-forwarded-client-cert',
-  'x-real-ip',
-  ...forwardedNames,
-])
-
 /** Fields that may not come after the body (RFC 9110 6.5.1): too late to be believed. */
 const notInTrailers: ReadonlySet<string> = new Set([
   ...hopByHop,
-  ...ours,
   'authorization',
   'content-encoding',
   'content-length',
@@ -46,12 +37,14 @@ export interface RequestContext {
   readonly clientCertificate: Buffer | undefined
   /** Who the user is; undefined where the site asks nobody. */
   readonly identity: Fields | undefined
+  /** Names of fields, as `plainName` has them, that only the site's log-in may say. */
+  readonly ownFields: ReadonlySet<string>
 }
 
 /** The header section for the backend. */
 export function requestFields(
   request: CheckedRequest,
-  { hop, clientCertificate, identity }: RequestContext,
+  { hop, clientCertificate, identity, ownFields }: RequestContext,
 ): string[] {
   const listed = new Set(tokensOf(request.fields, 'connection'))
   const fields = ['Host', request.authority]
@@ -65,11 +58,18 @@ export function requestFields(
       }
       if (name === 'host' || name === 'expect' || name === 'content-length') return false
       if (name === 'via' || listed.has(name) || hopByHop.has(name)) return false
-      // Who the user is a client never says, and a proxy in front only where we do not ask.
-      if (isIdentityHeader(name) && !(identity === undefined && hop.trusted)) return false
-      // CGI and its heirs read X_Forwarded_For as X-Forwarded-For.
-      const alias = name.includes('_') ? name.replaceAll('_', '-') : name
-      return !ours.has(alias) && (alias === name || !framing.has(alias))
+      if (ownFields.size > 0 && ownFields.has(plainName(name))) return false
+      switch (claimOf(name)) {
+        case undefined:
+          return true
+        // Who the user is a client never says, and a proxy in front only where we do not ask.
+        case 'user':
+          return hop.trusted && identity === undefined
+        case 'way':
+          return hop.trusted
+        default:
+          return false
+      }
     }),
   )
   if (cookies.length > 0) fields.push('Cookie', cookies.join('; '))
@@ -87,14 +87,6 @@ export function requestFields(
   }
   return fields
 }
-
-const framing: ReadonlySet<string> = new Set([
-  ...hopByHop,
-  'content-length',
-  'cookie',
-  'expect',
-  'host',
-])
 
 /** RFC 9110 7.6.3. A gateway must say it on the way in. */
 function via(request: CheckedRequest): string {
@@ -129,5 +121,8 @@ export function hasUnknownCoding(fields: Fields): boolean {
 
 /** What of a trailer section may be passed on. */
 export function trailerFields(fields: Fields): string[] {
-  return filterFields(fields, name => !notInTrailers.has(name))
+  return filterFields(
+    fields,
+    name => !notInTrailers.has(name) && claimOf(name) !== 'ours',
+  )
 }

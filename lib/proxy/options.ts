@@ -33,6 +33,11 @@ export interface AttachOptions {
 export interface Authorizer {
   /** Asked before a backend hears of the request. Never rejects, and never takes for ever. */
   authorize(request: AuthRequest): Promise<Authorization>
+  /**
+   * Names of fields by which backends may know the user besides the usual ones, in lower case
+   * and with any sign as `-`: what clients say in them is dropped.
+   */
+  readonly ownFields?: ReadonlySet<string> | undefined
 }
 
 export type Authorization =
@@ -120,7 +125,7 @@ export interface ProxyOptions {
   readonly maxVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
   /**
    * Addresses or subnets (`10.0.0.0/8`) of proxies in front of this one. Only what they say in
-   * `Forwarded` and `X-Forwarded-*` is passed on and added to; anybody else's is dropped.
+   * `Forwarded`, `X-Forwarded-*` and the like is passed on or added to; anybody else's is dropped.
    */
   readonly trustedProxies?: readonly string[] | undefined
   readonly sessions: SessionSharing

@@ -18,6 +18,8 @@ export interface Serving {
   readonly limits: Limits
 }
 
+const none: ReadonlySet<string> = new Set()
+
 type Finish = (outcome: Outcome, user?: string) => void
 
 /** A request whose site is known. */
@@ -166,6 +168,7 @@ export class RequestHandler {
       clientCertificate:
         site.clientCertificate === 'off' ? undefined : connection.clientCertificate,
       identity,
+      ownFields: site.authorizer?.ownFields ?? none,
       candidates: site.rotation.candidates(),
       limits,
       client: clientNetwork(clientAddress, request.fields, this.#trusts),

@@ -165,7 +165,10 @@ t.test('headers to a backend', async t => {
       'x_forwarded_user',
       'X-Forwarded_Auth-Signature',
       'Remote-User',
+      'X.Remote~User',
       'X-Forwarded-Groups',
+      'X-Auth-Request-User',
+      'X_Auth_Request_Access_Token',
     ]) {
       t.ok(isIdentityHeader(name), name)
     }
@@ -173,6 +176,8 @@ t.test('headers to a backend', async t => {
     for (const name of [
       'x-forwarded-for',
       'x-forwarded-users',
+      'x-auth-token',
+      'x-user-agent',
       'user',
       'authorization',
     ]) {
