@@ -57,17 +57,26 @@ t.test('a body that stops: 408, and the backend is let go', async t => {
 })
 
 t.test('an idle connection is closed after its time', async t => {
-  const { port, url, proxy } = await startProxy(t, {
-    backends,
-    limits: { idleTimeout: 200 },
-  })
-  const socket = await rawConnection(port)
-  socket.resume().write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
-  await once(socket, 'close')
-  const session = connect(url, { rejectUnauthorized: false })
-  session.request({ ':path': '/' }).resume()
-  await once(session, 'close')
-  await until(() => proxy.stats().connections === 0)
+  // Beside the same with the usual time: else whatever closes connections would do.
+  const limits = [{ idleTimeout: 200 }, {}]
+  const [short, usual] = await Promise.all(
+    limits.map(async limits => {
+      const { port, url, proxy } = await startProxy(t, { backends, limits })
+      const socket = await rawConnection(port)
+      socket.resume().write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+      const session = connect(url, { rejectUnauthorized: false })
+      session.on('error', () => {})
+      session.request({ ':path': '/' }).resume()
+      const closed = Promise.all([once(socket, 'close'), once(session, 'close')])
+      return { proxy, socket, session, closed }
+    }),
+  )
+  await short?.closed
+  await until(() => short?.proxy.stats().connections === 0)
+  t.equal(usual?.socket.closed, false)
+  t.equal(usual?.session.closed, false)
+  usual?.socket.destroy()
+  usual?.session.destroy()
 })
 
 t.test('a client that stops reading is given up', async t => {
@@ -92,16 +101,21 @@ t.test('a client that stops reading is given up', async t => {
 })
 
 t.test('a handshake that does not come is given up', async t => {
+  const usual = await startProxy(t, { backends })
+  const patient = netConnect(usual.port, '127.0.0.1').resume()
+  await once(patient, 'connect')
   const { port, proxy } = await startProxy(t, {
     backends,
     limits: { headersTimeout: 300 },
   })
-  const silent = netConnect(port, '127.0.0.1').resume()
-  const plain = netConnect(port, '127.0.0.1').resume()
-  for (const socket of [silent, plain]) socket.on('error', () => {})
-  plain.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
-  await Promise.all([once(silent, 'close'), once(plain, 'close')])
+  for (const text of ['', '\x16\x03\x01\x02\0\x01']) {
+    const silent = netConnect(port, '127.0.0.1').resume()
+    silent.on('error', () => {}).write(text, 'latin1')
+    await once(silent, 'close')
+  }
   await until(() => proxy.stats().connections === 0)
+  t.equal(patient.closed, false, 'it is not that nobody may be silent for a moment')
+  patient.destroy()
 })
 
 t.test('a header section that is too long: 431', async t => {

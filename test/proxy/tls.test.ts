@@ -360,16 +360,25 @@ t.test(
 
 t.test('drain gives up on what takes too long', async t => {
   const mute = await startBackend(t, () => {})
-  const { proxy, port } = await startProxy(t, {
-    backends: [mute.url],
-    limits: { drainTimeout: 200 },
+  const backends = [mute.url]
+  const patient = await startProxy(t, { backends })
+  const { proxy, port } = await startProxy(t, { backends, limits: { drainTimeout: 200 } })
+  const sockets = await Promise.all([patient.port, port].map(port => rawConnection(port)))
+  for (const socket of sockets) {
+    socket.resume().write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  }
+  await until(() => mute.requests.length === 2)
+  let drained = false
+  const draining = patient.proxy.drain().then(() => {
+    drained = true
   })
-  const socket = await rawConnection(port)
-  socket.resume().write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
-  await until(() => mute.requests.length === 1)
-  const closed = once(socket, 'close')
+  const closed = once(sockets[1] as TLSSocket, 'close')
   await proxy.drain()
   await closed
+  await until(() => mute.sockets.size === 1)
+  t.notOk(drained, 'with the usual time it is still waited for')
+  sockets[0]?.destroy()
+  await draining
   await until(() => mute.sockets.size === 0)
 })
 
