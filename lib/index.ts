@@ -14,7 +14,13 @@ export { channels } from './channels.ts'
 export type { Clock, Timer } from './clock.ts'
 export { type ErrorCode, HandfastError } from './errors.ts'
 export { generateSecret } from './farm/secret.ts'
-export type { Member, TransportStats, WriteLevel } from './farm/transport.ts'
+export type {
+  AbsentMember,
+  Member,
+  TransportStats,
+  WriteLevel,
+  WriteReach,
+} from './farm/transport.ts'
 export { createLog, type Log, type LogOptions } from './log.ts'
 export { createFarm } from './member/create-farm.ts'
 export type { Farm, FarmStats } from './member/farm.ts'

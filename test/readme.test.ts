@@ -119,7 +119,7 @@ t.test('status, revoke and doctor do what they say', async t => {
       .replace(/shop\.example .*/, `${addresses} --ca a.crt --chain 3`)
     t.equal(await main(local.split(' ').slice(1), io), 0, local)
   }
-  t.match(io.stdout.text, /revoked: every reachable member has it\n/)
+  t.match(io.stdout.text, /revoked: all members have it\n/)
   t.match(io.stdout.text, /Z {2}user ann {2}until .*left/)
   t.equal(io.stderr.text, '')
 })

@@ -81,7 +81,12 @@ async function answer(
       response.end(await metrics.text())
       return
     case 'GET /status':
-      send(response, 200, { farm: farm.name, members: farm.members(), ...farm.stats() })
+      send(response, 200, {
+        farm: farm.name,
+        members: farm.members(),
+        absent: farm.absent(),
+        ...farm.stats(),
+      })
       return
     // It names users: not for everybody who reaches the port.
     case 'GET /revocations':

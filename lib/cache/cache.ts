@@ -1,11 +1,12 @@
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
-import type { Transport, WriteLevel } from '../farm/transport.ts'
+import type { Transport, WriteLevel, WriteReach } from '../farm/transport.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
 import { type TableId, tables } from '../record/key.ts'
 import { type CacheRecord, checkRecordSize } from '../record/record.ts'
 import type { RecordTable, ScanCursor, ScanStep } from '../table/record-table.ts'
 import { isKept, PurgeMarks, purgeable, purgeMark } from './purge-marks.ts'
+import { reachOf } from './reach.ts'
 
 /** How long a tombstone outlives the record that it deletes: room for skewed clocks. */
 const tombstoneSlack = 2_000
@@ -155,24 +156,27 @@ export class Cache {
 
   /**
    * Empties one virtual table, or those of sessions, log-ins, state and connections, farm-wide:
-   * a member that was away brings nothing back. True when every reachable member has done so; one
-   * whose clock is half a minute behind refuses it, like every record of now. Throws
-   * ERR_HANDFAST_USAGE for revocations and the farm's own table.
+   * a member that was away brings nothing back. Says which members have not done so within
+   * `budget` ms. Throws ERR_HANDFAST_USAGE for revocations and the farm's own table.
    */
-  async purge(table?: TableId, budget = 1_000): Promise<boolean> {
+  async purge(table?: TableId, budget = 1_000): Promise<WriteReach> {
     this.#checkOpen()
     if (table !== undefined && isKept(table)) {
       throw new HandfastError('ERR_HANDFAST_USAGE', `table ${table} can't be purged`)
     }
     const emptied = table === undefined ? purgeable : [table]
-    const reached = await Promise.all(
+    return await this.reach(() =>
       emptied.map(id => {
         const mark = purgeMark(id, this.#versions.tick(), this.#clock.now())
         this.#purges.take(mark)
         return this.#publish(mark, { level: 'all', budget })
       }),
     )
-    return reached.every(yes => yes)
+  }
+
+  /** Makes writes at level `all`, and says which members they did not come to. */
+  reach(writes: () => readonly Promise<boolean>[]): Promise<WriteReach> {
+    return reachOf(this.#transport, writes)
   }
 
   /** A bounded step of a walk over what is here, for another member; see RecordTable.scan. */

@@ -14,7 +14,8 @@ export interface Transport {
   start(): Promise<void>
   /**
    * Sends a record that this member wrote (and has already applied) to the others. Resolves
-   * when as many members as `level` asks have it *in their table*: at once for `local`. Never
+   * when as many members as `level` asks have it *in their table*: at once for `local`. One
+   * that got it and could not take it does not count. Never
    * rejects for a slow or absent member and never waits longer than `budget` milliseconds;
    * the answer says whether the level was reached.
    */
@@ -26,6 +27,8 @@ export interface Transport {
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined>
   /** Members known now, this one first. */
   members(): Member[]
+  /** Members that `publish` does not wait for, because nothing reaches them now. */
+  absent(): AbsentMember[]
   /**
    * True when this member has all that every member it knows of had written when the latest
    * link with it came up, and none of them is silent. What another revokes is then known here,
@@ -65,9 +68,34 @@ export interface Member {
   readonly incarnation: number
   /** `host:port` under which others reach it, undefined for a member nobody can dial. */
   readonly address: string | undefined
-  /** `left`: it took its leave. `gone`: it was lost without. */
-  readonly state: 'joining' | 'ready' | 'suspect' | 'gone' | 'left'
+  /**
+   * `left`: it took its leave. `gone`: it was lost without. `refused`: it or we won't talk to
+   * the other, see `reason`.
+   */
+  readonly state: 'joining' | 'ready' | 'suspect' | 'gone' | 'left' | 'refused'
   readonly self: boolean
+  /** In words, why it is refused. */
+  readonly reason?: string | undefined
+}
+
+/** A member that may serve somewhere and can't be told anything. */
+export interface AbsentMember {
+  /** Undefined for an address of the options at which nobody was ever met. */
+  readonly id: string | undefined
+  /** `host:port`, or the name that has none. */
+  readonly address: string | undefined
+  /** Milliseconds for which it has been away. */
+  readonly away: number
+}
+
+/** How far a write came that is for every member. */
+export interface WriteReach {
+  /** All members have it in their tables: `reachable`, and nobody is missing. */
+  readonly everywhere: boolean
+  /** Every member that can be reached said in time that it has it. */
+  readonly reachable: boolean
+  /** Members that can't be reached now; they hear of it when they come back. */
+  readonly missing: readonly AbsentMember[]
 }
 
 export interface TransportStats {
@@ -80,6 +108,7 @@ export const noTransport: Transport = {
   publish: async () => true,
   fetch: async () => undefined,
   members: () => [],
+  absent: () => [],
   isCurrent: () => true,
   stats: () => ({}),
   close: async () => {},

@@ -3,7 +3,7 @@ import type { Auth } from '../auth/auth.ts'
 import type { AuthContext } from '../auth/auth-context.ts'
 import { AuthCounters } from '../auth/auth-counters.ts'
 import { Cache } from '../cache/cache.ts'
-import { systemClock } from '../clock.ts'
+import { type Clock, systemClock } from '../clock.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
 import type { Replica } from '../farm/transport.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
@@ -49,7 +49,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     read: (id, key) => table.read(id, key),
     scan: (cursor, limit) => cache.scan(cursor, limit),
   }
-  const { transport, address } = farmTransport(options, replica, clock)
+  const { transport, address } = farmTransport(options, replica, versions, clock)
   const cache = new Cache({ table, transport, versions, clock })
   const auths = new Set<Auth>()
   const subjectOf = (lineage: Buffer) => firstOf(auths, auth => auth.subjectOf(lineage))
@@ -66,7 +66,9 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   /** What another member wrote. */
   const take = (record: CacheRecord): boolean => {
     const changed = cache.apply(record)
-    if (changed && record.table === tables.revocation) revocations.notice(record)
+    // What a table without room does not take is revoked all the same.
+    if (record.table === tables.revocation && (changed || revocations.lacks(record)))
+      revocations.notice(record)
     if (changed && record.table === tables.farm) ticketKeys.notice(record.key)
     return changed
   }
@@ -84,6 +86,12 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     await transport.close()
     throw error
   }
+  // What happens after a revocation must not seem older to a clock that is behind.
+  const farmClock: Clock = {
+    now: () => versions.now(),
+    monotonic: () => clock.monotonic(),
+    after: (ms, fn) => clock.after(ms, fn),
+  }
   const counters = new HandshakeCounters()
   const limitCounters = new LimitCounters(clock, log)
   const sleepGuard =
@@ -93,7 +101,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     counters,
     open,
     ticketKeys,
-    clock,
+    clock: farmClock,
     log,
     sessionIdContext: sessionIdContext(name),
     isCut: sleepGuard ? () => sleepGuard.hasSlept || !transport.isCurrent() : () => false,
@@ -103,12 +111,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   const authCounters = new AuthCounters()
   const authContext: AuthContext = {
     cache,
-    // A log-in right after a revocation must not seem older to a clock that is behind.
-    clock: {
-      now: () => versions.now(),
-      monotonic: () => clock.monotonic(),
-      after: (ms, fn) => clock.after(ms, fn),
-    },
+    clock: farmClock,
     log,
     key: secretKey(options, name, 'auth'),
     lineageTimeout,

@@ -7,6 +7,7 @@ import { StreamChannel } from '../farm/stream/stream-channel.ts'
 import { StreamTransport } from '../farm/stream/stream-transport.ts'
 import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
 import { silentLog } from '../log.ts'
+import type { HybridClock } from '../record/hybrid-clock.ts'
 import type { FarmOptions } from './options.ts'
 
 /** Where members listen, and are looked for, when nothing else is said. */
@@ -22,6 +23,7 @@ export interface FarmTransport {
 export function farmTransport(
   options: FarmOptions,
   replica: Replica,
+  versions: HybridClock,
   clock: Clock,
 ): FarmTransport {
   const { secret, members, name: farmName = 'handfast', log = silentLog } = options
@@ -31,7 +33,7 @@ export function farmTransport(
   }
   const { listen = { port: defaultFarmPort }, advertise, memberId, joinTimeout } = options
   const common = { replica, clock, log, farmName, secret }
-  const links = { ...common, listen, advertise, members, memberId, joinTimeout }
+  const links = { ...common, versions, listen, advertise, members, memberId, joinTimeout }
   const { transport: kind = 'stream' } = options
   if (kind === 'stream') {
     const stream = new StreamTransport(links)

@@ -4,7 +4,12 @@ import type { AuthContext } from '../auth/auth-context.ts'
 import type { AuthCounters, AuthCounts } from '../auth/auth-counters.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { Cache } from '../cache/cache.ts'
-import type { Member, Transport, TransportStats } from '../farm/transport.ts'
+import type {
+  AbsentMember,
+  Member,
+  Transport,
+  TransportStats,
+} from '../farm/transport.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { AttachOptions } from '../resumption/attachment.ts'
 import type { HandshakeCounters, HandshakeCounts } from '../resumption/counters.ts'
@@ -106,19 +111,21 @@ export class Farm implements AsyncDisposable {
 
   /**
    * Ends sessions on every member: they don't resume any more, wherever they were minted.
-   * Resolves when every reachable member has applied it, or after 500 ms. Stateless tickets
-   * are not stored anywhere and end only with `all`, which withdraws their keys.
+   * Resolves when every reachable member has applied it, or after 500 ms, and says who has
+   * not: a member in `missing` goes on as before until it is back. Stateless tickets are not
+   * stored anywhere and end only with `all`, which withdraws their keys.
    */
   async revoke(
     target: RevocationTarget,
     options?: RevokeOptions,
   ): Promise<RevocationOutcome> {
     const { revocations, ticketKeys } = this.#parts
-    const [{ at, everywhere }, withdrawn] = await Promise.all([
+    const [outcome, withdrawn] = await Promise.all([
       revocations.revoke(target, options),
       'all' in target ? ticketKeys.withdrawAll() : true,
     ])
-    return { at, everywhere: everywhere && withdrawn }
+    if (withdrawn) return outcome
+    return { ...outcome, everywhere: false, reachable: false }
   }
 
   /**
@@ -132,6 +139,11 @@ export class Farm implements AsyncDisposable {
   /** Where whoever serves on top of this member tells of limits that were met. */
   get limitCounters(): LimitCounters {
     return this.#parts.limitCounters
+  }
+
+  /** Members that nothing reaches now: what is revoked still goes on there. */
+  absent(): AbsentMember[] {
+    return this.#parts.transport.absent()
   }
 
   /** Members known now, this one first. */

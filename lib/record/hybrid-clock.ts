@@ -1,18 +1,35 @@
 import type { Clock } from '../clock.ts'
 import type { Version } from './version.ts'
 
-/** How far ahead of ours another member's clock may be before its records are refused. */
-export const maxClockLead = 30_000
+/** Clocks of two members may differ by this much, ms; one that differs more is refused. */
+export const maxClockDifference = 300_000
 
 /**
- * Hands out versions that are larger than every version seen so far, close to wall time, and
- * never go back when the wall clock does.
+ * How far ahead of our own clock a version may be, ms. Twice the above: the one who wrote it
+ * may have followed a third whose clock is as far ahead of its own.
+ */
+export const maxClockLead: number = 2 * maxClockDifference
+
+/**
+ * Behind a clock that was further ahead, time goes on at this rate until the own one is there.
+ * Slower than any crystal errs, or the fastest one of the farm would drive all others away
+ * from the right time; and hardly slower, so that between two signs of life of the member
+ * that is ahead, next to nothing that it did seems later than now.
+ */
+const slewRate = 0.99
+
+/**
+ * The farm's time. Hands out versions that are larger than every version seen so far, close to
+ * wall time, and never go back when the wall clock does. It follows the clock of the farm that
+ * is furthest ahead, and goes on from there: what happens here after something seen is later.
  */
 export class HybridClock {
   readonly node: number
   readonly #clock: Clock
   #ms = 0
   #logical = 0
+  /** Monotonic time at which `#ms` was reached. */
+  #reachedAt = 0
 
   /** `node`: 16 bits, drawn at random at each start. */
   constructor(clock: Clock, node: number) {
@@ -22,38 +39,50 @@ export class HybridClock {
 
   /** A version for a write that happens now. */
   tick(): Version {
-    const now = this.#clock.now()
-    if (now > this.#ms) {
-      this.#ms = now
-      this.#logical = 0
-    } else if (this.#logical < 0xffff) {
-      this.#logical += 1
-    } else {
-      this.#ms += 1
-      this.#logical = 0
-    }
+    const now = Math.floor(this.now())
+    if (now > this.#ms) this.#reach(now, 0)
+    else if (this.#logical < 0xffff) this.#logical += 1
+    else this.#reach(this.#ms + 1, 0)
     return { ms: this.#ms, logical: this.#logical, node: this.node }
   }
 
-  /** Wall time in ms, but never behind any version seen so far. */
+  /** The farm's time in ms: wall time, but never behind any version seen so far. */
   now(): number {
-    return Math.max(this.#clock.now(), this.#ms)
+    const wall = this.#clock.now()
+    const passed = this.#clock.monotonic() - this.#reachedAt
+    return Math.max(wall, Math.floor(this.#ms + slewRate * passed))
+  }
+
+  /** The own wall clock, in ms. */
+  wall(): number {
+    return this.#clock.now()
   }
 
   /**
-   * Takes note of a version from another member. False when it is more than
-   * {@link maxClockLead} ahead of our wall clock: such a record must be refused, for it would
-   * win against every honest write until our clock gets there.
+   * False for a version more than {@link maxClockLead} ahead of our wall clock: its record must
+   * be refused, for it would win against every honest write until our clock gets there.
    */
+  accepts(version: Version): boolean {
+    return version.ms <= this.#clock.now() + maxClockLead
+  }
+
+  /** Takes note of a version from another member. False when it is not to be accepted. */
   witness(version: Version): boolean {
-    if (version.ms > this.#clock.now() + maxClockLead) return false
-    if (
-      version.ms > this.#ms ||
-      (version.ms === this.#ms && version.logical > this.#logical)
-    ) {
-      this.#ms = version.ms
+    if (!this.accepts(version)) return false
+    if (version.ms > this.#ms) this.#reach(version.ms, version.logical)
+    else if (version.ms === this.#ms && version.logical > this.#logical)
       this.#logical = version.logical
-    }
     return true
+  }
+
+  /** Another member says what its time is. */
+  follow(ms: number): void {
+    if (ms > this.now()) this.witness({ ms, logical: 0, node: this.node })
+  }
+
+  #reach(ms: number, logical: number): void {
+    this.#ms = ms
+    this.#logical = logical
+    this.#reachedAt = this.#clock.monotonic()
   }
 }

@@ -1,3 +1,4 @@
+import { maxClockDifference } from '../record/hybrid-clock.ts'
 import { type ClientHello, offersCipher } from './client-hello.ts'
 import type { FullCause } from './handshake.ts'
 import type { Policy } from './policy.ts'
@@ -46,12 +47,9 @@ export interface Terms {
   readonly sessionTimeout: number
   /** Milliseconds from the original handshake. */
   readonly lineageTimeout: number
-  /** Wall time in ms. */
+  /** The farm's time in ms. */
   readonly now: number
 }
-
-/** Clocks of two members may differ by this much without a session being refused for it. */
-const clockSkew = 5 * 60_000
 
 /**
  * Why the session must not resume, or undefined when it may. Checked before TLS hears of the
@@ -75,7 +73,7 @@ export function refusal(
     if (!offersCipher(hello, record.cipher)) return 'policy'
   }
   if (terms.now > record.mintedAt + terms.sessionTimeout) return 'expired'
-  if (record.mintedAt > terms.now + clockSkew) return 'expired'
+  if (record.mintedAt > terms.now + maxClockDifference) return 'expired'
   if (terms.now > record.originalAt + terms.lineageTimeout) return 'lineage-expired'
   if (record.certificateNotAfter > 0 && terms.now > record.certificateNotAfter) {
     return 'lineage-expired'

@@ -1,8 +1,10 @@
 import type { Cache } from '../cache/cache.ts'
 import type { Clock, Timer } from '../clock.ts'
-import type { HybridClock } from '../record/hybrid-clock.ts'
+import type { WriteReach } from '../farm/transport.ts'
+import { type HybridClock, maxClockDifference } from '../record/hybrid-clock.ts'
 import { tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
+import { compareVersions } from '../record/version.ts'
 import { type KnownRevocation, RevocationIndex } from './revocation-index.ts'
 import {
   checkReason,
@@ -30,10 +32,10 @@ export interface RevokeOptions {
   readonly close?: boolean
 }
 
-export interface RevocationOutcome {
+/** Who has applied it: all, all that can be reached, or not even those in time. */
+export interface RevocationOutcome extends WriteReach {
+  /** Time in ms: what was made up to it is revoked. */
   readonly at: number
-  /** Every reachable member has applied it. */
-  readonly everywhere: boolean
 }
 
 /** A revocation as it may be shown: no id in it resumes anything. */
@@ -68,9 +70,6 @@ export interface RevocationsOptions {
 /** So many are looked for in the table, so often. */
 const keepCount = 1_000
 const keepInterval = 5_000
-
-/** Members' clocks may differ by this much; a revocation outlives what it revokes. */
-const clockSkew = 5 * 60_000
 
 /**
  * What has been revoked, in the virtual table `revocation`. The time of a revocation comes
@@ -111,21 +110,26 @@ export class Revocations {
     } = this.#options
     const { ms: at } = versions.tick()
     const revocation = { target, at, reason, close }
-    const ttl = lineageTimeout + clockSkew
+    // It outlives what it revokes, by whatever clock.
+    const ttl = lineageTimeout + maxClockDifference
     const key = keyOf(target)
     const now = clock.now()
     const value = encodeRevocation(revocation)
     const options = { ttl, level: 'all', budget } as const
-    const writes = [cache.add(tables.revocation, key, value, options)]
-    const record = readRecord(key)
-    // The record's own end is the same on every member; the clock here has moved on since.
-    this.#know(key, { revocation, until: record?.expiresAt ?? now + ttl, record }, now)
-    if ('session' in target) {
-      writes.push(cache.delete(tables.session, target.session, { level: 'all', budget }))
-    }
-    this.#tell(revocation)
-    const reached = await Promise.all(writes)
-    return { at, everywhere: reached.every(yes => yes) }
+    const reach = await cache.reach(() => {
+      const writes = [cache.add(tables.revocation, key, value, options)]
+      const record = readRecord(key)
+      // The record's own end is the same on every member; the clock here has moved on since.
+      this.#know(key, { revocation, until: record?.expiresAt ?? now + ttl, record }, now)
+      if ('session' in target) {
+        writes.push(
+          cache.delete(tables.session, target.session, { level: 'all', budget }),
+        )
+      }
+      this.#tell(revocation)
+      return writes
+    })
+    return { at, ...reach }
   }
 
   /** Those that still end something, the newest first, in the same order on every member. */
@@ -173,6 +177,15 @@ export class Revocations {
     const known = { revocation, until: record.expiresAt, record }
     this.#know(record.key, known, this.#options.clock.now())
     if (revocation !== undefined) this.#tell(revocation)
+  }
+
+  /** It is not known here, or an older one is. */
+  lacks({ key, version, expiresAt }: CacheRecord): boolean {
+    const now = this.#options.clock.now()
+    const { versions } = this.#options
+    if (expiresAt <= now || !versions.accepts(version)) return false
+    const known = this.#index.get(key, now)?.record
+    return known === undefined || compareVersions(version, known.version) > 0
   }
 
   /** Calls back for every revocation, wherever it was made. Returns the way to stop it. */

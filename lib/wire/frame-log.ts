@@ -49,6 +49,20 @@ export function writeSequence(sequence: number): Buffer {
   return new ByteWriter().uint48(sequence).done()
 }
 
+/** `missed`: as many sequence numbers, u48, as there are. */
+export function writeMissed(sequences: readonly number[]): Buffer {
+  const out = new ByteWriter()
+  for (const sequence of sequences) out.uint48(sequence)
+  return out.done()
+}
+
+export function readMissed(body: Buffer): number[] {
+  const read = new ByteReader(body)
+  const sequences: number[] = []
+  while (read.left > 0) sequences.push(read.uint48())
+  return sequences
+}
+
 export function readSequence(body: Buffer): number {
   const read = new ByteReader(body)
   const sequence = read.uint48()

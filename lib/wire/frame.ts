@@ -45,12 +45,16 @@ export const frameTypes = {
   syncRefused: 15,
   /** Either: I am going. */
   leave: 16,
-  /** Acceptor: I do not talk to you, and why. */
+  /** Acceptor: I do not talk to you, and why; where it is the clock, also who I am. */
   refused: 17,
   /** Either, between members that carry records in datagrams: what must not get lost. */
   message: 18,
   /** Dialler: what I hold of the logs of members that I have no link with. */
   held: 19,
+  /** Either, the dialler before its hello too: what my clocks say. */
+  time: 20,
+  /** Acceptor, before the `ack` that covers them: these entries are not in my table. */
+  missed: 21,
 } as const
 
 export type FrameType = (typeof frameTypes)[keyof typeof frameTypes]

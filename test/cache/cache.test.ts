@@ -1,5 +1,6 @@
 import t from 'tap'
 import type { Transport } from '../../lib/farm/transport.ts'
+import { maxClockLead } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
 import { recordingCache } from '../fixtures/recording-cache.ts'
@@ -66,8 +67,8 @@ t.test('a record from a clock that is far ahead is refused', async t => {
     table: state,
     key,
     value,
-    version: { ms: now() + 60_000, logical: 0, node: 2 },
-    expiresAt: now() + 120_000,
+    version: { ms: now() + maxClockLead + 1, logical: 0, node: 2 },
+    expiresAt: now() + 2 * maxClockLead,
     tombstone: false,
   }
   t.equal(cache.apply(record), false)

@@ -128,7 +128,7 @@ t.test('status, and a revocation that ends a log-in', async t => {
   ])
   t.strictSame(told, {
     code: 0,
-    out: 'revoked: every reachable member has it\n',
+    out: 'revoked: all members have it\n',
     err: '',
   })
   t.equal((await client.once(server.port)).status, 401)

@@ -3,12 +3,13 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { adminToken } from '../../admin/admin-token.ts'
 import { parseSecret } from '../../farm/secret.ts'
+import type { WriteReach } from '../../farm/transport.ts'
 import type { ListedRevocation } from '../../resumption/revocation.ts'
 import { type AdminAnswer, callAdmin, defaultAdmin } from '../admin-client.ts'
 import type { Command, Io } from '../command.ts'
 import { findSecret } from '../config/read-secret.ts'
 import { badFlag, parseFlags } from '../flags.ts'
-import { adminAddress } from './status.ts'
+import { absentLine, adminAddress } from './status.ts'
 
 export const revokeCommand: Command = {
   help: `Usage: handfast revoke WHAT [options]
@@ -35,8 +36,13 @@ WHAT is one of
 
 The list tells sessions and lineages by the start of the SHA-256 of their ids.
 
-Exits with 0 when every reachable member has it, 1 when not or when it was refused, 2 for a
-bad option, 3 when nobody answers.
+Exits with
+  0  all members have it
+  1  failed: it was refused, or a member that can be reached has not confirmed it in time
+  2  a bad option
+  3  nobody answers
+  4  all members that can be reached have it; the others, which are named with how long they
+     have been away, go on as before until they are back
 `,
   async run(args, io) {
     const flags = parseFlags('revoke', args, {
@@ -162,13 +168,21 @@ async function tokenOf(
 
 function report({ status, body }: AdminAnswer, io: Io): number {
   if (status !== 200) return refused({ status, body }, io)
-  const { everywhere } = body as { everywhere?: boolean }
-  io.stdout.write(
-    everywhere === true
-      ? 'revoked: every reachable member has it\n'
-      : 'revoked here; not every reachable member has confirmed it yet\n',
-  )
-  return everywhere === true ? 0 : 1
+  const { everywhere, reachable, missing = [] } = body as Partial<WriteReach>
+  if (everywhere === true) {
+    io.stdout.write('revoked: all members have it\n')
+    return 0
+  }
+  const done = reachable === true
+  const lines = [
+    done
+      ? 'revoked on all members that can be reached; not on these, until they are back:'
+      : 'revoked here; not every member that can be reached has confirmed it in time',
+    ...(done || missing.length === 0 ? [] : ['and these can not be reached:']),
+    ...missing.map(absentLine),
+  ]
+  io.stdout.write(`${lines.join('\n')}\n`)
+  return done ? 4 : 1
 }
 
 function show({ status, body }: AdminAnswer, json: boolean, io: Io): number {

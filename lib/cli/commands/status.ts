@@ -1,5 +1,6 @@
 import type { AuthCounts } from '../../auth/auth-counters.ts'
-import type { Member } from '../../farm/transport.ts'
+import { durationText } from '../../duration.ts'
+import type { AbsentMember, Member } from '../../farm/transport.ts'
 import type { FarmStats } from '../../member/farm.ts'
 import { shown } from '../../shown.ts'
 import { callAdmin, defaultAdmin } from '../admin-client.ts'
@@ -42,6 +43,13 @@ Exits with 0, 2 for a bad option, 3 when nobody answers.
 interface Status extends FarmStats {
   readonly farm: string
   readonly members: readonly Member[]
+  readonly absent: readonly AbsentMember[]
+}
+
+/** A member that can't be reached, in one line: `b  10.0.0.2:7443  away for 6 s`. */
+export function absentLine({ id, address, away }: AbsentMember): string {
+  const name = id ?? 'never met'
+  return `  ${name}  ${address ?? 'no address'}  away for ${durationText(away)}`
 }
 
 /** The value of `--admin`. */
@@ -54,15 +62,21 @@ export function adminAddress(text: string | undefined): { host: string; port: nu
   return { host: address.host ?? defaultAdmin.host, port: address.port }
 }
 
-function report({ farm, members, handshakes, auth, table }: Status): string {
+function report(status: Status): string {
+  const { farm, members, absent, handshakes, auth, table } = status
   const { resumed, full, failed, causes, unstored } = handshakes
   // Told in the line before.
   const { failed: _failed, ...whole } = causes
   return [
     `farm ${farm}: ${members.length === 0 ? 'a farm of one' : counted(members.length)}`,
-    ...members.map(({ id, address = 'not reachable from outside', state, self }) => {
-      return `  ${id}  ${address}  ${state}${self ? '  (answers this)' : ''}`
-    }),
+    ...members.map(
+      ({ id, address = 'not reachable from outside', state, self, reason }) => {
+        const more = self ? '  (answers this)' : reason === undefined ? '' : `: ${reason}`
+        return `  ${id}  ${address}  ${state}${more}`
+      },
+    ),
+    ...(absent.length === 0 ? [] : ['not reached, may go on with what is revoked:']),
+    ...absent.map(absentLine),
     `handshakes: ${resumed} resumed, ${full} full, ${failed} failed`,
     ...rows(whole),
     ...rows(unstored, 'not stored:'),

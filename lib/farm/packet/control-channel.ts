@@ -1,6 +1,6 @@
 import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
-import type { TransportStats } from '../transport.ts'
+import type { AbsentMember, Member, TransportStats } from '../transport.ts'
 
 /**
  * The reliable half that a packet transport stands on: ordered, authenticated messages between
@@ -21,6 +21,12 @@ export interface ControlChannel {
   send(to: string, message: Buffer, spare?: boolean): void
   /** As in `Transport`. */
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined>
+  /** By how much the member's wall clock is ahead of ours, ms. */
+  ahead?(id: string): number
+  /** As in `Transport`: members that no message reaches. */
+  absent?(): AbsentMember[]
+  /** Members that we, or that, won't talk to. */
+  refused?(): Member[]
   /** `host:port` under which others reach this member. */
   readonly address?: string | undefined
   stats?(): TransportStats
@@ -30,6 +36,8 @@ export interface ControlChannel {
 export interface ControlListener {
   up(peer: ControlPeer): void
   down(id: string): void
+  /** After `down`, or in its place: one of the two refuses to talk to the other. */
+  refused?(id: string): void
   message(from: string, message: Buffer): void
 }
 

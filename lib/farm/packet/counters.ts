@@ -26,6 +26,10 @@ export class Counters {
   limited = 0
   /** Authentic, and still nonsense. */
   malformed = 0
+  /** Records from the future, not taken. */
+  refusedFuture = 0
+  /** Records that the table could not take. */
+  applyErrors = 0
   /** Writes given up because the queue was full. */
   dropped = 0
   suspicions = 0

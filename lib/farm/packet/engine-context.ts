@@ -22,6 +22,8 @@ export interface EngineOptions {
   readonly newKey: () => Buffer
   /** Wall time. */
   readonly wall: () => number
+  /** By how much a member's wall clock is ahead of ours, ms. Default: all are alike. */
+  readonly ahead?: ((id: string) => number) | undefined
   /** Sequence number before the first; for tests near the ends of the range. */
   readonly last?: number | undefined
 }

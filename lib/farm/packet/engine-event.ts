@@ -15,6 +15,8 @@ export type PacketEvent =
   | { readonly kind: 'message'; readonly from: string; readonly message: Buffer }
   | { readonly kind: 'up'; readonly peer: ControlPeer }
   | { readonly kind: 'down'; readonly id: string }
+  /** There is no talking to the member any more, not even by datagrams. */
+  | { readonly kind: 'refused'; readonly id: string }
   /** Every member that can be reached is connected now. */
   | { readonly kind: 'connected' }
   | {

@@ -123,6 +123,9 @@ export class PacketEngine {
       case 'down':
         this.#neighbours.down(event.id)
         break
+      case 'refused':
+        this.#neighbours.refused(event.id)
+        break
       case 'connected':
         this.#connected = true
         wake(this.#context, now)

@@ -96,6 +96,12 @@ export class Neighbours {
     this.#hooks.lost(peer)
   }
 
+  refused(id: string): void {
+    this.#connected.delete(id)
+    const peer = this.#context.roster.get(id)
+    if (peer !== undefined) this.left(peer)
+  }
+
   announced(id: string, message: ControlMessage & { type: 'announce' }): void {
     const { roster, now } = this.#context
     const known = roster.get(id)

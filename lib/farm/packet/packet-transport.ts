@@ -9,6 +9,7 @@ import { incarnationOf, senderTag } from '../../wire/datagram.ts'
 import { epochKeyLength } from '../../wire/seal.ts'
 import { farmKey, parseSecret } from '../secret.ts'
 import type {
+  AbsentMember,
   Member,
   Replica,
   Transport,
@@ -132,7 +133,29 @@ export class PacketTransport implements Transport {
         self: false,
       }
     })
-    return [self, ...others]
+    return [self, ...others, ...(channel.refused?.() ?? [])]
+  }
+
+  absent(): AbsentMember[] {
+    const engine = this.#engine
+    const absent = this.#options.channel.absent?.() ?? []
+    if (engine === undefined) return absent
+    const now = this.#options.clock.monotonic()
+    const { roster } = engine
+    // The stream may stand yet, and the other be silent; or datagrams pass where none does.
+    const silent = [...roster.all()].filter(
+      ({ id }) => roster.membership.state(id) !== 'alive',
+    )
+    const reached = new Set(roster.serving().map(({ id }) => id))
+    const told = silent.map(({ id, dialAddress }): AbsentMember => {
+      const away = Math.round(now - roster.membership.heardAt(id))
+      return { id, address: dialAddress, away }
+    })
+    const ids = new Set(told.map(({ id }) => id))
+    return [
+      ...told,
+      ...absent.filter(({ id }) => id === undefined || !(ids.has(id) || reached.has(id))),
+    ]
   }
 
   isCurrent(): boolean {
@@ -223,6 +246,7 @@ export class PacketTransport implements Transport {
     channel.listen({
       up: peer => this.#handle({ kind: 'up', peer }),
       down: id => this.#handle({ kind: 'down', id }),
+      refused: id => this.#handle({ kind: 'refused', id }),
       message: (from, message) => this.#handle({ kind: 'message', from, message }),
     })
     const connected = channel.start().then(() => this.#handle({ kind: 'connected' }))
@@ -272,7 +296,7 @@ export class PacketTransport implements Transport {
   }
 
   #createEngine(port: number): PacketEngine {
-    const { clock, replica, memberId, repository = false } = this.#options
+    const { clock, replica, memberId, channel, repository = false } = this.#options
     const { receiveBuffer, multicasts } = this.#sockets
     if (receiveBuffer < smallBuffer)
       this.#log.warn(
@@ -298,6 +322,7 @@ export class PacketTransport implements Transport {
         random: Math.random,
         newKey: () => randomBytes(epochKeyLength),
         wall: () => clock.now(),
+        ahead: id => channel.ahead?.(id) ?? 0,
       },
       clock.monotonic(),
     )

@@ -1,3 +1,4 @@
+import { maxClockLead } from '../../record/hybrid-clock.ts'
 import { type CacheRecord, readRecord, recordLength } from '../../record/record.ts'
 import { ackRequestedFlag, datagramTypes } from '../../wire/datagram.ts'
 import { readFragment } from '../../wire/datagram-batch.ts'
@@ -34,7 +35,7 @@ export class Reception {
         wall,
         vector: () => this.#vector(),
         send: (to, message) => context.outlet.message(to, message),
-        apply: record => this.#apply(record),
+        apply: (record, donor) => this.#apply(record, donor),
         started: (donor, donorReady, vector) => this.#started(donor, donorReady, vector),
         completed: (donor, donorReady, vector) =>
           this.#completed(donor, donorReady, vector),
@@ -46,7 +47,7 @@ export class Reception {
   data({ peer, header, body }: Opened): void {
     const { window } = peer
     try {
-      if (header.type !== datagramTypes.fragment) this.#applyRecords(body)
+      if (header.type !== datagramTypes.fragment) this.#applyRecords(peer, body)
       else if (!this.#takeFragment(peer, header.sequence, body)) return
     } catch {
       // Authentic and still not readable: another version, or a member gone wrong.
@@ -139,23 +140,44 @@ export class Reception {
   #takeFragment(peer: Peer, sequence: number, body: Buffer): boolean {
     if (!peer.reassembly.accepts(sequence, peer.window.contiguous)) return false
     const whole = peer.reassembly.add(sequence, readFragment(body))
-    if (whole !== undefined) this.#apply(readRecord(whole, 0))
+    if (whole !== undefined) this.#take(peer, readRecord(whole, 0))
     return true
   }
 
-  #applyRecords(body: Buffer): void {
+  #applyRecords(peer: Peer, body: Buffer): void {
     for (let offset = 0; offset < body.length; ) {
       const record = readRecord(body, offset)
-      this.#apply(record)
+      this.#take(peer, record)
       offset += recordLength(record)
     }
   }
 
-  #apply(record: CacheRecord): void {
-    const { replica } = this.#context.options
+  /** One that can't be taken leaves the table without it: nothing more is acknowledged then. */
+  #take(peer: Peer, record: CacheRecord): void {
+    if (this.#apply(record, peer.id)) return
+    peer.settled = false
+    if (peer.connected && !this.synchronizer.needs(peer.id)) this.fetchTable(peer)
+  }
+
+  /** False when the record is not in the table, nor need not be. */
+  #apply(record: CacheRecord, from: string): boolean {
     const { counters } = this.#context
-    if (replica.apply(record)) counters.recordsApplied += 1
-    else counters.recordsIgnored += 1
+    const { replica, wall, ahead } = this.#context.options
+    if (record.version.ms > wall() + maxClockLead) {
+      counters.refusedFuture += 1
+      return false
+    }
+    const lead = ahead?.(from) ?? 0
+    const expiresAt = Math.max(0, record.expiresAt - lead)
+    try {
+      if (replica.apply(lead === 0 ? record : { ...record, expiresAt }))
+        counters.recordsApplied += 1
+      else counters.recordsIgnored += 1
+      return true
+    } catch {
+      counters.applyErrors += 1
+      return false
+    }
   }
 
   /** Of each sender, up to where our table has everything that it wrote. */

@@ -12,6 +12,8 @@ const scanLength = 32
 /** A donor that says nothing for this long, ms, is given up for now. */
 const patience = 3_000
 const retryAfter = 500
+/** After a page of which a record could not be taken: it will hardly fare better at once. */
+const retryFailedAfter = 5_000
 /** Between two steps of a round, ms: nobody waits for it, so it may use a tenth of a core. */
 const roundPace = 20
 
@@ -20,7 +22,8 @@ export interface SyncHooks {
   vector(): VectorEntry[]
   ready(): boolean
   send(to: string, message: ControlMessage): void
-  apply(record: CacheRecord): void
+  /** False when the table could not take it. */
+  apply(record: CacheRecord, donor: string): boolean
   /** A donor told what its table holds for certain, before its walk began. */
   started(donor: string, donorReady: boolean, vector: readonly VectorEntry[]): void
   /** All of it is here. */
@@ -40,6 +43,8 @@ interface Request {
   stepAt: number
   donorReady: boolean
   vector: readonly VectorEntry[]
+  /** Something of it could not be taken. */
+  failed: boolean
 }
 
 interface Donation {
@@ -185,6 +190,7 @@ export class Synchronizer {
       stepAt: now,
       donorReady: false,
       vector: [],
+      failed: false,
     }
     this.#nextId += 1
     this.#request = request
@@ -234,8 +240,10 @@ export class Synchronizer {
     const request = this.#requestOf(from, message.id)
     if (request === undefined || message.page !== request.page) return
     request.heardAt = now
-    for (const record of message.records) this.#hooks.apply(record)
-    this.#received += message.records.length
+    let taken = 0
+    for (const record of message.records) if (this.#hooks.apply(record, from)) taken += 1
+    this.#received += taken
+    if (taken < message.records.length) request.failed = true
     if (!message.last) {
       request.page += 1
       if (request.reason === 'round') request.stepAt = now + roundPace
@@ -243,6 +251,11 @@ export class Synchronizer {
       return
     }
     this.#request = undefined
+    if (request.failed) {
+      const { reason } = request
+      this.#needs.set(from, { notBefore: now + retryFailedAfter, reason })
+      return
+    }
     this.#completed += 1
     this.#hooks.completed(from, request.donorReady, request.vector)
     // The difference may be on their side as well: they should look at ours, once.

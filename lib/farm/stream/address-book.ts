@@ -69,6 +69,7 @@ export class AddressBook {
   linked(address: string): void {
     const entry = this.#entries.get(address)
     if (entry === undefined) return
+    entry.missed = true
     entry.state = 'linked'
     entry.failures = 0
     entry.tried = true
@@ -95,8 +96,22 @@ export class AddressBook {
     entry.tried = true
     entry.failures = 0
     entry.heardAt = now
+    entry.missed = false
     const { recheckAfter, recheckSpareAfter } = this.#options
     entry.dueAt = now + (spare ? recheckSpareAfter : recheckAfter)
+  }
+
+  /** The member at this address took its leave. */
+  left(address: string): void {
+    const entry = this.#entries.get(address)
+    if (entry !== undefined) entry.missed = false
+  }
+
+  /** Addresses from the options at which a member should be, and is not; and since when. */
+  missed(): { address: string; since: number }[] {
+    return [...this.#entries]
+      .filter(([, entry]) => entry.configured && entry.missed && entry.state !== 'linked')
+      .map(([address, { addedAt }]) => ({ address, since: addedAt }))
   }
 
   /** True while there is an address of which nothing is known yet. */
@@ -126,6 +141,8 @@ export class AddressBook {
       configured,
       state: 'waiting',
       tried: false,
+      missed: true,
+      addedAt: now,
       failures: 0,
       heardAt: now,
       dueAt: now,
@@ -138,6 +155,9 @@ interface AddressEntry {
   state: 'waiting' | 'dialling' | 'linked'
   /** An attempt has come to some end. */
   tried: boolean
+  /** False where it led to ourselves, to one with another link, or to one that left. */
+  missed: boolean
+  readonly addedAt: number
   failures: number
   /** When somebody last gave a sign that a member is there. */
   heardAt: number

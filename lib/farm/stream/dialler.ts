@@ -98,6 +98,17 @@ export class Dialler {
     this.#book.setAside(address, this.#now(), true)
   }
 
+  /** The member took its leave. */
+  left({ address, peer }: OutboundLink): void {
+    this.#book.left(address)
+    for (const [spare, id] of this.#spares) if (id === peer?.id) this.#book.left(spare)
+  }
+
+  /** Addresses from the options at which nobody is met, and since when. */
+  missed(): { address: string; since: number }[] {
+    return this.#book.missed()
+  }
+
   /** A link that stood has ended. */
   lost({ address, peer }: OutboundLink): void {
     this.#book.failed(address, this.#now())

@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import type { Timer } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
+import { HybridClock } from '../../record/hybrid-clock.ts'
 import { type Carrier, memberIdPattern } from '../../wire/frame-greeting.ts'
 import { type Address, formatAddress, parseAddress } from '../address.ts'
 import { parseSecret } from '../secret.ts'
-import type { TransportStats } from '../transport.ts'
+import type { AbsentMember, TransportStats } from '../transport.ts'
 import type { Origin } from './applied-vector.ts'
 import type { Traffic } from './frame-link.ts'
 import { Listener } from './listener.ts'
@@ -61,10 +62,12 @@ export class FarmLinks {
   #tickTimer: Timer | undefined
   #resolveTimer: Timer | undefined
   #lateTicks = 0
+  #openedAt = 0
 
   constructor(parts: FarmLinksParts) {
     const { options, carrier, outLog, owner } = parts
     const { clock, farmName, listen, advertise } = options
+    const { versions = new HybridClock(clock, 0) } = options
     const { self, limits, log } = parts.identity
     this.#parts = parts
     this.self = self
@@ -91,6 +94,7 @@ export class FarmLinks {
       advertise: advertise === undefined ? '' : formatAddress(parseAddress(advertise)),
       tls: diallerOptions(psk),
       clock,
+      versions,
       log,
       random: options.random ?? Math.random,
       limits,
@@ -116,6 +120,16 @@ export class FarmLinks {
     return !this.#resolved || this.mesh.untried
   }
 
+  /** See Transport. `reaches`: what is sent now gets to this member. */
+  absent(reaches: (origin: Origin) => boolean): AbsentMember[] {
+    const { clock } = this.#parts.options
+    const away = clock.monotonic() - this.#openedAt
+    const unknown = this.#addresses.unresolved.map(address => {
+      return { id: undefined, address, away }
+    })
+    return [...this.mesh.absent(reaches), ...unknown]
+  }
+
   get stats(): TransportStats {
     return {
       linksOut: this.mesh.outbound.size,
@@ -136,6 +150,7 @@ export class FarmLinks {
       throw closedError()
     }
     this.#address = { host: bound.address, port: bound.port }
+    this.#openedAt = this.#parts.options.clock.monotonic()
     this.mesh.open(bound.port)
     this.#tick(this.#parts.options.clock.monotonic())
     this.#resolveMembers()

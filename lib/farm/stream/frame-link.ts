@@ -1,6 +1,8 @@
 import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
+import type { HybridClock } from '../../record/hybrid-clock.ts'
+import type { CacheRecord } from '../../record/record.ts'
 import {
   FrameReader,
   type FrameType,
@@ -8,7 +10,9 @@ import {
   frameTypes,
   writeFrame,
 } from '../../wire/frame.ts'
+import { readTimes, writeTimes } from '../../wire/frame-time.ts'
 import { plainHost } from '../address.ts'
+import { clockError, PeerTime } from './peer-time.ts'
 
 /** Counts over all links. */
 export interface Traffic {
@@ -33,23 +37,32 @@ export class FrameLink {
   readonly #clock: Clock
   readonly #traffic: Traffic
   readonly #events: FrameLinkEvents
+  readonly #versions: HybridClock
+  readonly time: PeerTime
   readonly #reader = new FrameReader()
   readonly #drainers = new Set<() => void>()
+  /** From then on a clock that goes wrong ends the link; before, it is a cause to refuse it. */
+  isGreeted = false
   #ended = false
   #corked = false
   heardAt: number
   sentAt: number
+  /** When the other end was last told our time. */
+  toldAt: number
 
   constructor(
     socket: TLSSocket,
-    { clock, traffic, events }: LinkParts & { events: FrameLinkEvents },
+    { clock, versions, traffic, events }: LinkParts & { events: FrameLinkEvents },
   ) {
+    this.#versions = versions
+    this.time = new PeerTime(versions)
     this.#socket = socket
     this.#clock = clock
     this.#traffic = traffic
     this.#events = events
     this.heardAt = clock.monotonic()
     this.sentAt = this.heardAt
+    this.toldAt = this.heardAt
     socket.setNoDelay(true)
     socket.on('data', chunk => this.#read(chunk))
     socket.on('error', error => this.destroy(error))
@@ -84,11 +97,26 @@ export class FrameLink {
     this.#drainers.add(fn)
   }
 
-  /** Sends a ping if nothing else was sent for `heartbeat` milliseconds. */
+  /** Tells our time every `heartbeat` ms, after a ping if nothing was sent meanwhile. */
   beat(heartbeat: number): void {
-    if (this.#clock.monotonic() - this.sentAt < heartbeat) return
-    // A peer that does not read must not pile up pings.
-    if (this.waiting === 0) this.send(frameTypes.ping, Buffer.alloc(0))
+    // A peer that does not read must not pile them up.
+    if (this.waiting > 0) return
+    const now = this.#clock.monotonic()
+    if (now - this.sentAt >= heartbeat) this.send(frameTypes.ping, Buffer.alloc(0))
+    if (now - this.toldAt >= heartbeat) this.tellTime()
+  }
+
+  tellTime(): void {
+    this.toldAt = this.#clock.monotonic()
+    const times = { wall: this.#versions.wall(), farm: this.#versions.now() }
+    this.send(frameTypes.time, writeTimes(times))
+  }
+
+  /** A record that the other end sent, its end counted by our wall clock. */
+  byOurClock(record: CacheRecord): CacheRecord {
+    const { ahead } = this.time
+    if (ahead === 0) return record
+    return { ...record, expiresAt: Math.max(0, record.expiresAt - ahead) }
   }
 
   isSilent(limit: number): boolean {
@@ -134,7 +162,8 @@ export class FrameLink {
     try {
       for (const { type, body } of this.#reader.read(chunk)) {
         this.#traffic.framesIn += 1
-        if (type !== frameTypes.ping) this.#events.onFrame(type, body)
+        if (type === frameTypes.time) this.#onTime(body)
+        else if (type !== frameTypes.ping) this.#events.onFrame(type, body)
         else if (body.length > 0) throw notAllowed(type)
         if (this.#ended) return
       }
@@ -142,6 +171,11 @@ export class FrameLink {
       // Whatever a peer makes us stumble over must cost this link, not the process.
       this.destroy(error as Error)
     }
+  }
+
+  #onTime(body: Buffer): void {
+    if (this.time.heard(readTimes(body)) || !this.isGreeted) return
+    throw clockError(this.time.trouble ?? 0)
   }
 
   #drained(): void {
@@ -154,6 +188,7 @@ export class FrameLink {
 
 export interface LinkParts {
   readonly clock: Clock
+  readonly versions: HybridClock
   readonly traffic: Traffic
 }
 

@@ -1,5 +1,6 @@
 import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../clock.ts'
+import type { HybridClock } from '../../record/hybrid-clock.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import { frameTypes, readMessage } from '../../wire/frame.ts'
 import { malformed } from '../../wire/frame-bytes.ts'
@@ -11,7 +12,12 @@ import {
   writeGreeting,
   writeState,
 } from '../../wire/frame-greeting.ts'
-import { readRecords, readSequence, writeSequence } from '../../wire/frame-log.ts'
+import {
+  readRecords,
+  readSequence,
+  writeMissed,
+  writeSequence,
+} from '../../wire/frame-log.ts'
 import { type GetFrame, readGet, writeAnswer } from '../../wire/frame-query.ts'
 import {
   readHeld,
@@ -44,6 +50,7 @@ export interface InboundOwner {
 
 export interface InboundParts {
   readonly clock: Clock
+  readonly versions: HybridClock
   readonly traffic: Traffic
   readonly socketBytes: number
   readonly owner: InboundOwner
@@ -67,6 +74,7 @@ export class InboundLink {
     this.remoteAddress = socket.remoteAddress ?? ''
     this.#link = new FrameLink(socket, {
       clock: parts.clock,
+      versions: parts.versions,
       traffic: parts.traffic,
       events: {
         onFrame: (type, body) => this.#onFrame(type, body),
@@ -97,6 +105,11 @@ export class InboundLink {
 
   tellState(state: MemberState): void {
     if (this.#peer !== undefined) this.#link.send(frameTypes.state, writeState(state))
+  }
+
+  /** These entries could not be taken; told before the acknowledgement that covers them. */
+  tellMissed(sequences: readonly number[]): void {
+    if (sequences.length > 0) this.#link.send(frameTypes.missed, writeMissed(sequences))
   }
 
   refuseSync(id: number): void {
@@ -158,20 +171,23 @@ export class InboundLink {
     if (type !== frameTypes.hello) throw notAllowed(type)
     const greeting = readGreeting(body)
     const answer = this.#parts.owner.onHello(this, greeting)
-    if (typeof answer === 'string') {
+    if (typeof answer === 'string' || 'reason' in answer) {
       this.#link.send(frameTypes.refused, writeRefusal(answer))
       this.#link.end()
       return
     }
     this.#peer = greeting
+    this.#link.isGreeted = true
     this.#link.send(frameTypes.welcome, writeGreeting(answer))
     this.#parts.owner.onGreeted(this)
+    this.#link.tellTime()
   }
 
   #onRecords(body: Buffer): void {
     if (!this.#started) throw notAllowed(frameTypes.records)
     const { first, entries } = readRecords(body)
-    if (!this.#parts.owner.onRecords(this, first, entries)) {
+    const ours = entries.map(entry => this.#link.byOurClock(entry))
+    if (!this.#parts.owner.onRecords(this, first, ours)) {
       throw new Error(`entries before ${first} are missing`)
     }
     this.#ackSoon()

@@ -32,6 +32,12 @@ export class MemberAddresses {
     return this.#members.some(({ host }) => isIP(host) === 0)
   }
 
+  /** Names that have stood for no address so far. */
+  get unresolved(): string[] {
+    const names = new Set(this.#members.map(({ host }) => host).filter(isName))
+    return [...names].filter(name => !this.#answers.get(name)?.length)
+  }
+
   async resolve(): Promise<string[]> {
     const names = new Set(this.#members.map(({ host }) => host).filter(isName))
     await Promise.all([...names].map(name => this.#ask(name)))

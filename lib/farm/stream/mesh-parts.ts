@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
+import type { HybridClock } from '../../record/hybrid-clock.ts'
 import type { Carrier } from '../../wire/frame-greeting.ts'
 import type { Origin } from './applied-vector.ts'
 import type { Traffic } from './frame-link.ts'
@@ -10,7 +11,13 @@ import type { OutLog } from './out-log.ts'
 import type { OutboundLink, OutboundOwner } from './outbound-link.ts'
 
 /** What flows over the links is not the mesh's business; whom they link is nobody else's. */
-type MeshOutbound = 'onWelcome' | 'onStarted' | 'onPeerState' | 'onLeave' | 'onEnd'
+type MeshOutbound =
+  | 'onClockRefusal'
+  | 'onWelcome'
+  | 'onStarted'
+  | 'onPeerState'
+  | 'onLeave'
+  | 'onEnd'
 type MeshInbound = 'onHello' | 'onGreeted' | 'onPeerState' | 'onLeave' | 'onEnd'
 
 export interface MeshOwner {
@@ -22,8 +29,8 @@ export interface MeshOwner {
   onGreeted(link: InboundLink): void
   onOutboundEnd(link: OutboundLink): void
   onInboundEnd(link: InboundLink): void
-  /** The member will not acknowledge anything any more. */
-  onGone(origin: Origin): void
+  /** The member will not acknowledge anything any more. `refused`: it is there all the same. */
+  onGone(origin: Origin, refused: boolean): void
   onForgotten(id: string): void
   /** Links or states have changed. */
   onChange(): void
@@ -35,6 +42,7 @@ export interface MeshParts {
   readonly advertise: string
   readonly tls: ConnectionOptions
   readonly clock: Clock
+  readonly versions: HybridClock
   readonly log: Log
   readonly random: () => number
   readonly limits: StreamLimits

@@ -1,6 +1,4 @@
 import type { TLSSocket } from 'node:tls'
-import { HandfastError } from '../../errors.ts'
-import { LogLimiter } from '../../limit/log-limiter.ts'
 import {
   type Greeting,
   type MemberState,
@@ -8,11 +6,13 @@ import {
   streamVersion,
 } from '../../wire/frame-greeting.ts'
 import { formatAddress, parseAddress, plainHost } from '../address.ts'
-import type { Member } from '../transport.ts'
-import type { Origin } from './applied-vector.ts'
+import type { AbsentMember, Member } from '../transport.ts'
+import { type Origin, originName } from './applied-vector.ts'
+import { ClockCheck } from './clock-check.ts'
 import { Dialler, isDialable } from './dialler.ts'
 import { InboundLink } from './inbound-link.ts'
 import { InboundLinks } from './inbound-links.ts'
+import { LinkLog } from './link-log.ts'
 import { MemberDirectory } from './member-directory.ts'
 import type { MeshParts } from './mesh-parts.ts'
 import { OutboundLink } from './outbound-link.ts'
@@ -24,7 +24,8 @@ export class Mesh {
   readonly #parts: MeshParts
   readonly #dialler: Dialler
   readonly #directory = new MemberDirectory()
-  readonly #limiter: LogLimiter
+  readonly #log: LinkLog
+  readonly #clocks: ClockCheck
   readonly #outbound = new Map<string, OutboundLink>()
   readonly #inbound = new InboundLinks()
   /** Those for which a write may wait. */
@@ -36,7 +37,8 @@ export class Mesh {
 
   constructor(parts: MeshParts) {
     this.#parts = parts
-    this.#limiter = new LogLimiter(parts.clock)
+    this.#log = new LinkLog(parts)
+    this.#clocks = new ClockCheck({ ...parts, directory: this.#directory })
     this.#dialler = new Dialler({
       clock: parts.clock,
       log: parts.log,
@@ -75,9 +77,10 @@ export class Mesh {
   }
 
   accept(socket: TLSSocket): void {
-    const { clock, traffic, limits, owner } = this.#parts
+    const { clock, versions, traffic, limits, owner } = this.#parts
     const link = new InboundLink(socket, {
       clock,
+      versions,
       traffic,
       socketBytes: 4 * limits.socketBytes,
       owner: {
@@ -103,6 +106,23 @@ export class Mesh {
     return this.#directory.list()
   }
 
+  /** See Transport. `reaches`: what is sent now gets to this member. */
+  absent(reaches: (origin: Origin) => boolean): AbsentMember[] {
+    const now = this.#parts.clock.monotonic()
+    const never = this.#dialler
+      .missed()
+      .filter(({ address }) => !this.#directory.knowsAddress(address))
+      .map(({ address, since }) => ({ id: undefined, address, away: now - since }))
+    return [...this.#directory.absent(reaches, now), ...never]
+  }
+
+  /** Members for whose acknowledgement a write to all waits, by origin. */
+  awaited(): string[] {
+    const reaches = (origin: Origin) => this.present.has(origin)
+    const meeting = this.#directory.meeting(reaches, this.#parts.clock.monotonic())
+    return [...this.present.names(), ...meeting.map(originName)]
+  }
+
   count(state: Member['state']): number {
     return this.#directory.count(state)
   }
@@ -116,6 +136,7 @@ export class Mesh {
     return this.#directory.list().every(member => {
       if (member.state === 'left') return true
       if (member.state === 'suspect' || member.state === 'gone') return false
+      if (member.state === 'refused') return !this.#directory.isMissed(member.id)
       const inbound = this.#inbound.get(member)
       // Silent for too long, though it may be us who slept: what it said is not known here.
       if (inbound?.peer === undefined || inbound.link.isSilent(limits.deadAfter))
@@ -171,12 +192,13 @@ export class Mesh {
   }
 
   #connect(address: string): OutboundLink {
-    const { tls, clock, traffic, limits, outLog, owner } = this.#parts
+    const { tls, clock, versions, traffic, limits, outLog, owner } = this.#parts
     return new OutboundLink({
       address,
       target: parseAddress(address),
       tls,
       clock,
+      versions,
       traffic,
       log: outLog,
       socketBytes: limits.socketBytes,
@@ -184,6 +206,11 @@ export class Mesh {
       greeting: () => this.#greet(),
       owner: {
         ...owner.outbound,
+        onClockRefusal: (link, refusal) => {
+          const words = this.#clocks.refused(refusal, link.address)
+          this.#gone(refusal.greeting)
+          return words
+        },
         onWelcome: (link, greeting) => this.#onWelcome(link, greeting),
         onStarted: link => this.#onStarted(link),
         onPeerState: link => this.#onState(link.peer, link.peerState),
@@ -211,7 +238,7 @@ export class Mesh {
     const now = clock.monotonic()
     this.#dialler.welcomed(link)
     if (greeting.id === self.id) {
-      if (greeting.incarnation !== self.incarnation) this.#logTwin(link.address)
+      if (greeting.incarnation !== self.incarnation) this.#log.twin(link.address)
       return this.#setAside(link)
     }
     const other = this.#outbound.get(greeting.id)
@@ -251,7 +278,7 @@ export class Mesh {
     // Until it is let in it stays among those that are cut off when their time is up.
     if (greeting.id === self.id) {
       if (greeting.incarnation === self.incarnation) return this.#greet()
-      this.#logTwin(from)
+      this.#log.twin(from)
       return 'duplicateId'
     }
     if (greeting.carrier !== carrier) {
@@ -265,10 +292,16 @@ export class Mesh {
       log.warn({ from, member: greeting.id }, 'member refused: the farm is full')
       return 'full'
     }
-    const now = clock.monotonic()
     const seen = formatAddress({ host: plainHost(from), port: greeting.port })
     const told = greeting.advertise === '' ? seen : greeting.advertise
     const address = isDialable(told) ? told : undefined
+    const answer = () => this.#greet()
+    const refusal = this.#clocks.refuse(greeting, link.link, address, answer)
+    if (refusal !== undefined) {
+      this.#gone(greeting)
+      return refusal
+    }
+    const now = clock.monotonic()
     this.#inbound.admit(link, greeting, now)
     const linked = this.#outbound.has(greeting.id)
     this.#meet(greeting, linked ? undefined : address, now)
@@ -308,7 +341,9 @@ export class Mesh {
     this.#parts.log.info({ member: peer.id }, 'member left the farm')
     this.#directory.mark(peer, 'left', this.#parts.clock.monotonic())
     this.#gone(peer)
-    this.#outbound.get(peer.id)?.destroy()
+    const link = this.#outbound.get(peer.id)
+    if (link !== undefined) this.#dialler.left(link)
+    link?.destroy()
     this.#inbound.get(peer)?.destroy()
   }
 
@@ -325,7 +360,7 @@ export class Mesh {
       this.linksLost += 1
       const suspect = this.present.cut(peer, now)
       this.#directory.mark(peer, suspect ? 'suspect' : 'gone', now)
-      if (!this.#closed) this.#logEnd(peer.id, error)
+      this.#sayEnded(peer, address, error)
       owner.onOutboundEnd(link)
     } else if (error !== undefined) {
       log.debug({ address, reason: error.message }, 'spare link ended')
@@ -344,35 +379,23 @@ export class Mesh {
       if (!this.#outbound.has(peer.id)) {
         this.#directory.mark(peer, 'gone', this.#parts.clock.monotonic())
       }
-      if (!this.#closed) this.#logEnd(peer.id, error)
+      this.#sayEnded(peer, undefined, error)
     } else if (peer === undefined && error !== undefined) {
-      this.#logEnd(undefined, error)
+      this.#log.ended(undefined, error)
     }
     this.#parts.owner.onInboundEnd(link)
     if (this.#closed) this.#checkAllEnded()
   }
 
-  #logEnd(member: string | undefined, error: Error | undefined): void {
-    const { log } = this.#parts
-    const reason = error?.message.trim() ?? 'closed by the other end'
-    const bad = error instanceof HandfastError
-    this.#limiter.log(heldBack => {
-      const fields = { member, reason, heldBack }
-      if (bad) log.warn(fields, 'link ended: the member does not follow the protocol')
-      else log.info(fields, 'link ended')
-    })
-  }
-
-  #logTwin(address: string): void {
-    this.#parts.log.error(
-      { address, member: this.#parts.self.id },
-      'another member has the id of this one',
-    )
+  #sayEnded(peer: Greeting, address: string | undefined, error: Error | undefined): void {
+    if (this.#closed) return
+    if (this.#clocks.ended(peer, address, error)) this.#gone(peer)
+    else this.#log.ended(peer.id, error)
   }
 
   #gone(origin: Origin): void {
     this.present.gone(origin)
     this.#directory.mark(origin, 'gone', this.#parts.clock.monotonic())
-    this.#parts.owner.onGone(origin)
+    this.#parts.owner.onGone(origin, this.#directory.isRefused(origin.id))
   }
 }

@@ -1,11 +1,14 @@
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
+import type { HybridClock } from '../../record/hybrid-clock.ts'
 import type { Replica } from '../transport.ts'
 
 /** What a member needs for its links, whatever flows over them. */
 export interface StreamOptions {
   readonly replica: Replica
   readonly clock: Clock
+  /** The farm's time, of the cache that the replica belongs to. Default: one of its own. */
+  readonly versions?: HybridClock | undefined
   readonly log: Log
   /** All members of a farm give the same name and secret. */
   readonly farmName: string

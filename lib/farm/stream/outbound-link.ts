@@ -1,6 +1,7 @@
 import { type ConnectionOptions, connect } from 'node:tls'
 import type { Clock, Timer } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
+import type { HybridClock } from '../../record/hybrid-clock.ts'
 import { frameTypes, readMessage } from '../../wire/frame.ts'
 import {
   type Greeting,
@@ -11,7 +12,7 @@ import {
   writeGreeting,
   writeState,
 } from '../../wire/frame-greeting.ts'
-import { readSequence, writeSequence } from '../../wire/frame-log.ts'
+import { readMissed, readSequence, writeSequence } from '../../wire/frame-log.ts'
 import {
   type AnswerFrame,
   type GetFrame,
@@ -34,13 +35,17 @@ import type { Address } from '../address.ts'
 import { FrameLink, notAllowed, type Traffic } from './frame-link.ts'
 import type { OutLog } from './out-log.ts'
 import { isPskLink } from './psk.ts'
-import { readRefusal } from './refusal.ts'
+import { type ReadRefusal, readRefusal } from './refusal.ts'
 
 export interface OutboundOwner {
+  /** The acceptor refuses our clock. Answers how to say so. */
+  onClockRefusal(link: OutboundLink, refusal: Extract<ReadRefusal, object>): string
   /** The acceptor said who it is. Answers whether the link is wanted. */
   onWelcome(link: OutboundLink, greeting: Greeting): boolean
   /** The acceptor holds the entries behind `after`, up to and with `upTo`. */
   onCredit(link: OutboundLink, after: number, upTo: number): void
+  /** The acceptor could not take these entries, whatever it acknowledges next. */
+  onMissed(link: OutboundLink, sequences: readonly number[]): void
   /** The acceptor said where to start, for the first time on this link. */
   onStarted(link: OutboundLink): void
   onPeerState(link: OutboundLink): void
@@ -61,6 +66,7 @@ export interface OutboundParts {
   readonly target: Address
   readonly tls: ConnectionOptions
   readonly clock: Clock
+  readonly versions: HybridClock
   readonly traffic: Traffic
   readonly log: OutLog
   readonly socketBytes: number
@@ -89,7 +95,7 @@ export class OutboundLink {
 
   constructor(parts: OutboundParts) {
     this.#parts = parts
-    const { target, tls, clock, traffic, handshakeTimeout } = parts
+    const { target, tls, clock, versions, traffic, handshakeTimeout } = parts
     const socket = connect({ ...tls, host: target.host, port: target.port })
     socket.once('secureConnect', () => {
       if (isPskLink(socket)) this.#greet()
@@ -97,6 +103,7 @@ export class OutboundLink {
     })
     this.#link = new FrameLink(socket, {
       clock,
+      versions,
       traffic,
       events: {
         onFrame: (type, body) => this.#onFrame(type, body),
@@ -195,6 +202,8 @@ export class OutboundLink {
   #greet(): void {
     const greeting = this.#parts.greeting()
     this.#toldState = greeting.state
+    // First, for by it the acceptor decides whether to let us in.
+    this.#link.tellTime()
     this.#link.send(frameTypes.hello, writeGreeting(greeting))
   }
 
@@ -215,14 +224,17 @@ export class OutboundLink {
       case frameTypes.state:
         this.#onState(readState(body[0]))
         return
+      case frameTypes.missed:
+        owner.onMissed(this, readMissed(body))
+        return
       case frameTypes.answer:
-        owner.onAnswer(this, readAnswer(body))
+        this.#onAnswer(readAnswer(body))
         return
       case frameTypes.vector:
         owner.onVector(this, readVector(body))
         return
       case frameTypes.snapshot:
-        owner.onSnapshot(this, readSnapshot(body))
+        this.#onSnapshot(readSnapshot(body))
         return
       case frameTypes.synced:
         owner.onSynced(this, readSynced(body))
@@ -243,7 +255,12 @@ export class OutboundLink {
 
   #onGreeting(type: number, body: Buffer): void {
     if (type === frameTypes.refused) {
-      throw new HandfastError('ERR_HANDFAST_JOIN', readRefusal(body))
+      const refusal = readRefusal(body)
+      const reason =
+        typeof refusal === 'string'
+          ? refusal
+          : this.#parts.owner.onClockRefusal(this, refusal)
+      throw new HandfastError('ERR_HANDFAST_JOIN', reason)
     }
     if (type !== frameTypes.welcome) throw notAllowed(type)
     const greeting = readGreeting(body)
@@ -253,6 +270,7 @@ export class OutboundLink {
       throw new HandfastError('ERR_HANDFAST_JOIN', message)
     }
     this.#peer = greeting
+    this.#link.isGreeted = true
     this.#peerState = greeting.state
     this.#deadline.cancel()
     if (!this.#parts.owner.onWelcome(this, greeting)) {
@@ -262,6 +280,16 @@ export class OutboundLink {
     // We may have become ready while the hello was on its way.
     const { state } = this.#parts.greeting()
     if (state !== this.#toldState) this.tellState(state)
+  }
+
+  #onAnswer({ id, record }: AnswerFrame): void {
+    const ours = record && this.#link.byOurClock(record)
+    this.#parts.owner.onAnswer(this, { id, record: ours })
+  }
+
+  #onSnapshot({ id, records }: SnapshotFrame): void {
+    const ours = records.map(record => this.#link.byOurClock(record))
+    this.#parts.owner.onSnapshot(this, { id, records: ours })
   }
 
   #start(after: number): void {

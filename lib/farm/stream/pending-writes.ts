@@ -29,7 +29,7 @@ export class PendingWrites {
     return new Promise(resolve => {
       const timer = this.#clock.after(budget, () => this.#settle(sequence, false))
       const missing = new Set(members)
-      this.#writes.set(sequence, { level, missing, resolve, timer })
+      this.#writes.set(sequence, { level, missing, unable: new Set(), resolve, timer })
     })
   }
 
@@ -46,10 +46,24 @@ export class PendingWrites {
     }
   }
 
-  /** The member is gone for good: nobody waits for it any longer. */
-  gone(member: string): void {
+  /** The member has the entry and could not take it: it never will hold it. */
+  missed(member: string, sequence: number): void {
+    const write = this.#writes.get(sequence)
+    if (write === undefined) return
+    write.missing.delete(member)
+    write.unable.add(member)
+    if (write.level === 'all' || write.missing.size === 0) this.#settle(sequence, false)
+  }
+
+  /**
+   * The member is gone for good: nobody waits for it any longer. One that is there, and that
+   * one of us has `refused`, was reached and did not take it.
+   */
+  gone(member: string, refused = false): void {
     for (const [sequence, write] of this.#writes) {
-      if (!write.missing.delete(member) || write.missing.size > 0) continue
+      if (!write.missing.delete(member)) continue
+      if (refused && write.level === 'all') this.#settle(sequence, false)
+      if (write.missing.size > 0) continue
       // All that are left have it; or, for `one`, nobody is left that could have had it.
       this.#settle(sequence, write.level === 'all')
     }
@@ -61,7 +75,7 @@ export class PendingWrites {
 
   #credit(member: string, sequence: number): void {
     const write = this.#writes.get(sequence)
-    if (write === undefined) return
+    if (write === undefined || write.unable.has(member)) return
     const counted = write.missing.delete(member)
     if (write.level === 'one' || (counted && write.missing.size === 0)) {
       this.#settle(sequence, true)
@@ -80,6 +94,8 @@ export class PendingWrites {
 interface PendingWrite {
   readonly level: 'one' | 'all'
   readonly missing: Set<string>
+  /** They got it and could not take it. */
+  readonly unable: Set<string>
   readonly resolve: (reached: boolean) => void
   readonly timer: Timer
 }

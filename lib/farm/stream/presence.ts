@@ -12,6 +12,10 @@ export class Presence {
     return this.#members.size
   }
 
+  has(origin: Origin): boolean {
+    return this.#members.has(originName(origin))
+  }
+
   /** By origin. */
   names(): Iterable<string> {
     return this.#members.keys()

@@ -1,14 +1,23 @@
 import { HandfastError } from '../../errors.ts'
+import { type Greeting, readGreeting, writeGreeting } from '../../wire/frame-greeting.ts'
+import { type PeerTimes, readTimes, writeTimes } from '../../wire/frame-time.ts'
 
-/** Why an acceptor does not talk to a dialler that knows the secret; `refused`, one byte. */
+/** Why an acceptor does not talk to a dialler that knows the secret. */
 export const refusals = {
   version: 1,
   duplicateId: 2,
   full: 3,
   carrier: 4,
+  clock: 5,
 } as const
 
-export type Refusal = keyof typeof refusals
+/** The clock's is one between two members of the farm, who are to know each other's name. */
+export type Refusal =
+  | Exclude<keyof typeof refusals, 'clock'>
+  | { readonly reason: 'clock'; readonly times: PeerTimes; readonly greeting: Greeting }
+
+/** What is read of it: words, or what is needed to find them. */
+export type ReadRefusal = string | Extract<Refusal, object>
 
 const texts: { readonly [code: number]: string } = {
   [refusals.version]: 'it speaks another version',
@@ -26,10 +35,22 @@ export function refusedError(refusals: ReadonlyMap<string, string>): HandfastErr
   )
 }
 
+/**
+ *      0      1          13
+ *      +------+----------+----------+
+ *      | code | times    | greeting |    the latter two for `clock` only
+ *      +------+----------+----------+
+ */
 export function writeRefusal(refusal: Refusal): Buffer {
-  return Buffer.from([refusals[refusal]])
+  if (typeof refusal === 'string') return Buffer.from([refusals[refusal]])
+  const { times, greeting } = refusal
+  const code = Buffer.from([refusals.clock])
+  return Buffer.concat([code, writeTimes(times), writeGreeting(greeting)])
 }
 
-export function readRefusal(body: Buffer): string {
-  return texts[body[0] ?? 0] ?? 'for a reason that is not known here'
+export function readRefusal(body: Buffer): ReadRefusal {
+  if (body[0] !== refusals.clock)
+    return texts[body[0] ?? 0] ?? 'for a reason that is not known here'
+  const times = readTimes(body.subarray(1, 13))
+  return { reason: 'clock', times, greeting: readGreeting(body.subarray(13)) }
 }

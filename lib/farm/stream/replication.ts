@@ -12,6 +12,7 @@ import type { InboundLink } from './inbound-link.ts'
 import { Joiner } from './joiner.ts'
 import { OrphanLogs } from './orphan-logs.ts'
 import type { OutboundLink } from './outbound-link.ts'
+import { clockError } from './peer-time.ts'
 import { SnapshotSender } from './snapshot-sender.ts'
 import { StateSync, type SyncDone } from './state-sync.ts'
 
@@ -50,7 +51,6 @@ export class Replication {
   readonly #snapshots = new Set<SnapshotSender>()
   readonly answers: AnswerBudget
   readonly #orphans: OrphanLogs
-  readonly #futures: LogLimiter
   readonly #failures: LogLimiter
   #ready = false
   #closed = false
@@ -59,7 +59,7 @@ export class Replication {
   readonly counts: { [name: string]: number } & { applied: number } = {
     /** Records of other members that changed the table. */
     applied: 0,
-    /** Records of other members that did not: older than what was there, or refused. */
+    /** Records of other members that did not: older than what was there, or over. */
     notApplied: 0,
     refusedFuture: 0,
     applyErrors: 0,
@@ -75,7 +75,6 @@ export class Replication {
     const { clock, log, self, joinTimeout, replica } = parts
     this.answers = new AnswerBudget(clock, replica)
     this.#orphans = new OrphanLogs(this.#vector, parts)
-    this.#futures = new LogLimiter(clock)
     this.#failures = new LogLimiter(clock)
     this.#sync = new StateSync({
       clock,
@@ -186,31 +185,38 @@ export class Replication {
     else if (this.#joiner.hasSnapshot) link.start(this.#vector.start(peer))
   }
 
-  /** Takes a record of another member; `from` is undefined for one out of a snapshot. */
-  apply(record: CacheRecord, from: Origin | undefined): void {
+  /**
+   * Takes a record of another member; `from` is undefined for one out of a snapshot. False when
+   * the table could not. Throws for one from the future: it must not be acknowledged, nor may
+   * the log go on without it, so the link ends.
+   */
+  apply(record: CacheRecord, from: Origin | undefined): boolean {
     const { replica, clock, log } = this.#parts
-    if (record.version.ms > clock.now() + maxClockLead) {
-      // The replica refuses it. It still counts as dealt with, or the log would stand still.
+    const ahead = record.version.ms - clock.now()
+    if (ahead > maxClockLead) {
       this.#count('refusedFuture')
-      this.#futures.log(heldBack => {
-        const ahead = record.version.ms - clock.now()
-        log.warn({ member: from?.id, ahead, heldBack }, 'record from the future refused')
-      })
+      throw clockError(ahead)
     }
     try {
       this.#count(replica.apply(record) ? 'applied' : 'notApplied')
+      return true
     } catch (error) {
       this.#count('applyErrors')
       this.#failures.log(heldBack => {
         log.error({ err: error, member: from?.id, heldBack }, 'record not taken')
       })
+      return false
     }
   }
 
   #onRecords(link: InboundLink, first: number, entries: readonly CacheRecord[]): boolean {
     const { peer } = link
     if (peer === undefined) return false
-    for (const record of entries) this.apply(record, peer)
+    const missed: number[] = []
+    entries.forEach((record, i) => {
+      if (!this.apply(record, peer)) missed.push(first + i)
+    })
+    link.tellMissed(missed)
     const inOrder = this.#vector.take(peer, first, entries.length)
     this.step()
     return inOrder

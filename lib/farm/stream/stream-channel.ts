@@ -4,7 +4,7 @@ import type { CacheRecord } from '../../record/record.ts'
 import { frameTypes, maxMessageLength } from '../../wire/frame.ts'
 import type { Address } from '../address.ts'
 import type { ControlChannel, ControlListener } from '../packet/control-channel.ts'
-import type { TransportStats } from '../transport.ts'
+import type { AbsentMember, Member, TransportStats } from '../transport.ts'
 import { AnswerBudget } from './answer-budget.ts'
 import { closedError, FarmLinks, identify } from './farm-links.ts'
 import { notAllowed } from './frame-link.ts'
@@ -32,6 +32,7 @@ export class StreamChannel implements ControlChannel {
   readonly #questions: Questions
   /** The link by which messages pass, by member. */
   readonly #up = new Map<string, OutboundLink | InboundLink>()
+  readonly #toldRefused = new Set<string>()
   readonly #answers: AnswerBudget
   readonly #log: Log
   readonly #startTimeout: number
@@ -122,6 +123,18 @@ export class StreamChannel implements ControlChannel {
     return this.#questions.ask(this.#links.mesh.outbound.values(), table, key, budget)
   }
 
+  ahead(id: string): number {
+    return this.#up.get(id)?.link.time.ahead ?? 0
+  }
+
+  absent(): AbsentMember[] {
+    return this.#links.absent(({ id }) => this.#up.has(id))
+  }
+
+  refused(): Member[] {
+    return this.#links.mesh.members().filter(({ state }) => state === 'refused')
+  }
+
   stats(): TransportStats {
     const { asked, found, limited, late } = this.#questions.counts
     return {
@@ -186,6 +199,7 @@ export class StreamChannel implements ControlChannel {
     if (peer === undefined || this.#state === 'closed') return
     if (this.#up.has(peer.id)) this.#listener?.down(peer.id)
     this.#up.set(peer.id, link)
+    this.#toldRefused.delete(peer.id)
     const address = this.#links.mesh.members().find(({ id }) => id === peer.id)?.address
     this.#listener?.up({ id: peer.id, host: link.link.remoteHost, address })
   }
@@ -206,8 +220,17 @@ export class StreamChannel implements ControlChannel {
     this.#listener?.message(id, message)
   }
 
+  #tellRefused(): void {
+    for (const { id } of this.refused()) {
+      if (this.#up.has(id) || this.#toldRefused.has(id)) continue
+      this.#toldRefused.add(id)
+      this.#listener?.refused?.(id)
+    }
+  }
+
   /** Are all connected that can be? */
   #step(): void {
+    this.#tellRefused()
     if (this.#state !== 'joining') return
     const { mesh } = this.#links
     const elapsed = this.#clock.monotonic() - this.#startedAt
@@ -231,6 +254,7 @@ export class StreamChannel implements ControlChannel {
 /** Records do not travel here, nor does what is said about them. */
 const noLog = {
   onCredit: () => {},
+  onMissed: () => refuse(frameTypes.missed),
   onGap: () => {},
   onRecords: () => refuse(frameTypes.records),
   onVector: () => refuse(frameTypes.vector),

@@ -3,7 +3,13 @@ import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import { frameTypes } from '../../wire/frame.ts'
 import type { Address } from '../address.ts'
-import type { Member, Transport, TransportStats, WriteLevel } from '../transport.ts'
+import type {
+  AbsentMember,
+  Member,
+  Transport,
+  TransportStats,
+  WriteLevel,
+} from '../transport.ts'
 import { originName } from './applied-vector.ts'
 import { closedError, FarmLinks, identify } from './farm-links.ts'
 import { notAllowed } from './frame-link.ts'
@@ -108,11 +114,13 @@ export class StreamTransport implements Transport {
     if (this.#isClosed()) return Promise.resolve(false)
     const sequence = this.#outLog.append(record)
     this.#flushSoon()
-    const { present } = this.#links.mesh
-    // Nobody to wait for is no reason to wait: a farm of one must work.
-    if (level === 'local' || present.size === 0) return Promise.resolve(true)
+    const { mesh } = this.#links
+    if (level === 'local') return Promise.resolve(true)
     const wanted = level === 'all' ? 'all' : 'one'
-    return this.#pending.wait(sequence, wanted, present.names(), budget)
+    const members = wanted === 'all' ? mesh.awaited() : [...mesh.present.names()]
+    // Nobody to wait for is no reason to wait: a farm of one must work.
+    if (members.length === 0) return Promise.resolve(true)
+    return this.#pending.wait(sequence, wanted, members, budget)
   }
 
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
@@ -132,6 +140,11 @@ export class StreamTransport implements Transport {
       self: true,
     }
     return [self, ...this.#links.mesh.members()]
+  }
+
+  absent(): AbsentMember[] {
+    const { present } = this.#links.mesh
+    return this.#links.absent(origin => present.has(origin))
   }
 
   isCurrent(): boolean {
@@ -209,6 +222,11 @@ export class StreamTransport implements Transport {
           this.#acked += upTo - after
           this.#pending.credit(originName(peer), after, upTo)
         },
+        onMissed: ({ peer }, sequences) => {
+          if (peer === undefined) return
+          const name = originName(peer)
+          for (const sequence of sequences) this.#pending.missed(name, sequence)
+        },
         onGap: () => {
           this.#gapsSent += 1
         },
@@ -223,7 +241,7 @@ export class StreamTransport implements Transport {
         this.#replication.onOutboundEnd(link)
       },
       onInboundEnd: link => this.#replication.onInboundEnd(link),
-      onGone: origin => this.#pending.gone(originName(origin)),
+      onGone: (origin, refused) => this.#pending.gone(originName(origin), refused),
       onForgotten: id => this.#replication.forget(id),
       onChange: () => this.#replication.step(),
     }

@@ -1,0 +1,20 @@
+import type { AbsentMember, Transport, WriteReach } from '../farm/transport.ts'
+
+/** Makes writes that are for all members, and says who was away, before them or after. */
+export async function reachOf(
+  transport: Transport,
+  writes: () => readonly Promise<boolean>[],
+): Promise<WriteReach> {
+  const before = transport.absent()
+  const reached = await Promise.all(writes())
+  const missing = new Map<string, AbsentMember>()
+  // One that came back meanwhile gets it, but has not said so.
+  for (const member of [...before, ...transport.absent()])
+    missing.set(`${member.id} ${member.address}`, member)
+  const reachable = reached.every(yes => yes)
+  return {
+    everywhere: reachable && missing.size === 0,
+    reachable,
+    missing: [...missing.values()],
+  }
+}

@@ -1,0 +1,75 @@
+import type { Clock } from '../../clock.ts'
+import { HandfastError } from '../../errors.ts'
+import { LogLimiter } from '../../limit/log-limiter.ts'
+import type { Log } from '../../log.ts'
+import type { HybridClock } from '../../record/hybrid-clock.ts'
+import type { Greeting } from '../../wire/frame-greeting.ts'
+import type { PeerTimes } from '../../wire/frame-time.ts'
+import type { FrameLink } from './frame-link.ts'
+import type { MemberDirectory } from './member-directory.ts'
+import { clockTrouble, clockWords } from './peer-time.ts'
+import type { Refusal } from './refusal.ts'
+
+export interface ClockCheckParts {
+  readonly versions: HybridClock
+  readonly clock: Clock
+  readonly log: Log
+  readonly directory: MemberDirectory
+}
+
+/**
+ * Keeps members apart whose clocks differ by more than the farm can bear, and says so: here, to
+ * the other one, and in the list of members.
+ */
+export class ClockCheck {
+  readonly #parts: ClockCheckParts
+  readonly #limiter: LogLimiter
+
+  constructor(parts: ClockCheckParts) {
+    this.#parts = parts
+    this.#limiter = new LogLimiter(parts.clock)
+  }
+
+  /** Why the dialler is not let in; undefined when it may. `answer`: who we are. */
+  refuse(
+    dialler: Greeting,
+    link: FrameLink,
+    address: string | undefined,
+    answer: () => Greeting,
+  ): Refusal | undefined {
+    const { trouble } = link.time
+    if (trouble === undefined) return undefined
+    this.#note(dialler, address, clockWords(trouble, 'its', 'ours'))
+    return { reason: 'clock', times: this.#times(), greeting: answer() }
+  }
+
+  /** The acceptor does not let us in. Answers how to say so. */
+  refused({ times, greeting }: Extract<Refusal, object>, address: string): string {
+    const { versions, clock, directory } = this.#parts
+    const ahead = clockTrouble(times, versions) ?? times.wall - versions.wall()
+    const reason = clockWords(-ahead, 'the', 'its own')
+    directory.refuse(greeting, address, reason, clock.monotonic())
+    return reason
+  }
+
+  /** A link that stood has ended. True when the clock of the other end was the cause. */
+  ended(peer: Greeting, address: string | undefined, error: Error | undefined): boolean {
+    if (!(error instanceof HandfastError) || error.code !== 'ERR_HANDFAST_JOIN')
+      return false
+    this.#note(peer, address, error.message)
+    return true
+  }
+
+  #note(peer: Greeting, address: string | undefined, reason: string): void {
+    const { log, clock, directory } = this.#parts
+    directory.refuse(peer, address, reason, clock.monotonic())
+    this.#limiter.log(heldBack => {
+      log.error({ member: peer.id, address, heldBack }, `member refused: ${reason}`)
+    })
+  }
+
+  #times(): PeerTimes {
+    const { versions } = this.#parts
+    return { wall: versions.wall(), farm: versions.now() }
+  }
+}

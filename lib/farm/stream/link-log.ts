@@ -1,0 +1,40 @@
+import type { Clock } from '../../clock.ts'
+import { HandfastError } from '../../errors.ts'
+import { LogLimiter } from '../../limit/log-limiter.ts'
+import type { Log } from '../../log.ts'
+import type { Origin } from './applied-vector.ts'
+
+export interface LinkLogParts {
+  readonly self: Origin
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** What is logged of links; many may end at once. */
+export class LinkLog {
+  readonly #parts: LinkLogParts
+  readonly #limiter: LogLimiter
+
+  constructor(parts: LinkLogParts) {
+    this.#parts = parts
+    this.#limiter = new LogLimiter(parts.clock)
+  }
+
+  ended(member: string | undefined, error: Error | undefined): void {
+    const { log } = this.#parts
+    const reason = error?.message.trim() ?? 'closed by the other end'
+    const bad = error instanceof HandfastError
+    this.#limiter.log(heldBack => {
+      const fields = { member, reason, heldBack }
+      if (bad) log.warn(fields, 'link ended: the member does not follow the protocol')
+      else log.info(fields, 'link ended')
+    })
+  }
+
+  twin(address: string): void {
+    this.#parts.log.error(
+      { address, member: this.#parts.self.id },
+      'another member has the id of this one',
+    )
+  }
+}

@@ -1,0 +1,154 @@
+import t from 'tap'
+import { tables } from '../../lib/record/key.ts'
+import { ClockFarm, type ClockMember } from '../fixtures/clock-farm.ts'
+import { until } from '../fixtures/farm-stream-member.ts'
+
+const minute = 60_000
+const transports = ['stream', 'unicast'] as const
+const value = Buffer.from('value')
+const life = { ttl: minute, level: 'all', budget: 10_000 } as const
+
+for (const transport of transports)
+  for (const off of [-290_000, -45_000, 45_000, 290_000]) {
+    t.test(`${transport}: a clock that is ${off / 1_000} s off`, async t => {
+      const farm = new ClockFarm(t, transport)
+      const a = await farm.add(0)
+      const b = await farm.add(off)
+      const pairs: [ClockMember, ClockMember][] = [
+        [a, b],
+        [b, a],
+      ]
+      const held = ({ farm }: ClockMember, key: Buffer) =>
+        farm.cache.getLocal(tables.state, key)
+      const left = (member: ClockMember, key: Buffer) =>
+        (held(member, key)?.expiresAt ?? 0) - member.clock.now()
+
+      await t.test('what counts as written is there, and lives as long', async t => {
+        for (const [i, [from, to]] of pairs.entries()) {
+          const key = Buffer.from(`key ${i}`)
+          t.ok(await from.farm.cache.add(tables.state, key, value, life))
+          t.ok(held(to, key), 'as soon as it counts as written')
+          const ms = left(to, key)
+          t.ok(ms > minute - 10_000 && ms < minute + 10_000, `${ms} ms to live`)
+          // Each after the other has spoken: the later one wins, whosever clock is ahead.
+          t.ok(await from.farm.cache.update(tables.state, key, Buffer.from('2'), life))
+          t.same(held(to, key)?.value, Buffer.from('2'))
+          t.ok(await to.farm.cache.update(tables.state, key, Buffer.from('3'), life))
+          t.same(held(from, key)?.value, Buffer.from('3'))
+          t.ok(await to.farm.cache.delete(tables.state, key, { budget: 10_000 }))
+          t.equal(held(from, key), undefined)
+        }
+      })
+
+      await t.test('a purge that counts as done is done', async t => {
+        const key = Buffer.from('purged')
+        for (const [from, to] of pairs) {
+          t.ok(await to.farm.cache.add(tables.state, key, value, life))
+          const reach = await from.farm.cache.purge(tables.state, 10_000)
+          t.same(reach, { everywhere: true, reachable: true, missing: [] })
+          t.equal(held(to, key), undefined)
+          t.ok(await to.farm.cache.add(tables.state, key, value, life))
+          t.ok(held(from, key), 'what is written after it stays')
+        }
+      })
+
+      await t.test('sessions resume both ways, until a revocation', async t => {
+        for (const [from, to] of pairs) {
+          const made = [await from.come(), await to.come()]
+          t.equal((await to.come(made[0]?.sessions[0])).resumed, 'local')
+          t.equal((await from.come(made[1]?.sessions[0])).resumed, 'local')
+          const outcome = await from.farm.revoke({ serverName: 'localhost' })
+          t.match(outcome, { everywhere: true, missing: [] })
+          for (const member of [from, to])
+            for (const { sessions } of made)
+              t.match(await member.come(sessions[1]), { cause: 'revoked' })
+          t.equal(to.farm.revocations().length, 1)
+          const after = [await from.come(), await to.come()]
+          t.equal((await to.come(after[0]?.sessions[0])).resumed, 'local', 'made later')
+          t.equal((await from.come(after[1]?.sessions[0])).resumed, 'local')
+        }
+      })
+
+      await t.test('one that joins counts what is left of each record', async t => {
+        const keys = ['by a', 'by b'].map(text => Buffer.from(text))
+        for (const [i, { farm }] of [a, b].entries())
+          t.ok(await farm.cache.add(tables.state, keys[i] as Buffer, value, life))
+        // As far from one as from the other.
+        const late = await farm.add(off / 2)
+        for (const key of keys) {
+          const ms = left(late, key)
+          t.ok(ms > 10_000 && ms < minute + 10_000, `${key}: ${ms} ms to live`)
+        }
+      })
+    })
+  }
+
+for (const transport of transports)
+  for (const [off, here, there] of [
+    [-1, 'behind', 'ahead of'],
+    [1, 'ahead of', 'behind'],
+  ] as const) {
+    const name = `${transport}: a clock 7 minutes ${here} the others`
+    t.test(`${name} is no member, and both sides say why`, async t => {
+      const farm = new ClockFarm(t, transport)
+      const a = await farm.add(0)
+      const words = `clock is (6 min 59 s|7 min|7 min 1 s) ${here}`
+      const error = await farm.add(off * 7 * minute).catch(error => error)
+      t.match(error, {
+        code: 'ERR_HANDFAST_JOIN',
+        message: new RegExp(`refused this member.*the ${words} its own, and 5 min are`),
+      })
+      const [line] = a.log.said('member refused')
+      t.match(line, { level: 'error', message: new RegExp(`its ${words} ours`) })
+      const refused = a.farm.members().find(({ id }) => id === 'm1')
+      t.match(refused, { state: 'refused', reason: new RegExp(words) })
+      t.match(await a.farm.revoke({ user: 'ann' }), { everywhere: true }, 'never joined')
+      t.not(there, here)
+    })
+
+    t.test(`${name} at some time is cut off, and missed`, async t => {
+      const farm = new ClockFarm(t, transport)
+      const [a, b, c] = [await farm.add(0), await farm.add(0), await farm.add(0)]
+      b.clock.off = off * 7 * minute
+      for (const [member, other] of [
+        [a, 'm1'],
+        [b, 'm0'],
+        [c, 'm1'],
+        [b, 'm2'],
+      ] as const)
+        await until(() =>
+          member.farm.members().some(({ id, state, reason }) => {
+            return id === other && state === 'refused' && reason !== undefined
+          }),
+        )
+      // Those that are still there are told, and the one that is not is named.
+      t.match(await a.farm.revoke({ user: 'ann' }), {
+        everywhere: false,
+        reachable: true,
+        missing: [{ id: 'm1', away: Number }],
+      })
+      t.equal(c.farm.revocations().length, 1)
+      t.equal(b.farm.revocations().length, 0)
+      t.match(a.farm.members().filter(({ id }) => id === 'm1').length, 1, 'listed once')
+
+      // Corrected, it comes back by itself and hears of what it missed.
+      b.clock.off = 0
+      await until(() => b.farm.revocations().length === 1, 20_000)
+      await until(() => a.farm.absent().length === 0)
+    })
+  }
+
+t.test('a record that no clock can have made yet is not acknowledged', async t => {
+  const farm = new ClockFarm(t, 'stream')
+  const [a, b] = [await farm.add(0), await farm.add(0)]
+  // Its own clock is right again by the time that anybody looks: only the record shows it.
+  a.clock.off = 60 * minute
+  const added = a.farm.cache.add(tables.state, Buffer.from('k'), value, {
+    ...life,
+    budget: 1_000,
+  })
+  a.clock.off = 0
+  t.notOk(await added)
+  t.equal(b.farm.cache.getLocal(tables.state, Buffer.from('k')), undefined)
+  t.ok(b.log.said('member refused').length > 0)
+})
