@@ -1,20 +1,14 @@
 import { type Clock, systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import { shown } from '../shown.ts'
-import {
-  type BackendHandler,
-  BackendPool,
-  type BackendRequest,
-  type PoolOptions,
-} from './pool.ts'
+import { BackendPool, type PoolOptions } from './pool.ts'
+import type { BackendHandler, BackendRequest, ClientConnection } from './request.ts'
 import { type SlotOptions, Slots } from './slots.ts'
 
-/** How long a backend that refused a connection is passed over while others are there. */
+/** How long a backend that failed is passed over while others are there, in milliseconds. */
 const coolDown = 2_000
 
-export interface BackendOptions extends PoolOptions, SlotOptions {
-  readonly clock?: Clock | undefined
-}
+export interface BackendOptions extends PoolOptions, SlotOptions {}
 
 /** A server that requests are passed on to, and what is known of its state. */
 export class Backend {
@@ -34,7 +28,7 @@ export class Backend {
     this.slots = new Slots(options)
   }
 
-  /** False for a while after a connection could not be made. */
+  /** False for a while after it failed, unless it has answered since. */
   get ready(): boolean {
     return this.#clock.monotonic() >= this.#coolUntil
   }
@@ -53,12 +47,17 @@ export class Backend {
     this.#active--
   }
 
-  /** Takes note that no connection could be made. */
-  refused(): void {
+  /** Whether connections to it are bound to this client by a log-in. */
+  holds(client: ClientConnection): boolean {
+    return this.#pool.holds(client)
+  }
+
+  /** Takes note that no connection could be made, or that one just made had no answer. */
+  failed(): void {
     this.#coolUntil = this.#clock.monotonic() + coolDown
   }
 
-  connected(): void {
+  answered(): void {
     this.#coolUntil = -Infinity
   }
 

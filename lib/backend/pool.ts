@@ -1,41 +1,29 @@
 import { isIP } from 'node:net'
-import type { Duplex, Readable } from 'node:stream'
-import { buildConnector, type Dispatcher, errors, Pool } from 'undici'
+import type { Duplex } from 'node:stream'
+import { buildConnector, Client, type Dispatcher, errors } from 'undici'
+import { type Clock, systemClock } from '../clock.ts'
+import { carriesConnectionLogin, offersConnectionLogin } from './connection-login.ts'
 import { ConnectionLost, LastBytes } from './last-bytes.ts'
+import { raceTo } from './race.ts'
+import type {
+  BackendCall,
+  BackendHandler,
+  BackendRequest,
+  ClientConnection,
+} from './request.ts'
 import { mendParser, plainStatus } from './response-parser.ts'
 
-/** One request to a backend. Header fields are flat: name, value, name, value. */
-export interface BackendRequest {
-  readonly method: string
-  /** Origin form: starts with a slash. */
-  readonly path: string
-  readonly fields: readonly string[]
-  readonly body: Readable | undefined
-  /** The protocol to switch to, for an upgrade. */
-  readonly upgrade: string | undefined
-}
+/**
+ * How long a connection waits for its next request in milliseconds, unless the backend says
+ * less in Keep-Alive. Many servers wait for 5 s.
+ */
+const idleTime = 4_000
 
-/** What becomes of a request. `onSend` may be missing before `onError`: nothing was sent then. */
-export interface BackendHandler {
-  /** A connection stands and the request is about to be written to it. */
-  onSend(call: BackendCall): void
-  /** An interim response: 100, 103 and so on, or what is none: a status below 100, or 101. */
-  onInform(status: number, fields: string[]): void
-  onResponse(status: number, text: string, fields: string[]): void
-  onData(chunk: Buffer): void
-  onEnd(trailers: string[]): void
-  /** The backend switched protocols; the socket belongs to the handler now. */
-  onUpgrade(fields: string[], socket: Duplex): void
-  onError(error: Error): void
-}
+/** One that is a client's own waits for as long as the client stays. */
+const ownIdleTime = 24 * 3_600_000
 
-export interface BackendCall {
-  /** Gives up: closes the connection the request is on. */
-  abort(reason: Error): void
-  /** No more `onData` until `resume`. */
-  pause(): void
-  resume(): void
-}
+/** Connections that one client may keep to itself. More than one takes HTTP/2. */
+const maxOwn = 8
 
 export interface PoolOptions {
   /** PEM of the authorities for https. Default: those of Node. */
@@ -44,45 +32,55 @@ export interface PoolOptions {
   readonly headersTimeout: number
   readonly bodyTimeout: number
   readonly maxHeaderBytes: number
+  readonly clock?: Clock | undefined
 }
 
-/** Kept-alive connections to one origin, HTTP/1.1. The only file that knows undici. */
+/**
+ * Kept-alive connections to one origin, HTTP/1.1. The only file that knows undici.
+ *
+ * A connection is anybody's between two requests, until there is a log-in on it or an offer of
+ * one that would hold for the connection: then it stays with that client until either ends it.
+ * (undici's own Pool can't keep a connection apart.)
+ */
 export class BackendPool {
-  readonly #pool: Pool
+  readonly #origin: string
   readonly #serverName: string
+  readonly #options: Client.Options
+  readonly #connect: buildConnector.connector
+  readonly #clock: Clock
+  readonly #open = new Set<Connection>()
+  /** The one used last is used next, so that those too many grow old. */
+  #idle: Connection[] = []
+  readonly #own = new WeakMap<ClientConnection, Connection[]>()
+  #owners = 0
+  #sweeping = false
+  #closed = false
 
   constructor(origin: URL, options: PoolOptions) {
     const hostname = origin.hostname.replace(/^\[|\]$/g, '')
+    this.#origin = origin.origin
     this.#serverName = hostname
-    const connect = buildConnector({
+    this.#clock = options.clock ?? systemClock
+    this.#connect = buildConnector({
       timeout: options.connectTimeout,
       ...(options.ca === undefined ? {} : { ca: options.ca }),
     })
-    this.#pool = new Pool(origin.origin, {
+    this.#options = {
       headersTimeout: options.headersTimeout,
       bodyTimeout: options.bodyTimeout,
       maxHeaderSize: options.maxHeaderBytes,
       pipelining: 1,
-      // Left alone, undici would take the TLS server name from the Host field, which is the
-      // client's word. A backend is verified under its own name, and an address has none.
-      connect: (target, callback) =>
-        connect(
-          {
-            ...target,
-            servername: isIP(hostname) ? undefined : hostname,
-          } as typeof target,
-          (error, socket) => {
-            if (error !== null) return callback(error, null)
-            lastBytes.set(socket, new LastBytes(socket))
-            callback(null, socket)
-            // By now undici has put its parser on the connection.
-            return mendParser(socket)
-          },
-        ),
-    })
+      keepAliveTimeout: ownIdleTime,
+    }
   }
 
   send(request: BackendRequest, handler: BackendHandler): void {
+    if (this.#closed) {
+      handler.onError(new errors.ClientClosedError())
+      return
+    }
+    const owner = carriesConnectionLogin(request.fields) ? request.client : undefined
+    const connection = this.#choose(request, owner !== undefined)
     const options = {
       method: request.method as Dispatcher.HttpMethod,
       path: request.path,
@@ -91,17 +89,188 @@ export class BackendPool {
       upgrade: request.upgrade ?? null,
       // The same for all requests, else undici would reconnect whenever Host changes.
       servername: this.#serverName,
+      // After a HEAD undici would close, for fear of a body that is taken for another answer.
+      ...(owner !== undefined && request.method === 'HEAD' ? { reset: false } : {}),
     }
-    this.#pool.dispatch(options, new Call(handler))
+    if (owner !== undefined) this.#bind(connection, owner)
+    const queued = connection.busy
+    connection.busy = true
+    connection.idle = false
+    const call = new Call(handler, connection, request.client)
+    connection.client.dispatch(options, call)
+    // undici found fault with the request at once: the connection has heard nothing of it.
+    if (call.refused && !queued) this.#drained(connection)
+  }
+
+  /** Whether this client has connections of its own here. */
+  holds(client: ClientConnection): boolean {
+    return this.#owners > 0 && this.#own.has(client)
   }
 
   /** Lets open requests finish. */
   async close(): Promise<void> {
-    await this.#pool.close()
+    this.#closed = true
+    await Promise.all([...this.#open].map(({ client }) => client.close()))
   }
 
   async destroy(): Promise<void> {
-    await this.#pool.destroy()
+    this.#closed = true
+    await Promise.all([...this.#open].map(({ client }) => client.destroy()))
+  }
+
+  #choose({ client, fresh }: BackendRequest, login: boolean): Connection {
+    const own = client !== undefined && this.holds(client) ? this.#own.get(client) : []
+    const free = own?.find(connection => connection.idle)
+    if (free !== undefined) return free
+    // A log-in takes several requests, and all on one connection: better late than elsewhere.
+    const last = own?.at(-1)
+    if (login && last !== undefined) return last
+    const oldest = this.#clock.monotonic() - idleTime
+    while (!fresh) {
+      const connection = this.#idle.pop()
+      if (connection === undefined) break
+      if (connection.idle && connection.since > oldest) return connection
+      this.#drop(connection)
+    }
+    return this.#make()
+  }
+
+  #make(): Connection {
+    const client = new Client(this.#origin, {
+      ...this.#options,
+      connect: (target, done) => this.#connectTo(target, done),
+    })
+    const connection: Connection = new Connection(client, owner =>
+      this.#bind(connection, owner),
+    )
+    this.#open.add(connection)
+    client.on('connect', () => {
+      connection.connected = true
+      connection.served = 0
+    })
+    client.on('disconnect', () => {
+      connection.connected = false
+      if (connection.idle) this.#drop(connection)
+    })
+    // In this state it can't be closed. It is done with all that it was given.
+    client.on('connectionError', () => this.#forget(connection))
+    client.on('drain', () => this.#drained(connection))
+    return connection
+  }
+
+  #connectTo(target: buildConnector.Options, done: buildConnector.Callback): void {
+    // Left alone, undici would take the TLS server name from the Host field, which is the
+    // client's word. A backend is verified under its own name, and an address has none.
+    const name = this.#serverName
+    const servername = isIP(name) ? undefined : name
+    raceTo(
+      name,
+      (hostname, connected) =>
+        this.#connect({ ...target, hostname, servername } as typeof target, connected),
+      (error, socket) => {
+        if (!socket) {
+          done(error as Error, null)
+          return
+        }
+        lastBytes.set(socket, new LastBytes(socket))
+        done(null, socket)
+        // By now undici has put its parser on the connection.
+        mendParser(socket)
+      },
+    )
+  }
+
+  /** A connection has nothing to do. */
+  #drained(connection: Connection): void {
+    if (connection.idle) return
+    if (!connection.connected || this.#closed || !this.#open.has(connection)) {
+      this.#drop(connection)
+      return
+    }
+    connection.busy = false
+    connection.idle = true
+    connection.since = this.#clock.monotonic()
+    if (connection.owner === undefined) {
+      this.#idle.push(connection)
+      this.#sweepLater(idleTime)
+    } else if (
+      connection.owner.destroyed ||
+      (this.#own.get(connection.owner)?.length ?? 0) > maxOwn
+    ) {
+      this.#drop(connection)
+    }
+  }
+
+  #sweepLater(time: number): void {
+    if (this.#sweeping) return
+    this.#sweeping = true
+    this.#clock.after(time, () => this.#sweep())
+  }
+
+  /** Those that have waited longest come first. */
+  #sweep(): void {
+    this.#sweeping = false
+    const oldest = this.#clock.monotonic() - idleTime
+    const young = this.#idle.findIndex(({ idle, since }) => idle && since > oldest)
+    const old = this.#idle.splice(0, young < 0 ? this.#idle.length : young)
+    for (const connection of old) this.#drop(connection)
+    const [first] = this.#idle
+    if (first !== undefined) this.#sweepLater(first.since - oldest)
+  }
+
+  /** From now on a client's own. */
+  #bind(connection: Connection, owner: ClientConnection): void {
+    if (connection.owner !== undefined) return
+    connection.owner = owner
+    const own = this.#own.get(owner)
+    if (own !== undefined) {
+      own.push(connection)
+      return
+    }
+    const first = [connection]
+    this.#own.set(owner, first)
+    this.#owners++
+    owner.once('close', () => {
+      this.#owners--
+      this.#own.delete(owner)
+      for (const each of first) if (each.idle) this.#drop(each)
+    })
+  }
+
+  #drop(connection: Connection): void {
+    this.#forget(connection)
+    connection.client.destroy().catch(() => {})
+  }
+
+  #forget(connection: Connection): void {
+    connection.idle = false
+    this.#open.delete(connection)
+    if (connection.owner === undefined) return
+    const own = this.#own.get(connection.owner)
+    const at = own?.indexOf(connection) ?? -1
+    if (at >= 0) own?.splice(at, 1)
+  }
+}
+
+/** One client of undici, which has one connection at a time. */
+class Connection {
+  readonly client: Client
+  connected = false
+  /** Has requests to see to. */
+  busy = false
+  /** Stands and waits for a request. */
+  idle = false
+  /** When it became idle. */
+  since = 0
+  /** Requests on the connection that stands now. */
+  served = 0
+  /** The only one whose requests may come on it. */
+  owner: ClientConnection | undefined
+  readonly bind: (owner: ClientConnection) => void
+
+  constructor(client: Client, bind: (owner: ClientConnection) => void) {
+    this.client = client
+    this.bind = bind
   }
 }
 
@@ -109,12 +278,23 @@ const lastBytes = new WeakMap<Duplex, LastBytes>()
 
 /** One request on its way: undici's words into ours. */
 class Call implements BackendCall, Dispatcher.DispatchHandler {
+  reused = false
+  /** Over before a connection was ready for it. */
+  refused = false
   readonly #handler: BackendHandler
+  readonly #connection: Connection
+  readonly #client: ClientConnection | undefined
   #controller: Dispatcher.DispatchController | undefined
   #status = 0
 
-  constructor(handler: BackendHandler) {
+  constructor(
+    handler: BackendHandler,
+    connection: Connection,
+    client: ClientConnection | undefined,
+  ) {
     this.#handler = handler
+    this.#connection = connection
+    this.#client = client
   }
 
   abort(reason: Error): void {
@@ -131,6 +311,7 @@ class Call implements BackendCall, Dispatcher.DispatchHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
+    this.reused = this.#connection.served++ > 0
     this.#handler.onSend(this)
   }
 
@@ -152,6 +333,9 @@ class Call implements BackendCall, Dispatcher.DispatchHandler {
   ): void {
     this.#status = status
     const fields = flatten(controller.rawHeaders)
+    if (this.#client !== undefined && offersConnectionLogin(status, fields)) {
+      this.#connection.bind(this.#client)
+    }
     if (status < 200) this.#handler.onInform(plainStatus(status), fields)
     else this.#handler.onResponse(status, text ?? '', fields)
   }
@@ -166,6 +350,7 @@ class Call implements BackendCall, Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.refused = this.#controller === undefined
     // undici misses the body whose length a 304 may tell, and never has (RFC 9110 8.6).
     const bodiless = this.#status === 304 || this.#status === 204
     if (bodiless && error instanceof errors.ResponseContentLengthMismatchError) {

@@ -1,6 +1,6 @@
 /** What choosing needs to know of a backend. */
 export interface Candidate {
-  /** False for one that refused a connection a moment ago. */
+  /** False for one that failed a moment ago. */
   readonly ready: boolean
 }
 

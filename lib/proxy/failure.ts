@@ -12,7 +12,8 @@ const timeouts: readonly string[] = [
   'ETIMEDOUT',
 ]
 
-const unavailable: readonly string[] = ['busy', 'UND_ERR_DESTROYED', 'UND_ERR_CLOSED']
+const closing: readonly string[] = ['UND_ERR_DESTROYED', 'UND_ERR_CLOSED']
+const unavailable: readonly string[] = ['busy', ...closing]
 
 /** `undefined` stands for a site that has no backend to ask. */
 export function failureOf(error: Error | undefined): Failure {
@@ -32,6 +33,11 @@ export function isInvalidRequest(error: Error): boolean {
 /** The connection broke while the backend had said nothing yet. */
 export function lostBeforeAnswer(error: Error): boolean {
   return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error) ?? '')
+}
+
+/** It is we who have let go of the backend. */
+export function closed(error: Error): boolean {
+  return closing.includes(codeOf(error) ?? '')
 }
 
 function codeOf(error: Error | undefined): string | undefined {

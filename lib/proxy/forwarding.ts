@@ -1,9 +1,10 @@
 import type { Duplex } from 'node:stream'
 import type { Backend } from '../backend/backend.ts'
-import type { BackendCall, BackendHandler } from '../backend/pool.ts'
+import type { BackendCall, BackendHandler } from '../backend/request.ts'
 import type { Slot, SlotLimit, SlotUse } from '../backend/slots.ts'
+import { Attempts } from '../dispatch/attempts.ts'
 import { answer, type Exchange } from './exchange.ts'
-import { failureOf, isInvalidRequest, lostBeforeAnswer } from './failure.ts'
+import { closed, failureOf, isInvalidRequest, lostBeforeAnswer } from './failure.ts'
 import { type Fields, filterFields } from './fields.ts'
 import type { Hop } from './forwarded.ts'
 import {
@@ -18,9 +19,6 @@ import { BodyError, RequestBody } from './request-body.ts'
 import type { CheckedRequest } from './request-check.ts'
 import { tunnel } from './tunnel.ts'
 import { accepts, newWebSocketKey } from './websocket.ts'
-
-/** Two kept-alive connections may be found dead in a row; more means that it is the backend. */
-const maxRepeats = 2
 
 /** How a request ended, for the log. */
 export interface Outcome {
@@ -59,7 +57,7 @@ export interface ForwardingOptions {
 export class Forwarding implements BackendHandler {
   readonly #options: ForwardingOptions
   readonly #exchange: Exchange
-  readonly #candidates: Backend[]
+  readonly #attempts: Attempts<Backend>
   readonly #webSocketKey: string | undefined
   #body: RequestBody | undefined
   #backend: Backend | undefined
@@ -76,7 +74,6 @@ export class Forwarding implements BackendHandler {
   #error: string | undefined
   /** The request is being written to a connection, or has been. */
   #sent = false
-  #repeats = 0
   #clientGone = false
   #tunnelled = false
   #slowClient: NodeJS.Timeout | undefined
@@ -90,7 +87,9 @@ export class Forwarding implements BackendHandler {
   constructor(options: ForwardingOptions) {
     this.#options = options
     this.#exchange = options.exchange
-    this.#candidates = [...options.candidates]
+    const { socket } = options.exchange.connection
+    const holder = options.candidates.find(backend => backend.holds(socket))
+    this.#attempts = new Attempts(options.candidates, holder)
     const { request } = options
     this.#webSocketKey =
       request.websocket && request.method === 'CONNECT' ? newWebSocketKey() : undefined
@@ -132,7 +131,6 @@ export class Forwarding implements BackendHandler {
     this.#call = call
     this.#sent = true
     this.#phase = 'forward'
-    this.#backend?.connected()
     if (this.#clientGone) call.abort(new Error('client gone'))
   }
 
@@ -155,6 +153,7 @@ export class Forwarding implements BackendHandler {
 
   onResponse(status: number, text: string, fields: string[]): void {
     this.#phase = 'respond'
+    this.#backend?.answered()
     const { method } = this.#options.request
     this.#bodiless = method === 'HEAD' || status === 204 || status === 304
     if (hasUnknownCoding(fields)) {
@@ -191,6 +190,7 @@ export class Forwarding implements BackendHandler {
 
   onUpgrade(fields: string[], socket: Duplex): void {
     this.#phase = 'respond'
+    this.#backend?.answered()
     if (this.#clientGone) {
       socket.destroy()
       this.#releaseBackend()
@@ -239,18 +239,21 @@ export class Forwarding implements BackendHandler {
       this.#fail(400, 'Bad Request', 'invalid-request')
       return
     }
+    if (this.#status === undefined && !closed(error)) {
+      // A kept-alive connection that was found dead says nothing of the backend.
+      const stale = this.#call?.reused === true && lostBeforeAnswer(error)
+      if (!stale) backend.failed()
+    }
     if (!this.#sent) {
       // Not a byte has left: any request may try its luck elsewhere.
-      backend.refused()
       this.#lastError = error
       this.#next()
       return
     }
-    if (this.#mayRepeat(error)) {
-      this.#repeats++
+    if (this.#mayRetry(error) && this.#attempts.retry(backend)) {
+      this.#lastError = error
       this.#sent = false
       this.#call = undefined
-      this.#candidates.unshift(backend)
       this.#next()
       return
     }
@@ -264,7 +267,7 @@ export class Forwarding implements BackendHandler {
   }
 
   #next(): void {
-    const backend = this.#candidates.shift()
+    const backend = this.#attempts.next()
     if (backend === undefined) {
       if (this.#busy !== undefined) this.#options.onLimit(this.#busy)
       const { status, text, code } = failureOf(this.#lastError)
@@ -293,6 +296,8 @@ export class Forwarding implements BackendHandler {
         fields,
         body: this.#body,
         upgrade: request.websocket ? 'websocket' : undefined,
+        client: this.#exchange.connection.socket,
+        fresh: this.#attempts.retrying,
       },
       this,
     )
@@ -332,17 +337,16 @@ export class Forwarding implements BackendHandler {
   }
 
   /**
-   * RFC 9110 9.2.2: a request may be repeated on its own when doing it twice does no harm. A
+   * RFC 9110 9.2.2: a request may be sent again on its own when doing it twice does no harm. A
    * kept-alive connection that the backend closes just then is the usual case.
    */
-  #mayRepeat(error: Error): boolean {
+  #mayRetry(error: Error): boolean {
     const { method, bodyLength, websocket } = this.#options.request
     const harmless = method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
     return (
       harmless &&
       bodyLength === 0 &&
       !websocket &&
-      this.#repeats < maxRepeats &&
       this.#status === undefined &&
       lostBeforeAnswer(error)
     )
@@ -400,7 +404,7 @@ export class Forwarding implements BackendHandler {
   }
 
   #releaseBackend(): void {
-    this.#backendName ??= this.#backend?.origin
+    this.#backendName = this.#backend?.origin ?? this.#backendName
     this.#backend?.release()
     this.#backend = undefined
     this.#slot?.release()

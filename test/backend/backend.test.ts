@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Backend, parseOrigin } from '../../lib/backend/backend.ts'
-import type { BackendCall, BackendHandler } from '../../lib/backend/pool.ts'
+import type { BackendCall, BackendHandler } from '../../lib/backend/request.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Rotation } from '../../lib/dispatch/rotation.ts'
 import { startBackend } from '../fixtures/proxy-servers.ts'
@@ -94,21 +94,21 @@ t.test('an abort closes the connection', async t => {
   t.match(events, ['send', 'response 200 OK', 'data some', /^error/])
 })
 
-t.test('cool for a while after a refusal', t => {
+t.test('cool for a while after a failure', t => {
   let now = 0
   const clock = { monotonic: () => now } as Clock
   const backend = new Backend('http://127.0.0.1:1', { ...limits, clock })
   t.teardown(() => backend.destroy())
   t.ok(backend.ready)
-  backend.refused()
+  backend.failed()
   t.notOk(backend.ready)
   now += 1_999
   t.notOk(backend.ready)
   now += 1
   t.ok(backend.ready)
-  backend.refused()
-  backend.connected()
-  t.ok(backend.ready, 'a connection made is proof enough')
+  backend.failed()
+  backend.answered()
+  t.ok(backend.ready, 'an answer is proof enough')
   t.end()
 })
 

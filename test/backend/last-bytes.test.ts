@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream'
 import { createServer as createTlsServer } from 'node:tls'
 import t from 'tap'
 import { Backend } from '../../lib/backend/backend.ts'
-import type { BackendCall } from '../../lib/backend/pool.ts'
+import type { BackendCall } from '../../lib/backend/request.ts'
 import { p256 } from '../fixtures/certificates.ts'
 import type { Teardown } from '../fixtures/proxy-servers.ts'
 
