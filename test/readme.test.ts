@@ -170,13 +170,15 @@ function keysOf(yaml: string): string[] {
   return []
 }
 
-/** Who has logged in is known when the session comes back. */
+/** Who has logged in is known when the session comes back with the same credentials. */
 async function asksOnce(t: Test, port: number): Promise<void> {
   const client = new SessionClient()
   t.equal((await client.once(port)).status, 401)
   const first = await client.once(port, basic('ann', 'open sesame'))
   t.match(first, { status: 200, text: 'hello ann\n' })
-  t.match(await client.once(port), { status: 200, text: 'hello ann\n' })
+  const again = await client.once(port, basic('ann', 'open sesame'))
+  t.match(again, { status: 200, text: 'hello ann\n' })
+  t.equal((await client.once(port)).status, 401, 'each request must show it')
   t.equal((await new SessionClient().once(port)).status, 401, 'another client is asked')
 }
 

@@ -60,11 +60,18 @@ export class Attempts {
   /** The attempt, or the seconds to wait before the next one. */
   begin(address: string | undefined, user: string | undefined): Attempt | number {
     const network = networkOf(address ?? '')
-    const counted = [{ name: this.#name('address', network), limit: this.#perAddress }]
+    const counted: Counted[] = [
+      { name: this.#name('address', network), limit: this.#perAddress },
+    ]
     if (user !== undefined) {
       counted.push({ name: this.#name('user', network, user), limit: this.#perUser })
     }
-    const wait = Math.max(...counted.map(({ name, limit }) => this.#wait(name, limit)))
+    const [byAddress = 0, byUser] = counted.map(({ name, limit }) => {
+      return this.#wait(name, limit, this.#open.get(name.toString('latin1')))
+    })
+    const wait = Math.max(byAddress, byUser ?? 0)
+    // Not tried, and all the same a guess at this user: memory would tell whether it is right.
+    if (byAddress > 0 && byUser === 0) this.#count((counted[1] as Counted).name)
     if (wait > 0) return wait
     // A password takes long to check: those being checked count, or a burst would get through
     // before the first has failed. Tokens are checked at once and come in bursts.
@@ -83,6 +90,11 @@ export class Attempts {
     }
   }
 
+  /** Seconds until credentials of this user may be compared with what is remembered; 0 for now. */
+  waitOf(address: string | undefined, user: string): number {
+    return this.#wait(this.#name('user', networkOf(address ?? ''), user), this.#perUser)
+  }
+
   #take(name: Buffer, by: 1 | -1): void {
     const text = name.toString('latin1')
     const open = (this.#open.get(text) ?? 0) + by
@@ -91,11 +103,11 @@ export class Attempts {
   }
 
   /** Seconds until another attempt is allowed; 0 for now. */
-  #wait(name: Buffer, limit: number): number {
+  #wait(name: Buffer, limit: number, open = 0): number {
     const now = this.#clock.now()
     const number = Math.floor(now / this.#window)
     const elapsed = now / this.#window - number
-    let current = this.#open.get(name.toString('latin1')) ?? 0
+    let current = open
     let previous = 0
     for (let slot = 0; slot < slots; slot++) {
       const count = this.#read(name, slot, number)
@@ -159,6 +171,11 @@ export interface AttemptsContext {
   readonly key: Buffer
   /** Any whole number; members should differ. */
   readonly slot: number
+}
+
+interface Counted {
+  readonly name: Buffer
+  readonly limit: number
 }
 
 const slots = 16

@@ -21,7 +21,7 @@ export interface AuthCounts {
     readonly count: number
   }[]
   readonly logouts: number
-  /** Requests without credentials: how many were of somebody who is remembered. */
+  /** Requests: how many were of somebody who is remembered, and how many had to be asked for. */
   readonly lookups: { readonly hit: number; readonly miss: number }
 }
 

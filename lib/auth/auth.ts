@@ -11,15 +11,15 @@ import { proveByCertificate } from './certificate.ts'
 import { type ConnectionState, ConnectionStates } from './connection-state.ts'
 import { FormLogin } from './form-login.ts'
 import type { ForwardAuth } from './forward-auth.ts'
-import type { Identity, MethodName, Proof } from './identity.ts'
+import { basisLength, type Identity, type MakeBasis } from './identity.ts'
 import { LoginCheck } from './login-check.ts'
 import { LoginCookie } from './login-cookie.ts'
 import { LoginForm } from './login-form.ts'
 import { Logins } from './logins.ts'
 import { LogoutPath } from './logout-path.ts'
 import { Memory } from './memory.ts'
-import { causeOf, readAuthorization } from './method.ts'
-import { createMethods, type Methods } from './methods.ts'
+import { type CredentialMethod, causeOf } from './method.ts'
+import { type Credentials, createMethods, type Methods } from './methods.ts'
 import {
   type AuthOptions,
   type AuthSettings,
@@ -37,9 +37,11 @@ import {
   cameThroughProxy,
   fromOwnSite,
   headerOf,
+  isAmbient,
   sendAnswer,
   wantsPage,
 } from './request.ts'
+import { ShownLogins } from './shown-login.ts'
 
 export interface AuthMiddleware {
   (
@@ -54,9 +56,10 @@ export interface AuthMiddleware {
 /**
  * Knows who the user of a request is. Throws ERR_HANDFAST_CONFIG for a bad option.
  *
- * In this order: credentials in the request, which are always checked, once per connection;
- * then the log-in that is remembered for the cookie or the TLS session, by whatever member;
- * then the client certificate; then the other server that forward-auth asks.
+ * In this order: credentials in the request, which are checked once for the farm and each
+ * session; then the log-in that is remembered for the cookie, by whatever member; then the client
+ * certificate; then the other server that forward-auth asks. The TLS session alone tells a user
+ * only where `rememberBy` says so.
  */
 export function createAuth(options: AuthOptions, context: AuthContext): Auth {
   return new Auth(options, context)
@@ -73,8 +76,8 @@ export class Auth {
   readonly #form: FormLogin | undefined
   readonly #logoutPath: LogoutPath | undefined
   readonly #counters: AuthCounters
-  readonly #isShared: (request: AuthRequest) => boolean
-  readonly #digestKey: Buffer
+  readonly #shown: ShownLogins
+  readonly #printKey: Buffer
   readonly #onClose: (() => void) | undefined
 
   /** @internal */
@@ -87,15 +90,23 @@ export class Auth {
     this.#settings = settings
     this.#log = log
     this.#counters = counters
-    this.#isShared = options.shared ?? cameThroughProxy
-    this.#digestKey = random(32)
+    this.#printKey = key('print')
     this.#onClose = context.onClose
-    this.#methods = createMethods(options, { ...settings, clock, log })
+    const basisKey = key('basis')
+    const makeBasis: MakeBasis = (...parts) => {
+      const mac = createHmac('sha256', basisKey)
+      for (const part of parts) mac.update(`${part.length}:`).update(part)
+      return mac.digest().subarray(0, basisLength)
+    }
+    this.#methods = createMethods(options, { ...settings, clock, log, makeBasis })
     this.#logins = new Logins({ cache, clock, macKey: key('record'), ...settings })
     this.#states = new ConnectionStates(this.#logins)
     const paths = options.form && formSettings(options.form)
     const cookie = paths && new LoginCookie(paths.cookie, key('cookie'))
     const logoutPath = logoutPathOf(options)
+    const sessionsTell = settings.rememberBy === 'tls-session'
+    const isShared = options.shared ?? cameThroughProxy
+    const bySession = (request: AuthRequest) => sessionsTell && !isShared(request)
     this.#memory = new Memory({
       logins: this.#logins,
       clock,
@@ -103,6 +114,12 @@ export class Auth {
       cookie,
       ttl: settings.ttl,
       lineageTimeout: context.lineageTimeout,
+      bySession,
+      sessionsTell,
+      printOf: request => {
+        const given = this.#methods.read(headerOf(request, 'authorization'))
+        return given?.method && this.#printOf(given.method, given.credentials)
+      },
       stands: this.#methods.stands,
       isRevoked: context.isRevoked ?? (() => false),
     })
@@ -118,6 +135,14 @@ export class Auth {
       limitCounters,
       shares: new Shares({ most: settings.maxChecks, share: settings.clientShare / 100 }),
       address: options.address,
+    })
+    this.#shown = new ShownLogins({
+      memory: this.#memory,
+      check: this.#check,
+      counters,
+      log,
+      now: () => clock.now(),
+      bySession,
     })
     const { form: passwords } = this.#methods
     if (options.form && paths && cookie && passwords) {
@@ -181,14 +206,15 @@ export class Auth {
   }
 
   /**
-   * Logs the user of the request out on all members: of its cookie, its connection and all
-   * connections that resumed from the same handshake. The TLS session itself still resumes.
-   * True when every reachable member knows.
+   * Logs the user of the request out on all members: ends the log-in of its cookie, and what is
+   * remembered of its credentials on this connection and all that resumed from the same
+   * handshake. The TLS session itself still resumes. True when every reachable member knows.
    *
-   * A client that sends its credentials by itself is asked for them once more: browsers then
-   * drop the Basic credentials that they keep, while a program that sends them again is logged
-   * in again. A client certificate logs nobody in until the log-in would have ended or a full
-   * handshake is made. A bearer token stays good until it runs out; revoke its user.
+   * Nothing ends that the request does not show. A client that sends Basic credentials by itself
+   * is asked for them once more: browsers then drop those that they keep, while a program that
+   * sends them again is logged in again. A client certificate logs nobody in until the log-in
+   * would have ended or a full handshake is made. A bearer token stays good until it runs out;
+   * revoke its user.
    */
   async logout(
     request: IncomingMessage | Http2ServerRequest | AuthRequest,
@@ -201,7 +227,7 @@ export class Auth {
       response.appendHeader('set-cookie', clearCookie)
     }
     const plain = 'rawHeaders' in request ? authRequest(request) : request
-    const everywhere = await this.#memory.forget(plain, this.#stateOf(plain))
+    const everywhere = await this.#memory.forget(plain, this.#states.of(plain.socket))
     this.#counters.countLogout(everywhere)
     return everywhere
   }
@@ -228,26 +254,32 @@ export class Auth {
   }
 
   async #decide(request: AuthRequest): Promise<AuthDecision> {
-    const state = this.#stateOf(request)
+    const looking = this.#methods.refresh()
+    if (looking !== undefined) await looking
+    const state = this.#states.of(request.socket)
     const page =
       (await this.#form?.handle(request, state)) ??
       (await this.#logoutPath?.handle(request, state))
     if (page !== undefined) return answered(page)
-    const presented = this.#byCredentials(request, state)
-    if (presented !== undefined) return presented
-    const ownSite = fromOwnSite(request, this.#settings.trustedOrigins)
+    const { required, trustedOrigins } = this.#settings
+    const { forward } = this.#methods
+    const given = this.#methods.read(headerOf(request, 'authorization'))
+    const ownSite = fromOwnSite(request, trustedOrigins)
+    const foreign = !ownSite && given !== undefined && isAmbient(given.scheme)
+    if (given !== undefined && !foreign) {
+      const presented = this.#byCredentials(request, state, given)
+      if (presented !== undefined) return await presented
+    }
     if (ownSite) {
       const remembered = await this.#memory.recall(request, state)
       this.#counters.countLookup(remembered === undefined ? 'miss' : 'hit')
       const known = remembered ?? (await this.#byCertificate(request, state))
       if (known !== undefined) return { outcome: 'identified', identity: known }
     }
-    const { required } = this.#settings
-    const { forward } = this.#methods
-    if (forward !== undefined) {
-      const found = await this.#ask(forward, request, ownSite ? state : undefined)
-      if (required || !('status' in found && found.status === 401))
-        return decisionOf(found)
+    if (forward !== undefined && !foreign) {
+      const decision = await this.#ask(forward, request, ownSite ? state : undefined)
+      if (required || decision.outcome !== 'answered') return decision
+      if (decision.answer.status !== 401) return decision
     }
     if (!required) return { outcome: 'anonymous' }
     if (!ownSite) return answered(answer(403, 'This came from a page of another site.\n'))
@@ -258,121 +290,80 @@ export class Auth {
   #byCredentials(
     request: AuthRequest,
     state: ConnectionState | undefined,
+    { method, credentials }: Credentials,
   ): Promise<AuthDecision> | undefined {
-    const header = headerOf(request, 'authorization')
-    const given = readAuthorization(header)
-    if (header === undefined || given === undefined) return undefined
-    const { credentials: methods, forward } = this.#methods
-    const method = methods.find(one => one.scheme === given.scheme)
     if (method === undefined) {
-      if (!forward?.remember) return undefined
-      return this.#once(header, state, false, () => this.#ask(forward, request, state))
+      const { forward } = this.#methods
+      return forward?.remember ? this.#ask(forward, request, state) : undefined
     }
-    return this.#once(header, state, method.name === 'basic', async () => {
-      const ended = state?.ended ?? false
-      const { credentials } = given
-      const outcome = await this.#check.run(
-        method.name,
+    const user = method.userOf(credentials)
+    return this.#shown.decide(
+      {
         request,
-        { user: method.userOf(credentials) },
-        asker => method.verify(credentials, request, asker),
-      )
-      if (outcome.kind === 'answered') return outcome.answer
-      if (outcome.kind === 'refused')
-        return unauthorized([method.challenge(outcome.reason)])
-      const identity = await this.#accept(outcome.proof, method.name, state, ended)
-      return identity ?? unauthorized([method.challenge('not accepted')])
-    })
-  }
-
-  /**
-   * Checks the same credentials once per connection, not once per request; a log-out or a
-   * revocation makes them count as new. `keeps`: clients send them again by themselves, and
-   * so are asked once more after a log-out or a revocation before they are believed.
-   */
-  #once(
-    header: string,
-    state: ConnectionState | undefined,
-    keeps: boolean,
-    check: () => Promise<Identity | Answer>,
-  ): Promise<AuthDecision> {
-    if (state === undefined) return check().then(decisionOf)
-    const digest = createHmac('sha256', this.#digestKey).update(header).digest('base64')
-    const proved = state.provedBy(digest)
-    if (proved !== undefined && !state.ended && this.#memory.holds(proved, state)) {
-      return Promise.resolve({ outcome: 'identified', identity: proved })
-    }
-    const running = state.checking.get(digest)
-    if (running !== undefined) return running
-    const decision = (async () => {
-      await this.#memory.recallConnection(state)
-      if (keeps && (state.ended || state.revoked) && !state.asked) {
-        state.asked = true
-        return answered(this.#challenge(undefined))
-      }
-      const found = await check()
-      if (!('status' in found) && !state.ended) state.keepProved(digest, found)
-      return decisionOf(found)
-    })().finally(() => state.checking.delete(digest))
-    state.checking.set(digest, decision)
-    return decision
+        method: method.name,
+        print: this.#printOf(method, credentials),
+        guessOf: user,
+        askAgain: method.name === 'basic' ? () => this.#challenge(undefined) : undefined,
+        refuse: () => unauthorized([method.challenge('not accepted')]),
+        verify: async () => {
+          const how = { guess: { user }, shared: state !== undefined }
+          const outcome = await this.#check.run(method.name, request, how, asker =>
+            method.verify(credentials, request, asker),
+          )
+          if (outcome.kind === 'answered') return outcome.answer
+          if (outcome.kind === 'proved') return outcome.proof
+          return unauthorized([method.challenge(outcome.reason)])
+        },
+      },
+      state,
+    )
   }
 
   async #byCertificate(
     request: AuthRequest,
     state: ConnectionState | undefined,
   ): Promise<Identity | undefined> {
-    const { certificate } = this.#methods
-    const connection = this.#states.of(request.socket)
-    if (certificate === undefined || connection === undefined) return undefined
-    if (connection.ended || connection.revoked) return undefined
-    const proof = proveByCertificate(request.socket, connection.handshake, certificate)
-    const identity = proof && this.#memory.identityOf(proof, 'certificate', connection)
-    if (identity === undefined || !this.#memory.holds(identity, connection))
+    const { certificate, certificateBasis: basis } = this.#methods
+    if (certificate === undefined || state === undefined) return undefined
+    const { session, handshake } = state
+    if (session.ended || session.revoked) return undefined
+    const proof = proveByCertificate(request.socket, handshake, certificate)
+    const login = proof && this.#memory.loginOf({ ...proof, basis }, 'certificate', state)
+    if (login === undefined || !this.#memory.holds(login, state, session)) {
       return undefined
-    this.#counters.countLogin('certificate', 'proved', identity.subject)
-    await (state && this.#memory.remember(identity, state))
-    return identity
+    }
+    this.#counters.countLogin('certificate', 'proved', login.identity.subject)
+    await this.#memory.claimSession(login, request, state)
+    return login.identity
   }
 
-  async #ask(
+  /** Its yes is about this very request, and so it is remembered for the same question only. */
+  #ask(
     forward: ForwardAuth,
     request: AuthRequest,
     state: ConnectionState | undefined,
-  ): Promise<Identity | Answer> {
-    const ended = state?.ended ?? false
+  ): Promise<AuthDecision> {
     // Without credentials nothing is guessed, and nothing counts.
     const guess = request.headers.authorization === undefined ? undefined : {}
-    const outcome = await this.#check.run('forward', request, guess, asker =>
-      forward.ask(request, asker),
+    const remembered = forward.remember ? state : undefined
+    const how = { guess, shared: remembered !== undefined }
+    return this.#shown.decide(
+      {
+        request,
+        method: 'forward',
+        print: this.#print(`forward\0${forward.questionOf(request)}`),
+        ttl: forward.ttl,
+        refuse: () => answer(403, 'The log-in was not accepted.\n'),
+        verify: async () => {
+          const outcome = await this.#check.run('forward', request, how, asker =>
+            forward.ask(request, asker),
+          )
+          if (outcome.kind === 'proved') return outcome.proof
+          return outcome.kind === 'answered' ? outcome.answer : unauthorized([])
+        },
+      },
+      remembered,
     )
-    if (outcome.kind === 'answered') return outcome.answer
-    if (outcome.kind === 'refused') return unauthorized([])
-    const kept = forward.remember ? state : undefined
-    const { proof } = outcome
-    const identity = await this.#accept(proof, 'forward', kept, ended, forward.ttl)
-    return identity ?? answer(403, 'The log-in was not accepted.\n')
-  }
-
-  /** Makes an identity of a proof and remembers it, unless it is void already. */
-  async #accept(
-    proof: Proof,
-    method: MethodName,
-    state: ConnectionState | undefined,
-    endedBefore: boolean,
-    ttl?: number,
-  ): Promise<Identity | undefined> {
-    const identity = this.#memory.identityOf(proof, method, state, ttl)
-    if (identity === undefined || !this.#memory.holds(identity, state)) {
-      this.#log.warn({ method }, 'a proof was right, and the log-in is void all the same')
-      this.#counters.countLogin(method, 'void')
-      return undefined
-    }
-    this.#counters.countLogin(method, 'proved', identity.subject)
-    // A log-out that came while this was checked was meant for it too.
-    const overtaken = !endedBefore && state?.ended === true
-    if (state !== undefined && !overtaken) await this.#memory.remember(identity, state)
-    return identity
   }
 
   /** What a request of nobody is answered. */
@@ -386,8 +377,13 @@ export class Auth {
     return answer(403, 'A client certificate is needed.\n')
   }
 
-  #stateOf(request: AuthRequest): ConnectionState | undefined {
-    return this.#isShared(request) ? undefined : this.#states.of(request.socket)
+  /** Of the credentials that one of our methods would check. */
+  #printOf({ name }: CredentialMethod, credentials: string): Buffer {
+    return this.#print(`${name}\0${credentials}`)
+  }
+
+  #print(text: string): Buffer {
+    return createHmac('sha256', this.#printKey).update(text).digest()
   }
 }
 
@@ -397,8 +393,4 @@ function unauthorized(challenges: string[]): Answer {
 
 function answered(given: Answer): AuthDecision {
   return { outcome: 'answered', answer: given }
-}
-
-function decisionOf(found: Identity | Answer): AuthDecision {
-  return 'status' in found ? answered(found) : { outcome: 'identified', identity: found }
 }

@@ -14,7 +14,7 @@ export function basicMethod(check: PasswordCheck, realm: string): CredentialMeth
       return read ? check.verify(read.user, read.password, request, asker) : refused
     },
     challenge: () => `Basic realm="${realm}", charset="UTF-8"`,
-    knows: subject => check.knows(subject),
+    stands: (subject, basis) => check.stands(subject, basis),
   }
 }
 

@@ -1,9 +1,15 @@
-import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto'
-import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose'
+import type { JWTPayload } from 'jose'
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { type Claims, type ClaimValue, maxClaimsBytes } from './identity.ts'
+import {
+  type Basis,
+  basisLength,
+  type Claims,
+  type ClaimValue,
+  type MakeBasis,
+  maxClaimsBytes,
+} from './identity.ts'
 import {
   type CredentialMethod,
   causeOf,
@@ -11,6 +17,13 @@ import {
   unavailable,
   type Verdict,
 } from './method.ts'
+import {
+  faultOf,
+  publicKey,
+  publishedKeys,
+  secretKey,
+  type TokenKeys,
+} from './token-keys.ts'
 
 /** Bearer tokens (RFC 6750) that are JWTs (RFC 7519, RFC 8725). */
 export interface BearerOptions {
@@ -32,8 +45,14 @@ export interface BearerOptions {
   readonly claims?: readonly string[] | undefined
 }
 
+export interface BearerContext {
+  readonly realm: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly makeBasis: MakeBasis
+}
+
 const maxToken = 8_192
-const keyTimeout = 5_000
 const defaultClaims = ['iss', 'scope', 'email', 'name', 'groups', 'roles']
 const secretAlgorithms = ['HS256', 'HS384', 'HS512']
 const publicAlgorithms = [
@@ -43,35 +62,52 @@ const publicAlgorithms = [
 
 export function bearerMethod(
   options: BearerOptions,
-  context: { readonly realm: string; readonly clock: Clock; readonly log: Log },
+  context: BearerContext,
 ): CredentialMethod {
-  const keys = keysOf(options)
+  const keys = keysOf(options, context)
   const rules = rulesOf(options)
-  const { realm, clock, log } = context
+  const { realm, clock, log, makeBasis } = context
+  // Half of the basis is the rules, half the key: the rules are known before any key is.
+  const half = basisLength / 2
+  const rulesBasis = makeBasis('rules', JSON.stringify([rules, options.claims]))
+  let bases: ReadonlySet<string> = new Set()
+  let named: ReadonlySet<string> | undefined
+  const basisOf = (name: string) =>
+    Buffer.concat([
+      rulesBasis.subarray(0, half),
+      makeBasis('key', name).subarray(0, half),
+    ])
 
   async function verify(token: string): Promise<Verdict> {
     if (token.length > maxToken) return refused
     try {
       const now = { currentDate: new Date(clock.now()) }
-      const { payload } = await (typeof keys === 'function'
-        ? jwtVerify(token, keys, { ...rules, ...now })
-        : jwtVerify(token, keys, { ...rules, ...now }))
-      return proofOf(payload, options, rules.clockTolerance)
+      const { payload, keyName } = await keys.verify(token, { ...rules, ...now })
+      return proofOf(payload, options, rules.clockTolerance, basisOf(keyName))
     } catch (error) {
       return failed(error)
     }
   }
 
+  /** Whether the token would be taken today, as far as that is known without its text. */
+  function stands(_subject: string, basis: Basis): boolean {
+    const names = keys.names()
+    if (names === undefined) {
+      return basis.subarray(0, half).equals(rulesBasis.subarray(0, half))
+    }
+    if (names !== named) {
+      named = names
+      bases = new Set([...names].map(name => basisOf(name).toString('latin1')))
+    }
+    return bases.has(basis.toString('latin1'))
+  }
+
   function failed(error: unknown): Verdict {
-    if (error instanceof errors.JWTExpired) {
+    const fault = faultOf(error)
+    if (fault === 'expired') {
       return { kind: 'refused', guess: false, reason: 'the token has expired' }
     }
-    // An issuer that can't be reached, or answers nonsense, says nothing about the token.
-    const aboutToken =
-      error instanceof errors.JOSEError &&
-      !(error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid) &&
-      error.code !== 'ERR_JOSE_GENERIC'
-    if (aboutToken) return refused
+    if (fault === 'token') return refused
     log.error({ cause: causeOf(error) }, 'the keys for bearer tokens are not to be had')
     return unavailable('jwks')
   }
@@ -86,7 +122,7 @@ export function bearerMethod(
       reason === undefined
         ? `Bearer realm="${realm}"`
         : `Bearer realm="${realm}", error="invalid_token", error_description="${reason}"`,
-    knows: () => true,
+    stands,
   }
 }
 
@@ -94,6 +130,7 @@ function proofOf(
   payload: JWTPayload,
   { subject: name = 'sub', claims: kept = defaultClaims }: BearerOptions,
   clockTolerance: number,
+  basis: Basis,
 ): Verdict {
   const subject = payload[name]
   if (typeof subject !== 'string' || payload.exp === undefined) return refused
@@ -107,7 +144,7 @@ function proofOf(
   }
   const at = payload.iat === undefined ? undefined : payload.iat * 1_000
   const expiresAt = (payload.exp + clockTolerance) * 1_000
-  return { kind: 'proved', proof: { subject, claims, at, expiresAt } }
+  return { kind: 'proved', proof: { subject, claims, at, expiresAt, basis } }
 }
 
 function rulesOf(options: BearerOptions) {
@@ -149,27 +186,23 @@ function algorithmsOf({ algorithms, secret }: BearerOptions): string[] {
   return [...algorithms]
 }
 
-function keysOf({
-  jwks,
-  key,
-  secret,
-}: BearerOptions): KeyObject | ReturnType<typeof createRemoteJWKSet> {
+function keysOf({ jwks, key, secret }: BearerOptions, context: BearerContext): TokenKeys {
   const given = [jwks, key, secret].filter(one => one !== undefined)
   if (given.length !== 1) throw bad('exactly one of jwks, key and secret must be given')
   if (secret !== undefined) {
     const bytes = Buffer.from(secret)
     if (bytes.length < 32) throw bad('secret must have at least 32 bytes')
-    return createSecretKey(bytes)
+    return secretKey(bytes)
   }
   if (key !== undefined) {
     try {
-      return createPublicKey(key)
+      return publicKey(key)
     } catch {
       // The reason is left out: it might quote the key.
       throw bad('key is no public key or certificate in PEM')
     }
   }
-  return createRemoteJWKSet(jwksUrl(String(jwks)), { timeoutDuration: keyTimeout })
+  return publishedKeys(jwksUrl(String(jwks)), context)
 }
 
 function jwksUrl(text: string): URL {

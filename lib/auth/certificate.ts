@@ -1,6 +1,6 @@
 import type { PeerCertificate } from 'node:tls'
 import type { Handshake } from '../resumption/handshake.ts'
-import type { Proof } from './identity.ts'
+import { type Basis, type MakeBasis, noBasis, type Proof } from './identity.ts'
 
 export interface CertificateOptions {
   /**
@@ -14,6 +14,15 @@ export interface CertificateOptions {
     | 'dns'
     | ((certificate: PeerCertificate) => string | undefined)
     | undefined
+}
+
+/** Which part of it was taken for the name. */
+export function certificateBasis(
+  options: CertificateOptions | undefined,
+  makeBasis: MakeBasis,
+): Basis {
+  const { subject = 'cn' } = options ?? {}
+  return typeof subject === 'string' ? makeBasis('certificate', subject) : noBasis
 }
 
 /**

@@ -1,104 +1,66 @@
+import { TokenBucket } from '../limit/token-bucket.ts'
 import { type Handshake, handshakeOf } from '../resumption/handshake.ts'
-import type { Identity } from './identity.ts'
-import type { Binding, Login } from './identity-record.ts'
-import type { Logins, SeenLogin } from './logins.ts'
-import type { AuthDecision } from './request.ts'
-
-/** Users that one connection may bring credentials of before the first is checked again. */
-const maxProved = 16
-
-/** How long a connection waits before it asks the farm again after a miss, in milliseconds. */
-const askInterval = 1_000
+import type { Logins } from './logins.ts'
+import { type RememberedIn, RememberedLogin } from './remembered-login.ts'
 
 /**
- * What is known of the user of one connection. Where the client holds a session, the log-in
- * lies under its lineage and is looked up for each request, so that a log-out anywhere is seen;
- * where it does not, it lies here and ends with the connection.
+ * Credentials that one connection may have shown before the first is looked up in the table
+ * again: a gateway brings those of many users.
  */
-export class ConnectionState {
+const maxShown = 256
+/** Questions to the farm, and records into it, that one connection may cause. */
+const asks = { perSecond: 32, atOnce: 32 }
+const writes = { perSecond: 1, atOnce: 256 }
+
+/** What is known of the users of one connection, and of what they have shown. */
+export class ConnectionState implements RememberedIn {
   readonly handshake: Handshake
-  readonly #logins: Logins
-  /**
-   * Credentials that were right here, and for whom; they are not checked again. Credentials
-   * are known by a digest under a key of this process.
-   */
-  readonly #proved = new Map<string, Identity>()
-  /** Credentials that are being checked for another request right now. */
-  readonly checking: Map<string, Promise<AuthDecision>> = new Map()
-  /** The log-in of a connection without lineage. */
-  #own: Login | undefined
-  #ownEnded = false
-  readonly #seen: SeenLogin = {}
-  #askAt = 0
-  /** A revocation was met here: who sends credentials by itself is to be asked once. */
-  revoked = false
-  /** The client has been asked since the last log-out. */
-  asked = false
+  readonly logins: Logins
+  /** Who the TLS session as such belongs to, as far as that is known. */
+  readonly session: RememberedLogin
+  /** Somebody has guessed here: each request counts towards the limits on log-ins. */
+  suspect = false
+  /** By the print of the credentials. */
+  readonly #shown = new Map<string, RememberedLogin>()
+  #asks: TokenBucket | undefined
+  #writes: TokenBucket | undefined
 
   constructor(handshake: Handshake, logins: Logins) {
     this.handshake = handshake
-    this.#logins = logins
-    // A lineage that began here can't be known anywhere else.
-    this.#askAt = handshake.resumed ? 0 : Number.POSITIVE_INFINITY
+    this.logins = logins
+    this.session = new RememberedLogin(this)
   }
 
-  get place(): Binding | undefined {
-    const { lineage, serverName } = this.handshake
-    return lineage && this.#logins.placeOf(lineage, serverName)
-  }
-
-  /** The user logged out, and has not logged in since. */
-  get ended(): boolean {
-    const { place } = this
-    return this.#ownEnded || (place !== undefined && this.#logins.isEnded(place))
-  }
-
-  provedBy(digest: string): Identity | undefined {
-    return this.#proved.get(digest)
-  }
-
-  keepProved(digest: string, identity: Identity): void {
-    this.#proved.delete(digest)
-    this.#proved.set(digest, identity)
-    const [oldest] = this.#proved.keys()
-    if (this.#proved.size > maxProved && oldest !== undefined) this.#proved.delete(oldest)
-  }
-
-  async login(now: number): Promise<Login | undefined> {
-    const { place } = this
-    if (place === undefined) return this.#own
-    const own = this.#own
-    if (own !== undefined) {
-      // TLS 1.3 may give the client its session after the first request.
-      this.#own = undefined
-      await this.#logins.add(place, own)
+  /** What is remembered of the credentials with this print. */
+  shown(print: Buffer): RememberedLogin {
+    const name = print.toString('latin1')
+    let remembered = this.#shown.get(name)
+    if (remembered === undefined) {
+      remembered = new RememberedLogin(this, print)
+      for (const [oldest] of this.#shown) {
+        if (this.#shown.size < maxShown) break
+        this.#shown.delete(oldest)
+      }
+      this.#shown.set(name, remembered)
     }
-    const local = this.#logins.local(place, this.#seen)
-    if (local !== undefined || now < this.#askAt) return local
-    this.#askAt = now + askInterval
-    return this.#logins.find(place)
+    return remembered
   }
 
-  async remember(login: Login): Promise<void> {
-    const { place } = this
-    this.#ownEnded = false
-    this.revoked = false
-    this.asked = false
-    if (place === undefined) this.#own = login
-    else {
-      this.#askAt = 0
-      await this.#logins.add(place, login)
-    }
+  /** Lets go of credentials of which there is nothing to remember: most guesses are wrong. */
+  tidy(print: Buffer): void {
+    const name = print.toString('latin1')
+    if (this.#shown.get(name)?.matters === false) this.#shown.delete(name)
   }
 
-  /** True when every reachable member knows. */
-  async end(): Promise<boolean> {
-    const { place } = this
-    this.#own = undefined
-    this.#ownEnded = place === undefined
-    this.#proved.clear()
-    this.asked = false
-    return place === undefined || (await this.#logins.end(place))
+  mayAsk(now: number): boolean {
+    this.#asks ??= new TokenBucket(asks.perSecond, asks.atOnce)
+    return this.#asks.take(now)
+  }
+
+  /** Whether another record may go into the farm: a client can vary what it shows at will. */
+  mayRemember(now: number): boolean {
+    this.#writes ??= new TokenBucket(writes.perSecond, writes.atOnce)
+    return this.#writes.take(now)
   }
 }
 

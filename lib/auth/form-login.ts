@@ -73,25 +73,26 @@ export class FormLogin {
     const posted = await form.read(request)
     if ('status' in posted) return posted
     const { user, password, to } = posted
-    const outcome = await check.run('form', request, { user }, async asker =>
+    const how = { guess: { user }, shared: false }
+    const outcome = await check.run('form', request, how, async asker =>
       user === '' || password === ''
         ? { kind: 'refused', guess: false }
         : passwords.verify(user, password, request, asker),
     )
     if (outcome.kind === 'answered') return outcome.answer
     // Not bound to the lineage: the cookie outlives it.
-    const identity =
+    const login =
       outcome.kind === 'proved'
-        ? memory.identityOf(outcome.proof, 'form', undefined)
+        ? memory.loginOf(outcome.proof, 'form', undefined)
         : undefined
-    if (identity === undefined) {
+    if (login === undefined) {
       if (outcome.kind === 'proved') counters.countLogin('form', 'void')
       const page = form.show(request, to, { status: 401, failed: true })
       // A scheme that no browser knows: a 401 must name one, and none may open its own dialog.
       return { ...page, headers: { ...page.headers, 'www-authenticate': 'Form' } }
     }
-    counters.countLogin('form', 'proved', identity.subject)
-    const cookie = await memory.rememberForm(identity, request, state)
+    counters.countLogin('form', 'proved', login.identity.subject)
+    const cookie = await memory.rememberForm(login, request, state)
     return answer(303, '', { location: to, 'set-cookie': cookie })
   }
 }

@@ -4,7 +4,13 @@ import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Asker } from './asker.ts'
-import { type Claims, isSubject, maxClaimsBytes } from './identity.ts'
+import {
+  type Basis,
+  type Claims,
+  isSubject,
+  type MakeBasis,
+  maxClaimsBytes,
+} from './identity.ts'
 import { causeOf, unavailable, type Verdict } from './method.ts'
 import {
   type AuthRequest,
@@ -33,13 +39,14 @@ export interface ForwardAuthOptions {
   /** PEM of the authorities for https. Default: those of Node. */
   readonly ca?: string | Buffer | undefined
   /**
-   * Whether a "known" is remembered for the TLS session. Default true. With false the other
-   * server is asked about each request, which it must be when its answer depends on the URL.
+   * Whether a yes is remembered for the same question on the same TLS session: the same method,
+   * host, path, query, address and `requestHeaders`, all that the other server has seen.
+   * Default true. With false it is asked about each request.
    */
   readonly remember?: boolean | undefined
   /**
-   * Milliseconds that it is remembered. Default 300 000: a user who logs out there, or becomes
-   * another one, must not stay known here for hours.
+   * Milliseconds that it is remembered. Default 300 000: a user who logs out there, or may do
+   * less than before, must not get in here for hours.
    */
   readonly ttl?: number | undefined
 }
@@ -57,6 +64,8 @@ export class ForwardAuth {
   readonly ttl: number
   /** Names of the fields in which the other server tells of the user. */
   readonly ownFields: readonly string[]
+  /** Of its yes: whom it came from, and how it is read. */
+  readonly basis: Basis
   readonly #url: URL
   readonly #options: ForwardAuthOptions
   readonly #requestHeaders: readonly string[]
@@ -67,7 +76,11 @@ export class ForwardAuth {
 
   constructor(
     options: ForwardAuthOptions,
-    { clock, log }: { readonly clock: Clock; readonly log: Log },
+    {
+      clock,
+      log,
+      makeBasis,
+    }: { readonly clock: Clock; readonly log: Log; readonly makeBasis: MakeBasis },
   ) {
     this.#url = forwardUrl(String(options.url))
     this.#options = options
@@ -81,6 +94,9 @@ export class ForwardAuth {
     this.#timeout = options.timeout ?? 5_000
     this.ttl = options.ttl ?? 300_000
     this.remember = options.remember ?? true
+    const { subjectHeader, claimHeaders } = options
+    const read = [this.#url.href, this.#requestHeaders, subjectHeader, claimHeaders]
+    this.basis = makeBasis('forward', JSON.stringify(read))
     for (const [name, value] of [
       ['timeout', this.#timeout],
       ['ttl', this.ttl],
@@ -94,6 +110,11 @@ export class ForwardAuth {
       this.#url.protocol === 'https:'
         ? new https.Agent({ ...settings, ca: options.ca })
         : new http.Agent(settings)
+  }
+
+  /** All that the other server would hear of the request. */
+  questionOf(request: AuthRequest): string {
+    return JSON.stringify(this.#headersFor(request))
   }
 
   /**
@@ -203,7 +224,8 @@ export class ForwardAuth {
     )
     const sound =
       isSubject(subject) && Buffer.byteLength(JSON.stringify(claims)) <= maxClaimsBytes
-    if (sound) return { kind: 'proved', proof: { subject, claims } }
+    const { basis } = this
+    if (sound) return { kind: 'proved', proof: { subject, claims, basis } }
     this.#log.warn({ host: this.#url.host }, 'forward-auth: said yes and not to whom')
     return unavailable('forward', 502)
   }

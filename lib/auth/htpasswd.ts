@@ -6,7 +6,7 @@ import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Asker } from './asker.ts'
 import type { Bcrypt } from './bcrypt.ts'
-import { isSubject } from './identity.ts'
+import { type Basis, isSubject, type MakeBasis } from './identity.ts'
 import { causeOf } from './method.ts'
 
 const maxFileBytes = 4 * 1024 * 1024
@@ -26,18 +26,22 @@ export class Htpasswd {
   readonly #bcrypt: Bcrypt
   readonly #clock: Clock
   readonly #log: Log
+  readonly #makeBasis: MakeBasis
   readonly #decoyKey = randomBytes(32)
   #users: ReadonlyMap<string, string>
+  /** Of the users as they are now, made when they are asked for. */
+  #bases = new Map<string, Basis>()
   #stamp: string
   #lookedAt: number
   #looking: Promise<void> | undefined
 
   /** Throws ERR_HANDFAST_CONFIG when the file is no htpasswd file with bcrypt hashes. */
-  constructor(path: string, { bcrypt, clock, log }: HtpasswdContext) {
+  constructor(path: string, { bcrypt, clock, log, makeBasis }: HtpasswdContext) {
     this.#path = path
     this.#bcrypt = bcrypt
     this.#clock = clock
     this.#log = log
+    this.#makeBasis = makeBasis
     try {
       this.#stamp = stampOf(statSync(path))
       this.#users = parseHtpasswd(readFileSync(path), path)
@@ -49,27 +53,40 @@ export class Htpasswd {
     this.#lookedAt = clock.monotonic()
   }
 
-  /** Undefined when it can't be told now. Takes as long for a user who does not exist. */
+  /**
+   * The basis of the hash that the password fits; undefined when it can't be told now. Takes as
+   * long for a user who does not exist.
+   */
   async verify(
     user: string,
     password: string,
     asker?: Asker,
-  ): Promise<boolean | undefined> {
+  ): Promise<Basis | false | undefined> {
     await this.refresh()
     const hash = this.#users.get(user)
     const against = hash ?? this.#decoyFor(user)
     const equal = await this.#bcrypt.compare(password, against, asker)
-    return equal === undefined ? undefined : equal && hash !== undefined
+    if (equal === undefined) return undefined
+    // Of the hash that was compared, whatever the file says by now.
+    return equal && hash !== undefined && this.#makeBasis(hash)
   }
 
-  /** Whether the user is in the file. Starts a look at the file when it is time for one. */
-  knows(user: string): boolean {
-    void this.refresh()
-    return this.#users.has(user)
+  /** Stands for the user's hash as it is in the file now; undefined when there is none. */
+  basisOf(user: string): Basis | undefined {
+    let basis = this.#bases.get(user)
+    const hash = basis === undefined ? this.#users.get(user) : undefined
+    if (hash !== undefined) {
+      basis = this.#makeBasis(hash)
+      this.#bases.set(user, basis)
+    }
+    return basis
   }
 
-  /** Reads the file again if it has changed, at most once a second. Never rejects. */
-  refresh(): Promise<void> {
+  /**
+   * Reads the file again if it has changed, at most once a second; undefined when it is too
+   * early to look. Never rejects.
+   */
+  refresh(): Promise<void> | undefined {
     const now = this.#clock.monotonic()
     if (this.#looking === undefined && now - this.#lookedAt >= refreshInterval) {
       this.#lookedAt = now
@@ -77,7 +94,7 @@ export class Htpasswd {
         this.#looking = undefined
       })
     }
-    return this.#looking ?? Promise.resolve()
+    return this.#looking
   }
 
   async #look(): Promise<void> {
@@ -87,6 +104,7 @@ export class Htpasswd {
       // Noted first: a bad file is reported once, not once a second.
       this.#stamp = stamp
       this.#users = parseHtpasswd(await readFile(this.#path), this.#path)
+      this.#bases = new Map()
       const users = this.#users.size
       this.#log.info({ file: this.#path, users }, 'htpasswd file read again')
     } catch (error) {
@@ -111,6 +129,7 @@ export interface HtpasswdContext {
   readonly bcrypt: Bcrypt
   readonly clock: Clock
   readonly log: Log
+  readonly makeBasis: MakeBasis
 }
 
 /** User name to hash. An error names the line and what is wrong with it, never the hash. */
@@ -156,6 +175,7 @@ function bad(path: string, what: string): HandfastError {
   return new HandfastError('ERR_HANDFAST_CONFIG', `htpasswd file ${path} ${what}`)
 }
 
-function stampOf({ mtimeMs, size, ino }: Stats): string {
-  return `${mtimeMs}:${size}:${ino}`
+/** With the time of the inode: a tool that copies may keep the other one. */
+function stampOf({ mtimeMs, ctimeMs, size, ino }: Stats): string {
+  return `${mtimeMs}:${ctimeMs}:${size}:${ino}`
 }

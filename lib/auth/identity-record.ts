@@ -1,5 +1,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import {
+  type Basis,
+  basisLength,
   type Claims,
   type Identity,
   isSubject,
@@ -11,11 +13,11 @@ import {
 /**
  * The value in virtual table `auth`:
  *
- *      0         1      2         8            14       22        24        24 + n
- *      +---------+------+---------+------------+--------+---------+---------+--------+--------+
- *      | version | kind | at      | expires at | name   | n       | subject | claims | tag    |
- *      | u8 = 1  | u8   | u48 ms  | u48 ms     | 8 B    | u16     | UTF-8   | JSON   | 16 B   |
- *      +---------+------+---------+------------+--------+---------+---------+--------+--------+
+ *      0         1      2        8            14     22      38      54     56        56 + n
+ *      +---------+------+--------+------------+------+-------+-------+------+---------+--------+------+
+ *      | version | kind | at     | expires at | name | basis | print | n    | subject | claims | tag  |
+ *      | u8 = 2  | u8   | u48 ms | u48 ms     | 8 B  | 16 B  | 16 B  | u16  | UTF-8   | JSON   | 16 B |
+ *      +---------+------+--------+------------+------+-------+-------+------+---------+--------+------+
  *
  * kind: 0 = shared, the lineage has served several users and speaks for none of them;
  * 1..5 = an identity, by method; 16 = a reference, `subject` is the key of the log-in's own
@@ -23,25 +25,39 @@ import {
  *
  * name: start of the SHA-256 of the server name that the lineage belongs to.
  *
+ * basis: what the user was proved against, see `Basis`.
+ *
+ * print: second half of the keyed hash of the credentials that the log-in was made with, where
+ * they must be shown again; its first half is in the key. Else zero.
+ *
  * tag: HMAC-SHA256, cut to 16 bytes, over the record's key and all bytes before the tag. Its
  * own key comes from the farm secret and the realm: whoever can write into a store but has no
  * farm secret can't plant an identity, nor move one to another lineage or realm.
  */
 export type Login =
-  | { readonly kind: 'identity'; readonly identity: Identity }
+  | KnownLogin
   | { readonly kind: 'reference'; readonly key: Buffer; readonly expiresAt: number }
   | { readonly kind: 'shared'; readonly expiresAt: number }
+
+export interface KnownLogin {
+  readonly kind: 'identity'
+  readonly identity: Identity
+  readonly basis: Basis
+}
 
 /** What a record is bound to. */
 export interface Binding {
   readonly key: Buffer
   /** Empty for log-ins that no lineage holds; undefined when any will do. */
   readonly serverName: string | undefined
+  /** 16 bytes; see above. */
+  readonly print?: Buffer | undefined
 }
 
-export const loginHeaderLength = 24
+export const loginHeaderLength = 56
 export const loginTagLength = 16
-const layoutVersion = 1
+const layoutVersion = 2
+const noPrint = Buffer.alloc(16)
 const sharedKind = 0
 const referenceKind = 16
 const methodOf = new Map<number, MethodName>(
@@ -60,13 +76,15 @@ export function writeLogin(login: Login, binding: Binding, macKey: Buffer): Buff
     head.writeUIntBE(identity.expiresAt, 8, 6)
     subject = Buffer.from(identity.subject)
     claims = JSON.stringify(identity.claims)
+    login.basis.copy(head, 22)
   } else {
     head[1] = login.kind === 'shared' ? sharedKind : referenceKind
     head.writeUIntBE(login.expiresAt, 8, 6)
     if (login.kind === 'reference') subject = login.key
   }
   nameTag(binding.serverName ?? '').copy(head, 14)
-  head.writeUInt16BE(subject.length, 22)
+  ;(binding.print ?? noPrint).copy(head, 38)
+  head.writeUInt16BE(subject.length, 54)
   const body = Buffer.concat([head, subject, Buffer.from(claims)])
   return Buffer.concat([body, tagOf(body, binding.key, macKey)])
 }
@@ -83,13 +101,14 @@ export function readLogin(
   if (!timingSafeEqual(value.subarray(end), tagOf(body, binding.key, macKey))) {
     return undefined
   }
-  const { serverName } = binding
+  const { serverName, print = noPrint } = binding
+  if (!timingSafeEqual(print, body.subarray(38, 54))) return undefined
   if (serverName !== undefined && !nameTag(serverName).equals(body.subarray(14, 22))) {
     return undefined
   }
   const at = body.readUIntBE(2, 6)
   const expiresAt = body.readUIntBE(8, 6)
-  const claimsStart = loginHeaderLength + body.readUInt16BE(22)
+  const claimsStart = loginHeaderLength + body.readUInt16BE(54)
   if (claimsStart > end) return undefined
   const subject = body.subarray(loginHeaderLength, claimsStart)
   const claims = body.subarray(claimsStart)
@@ -104,7 +123,8 @@ export function readLogin(
   const method = methodOf.get(kind)
   if (method === undefined) return undefined
   const identity = identityFrom(method, subject, claims)
-  return identity && { kind: 'identity', identity: { ...identity, at, expiresAt } }
+  const basis = Buffer.from(body.subarray(22, 22 + basisLength))
+  return identity && { kind: 'identity', identity: { ...identity, at, expiresAt }, basis }
 }
 
 function identityFrom(

@@ -57,4 +57,19 @@ export interface Proof {
   readonly at?: number | undefined
   /** The proof itself runs out then, in wall milliseconds. */
   readonly expiresAt?: number | undefined
+  /** What it was proved against, see {@link Basis}. Default: nothing that could change. */
+  readonly basis?: Basis | undefined
 }
+
+/**
+ * 16 bytes that stand for what somebody was proved against: the stored hash of a password, the
+ * key of a token. A log-in is remembered with it, and is void once it is another.
+ */
+export type Basis = Buffer
+
+export const basisLength = 16
+/** Of what can't tell whether it has changed: a callback. */
+export const noBasis: Basis = Buffer.alloc(basisLength)
+
+/** Makes a basis of texts and bytes; keyed, for it may stand for a secret. */
+export type MakeBasis = (...parts: (string | Buffer)[]) => Basis

@@ -18,6 +18,16 @@ export interface LoginCheckOptions {
   readonly address: ((request: AuthRequest) => string | undefined) | undefined
 }
 
+export interface Attempted {
+  /**
+   * A wrong answer counts as a failed log-in; of `user`, where the client says whom it claims
+   * to be.
+   */
+  readonly guess: { readonly user?: string | undefined } | undefined
+  /** Other requests of the connection may wait for the same answer. */
+  readonly shared: boolean
+}
+
 export type CheckOutcome =
   | { readonly kind: 'proved'; readonly proof: Proof }
   | { readonly kind: 'refused'; readonly reason: string | undefined }
@@ -31,27 +41,18 @@ export class LoginCheck {
     this.#options = options
   }
 
-  /**
-   * `guess`: a wrong answer counts as a failed log-in; of `user`, where the client says whom
-   * it claims to be.
-   */
   async run(
     method: MethodName,
     request: AuthRequest,
-    guess: { readonly user?: string | undefined } | undefined,
+    { guess, shared }: Attempted,
     verify: (asker: Asker) => Promise<Verdict>,
   ): Promise<CheckOutcome> {
-    const { attempts, log, counters, limitCounters } = this.#options
-    const address = (this.#options.address ?? addressOf)(request)
+    const { attempts, log, counters } = this.#options
+    const address = this.#addressOf(request)
     const attempt = guess ? attempts.begin(address, guess.user) : unlimited
     if (typeof attempt === 'number') {
-      limitCounters.met('auth.attempts', address)
-      counters.countLogin(method, 'limited')
-      const headers = { 'retry-after': String(attempt) }
-      return answered(answer(429, 'Too many failed log-ins. Try again later.\n', headers))
+      return answered(this.#limited(method, address, attempt))
     }
-    // The same credentials are checked once for all requests of a connection that bring them.
-    const shared = guess !== undefined && method !== 'form'
     const asker = askerOf(request, address, shared)
     const verdict = await this.#ask(method, asker, verify)
     const wrong = verdict.kind !== 'proved' && verdict.guess === true
@@ -91,6 +92,28 @@ export class LoginCheck {
     } finally {
       shares.release(network)
     }
+  }
+
+  /**
+   * The answer when the limits keep credentials of this user from being compared with what is
+   * remembered: that would tell who guesses what they were not let try.
+   */
+  stop(method: MethodName, request: AuthRequest, user: string): Answer | undefined {
+    const address = this.#addressOf(request)
+    const wait = this.#options.attempts.waitOf(address, user)
+    return wait > 0 ? this.#limited(method, address, wait) : undefined
+  }
+
+  #addressOf(request: AuthRequest): string | undefined {
+    return (this.#options.address ?? addressOf)(request)
+  }
+
+  #limited(method: MethodName, address: string | undefined, wait: number): Answer {
+    const { limitCounters, counters } = this.#options
+    limitCounters.met('auth.attempts', address)
+    counters.countLogin(method, 'limited')
+    const headers = { 'retry-after': String(wait) }
+    return answer(429, 'Too many failed log-ins. Try again later.\n', headers)
   }
 }
 

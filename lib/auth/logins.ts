@@ -34,9 +34,15 @@ export class Logins {
         : createHash('sha256').update(options.realm).digest().subarray(0, 8)
   }
 
-  /** The key is the lineage id, with a tag behind it in another realm than the default one. */
-  placeOf(lineage: Buffer, serverName: string | undefined): Binding {
-    return { key: Buffer.concat([lineage, this.#realmTag]), serverName }
+  /**
+   * The key is the lineage id, with a tag behind it in another realm than the default one, and
+   * half of the print of the credentials where they must be shown.
+   */
+  placeOf(lineage: Buffer, serverName: string | undefined, print?: Buffer): Binding {
+    const key = [lineage, this.#realmTag]
+    if (print === undefined) return { key: Buffer.concat(key), serverName }
+    key.push(print.subarray(0, 16))
+    return { key: Buffer.concat(key), serverName, print: print.subarray(16) }
   }
 
   /** What this member has. */

@@ -1,15 +1,18 @@
 import type { Clock } from '../clock.ts'
 import type { ConnectionState } from './connection-state.ts'
 import {
+  type Basis,
   type Identity,
   isSubject,
   type MethodName,
   maxClaimsBytes,
+  noBasis,
   type Proof,
 } from './identity.ts'
-import type { Binding, Login } from './identity-record.ts'
+import type { Binding, KnownLogin, Login } from './identity-record.ts'
 import { type LoginCookie, loginKey } from './login-cookie.ts'
 import type { Logins } from './logins.ts'
+import type { RememberedLogin } from './remembered-login.ts'
 import { type AuthRequest, headerOf } from './request.ts'
 
 export interface MemoryOptions {
@@ -20,12 +23,22 @@ export interface MemoryOptions {
   readonly cookie: LoginCookie | undefined
   readonly ttl: number
   readonly lineageTimeout: number
+  /** Whether the TLS session alone tells the user of this request; see `rememberBy`. */
+  readonly bySession: (request: AuthRequest) => boolean
+  /** The TLS session alone may tell the user of some requests. */
+  readonly sessionsTell: boolean
+  /** Print of the credentials in a request that the client would show again. */
+  readonly printOf: (request: AuthRequest) => Buffer | undefined
   /** Whether the log-in still stands with the method that made it. */
-  readonly stands: (method: MethodName, subject: string) => boolean
+  readonly stands: (method: MethodName, subject: string, basis: Basis) => boolean
   readonly isRevoked: (identity: Identity, lineage: Buffer | undefined) => boolean
 }
 
-/** Who is known without being asked: by the cookie, or by the connection and its lineage. */
+/**
+ * Who is known without being asked: by what the user's agent shows above TLS, which is its
+ * cookie or its credentials again, or by its client certificate. A TLS session alone may belong
+ * to a gateway, which puts the requests of many users on it.
+ */
 export class Memory {
   readonly #options: MemoryOptions
 
@@ -33,55 +46,60 @@ export class Memory {
     this.#options = options
   }
 
-  /** The cookie goes first: it says more about the user agent than its connection does. */
+  /** By what a client sends along unasked. The cookie says more than the connection does. */
   async recall(
     request: AuthRequest,
     state: ConnectionState | undefined,
   ): Promise<Identity | undefined> {
     for (const place of this.#cookiePlaces(request)) {
       const login = await this.#options.logins.find(place)
-      if (login?.kind === 'identity' && this.holds(login.identity, state)) {
+      if (login?.kind === 'identity' && this.holds(login, state, undefined)) {
         return login.identity
       }
     }
-    return state && this.recallConnection(state)
+    return state && this.#recallSession(request, state)
   }
 
-  async recallConnection(state: ConnectionState): Promise<Identity | undefined> {
-    const { logins, clock } = this.#options
-    let login = await state.login(clock.now())
-    if (login?.kind === 'reference') {
-      login = await logins.find({ key: login.key, serverName: '' })
-    }
+  /** By the credentials that the client has shown again; the limits on guesses are yours. */
+  async recallShown(
+    shown: RememberedLogin,
+    state: ConnectionState,
+  ): Promise<KnownLogin | undefined> {
+    await state.session.settle()
+    const login = await shown.login(this.#options.clock.now())
     if (login?.kind !== 'identity') return undefined
-    return this.holds(login.identity, state) ? login.identity : undefined
+    return this.holds(login, state, shown) ? login : undefined
   }
 
-  /** Whether the identity may be used now. */
-  holds(identity: Identity, state: ConnectionState | undefined): boolean {
+  /** Whether the log-in may be used now. `met` takes note of a revocation. */
+  holds(
+    { identity, basis }: KnownLogin,
+    state: ConnectionState | undefined,
+    met: RememberedLogin | undefined,
+  ): boolean {
     const { clock, stands, isRevoked } = this.#options
     const { method, subject, expiresAt } = identity
-    if (expiresAt <= clock.now() || !stands(method, subject)) return false
+    if (expiresAt <= clock.now() || !stands(method, subject, basis)) return false
     // What the handshake did not prove, no record can make true.
     if (method === 'certificate' && state?.handshake.clientAuthorized !== true)
       return false
     if (!isRevoked(identity, state?.handshake.lineage)) return true
-    if (state !== undefined) state.revoked = true
+    if (met !== undefined) met.revoked = true
     return false
   }
 
-  /** The identity that a proof makes; undefined when the proof says nothing sound. */
-  identityOf(
+  /** The log-in that a proof makes; undefined when the proof says nothing sound. */
+  loginOf(
     proof: Proof,
     method: MethodName,
     state: ConnectionState | undefined,
     ttl: number = this.#options.ttl,
-  ): Identity | undefined {
+  ): KnownLogin | undefined {
     const now = this.#options.clock.now()
     const text = proof.claims === undefined ? '{}' : JSON.stringify(proof.claims)
     if (!isSubject(proof.subject) || !text?.startsWith('{')) return undefined
     if (Buffer.byteLength(text) > maxClaimsBytes) return undefined
-    return Object.freeze({
+    const identity = Object.freeze({
       subject: proof.subject,
       // The same as they will come back from a record.
       claims: Object.freeze(JSON.parse(text)),
@@ -95,25 +113,38 @@ export class Memory {
         ),
       ),
     })
+    return { kind: 'identity', identity, basis: proof.basis ?? noBasis }
   }
 
   /**
-   * Keeps a log-in that was made with credentials. A connection that has already spoken for
-   * somebody else is a gateway's, not a user's: it is remembered as shared, and nobody's
-   * log-in is taken from memory there.
+   * Notes whose the TLS session is, so that a revocation finds it. One that has spoken for
+   * somebody else already is a gateway's, not a user's: it is remembered as shared, and nobody
+   * is known by it.
    */
-  async remember(identity: Identity, state: ConnectionState): Promise<void> {
-    const { clock } = this.#options
-    const before = await state.login(clock.now())
+  async claimSession(
+    login: KnownLogin,
+    request: AuthRequest,
+    state: ConnectionState,
+  ): Promise<void> {
+    const { clock, sessionsTell, bySession } = this.#options
+    const now = clock.now()
+    const before = await state.session.login(now)
     if (before?.kind === 'shared') return
+    const known = await this.#resolve(before)
+    const { subject, expiresAt } = login.identity
     const other =
-      (before?.kind === 'identity' && before.identity.subject !== identity.subject) ||
-      (before?.kind === 'reference' &&
-        (await this.recallConnection(state))?.subject !== identity.subject)
-    const login: Login = other
-      ? { kind: 'shared', expiresAt: this.#end(state) }
-      : { kind: 'identity', identity }
-    await state.remember(login)
+      before !== undefined &&
+      (before.kind === 'reference' || known !== undefined) &&
+      known?.identity.subject !== subject
+    if (other || (sessionsTell && !bySession(request))) {
+      return state.session.remember({ kind: 'shared', expiresAt: this.#end(state) })
+    }
+    const same =
+      known?.identity.method === login.identity.method && known.basis.equals(login.basis)
+    // Short ones come again and again, and each is a write to all members.
+    const left = (known?.identity.expiresAt ?? 0) - now
+    if (!sessionsTell && same && left * 2 > expiresAt - now) return
+    await state.session.remember(login)
   }
 
   /**
@@ -121,22 +152,28 @@ export class Memory {
    * along (session fixation). Answers the Set-Cookie.
    */
   async rememberForm(
-    identity: Identity,
+    login: KnownLogin,
     request: AuthRequest,
     state: ConnectionState | undefined,
   ): Promise<string> {
-    const { logins, clock, random, cookie } = this.#options
+    const { logins, clock, random, cookie, sessionsTell, bySession } = this.#options
     if (cookie === undefined) throw new Error('a form log-in without a form')
-    const before = state && (await state.login(clock.now()))
-    await this.forget(request, undefined)
+    const { expiresAt } = login.identity
+    await this.#endAll(this.#cookiePlaces(request))
     const id = random(32)
     const key = loginKey(id)
-    await logins.add({ key, serverName: '' }, { kind: 'identity', identity })
-    if (state !== undefined && before?.kind !== 'shared') {
-      const expiresAt = Math.min(identity.expiresAt, this.#end(state))
-      await state.remember({ kind: 'reference', key, expiresAt })
+    await logins.add({ key, serverName: '' }, login)
+    if (state !== undefined) {
+      const before = await state.session.login(clock.now())
+      const end = this.#end(state)
+      if (sessionsTell && !bySession(request)) {
+        await state.session.remember({ kind: 'shared', expiresAt: end })
+      } else if (before?.kind !== 'shared') {
+        const until = Math.min(expiresAt, end)
+        await state.session.remember({ kind: 'reference', key, expiresAt: until })
+      }
     }
-    return cookie.issue(id, clock.now(), identity.expiresAt)
+    return cookie.issue(id, clock.now(), expiresAt)
   }
 
   /** Who is logged in under a lineage, as far as this member knows. */
@@ -150,21 +187,84 @@ export class Memory {
     return found?.kind === 'identity' ? found.identity.subject : undefined
   }
 
-  /** Ends the log-ins of the cookie and the connection. True when every member knows. */
+  /**
+   * Ends the log-ins of the cookie, of the credentials and of the certificate that the request
+   * brings, and, where it is the user's, of the TLS session. True when every member knows.
+   */
   async forget(
     request: AuthRequest,
     state: ConnectionState | undefined,
   ): Promise<boolean> {
-    const { logins, clock } = this.#options
-    const ends = this.#cookiePlaces(request).map(place => logins.end(place))
-    if (state !== undefined) {
-      const login = await state.login(clock.now())
-      if (login?.kind === 'reference') {
-        ends.push(logins.end({ key: login.key, serverName: '' }))
-      }
-      ends.push(state.end())
+    const ends = [this.#endAll(this.#cookiePlaces(request))]
+    if (state !== undefined) ends.push(this.#forgetConnection(request, state))
+    return (await Promise.all(ends)).every(reached => reached)
+  }
+
+  async #forgetConnection(
+    request: AuthRequest,
+    state: ConnectionState,
+  ): Promise<boolean> {
+    const { clock, printOf } = this.#options
+    const print = printOf(request)
+    const shown = print && state.shown(print)
+    const login = await shown?.login(clock.now())
+    const ends = [this.#forgetSession(request, state, login)]
+    // Of what nobody remembers there is nothing to tell: else anybody could make all members
+    // take notes, with credentials that nobody has checked.
+    const here = login === undefined
+    if (shown && (!here || shown.checking)) ends.push(shown.end(here))
+    if (print) state.tidy(print)
+    return (await Promise.all(ends)).every(reached => reached)
+  }
+
+  async #recallSession(
+    request: AuthRequest,
+    state: ConnectionState,
+  ): Promise<Identity | undefined> {
+    const { clock, bySession } = this.#options
+    const tells = bySession(request)
+    if (!tells && !state.handshake.clientAuthorized) return undefined
+    const login = await this.#resolve(await state.session.login(clock.now()))
+    if (login === undefined || !this.holds(login, state, state.session)) return undefined
+    const { method } = login.identity
+    // A yes of another server was about one request, whoever's session it is.
+    if (method === 'forward' || (!tells && method !== 'certificate')) return undefined
+    return login.identity
+  }
+
+  /** The log-in itself, where the record says only where it is. */
+  async #resolve(login: Login | undefined): Promise<KnownLogin | undefined> {
+    const found =
+      login?.kind === 'reference'
+        ? await this.#options.logins.find({ key: login.key, serverName: '' })
+        : login
+    return found?.kind === 'identity' ? found : undefined
+  }
+
+  /** `left`: the log-in of who leaves, by the credentials that were shown. */
+  async #forgetSession(
+    request: AuthRequest,
+    state: ConnectionState,
+    left: Login | undefined,
+  ): Promise<boolean> {
+    const { clock, logins, bySession } = this.#options
+    const { session, handshake } = state
+    const login = await session.login(clock.now())
+    // A shared one stays so, for it is a gateway's whoever leaves.
+    const theirs =
+      login?.kind !== 'shared' && (bySession(request) || isSameUser(login, left))
+    if (!theirs && !handshake.clientAuthorized) return true
+    const ends = [session.end(login === undefined && !handshake.clientAuthorized)]
+    if (bySession(request) && login?.kind === 'reference') {
+      ends.push(logins.end({ key: login.key, serverName: '' }))
     }
     return (await Promise.all(ends)).every(reached => reached)
+  }
+
+  async #endAll(places: readonly Binding[]): Promise<boolean> {
+    const { logins } = this.#options
+    const ends = await Promise.all(places.map(place => logins.end(place)))
+    return ends.every(reached => reached)
   }
 
   #cookiePlaces(request: AuthRequest): Binding[] {
@@ -177,4 +277,9 @@ export class Memory {
     if (state === undefined) return Number.POSITIVE_INFINITY
     return state.handshake.originalAt + this.#options.lineageTimeout
   }
+}
+
+function isSameUser(a: Login | undefined, b: Login | undefined): boolean {
+  if (a?.kind !== 'identity' || b?.kind !== 'identity') return false
+  return a.identity.subject === b.identity.subject
 }

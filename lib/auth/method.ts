@@ -1,5 +1,5 @@
 import type { Asker } from './asker.ts'
-import type { Proof } from './identity.ts'
+import type { Basis, Proof } from './identity.ts'
 import type { Answer, AuthRequest } from './request.ts'
 
 /** What became of an attempt to prove who one is. */
@@ -32,8 +32,8 @@ export interface CredentialMethod {
   verify(credentials: string, request: AuthRequest, asker?: Asker): Promise<Verdict>
   /** Value of WWW-Authenticate; with a reason when credentials were there but wrong. */
   challenge(reason?: string): string
-  /** False when the user has been removed since: an identity of theirs is void. */
-  knows(subject: string): boolean
+  /** False when a log-in of this user is void: what it was proved against has changed. */
+  stands(subject: string, basis: Basis): boolean
 }
 
 export const refused: Verdict = { kind: 'refused', guess: true }

@@ -3,11 +3,11 @@ import type { Log } from '../log.ts'
 import { basicMethod } from './basic.ts'
 import { Bcrypt } from './bcrypt.ts'
 import { bearerMethod } from './bearer.ts'
-import type { CertificateOptions } from './certificate.ts'
+import { type CertificateOptions, certificateBasis } from './certificate.ts'
 import { ForwardAuth } from './forward-auth.ts'
 import { Htpasswd } from './htpasswd.ts'
-import type { MethodName } from './identity.ts'
-import type { CredentialMethod } from './method.ts'
+import type { Basis, MakeBasis, MethodName } from './identity.ts'
+import { type CredentialMethod, readAuthorization } from './method.ts'
 import { type AuthOptions, configError, type PasswordSource } from './options.ts'
 import { checkByCallback, checkByHtpasswd, type PasswordCheck } from './password.ts'
 
@@ -19,22 +19,40 @@ export interface Methods {
   readonly forward: ForwardAuth | undefined
   /** Passwords of the log-in form. */
   readonly form: PasswordCheck | undefined
-  /** Whether a log-in by this method still stands: the method is in use, the user exists. */
-  stands(method: MethodName, subject: string): boolean
+  /** What an Authorization header holds for one of these methods, or for none. */
+  read(header: string | undefined): Credentials | undefined
+  /** Of a certificate that is proved now. */
+  readonly certificateBasis: Basis
+  /**
+   * Whether a log-in by this method still stands: the method is in use, the user exists, and
+   * what they were proved against is as it was.
+   */
+  stands(method: MethodName, subject: string, basis: Basis): boolean
+  /** Looks whether anything has changed, where it is time for that. Never rejects. */
+  refresh(): Promise<void> | undefined
   close(): Promise<void>
 }
 
-export function createMethods(
-  options: AuthOptions,
-  context: {
-    readonly realm: string
-    readonly clock: Clock
-    readonly log: Log
-    /** Log-ins that are checked at a time, at most. */
-    readonly maxChecks?: number
-  },
-): Methods {
-  const { clock, log, realm, maxChecks } = context
+export interface Credentials {
+  /** Lower case. */
+  readonly scheme: string
+  readonly credentials: string
+  /** Undefined when no method here takes them. */
+  readonly method: CredentialMethod | undefined
+}
+
+export interface MethodsContext {
+  readonly realm: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly makeBasis: MakeBasis
+  /** Log-ins that are checked at a time, at most. */
+  readonly maxChecks?: number
+}
+
+export function createMethods(options: AuthOptions, context: MethodsContext): Methods {
+  const { clock, log, realm, maxChecks, makeBasis } = context
+  const files: Htpasswd[] = []
   const bcrypt = new Bcrypt(clock, maxChecks === undefined ? {} : { most: maxChecks })
   const passwords = (name: string, source: PasswordSource): PasswordCheck => {
     const { verify, htpasswd } = source as { verify?: unknown; htpasswd?: unknown }
@@ -42,7 +60,9 @@ export function createMethods(
       return checkByCallback(verify as NonNullable<PasswordSource['verify']>, context)
     }
     if (typeof htpasswd === 'string' && verify === undefined) {
-      return checkByHtpasswd(new Htpasswd(htpasswd, { bcrypt, clock, log }))
+      const file = new Htpasswd(htpasswd, { bcrypt, clock, log, makeBasis })
+      files.push(file)
+      return checkByHtpasswd(file)
     }
     throw configError(`${name} must have either verify, a function, or htpasswd, a path`)
   }
@@ -53,16 +73,31 @@ export function createMethods(
   if (bearer) credentials.push(bearerMethod(bearer, context))
   const formCheck = form && passwords('form', form)
   const forwardAuth = forward && new ForwardAuth(forward, context)
+  const byCertificate = certificate === true ? {} : certificate
+  const ofCertificate = certificateBasis(byCertificate, makeBasis)
   return {
     credentials,
-    certificate: certificate === true ? {} : certificate,
+    read(header) {
+      const given = readAuthorization(header)
+      const method = credentials.find(one => one.scheme === given?.scheme)
+      return given && { ...given, method }
+    },
+    certificate: byCertificate,
+    certificateBasis: ofCertificate,
     forward: forwardAuth,
     form: formCheck,
-    stands(method, subject) {
-      if (method === 'certificate') return certificate !== undefined
-      if (method === 'forward') return forwardAuth !== undefined
-      if (method === 'form') return formCheck?.knows(subject) === true
-      return credentials.some(one => one.name === method && one.knows(subject))
+    stands(method, subject, basis) {
+      if (method === 'certificate') {
+        return byCertificate !== undefined && ofCertificate.equals(basis)
+      }
+      if (method === 'forward') return forwardAuth?.basis.equals(basis) === true
+      if (method === 'form') return formCheck?.stands(subject, basis) === true
+      return credentials.some(one => one.name === method && one.stands(subject, basis))
+    },
+    refresh() {
+      // Most often there is none, or it is too early: then nobody need wait.
+      const looks = files.flatMap(file => file.refresh() ?? [])
+      return looks.length === 0 ? undefined : Promise.all(looks).then(() => {})
     },
     async close() {
       forwardAuth?.close()

@@ -17,7 +17,7 @@ export interface AuthOptions {
   readonly realm?: string | undefined
   /** Whether a request of nobody is refused. Default true. */
   readonly required?: boolean | undefined
-  /** Milliseconds that a log-in lasts at most. Default 8 h; ends with the TLS lineage. */
+  /** Milliseconds that a proof is remembered at most. Default 8 h; ends with the TLS lineage. */
   readonly ttl?: number | undefined
   readonly basic?: VerifyPassword | PasswordSource | undefined
   readonly bearer?: BearerOptions | undefined
@@ -51,9 +51,18 @@ export interface AuthOptions {
   /** Where the client is, for the limits. Default: the address of the socket. */
   readonly address?: ((request: AuthRequest) => string | undefined) | undefined
   /**
-   * Whether a connection carries requests of several users: a CDN or gateway that ends TLS and
-   * opens connections of its own. On such a one nothing is remembered. Default: when the
-   * request has a Via, Forwarded or X-Forwarded-For header.
+   * What tells the user of a request without anybody being asked again. `credentials`, the
+   * default: the same credentials as before, the cookie of a form, or a client certificate.
+   * `tls-session`: the TLS session too, all by itself, so that a client need not send its
+   * credentials again. Only where every client is known to be an end user's own: behind a
+   * gateway, a CDN, an nginx or an HTTP client that serves several users over its connections,
+   * whoever comes next is let in as the user who came before.
+   */
+  readonly rememberBy?: 'credentials' | 'tls-session' | undefined
+  /**
+   * With `rememberBy: 'tls-session'`: whether a request came over a connection of several users
+   * after all. Its session then tells nobody's name any more. Default: when the request has a
+   * Via, Forwarded or X-Forwarded-For header, which few gateways send unasked.
    */
   readonly shared?: ((request: AuthRequest) => boolean) | undefined
   /** Longest wait for other members when a log-in is not here, in milliseconds. Default 50. */
@@ -91,6 +100,7 @@ export interface AuthSettings {
   readonly trustedOrigins: ReadonlySet<string>
   readonly maxChecks: number
   readonly clientShare: number
+  readonly rememberBy: 'credentials' | 'tls-session'
 }
 
 const methods = ['basic', 'bearer', 'certificate', 'forward', 'form'] as const
@@ -109,8 +119,13 @@ export function authSettings(options: AuthOptions): AuthSettings {
   within('attempts.perUser', limits.perUser, 1, 60_000)
   within('attempts.perAddress', limits.perAddress, 1, 60_000)
   within('attempts.window', limits.window, 1_000, week)
+  const { rememberBy = 'credentials' } = options
+  if (rememberBy !== 'credentials' && rememberBy !== 'tls-session') {
+    throw configError('rememberBy must be credentials or tls-session')
+  }
   return {
     realm,
+    rememberBy,
     required: options.required ?? true,
     ttl: within('ttl', options.ttl, 1_000, 52 * week) ?? 8 * 3_600_000,
     lookupBudget: within('lookupBudget', options.lookupBudget, 0, 10_000) ?? 50,

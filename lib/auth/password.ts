@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Asker } from './asker.ts'
 import type { Htpasswd } from './htpasswd.ts'
-import type { Claims } from './identity.ts'
+import { type Basis, type Claims, noBasis } from './identity.ts'
 import { causeOf, refused, tooLate, unavailable, type Verdict } from './method.ts'
 import type { AuthRequest } from './request.ts'
 
@@ -30,8 +30,8 @@ export interface PasswordCheck {
     request: AuthRequest,
     asker?: Asker,
   ): Promise<Verdict>
-  /** False when the user is known to be gone. */
-  knows(subject: string): boolean
+  /** False when the user is known to be gone, or to have another password than it was. */
+  stands(subject: string, basis: Basis): boolean
 }
 
 const callbackTimeout = 10_000
@@ -41,7 +41,7 @@ export function checkByCallback(
   { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): PasswordCheck {
   return {
-    knows: () => true,
+    stands: (_subject, basis) => basis.equals(noBasis),
     verify(user, password, request) {
       return new Promise(resolve => {
         const timer = clock.after(callbackTimeout, () => resolve(tooLate))
@@ -66,11 +66,12 @@ export function checkByCallback(
 
 export function checkByHtpasswd(htpasswd: Htpasswd): PasswordCheck {
   return {
-    knows: subject => htpasswd.knows(subject),
+    stands: (subject, basis) => htpasswd.basisOf(subject)?.equals(basis) === true,
     async verify(user, password, _request, asker) {
-      const equal = await htpasswd.verify(user, password, asker)
-      if (equal === undefined) return tooLate
-      return verdictOf(user, equal)
+      const found = await htpasswd.verify(user, password, asker)
+      if (found === undefined) return tooLate
+      if (found === false) return refused
+      return { kind: 'proved', proof: { subject: user, basis: found } }
     },
   }
 }

@@ -147,6 +147,16 @@ export function fromOwnSite(
   return origin === undefined || isOwnOrigin(origin, request)
 }
 
+/**
+ * Whether a browser sends credentials of this scheme by itself, with the requests of any page,
+ * once its user has typed them. A bearer token is put there by a script that knows it.
+ */
+export function isAmbient(scheme: string): boolean {
+  return ambientSchemes.includes(scheme)
+}
+
+const ambientSchemes = ['basic', 'digest', 'ntlm', 'negotiate']
+
 function isOwnOrigin(origin: string, request: AuthRequest): boolean {
   const host = hostOf(request)
   // Only a name and a port: what a URL would read as user or path must not pass for a host.

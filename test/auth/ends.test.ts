@@ -1,72 +1,105 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import type { CacheRecord } from '../../lib/record/record.ts'
-import { ann, loggedIn, verify } from '../fixtures/auth-logged-in.ts'
+import type { Auth } from '../../lib/auth/auth.ts'
+import { ann, bob, loggedIn, verify } from '../fixtures/auth-logged-in.ts'
 import { signer, token } from '../fixtures/auth-tokens.ts'
-import { connection, request, shortly, World } from '../fixtures/auth-world.ts'
+import { basic, connection, request, shortly, World } from '../fixtures/auth-world.ts'
 
 const hour = 3_600_000
 
 t.test('log-out', async t => {
+  const user = async (
+    auth: Auth,
+    socket: object,
+    headers: Record<string, string> = ann,
+  ) => shortly(await auth.authenticate(request(socket, headers)))
   await t.test('is seen on every member at the next request', async t => {
-    const { a, b, onA, resumed, lineage } = await loggedIn()
+    const { a, b, onA, resumed, lineage, asked } = await loggedIn()
     const onB = resumed()
-    t.equal(shortly(await b.authenticate(request(onB))), 'ann')
-    t.equal(await a.logout(request(onA)), true)
-    t.equal(shortly(await a.authenticate(request(onA))), 401)
-    t.equal(shortly(await b.authenticate(request(onB))), 401)
-    t.equal(shortly(await b.authenticate(request(resumed()))), 401)
+    t.equal(await user(b, onB), 'ann')
+    t.equal(await a.logout(request(onA, ann)), true)
     t.equal(a.subjectOf(lineage), undefined)
+    t.equal(asked(), 1)
+    t.equal(await user(a, onA), 401, 'asked once who sends the password by itself')
+    t.equal(await user(b, onB), 401, 'and there')
+    t.equal(await user(b, resumed()), 401, 'and on a new connection')
+    t.equal(asked(), 1, 'and nothing is checked')
+    t.equal(await user(b, onB), 'ann', 'sent on purpose')
+    t.equal(asked(), 2, 'and checked')
+    t.equal(await user(b, onB), 'ann')
+    t.equal(await user(a, onA), 'ann', 'logged in again')
+    t.equal(asked(), 2, 'for all')
+    await b.logout(request(onB, ann))
+    t.equal(await user(a, onA), 401, 'each time anew')
+  })
+  await t.test('ends what it shows and nobody else', async t => {
+    const { a, b, onA, resumed, asked } = await loggedIn()
+    t.equal(await user(a, onA, bob), 'bob')
+    t.equal(await b.logout(request(resumed(), bob)), true)
+    t.equal(await user(a, onA), 'ann')
+    t.equal(await user(b, resumed()), 'ann')
+    t.equal(await user(a, onA, bob), 401)
+    t.equal(asked(), 2)
+    for (const headers of [{}, basic('ann', 'guess'), { via: '1.1 x' }]) {
+      t.equal(await a.logout(request(onA, headers)), true)
+    }
+    t.equal(await user(a, onA), 'ann', 'nor can who shows nothing end anything')
+    t.equal(asked(), 2)
+  })
+  await t.test('by somebody unknown leaves no trace in the table', async t => {
+    const { world, a, onA } = await loggedIn()
+    const before = world.records(0).length
+    for (let i = 0; i < 20; i++) {
+      await a.logout(request(connection(world.clock), basic('ann', `guess ${i}`)))
+      await a.logout(request(onA, basic('ann', `guess ${i}`)))
+    }
+    t.equal(world.records(0).length, before)
   })
   await t.test('is not undone by a record that comes late', async t => {
-    const { world, a, b, onA, resumed } = await loggedIn()
-    const record = world.records(1)[0] as CacheRecord
-    await a.logout(request(onA))
-    t.equal(world.at(1).cache.apply(record), false)
-    t.equal(shortly(await b.authenticate(request(resumed()))), 401)
+    const { world, a, b, onA, resumed, asked } = await loggedIn()
+    const records = world.records(1)
+    t.equal(records.length, 2)
+    await a.logout(request(onA, ann))
+    for (const record of records) t.equal(world.at(1).cache.apply(record), false)
+    t.equal(await user(b, resumed()), 401)
+    t.equal(asked(), 1)
   })
   await t.test('is not undone by a log-in that was being checked', async t => {
     const world = new World()
     let answer: (yes: boolean) => void = () => {}
-    const slow = () => new Promise<boolean>(resolve => (answer = resolve))
+    let asked = 0
+    const slow = () => {
+      asked += 1
+      return new Promise<boolean>(resolve => (answer = resolve))
+    }
     const member = world.member({ basic: slow })
     const socket = connection(world.clock)
     const checking = member.authenticate(request(socket, ann))
-    await new Promise(setImmediate)
-    await member.logout(request(socket))
+    while (asked === 0) await new Promise(setImmediate)
+    await member.logout(request(socket, ann))
     answer(true)
     await checking
-    t.equal(shortly(await member.authenticate(request(socket))), 401)
-  })
-  await t.test('asks a client once that sends its password by itself', async t => {
-    const { a, b, onA, resumed } = await loggedIn()
-    const onB = resumed()
-    await b.authenticate(request(onB, ann))
-    await a.logout(request(onA))
-    const asked = await a.authenticate(request(onA, ann))
-    t.match(asked, {
-      answer: { status: 401, headers: { 'www-authenticate': [/^Basic/] } },
-    })
-    t.equal(shortly(await b.authenticate(request(onB, ann))), 401, 'and there')
-    t.equal(shortly(await b.authenticate(request(onB, ann))), 'ann', 'sent on purpose')
-    t.equal(shortly(await b.authenticate(request(onB))), 'ann')
-    t.equal(shortly(await a.authenticate(request(onA))), 'ann', 'logged in again')
-    await a.logout(request(onA))
-    t.equal(shortly(await b.authenticate(request(onB, ann))), 401, 'each time anew')
+    t.equal(await user(member, socket), 401, 'asked once more')
+    t.equal(asked, 1)
   })
 })
 
 t.test('revocation of a user', async t => {
   await t.test('voids what was proved before it, at once', async t => {
-    const { world, a, b, onA, resumed } = await loggedIn()
+    const { world, a, b, onA, resumed, asked } = await loggedIn()
     const onB = resumed()
     t.equal(shortly(await b.authenticate(request(onB, ann))), 'ann')
+    t.equal(shortly(await b.authenticate(request(onB, bob))), 'bob')
     world.revoked.set('ann', world.clock.now())
     world.clock.advance(1)
-    t.equal(shortly(await a.authenticate(request(onA))), 401)
+    t.equal(shortly(await a.authenticate(request(onA, ann))), 401)
     t.equal(shortly(await b.authenticate(request(onB, ann))), 401, 'asked, not believed')
+    t.equal(shortly(await b.authenticate(request(resumed(), ann))), 401)
+    t.equal(shortly(await b.authenticate(request(onB, bob))), 'bob', 'nobody else is')
+    t.equal(asked(), 2)
     t.equal(shortly(await b.authenticate(request(onB, ann))), 'ann', 'proved again')
-    t.equal(shortly(await a.authenticate(request(onA))), 'ann')
+    t.equal(shortly(await a.authenticate(request(onA, ann))), 'ann')
+    t.equal(asked(), 3, 'for all')
   })
   await t.test('asks with the lineage, too', async t => {
     const lineage = randomBytes(32)

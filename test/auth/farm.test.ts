@@ -23,19 +23,30 @@ import { authority, clientOf } from '../fixtures/certificates.ts'
 
 const password = 'correct horse'
 const ann = basic('ann', password)
-const verify = (user: string, given: string) => user === 'ann' && given === password
+let checked = 0
+const verify = (user: string, given: string) => {
+  checked += 1
+  return user === 'ann' && given === password
+}
 const ownSite = { 'sec-fetch-site': 'same-origin' }
 
 /** One way to log in on a connection of a farm with these options. */
 interface Way {
   readonly options: (t: Scope, tls: string) => AuthOptions | Promise<AuthOptions>
   readonly login: (open: Open) => Promise<unknown>
+  /** What the client sends with each request, beside the cookies that it was given. */
+  readonly shows: object
+  /** What a request is answered that shows the same after a log-out. */
+  readonly after: number
   readonly secrets: readonly string[]
 }
 
 const key = signer()
 const now = Math.floor(Date.now() / 1_000)
 const jwt = token(key, { iss: 'i', aud: 'a', sub: 'ann', iat: now, exp: now + 600 })
+
+/** The members have ports of their own here, and yet one name. */
+const sso = { cookie: 'sso=sesame', host: 'localhost' }
 
 const ways: Record<string, Way> = {
   basic: {
@@ -49,6 +60,8 @@ const ways: Record<string, Way> = {
       return { basic: { htpasswd } }
     },
     login: open => open.ask(ann),
+    shows: ann,
+    after: 401,
     secrets: [password, ann.authorization.slice(6)],
   },
   bearer: {
@@ -56,12 +69,15 @@ const ways: Record<string, Way> = {
       bearer: { key: key.publicPem, issuer: 'i', audience: 'a', algorithms: ['EdDSA'] },
     }),
     login: open => open.ask({ authorization: `Bearer ${jwt}` }),
+    shows: { authorization: `Bearer ${jwt}` },
+    after: 200,
     secrets: [jwt, jwt.split('.')[2] as string],
   },
   forward: {
     options: async t => {
       const server = createServer((asked, response) => {
         const known = asked.headers.cookie === 'sso=sesame'
+        if (known) checked += 1
         response.writeHead(known ? 200 : 401, { 'x-forwarded-user': 'ann' }).end()
       })
       server.listen(0, '127.0.0.1')
@@ -73,53 +89,64 @@ const ways: Record<string, Way> = {
       const { port } = server.address() as AddressInfo
       return { forward: { url: `http://127.0.0.1:${port}/` } }
     },
-    login: open => open.ask({ cookie: 'sso=sesame' }),
+    login: open => open.ask(sso),
+    shows: sso,
+    after: 200,
     secrets: ['sesame'],
   },
   form: {
     options: () => ({ form: { verify } }),
     login: logInByForm,
+    shows: {},
+    after: 401,
     secrets: [password, 'correct+horse'],
   },
 }
 
-for (const [method, { options, login, secrets }] of Object.entries(ways)) {
+for (const [method, { options, login, shows, after, secrets }] of Object.entries(ways)) {
   for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
-    t.test(`${method}, ${maxVersion}: logged in on A, known on B and C`, async t => {
-      const farm = await authFarm(t, await options(t, maxVersion), {
-        tls: { maxVersion },
-      })
+    t.test(`${method}, ${maxVersion}: asked once on A, known on B and C`, async t => {
+      const given = await options(t, maxVersion)
+      const farm = await authFarm(t, given, { tls: { maxVersion } })
       const [a, b, c] = farm.members
       const client = new SessionClient()
       const first = client.open(a.port)
       t.equal((await first.ask()).status, 401, 'asked')
+      checked = 0
       await login(first)
-      const here = await first.ask()
+      const here = await first.ask(shows)
       t.match(here.told, { auth: { subject: 'ann', method }, resumed: false })
       first.close()
-      // From here on nothing but the session is shown.
-      client.cookies.clear()
       for (const member of [b, c]) {
-        const there = await client.once(member.port)
+        const there = await client.once(member.port, shows)
         t.match(there.told, { resumed: /local|peer/, lineage: here.told?.lineage })
         t.same(there.told?.auth, here.told?.auth)
+      }
+      const counted = typeof given.basic === 'function' || given.forward || given.form
+      if (counted) t.equal(checked, 1, 'checked once for the farm')
+      const thief = new SessionClient()
+      thief.session = client.session
+      for (const member of [a, b, c]) {
+        const { status } = await thief.once(member.port)
+        t.equal(status, 401, 'nobody by the TLS session alone')
       }
       t.equal((await new SessionClient().once(b.port)).status, 401, 'full handshake')
 
       const open = client.open(b.port)
-      const out = await open.ask(ownSite, { method: 'POST', path: '/out' })
+      const out = await open.ask(
+        { ...shows, ...ownSite },
+        { method: 'POST', path: '/out' },
+      )
       t.match(out.text, '"everywhere":true')
-      t.equal((await open.ask()).status, 401, 'asked again after the log-out')
+      t.equal((await open.ask(shows)).status, after, 'after the log-out')
       open.close()
       for (const member of [a, c]) {
         const again = client.open(member.port)
-        t.equal((await again.ask()).status, 401)
         if (method === 'basic') t.equal((await again.ask(ann)).status, 401, 'once more')
         await login(again)
-        client.cookies.clear()
-        const back = (await again.ask()).told
+        const back = (await again.ask(shows)).told
         t.match(back, { auth: { subject: 'ann' }, resumed: /local|peer/ }, 'TLS resumed')
-        await again.ask(ownSite, { method: 'POST', path: '/out' })
+        await again.ask({ ...shows, ...ownSite }, { method: 'POST', path: '/out' })
         again.close()
       }
       noneLeaked(t, farm, secrets)
@@ -213,12 +240,16 @@ t.test('HTTP/2: known across streams of one connection and across members', asyn
     await once(h2, 'close')
     return replies
   }
-  const [asked, first, second] = await visit(a.port, [{}, ann, {}])
+  checked = 0
+  const [asked, first, bare, second] = await visit(a.port, [{}, ann, {}, ann])
   t.equal(asked?.status, 401)
   t.match(first?.told, { auth: { subject: 'ann' }, resumed: false })
+  t.equal(bare?.status, 401, 'each request must show it')
   t.match(second?.told, { auth: { subject: 'ann' } })
-  const [there] = await visit(b.port, [{}])
+  const [there, nobody] = await visit(b.port, [ann, {}])
   t.match(there?.told, { auth: { subject: 'ann' }, resumed: /local|peer/ })
+  t.equal(nobody?.status, 401)
+  t.equal(checked, 1)
 })
 
 async function logInByForm(open: Open): Promise<unknown> {

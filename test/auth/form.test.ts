@@ -121,9 +121,10 @@ t.test('a log-in by form is known', async t => {
     t.equal((await browser.ask(fresh, {}, {}, b)).outcome, 'ann')
     t.equal((await silent.ask(fresh)).outcome, 401, 'and by nothing else')
   })
-  await t.test('on the resumed session elsewhere, without a cookie', async t => {
-    t.equal((await silent.ask(resumed())).outcome, 'ann')
-    t.equal(b.subjectOf(lineage), 'ann')
+  await t.test('on the resumed session by the cookie, and not without', async t => {
+    t.equal((await browser.ask(resumed(), {}, {}, b)).outcome, 'ann')
+    t.equal((await silent.ask(resumed())).outcome, 401)
+    t.equal(b.subjectOf(lineage), 'ann', 'whom a revocation finds')
   })
   await t.test('and after a log-out under no lineage of it', async t => {
     const second = { lineage: randomBytes(32), originalAt }
@@ -147,15 +148,47 @@ t.test('a log-in by form is known', async t => {
   })
 })
 
-t.test('a log-out without the cookie ends what the cookie stands for', async t => {
+t.test('a log-out without the cookie', async t => {
+  for (const [rememberBy, after] of [
+    ['credentials', 'ann'],
+    ['tls-session', 401],
+  ] as const) {
+    const world = new World()
+    const auth = world.member({ form: { verify }, rememberBy })
+    const browser = new Browser(auth)
+    const socket = connection(world.clock)
+    await browser.login(socket)
+    t.equal((await browser.ask(connection(world.clock))).outcome, 'ann')
+    await auth.logout(request(socket))
+    // Whoever else is on the session of a gateway must not log her out.
+    const now = await browser.ask(connection(world.clock))
+    t.equal(now.outcome, after, `ends what the cookie stands for, or not: ${rememberBy}`)
+  }
+})
+
+t.test('where a TLS session tells the user, it does without the cookie', async t => {
   const world = new World()
-  const auth = world.member({ form: { verify } })
+  const options = { form: { verify }, rememberBy: 'tls-session' } as const
+  const auth = world.member(options)
+  const b = world.member(options)
   const browser = new Browser(auth)
-  const socket = connection(world.clock)
-  await browser.login(socket)
-  t.equal((await browser.ask(connection(world.clock))).outcome, 'ann')
-  await auth.logout(request(socket))
-  t.equal((await browser.ask(connection(world.clock))).outcome, 401)
+  const silent = new Browser(b)
+  const lineage = randomBytes(32)
+  const originalAt = world.clock.now()
+  await browser.login(connection(world.clock, { lineage, originalAt }))
+  const resumed = () => connection(world.clock, { lineage, originalAt, resumed: 'peer' })
+  t.equal((await silent.ask(resumed())).outcome, 'ann')
+  const via = await silent.ask(resumed(), {}, { via: '1.1 gateway' })
+  t.equal(via.outcome, 401, 'but not for a gateway that says so')
+  await browser.ask(
+    connection(world.clock),
+    { method: 'POST', url: '/logout' },
+    { 'sec-fetch-site': 'same-origin' },
+  )
+  t.equal((await silent.ask(resumed())).outcome, 401)
+  const second = new Browser(auth)
+  await second.login(resumed(), {}, { via: '1.1 gateway' })
+  t.equal((await silent.ask(resumed())).outcome, 401, 'nor for whom one logged in')
 })
 
 t.test('each log-in draws a new id and ends the one before', async t => {

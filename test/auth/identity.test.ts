@@ -1,6 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
 import t from 'tap'
-import { type Identity, isSubject } from '../../lib/auth/identity.ts'
+import { type Identity, isSubject, noBasis } from '../../lib/auth/identity.ts'
 import {
   identityHeaders,
   isIdentityHeader,
@@ -26,11 +26,15 @@ const ann: Identity = {
   at: 1_800_000_000_000,
   expiresAt: 1_800_000_360_000,
 }
+const basis = Buffer.alloc(16, 5)
+const print = Buffer.alloc(16, 6)
+const login: Login = { kind: 'identity', identity: ann, basis }
 const logins: Login[] = [
-  { kind: 'identity', identity: ann },
+  { kind: 'identity', identity: ann, basis },
   {
     kind: 'identity',
     identity: { ...ann, subject: 'Zoë 学', claims: {}, method: 'form' },
+    basis: noBasis,
   },
   { kind: 'reference', key: loginKey(Buffer.alloc(32, 9)), expiresAt: ann.expiresAt },
   { kind: 'shared', expiresAt: ann.expiresAt },
@@ -43,21 +47,22 @@ t.test('a record comes back as it was written', async t => {
 })
 
 t.test('the layout is what the drawing says', async t => {
-  t.equal(loginHeaderLength, 24)
+  t.equal(loginHeaderLength, 56)
   t.equal(loginTagLength, 16)
-  const bytes = writeLogin({ kind: 'identity', identity: ann }, binding, macKey)
-  t.equal(bytes.length, 24 + 3 + JSON.stringify(ann.claims).length + 16)
-  t.same([...bytes.subarray(0, 2)], [1, 1])
+  const bytes = writeLogin(login, { ...binding, print }, macKey)
+  t.equal(bytes.length, 56 + 3 + JSON.stringify(ann.claims).length + 16)
+  t.same([...bytes.subarray(0, 2)], [2, 1])
   t.equal(bytes.readUIntBE(2, 6), ann.at)
   t.equal(bytes.readUIntBE(8, 6), ann.expiresAt)
   const name = createHash('sha256').update('shop.example').digest().subarray(0, 8)
   t.same(bytes.subarray(14, 22), name)
-  t.equal(bytes.readUInt16BE(22), 3)
-  t.equal(bytes.toString('utf8', 24, 27), 'ann')
+  t.same(bytes.subarray(22, 38), basis)
+  t.same(bytes.subarray(38, 54), print)
+  t.equal(bytes.readUInt16BE(54), 3)
+  t.equal(bytes.toString('utf8', 56, 59), 'ann')
 })
 
 t.test('a record is nobody when', async t => {
-  const login: Login = { kind: 'identity', identity: ann }
   const bytes = writeLogin(login, binding, macKey)
   t.test('any bit of it is turned', async t => {
     for (let bit = 0; bit < bytes.length * 8; bit++) {
@@ -81,6 +86,14 @@ t.test('a record is nobody when', async t => {
     t.equal(readLogin(bytes, binding, Buffer.alloc(32, 8)), undefined)
     t.same(readLogin(bytes, { ...binding, serverName: undefined }, macKey), login)
   })
+  t.test('it was made with other credentials, or without any', async t => {
+    const shown = writeLogin(login, { ...binding, print }, macKey)
+    t.same(readLogin(shown, { ...binding, print }, macKey), login)
+    const others = { ...binding, print: Buffer.alloc(16, 7) }
+    t.equal(readLogin(shown, others, macKey), undefined)
+    t.equal(readLogin(shown, binding, macKey), undefined)
+    t.equal(readLogin(bytes, { ...binding, print }, macKey), undefined)
+  })
   t.test('it is well signed nonsense', async t => {
     const body = bytes.subarray(0, -16)
     const claims = JSON.stringify(ann.claims)
@@ -90,16 +103,16 @@ t.test('a record is nobody when', async t => {
       return copy
     }
     const cases: Record<string, Buffer> = {
-      'another version': text(0, 2),
+      'another version': text(0, 1),
       'an unknown kind': text(1, 6),
       'shared, and yet somebody': text(1, 0),
-      'a subject longer than the record': text(22, 0xff),
-      'no subject': Buffer.concat([text(23, 0).subarray(0, 24), Buffer.from(claims)]),
-      'a subject with a line end': text(24, 10),
-      'a subject that is no UTF-8': text(24, 0xff),
-      'claims that are a list': Buffer.concat([body.subarray(0, 27), Buffer.from('[]')]),
-      'claims that are null': Buffer.concat([body.subarray(0, 27), Buffer.from('null')]),
-      'no claims': body.subarray(0, 27),
+      'a subject longer than the record': text(54, 0xff),
+      'no subject': Buffer.concat([text(55, 0).subarray(0, 56), Buffer.from(claims)]),
+      'a subject with a line end': text(56, 10),
+      'a subject that is no UTF-8': text(56, 0xff),
+      'claims that are a list': Buffer.concat([body.subarray(0, 59), Buffer.from('[]')]),
+      'claims that are null': Buffer.concat([body.subarray(0, 59), Buffer.from('null')]),
+      'no claims': body.subarray(0, 59),
       'claims behind a reference': text(1, 16),
     }
     for (const [name, forged] of Object.entries(cases)) {

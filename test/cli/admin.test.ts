@@ -100,7 +100,8 @@ t.test('status, and a revocation that ends a log-in', async t => {
   t.equal((await client.once(server.port)).status, 401)
   const inside = await client.once(server.port, basic('ann', word))
   t.equal(inside.status, 200)
-  t.equal((await client.once(server.port)).status, 200)
+  const again = basic('ann', word)
+  t.equal((await client.once(server.port, again)).status, 200)
 
   const printed = await run(cwd, ['status', '--admin', admin])
   t.equal(printed.code, 0)
@@ -116,7 +117,7 @@ t.test('status, and a revocation that ends a log-in', async t => {
   t.match(stranger.err, /^handfast revoke: refused: a bearer token made from/)
   const otherFarm = [...ann, '--farm-name', 'other']
   t.equal((await run(cwd, otherFarm, { HANDFAST_SECRET: secret })).code, 1)
-  t.equal((await client.once(server.port)).status, 200)
+  t.equal((await client.once(server.port, again)).status, 200)
 
   writeFileSync(join(cwd, 'farm.secret'), secret, { mode: 0o600 })
   const told = await run(cwd, [
@@ -132,6 +133,8 @@ t.test('status, and a revocation that ends a log-in', async t => {
     err: '',
   })
   t.equal((await client.once(server.port)).status, 401)
+  const ended = await run(cwd, ['status', '--admin', admin])
+  t.match(ended.out, /full:revoked +1/, 'her session does not come back')
 
   for (const what of [
     ['--all', '--keep-open'],
@@ -198,14 +201,14 @@ t.test('a reload keeps the log-ins, changes who gets in, or changes nothing', as
   t.teardown(() => open.close())
   t.equal((await open.ask(basic('ann', word))).status, 200)
   server.reload(await load())
-  t.equal((await open.ask()).status, 200, 'still known')
+  t.equal((await open.ask(basic('ann', word))).status, 200, 'still known')
 
   const [site] = settings.sites
   const bad = { ...site, auth: { ...site?.auth, ttl: -1 } } as Settings['sites'][number]
   t.throws(() => server.reload({ ...settings, sites: [bad] }), { message: /auth: ttl/ })
   const unservable = { ...site, cert: 'no PEM' } as Settings['sites'][number]
   t.throws(() => server.reload({ ...settings, sites: [unservable] }))
-  t.equal((await open.ask()).status, 200, 'the old one is whole')
+  t.equal((await open.ask(basic('ann', word))).status, 200, 'the old one is whole')
 
   const other = { ...site, auth: { ...site?.auth, realm: 'other' } }
   server.reload({ ...settings, sites: [other as Settings['sites'][number]] })

@@ -225,7 +225,7 @@ async function logInEveryWay(
   ] as const) {
     const client = new SessionClient()
     t.equal((await client.once(a.port, headers)).status, status)
-    if (status === 200) t.equal((await client.once(b.port)).status, 200)
+    if (status === 200) t.equal((await client.once(b.port, headers)).status, 200)
     if (client.session !== undefined) client.session = unwrapped(client.session)
   }
   const client = new SessionClient()

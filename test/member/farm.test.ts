@@ -131,6 +131,7 @@ t.test('while a member is silent nothing resumes, where that is asked for', asyn
 t.test('a user is logged in everywhere, until revoked', async t => {
   const secret = generateSecret()
   const members: { farm: Farm; port: number }[] = []
+  let checked = 0
   for (const id of ['a', 'b', 'c']) {
     const farm = await createFarm({
       secret,
@@ -141,7 +142,10 @@ t.test('a user is logged in everywhere, until revoked', async t => {
     })
     t.teardown(() => farm.close())
     const allow = farm.auth({
-      basic: (user, password) => user === 'ann' && password === 'pw',
+      basic: (user, password) => {
+        checked += 1
+        return user === 'ann' && password === 'pw'
+      },
     })
     const { key, cert } = await certificateFor('localhost')
     const server = createServer({ key, cert }, (incoming, response) => {
@@ -187,10 +191,14 @@ t.test('a user is logged in everywhere, until revoked', async t => {
   t.equal((await get(a.port)).status, 401)
   t.match(JSON.parse((await get(a.port, 'ann:pw')).body), { user: 'ann' })
   for (const { port } of [b, c]) {
-    t.match(JSON.parse((await get(port)).body), { user: 'ann', resumed: 'local' })
+    const { body } = await get(port, 'ann:pw')
+    t.match(JSON.parse(body), { user: 'ann', resumed: 'local' })
+    t.equal((await get(port)).status, 401, 'not by the session alone')
   }
+  t.equal(checked, 1)
   await b.farm.revoke({ user: 'ann' })
   t.equal((await get(c.port)).status, 401, 'asked again')
   const back = JSON.parse((await get(a.port, 'ann:pw')).body)
   t.match(back, { user: 'ann' }, 'and may log in anew at once')
+  t.equal(checked, 2)
 })

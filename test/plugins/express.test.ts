@@ -5,8 +5,12 @@ import { expressAllow, expressAuth, expressLogout } from '../../plugins/express.
 import { authFarm, type MakeServer, SessionClient, told } from '../fixtures/auth-farm.ts'
 import { basic } from '../fixtures/auth-world.ts'
 
-const verify = (user: string, password: string) =>
-  password === 'right' && { claims: { role: user === 'ann' ? 'admin' : 'guest' } }
+let checked = 0
+const verify = (user: string, password: string) => {
+  checked += 1
+  return password === 'right' && { claims: { role: user === 'ann' ? 'admin' : 'guest' } }
+}
+const asAnn = basic('ann', 'right')
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
 const make: MakeServer = (auth, tls) => {
@@ -35,19 +39,24 @@ t.test('Express: logged in on A, known on B, logged out on C', async t => {
   const [a, b, c] = members
   const ann = new SessionClient()
   t.equal((await ann.once(a.port)).status, 401, 'whatever stood in request.auth')
-  const first = await ann.once(a.port, basic('ann', 'right'))
+  const first = await ann.once(a.port, asAnn)
   t.match(first.told, { auth: { subject: 'ann', claims: { role: 'admin' } } })
-  const there = await ann.once(b.port, {}, { path: '/admin' })
+  const there = await ann.once(b.port, asAnn, { path: '/admin' })
   t.match(there.told, { auth: { subject: 'ann' }, resumed: /local|peer/ })
-  t.equal((await ann.once(c.port, {}, { path: '/out' })).status, 405)
-  const out = await ann.once(c.port, {}, { path: '/out', method: 'POST' })
+  t.equal(checked, 1, 'checked once for the farm')
+  t.equal((await ann.once(b.port, {}, { path: '/admin' })).status, 401, 'and shown')
+  t.equal((await ann.once(c.port, asAnn, { path: '/out' })).status, 405)
+  const out = await ann.once(c.port, asAnn, { path: '/out', method: 'POST' })
   t.match(out, { status: 303, headers: { location: '/bye' } })
-  t.equal((await ann.once(b.port)).status, 401)
+  t.equal((await ann.once(b.port, asAnn)).status, 401, 'asked once more')
 
   await t.test('a user who is not allowed is told so', async t => {
     const bob = new SessionClient()
     t.equal((await bob.once(a.port, basic('bob', 'right'))).status, 200)
-    t.equal((await bob.once(b.port, {}, { path: '/admin' })).status, 403)
+    t.equal(
+      (await bob.once(b.port, basic('bob', 'right'), { path: '/admin' })).status,
+      403,
+    )
   })
   await t.test('the form works behind a body parser', async t => {
     const carl = new SessionClient()

@@ -4,7 +4,12 @@ import { fastifyAuth, fastifyLogout } from '../../plugins/fastify.ts'
 import { authFarm, type MakeServer, SessionClient, told } from '../fixtures/auth-farm.ts'
 import { basic } from '../fixtures/auth-world.ts'
 
-const verify = (_user: string, password: string) => password === 'right'
+let checked = 0
+const verify = (_user: string, password: string) => {
+  checked += 1
+  return password === 'right'
+}
+const asAnn = basic('ann', 'right')
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 
 const make: MakeServer = async (auth, tls) => {
@@ -26,14 +31,16 @@ t.test('Fastify: logged in on A, known on B, logged out on C', async t => {
   const ann = new SessionClient()
   t.equal((await ann.once(a.port)).status, 401)
   t.equal((await ann.once(a.port, {}, { path: '/nowhere' })).status, 401, 'nor a 404')
-  const first = await ann.once(a.port, basic('ann', 'right'))
+  const first = await ann.once(a.port, asAnn)
   t.match(first.told, { auth: { subject: 'ann', method: 'basic' } })
-  const there = await ann.once(b.port)
+  const there = await ann.once(b.port, asAnn)
   t.match(there.told, { auth: { subject: 'ann' }, resumed: /local|peer/ })
-  const out = await ann.once(c.port, {}, { path: '/out', method: 'POST' })
+  t.equal(checked, 1, 'checked once for the farm')
+  t.equal((await ann.once(b.port)).status, 401, 'and shown')
+  const out = await ann.once(c.port, asAnn, { path: '/out', method: 'POST' })
   t.match(out.text, '{"everywhere":true,"auth":null}')
   t.match(out.headers['set-cookie'], [/^__Host-handfast=; Max-Age=0/])
-  t.equal((await ann.once(b.port)).status, 401)
+  t.equal((await ann.once(b.port, asAnn)).status, 401, 'asked once more')
 
   await t.test('the form is read before Fastify reads bodies', async t => {
     const carl = new SessionClient()

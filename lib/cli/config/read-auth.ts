@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { noBasis } from '../../auth/identity.ts'
 import { createMethods } from '../../auth/methods.ts'
 import {
   authSettings,
@@ -58,8 +59,12 @@ async function tryOut(
     authSettings(settings)
     if (settings.form) formSettings(settings.form)
     logoutPathOf(settings)
-    const context = { realm: settings.realm, clock: systemClock, log: silentLog }
-    await createMethods(settings, context).close()
+    await createMethods(settings, {
+      realm: settings.realm,
+      clock: systemClock,
+      log: silentLog,
+      makeBasis: () => noBasis,
+    }).close()
   } catch (error) {
     if (!(error instanceof HandfastError)) throw error
     throw blame(`settings that hold (${error.message})`)

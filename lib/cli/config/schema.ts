@@ -96,6 +96,7 @@ const auth = z.strictObject({
     .optional(),
   maxChecks: count.optional(),
   trustedOrigins: texts.optional(),
+  rememberBy: oneOf('credentials', 'tls-session').optional(),
   logoutPath: text.optional(),
 })
 
@@ -220,6 +221,7 @@ export interface AuthConfig
     | 'attempts'
     | 'maxChecks'
     | 'trustedOrigins'
+    | 'rememberBy'
     | 'logoutPath'
   > {
   readonly realm?: string | undefined
