@@ -21,6 +21,7 @@ import { timesWithin } from '../resumption/ticket-schedule.ts'
 import { OffHeapTable } from '../table/off-heap-table.ts'
 import { Farm } from './farm.ts'
 import { farmTransport } from './farm-transport.ts'
+import { mintRoom } from './mint-room.ts'
 import { checkFarmOptions, type FarmOptions, farmNumbers } from './options.ts'
 import { SleepGuard } from './sleep-guard.ts'
 import { FarmTicketKeys } from './ticket-keys.ts'
@@ -105,6 +106,8 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     log,
     sessionIdContext: sessionIdContext(name),
     isCut: sleepGuard ? () => sleepGuard.hasSlept || !transport.isCurrent() : () => false,
+    limitCounters,
+    mintRoom: mintRoom(table, transport, clock),
     isRevoked: (record, id) => revocations.isRevoked(record, id),
     ...numbers,
   })

@@ -44,10 +44,13 @@ export interface FarmOptions {
   /** Longest wait for another member to have a new session. Default 10. */
   readonly mintBudget?: number | undefined
   /**
-   * Full handshakes of one client address (IPv6: /64) in a minute whose sessions are stored;
-   * resumed ones count a tenth. Beyond it connections work and do not resume. Counted by each
-   * member for itself, and not for loopback addresses. Default 10 000; 0: no limit, for members
-   * behind a balancer that shows them its own address.
+   * How much of the table the sessions of one client address (IPv6: /64) may take; beyond it
+   * connections work and do not resume. Default: together, through all members, four fifths of
+   * what all others leave free, so that nobody's session is evicted for those of one network.
+   *
+   * A number: full handshakes of one address in a minute whose sessions are stored; resumed
+   * ones count a tenth. Counted by each member for itself, and not for loopback addresses. 0: no
+   * limit, for members behind a balancer that shows them its own address.
    */
   readonly mintLimit?: number | undefined
   /** A client must have sent its ClientHello within. Default 10 000. */
@@ -71,13 +74,15 @@ export const transports = ['auto', 'multicast', 'unicast', 'stream'] as const
 const week = 7 * 24 * 3600_000
 
 /** Default, least and most of each number. RFC 8446 4.6.1 lets no ticket live beyond a week. */
-const numbers: { readonly [name in NumberName]: readonly [number, number, number] } = {
+const numbers: {
+  readonly [name in NumberName]: readonly [number | undefined, number, number]
+} = {
   memory: [256 * 1024 * 1024, 4 * 1024 * 1024, 48 * 1024 ** 3],
   sessionTimeout: [3600_000, 1000, week],
   lineageTimeout: [24 * 3600_000, 1000, 52 * week],
   lookupBudget: [50, 0, 10_000],
   mintBudget: [10, 0, 1000],
-  mintLimit: [10_000, 0, Number.POSITIVE_INFINITY],
+  mintLimit: [undefined, 0, Number.POSITIVE_INFINITY],
   helloTimeout: [10_000, 10, 120_000],
   joinTimeout: [5000, 10, 600_000],
 }
@@ -92,13 +97,16 @@ type NumberName =
   | 'helloTimeout'
   | 'joinTimeout'
 
-export type FarmNumbers = { readonly [name in NumberName]: number }
+export type FarmNumbers = {
+  readonly [name in Exclude<NumberName, 'mintLimit'>]: number
+} & { readonly mintLimit: number | undefined }
 
 /** The numbers of the options with defaults filled in; ERR_HANDFAST_CONFIG names a bad one. */
 export function farmNumbers(options: FarmOptions): FarmNumbers {
   const entries = Object.entries(numbers).map(([name, [usual, least, most]]) => {
     const given = options[name as NumberName]
     const value = given ?? usual
+    if (value === undefined) return [name, undefined]
     if (typeof value !== 'number' || !(value >= least && value <= most)) {
       throw config(name, `a number from ${least} to ${most}`, value)
     }

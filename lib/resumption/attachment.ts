@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { SecureContextOptions, Server, TLSSocket } from 'node:tls'
 import { channels } from '../channels.ts'
 import type { Clock } from '../clock.ts'
+import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { ClientHello } from './client-hello.ts'
 import { Connection, type Minted, type Verdict } from './connection.ts'
@@ -50,8 +51,14 @@ export interface ResumptionSettings {
   readonly isCut: () => boolean
   readonly sessionTimeout: number
   readonly lineageTimeout: number
-  /** Handshakes of one address in a minute whose sessions are stored; 0: no limit. */
-  readonly mintLimit: number
+  /**
+   * Handshakes of one address in a minute whose sessions are stored; 0: no limit; undefined: as
+   * `mintRoom` says.
+   */
+  readonly mintLimit?: number | undefined
+  /** Bytes of sessions that one client network may hold through this member. Default: any. */
+  readonly mintRoom?: (() => number) | undefined
+  readonly limitCounters?: LimitCounters | undefined
   /** Longest wait for other members when a session is looked up. */
   readonly lookupBudget: number
   /** Longest wait for another member to have a session before the client is given it. */
@@ -271,7 +278,7 @@ export class Attachment {
       return
     }
     const reused = handle.isSessionReused?.()
-    if (!this.#mayStore(connection, reused)) {
+    if (!this.#mayStore(connection, reused, session)) {
       done()
       return
     }
@@ -294,13 +301,21 @@ export class Attachment {
   }
 
   /** Decided once for all sessions of a handshake. */
-  #mayStore(connection: Connection, reused: boolean | undefined): boolean {
+  #mayStore(
+    connection: Connection,
+    reused: boolean | undefined,
+    session: Buffer,
+  ): boolean {
+    const { clock, counters, limitCounters } = this.#settings
+    const { socket } = connection
+    const now = clock.monotonic()
     if (connection.mayStore === undefined) {
-      const now = this.#settings.clock.monotonic()
-      const { socket } = connection
-      connection.mayStore = this.#mintLimit.allows(socket, reused === true, now)
-      if (!connection.mayStore) this.#settings.counters.countUnstored('address-limit')
-    }
+      connection.mayStore = this.#mintLimit.allows(socket, reused === true, now, session)
+      if (!connection.mayStore) {
+        counters.countUnstored('address-limit')
+        limitCounters?.met('farm.mintLimit', socket.remoteAddress)
+      }
+    } else if (connection.mayStore) this.#mintLimit.add(socket, now, session)
     return connection.mayStore
   }
 

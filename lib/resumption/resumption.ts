@@ -12,7 +12,12 @@ export class Resumption {
 
   constructor(settings: ResumptionSettings) {
     this.#settings = settings
-    this.#mintLimit = new MintLimit(settings.mintLimit)
+    const { mintLimit, mintRoom, sessionTimeout } = settings
+    this.#mintLimit = new MintLimit({
+      perMinute: mintLimit,
+      room: mintRoom ?? (() => Number.POSITIVE_INFINITY),
+      sessionTimeout,
+    })
   }
 
   /**

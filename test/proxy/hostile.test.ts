@@ -2,12 +2,14 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
+import { connect as tlsConnect } from 'node:tls'
 import t, { type Test } from 'tap'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
 import { AuthAuthorizer } from '../../lib/proxy/auth-authorizer.ts'
 import type { Limits, Site } from '../../lib/proxy/options.ts'
 import { createProxy } from '../../lib/proxy/proxy.ts'
+import { tables } from '../../lib/record/key.ts'
 import { p256 } from '../fixtures/certificates.ts'
 import {
   honest,
@@ -26,7 +28,7 @@ import { MemoryLog, startBackend, until } from '../fixtures/proxy-servers.ts'
  */
 const cases = new Map<string, (t: Test) => Promise<void>>()
 const limitsOf =
-  /^`(limits\.\w+|farm\.helloTimeout|\.auth\.\w*(?:attempts|max|forward\.timeout)[\w.]*)`/
+  /^`(limits\.\w+|farm\.mintLimit|farm\.helloTimeout|\.auth\.\w*(?:attempts|max|forward\.timeout)[\w.]*)`/
 
 const ok = [200, 200]
 const accept =
@@ -296,6 +298,50 @@ cases.set('limits.drainTimeout', async t => {
   t.equal(statuses.length, 0)
 })
 
+cases.set('farm.mintLimit', async t => {
+  const memory = 4 * 1024 * 1024
+  const { port, farm, met } = await world(t, {}, undefined, { memory })
+  const visit = async (from: string, session?: Buffer) => {
+    const socket = tlsConnect({
+      socket: await tcpFrom(t, from, port),
+      servername: 'localhost',
+      rejectUnauthorized: false,
+      maxVersion: 'TLSv1.2',
+      ALPNProtocols: ['http/1.1'],
+      ...(session && { session }),
+    })
+    socket.on('error', () => {})
+    const made = once(socket, 'session').then(([bytes]) => bytes as Buffer)
+    await once(socket, 'secureConnect')
+    const reused = socket.isSessionReused()
+    const next = reused ? session : await made
+    socket.destroy()
+    return { session: next as Buffer, reused }
+  }
+  const kept: Buffer[] = []
+  for (let i = 0; i < 10; i++) kept.push((await visit(honest)).session)
+  // What is there of others leaves little room, so that the flood need not last for hours.
+  const { maxBytes } = farm.stats().table
+  for (let i = 0; farm.stats().table.bytes < 0.75 * maxBytes; i++) {
+    await farm.cache.add(tables.state, Buffer.from(`${i}`), Buffer.alloc(60_000), {
+      ttl: 3_600_000,
+    })
+  }
+  let flood = 0
+  while (met('farm.mintLimit') < 100 && flood < 5_000) {
+    await Promise.all(Array.from({ length: 20 }, () => visit(hostile)))
+    flood += 20
+  }
+  t.ok(
+    flood > 150 && flood < 5_000,
+    `${flood} handshakes until a hundred were not stored`,
+  )
+  t.equal(farm.stats().table.evicted, 0)
+  for (const session of kept) t.equal((await visit(honest, session)).reused, true)
+  t.strictSame(await statusesFrom(t, hostile, port), ok, 'nobody is refused for it')
+  t.equal((await visit(honest, (await visit(honest)).session)).reused, true, 'nor others')
+})
+
 cases.set('farm.helloTimeout', async t => {
   const { port, proxy } = await world(t, { maxConnections: 20 }, undefined, {
     helloTimeout: 1_000,
@@ -314,7 +360,7 @@ const wrong = { authorization: `Basic ${Buffer.from('ann:wrong').toString('base6
 const verify = (_user: string, password: string) => password === 'right'
 
 cases.set('.auth.attempts.perUser', async t => {
-  const attempts = { perUser: 4, perAddress: 6, window: 60_000 }
+  const attempts = { perUser: 4, perAddress: 6, window: 7 * 24 * 3_600_000 }
   const { port, met } = await world(t, {}, { basic: verify, attempts })
   for (const status of [401, 401, 429]) {
     t.strictSame(await statusesFrom(t, hostile, port, '/', wrong), [status, status])

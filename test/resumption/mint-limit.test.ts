@@ -1,6 +1,12 @@
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
+import { type Member, noTransport } from '../../lib/farm/transport.ts'
+import { mintRoom } from '../../lib/member/mint-room.ts'
+import { HybridClock } from '../../lib/record/hybrid-clock.ts'
+import { tables } from '../../lib/record/key.ts'
 import { MintLimit } from '../../lib/resumption/mint-limit.ts'
+import { OffHeapTable } from '../../lib/table/off-heap-table.ts'
+import { ManualClock } from '../fixtures/farm-stream-clock.ts'
 import {
   only,
   resume,
@@ -13,6 +19,11 @@ import { SimulatedTime } from '../fixtures/ticket-farm.ts'
 import { visit } from '../fixtures/tls-client.ts'
 
 const minute = 60_000
+const session = Buffer.alloc(200)
+
+function byNumber(perMinute: number): MintLimit {
+  return new MintLimit({ perMinute, room: () => 0, sessionTimeout: 60 * minute })
+}
 
 /** A server to which each client seems to come from `from()`. */
 async function limited(t: Test, mintLimit: number, from: () => string | undefined) {
@@ -75,20 +86,21 @@ for (const version of versions) {
 
 t.test('0 and Infinity limit nobody', t => {
   for (const count of [0, Number.POSITIVE_INFINITY]) {
-    const limit = new MintLimit(count)
+    const limit = byNumber(count)
     for (let n = 0; n < 1000; n += 1) {
-      if (!limit.allows({ remoteAddress: '192.0.2.1' }, false, 0)) t.fail(`${count}`)
+      if (!limit.allows({ remoteAddress: '192.0.2.1' }, false, 0, session))
+        t.fail(`${count}`)
     }
   }
   t.end()
 })
 
 t.test('resumed handshakes count a tenth', t => {
-  const limit = new MintLimit(100)
+  const limit = byNumber(100)
   const many = (reused: boolean) => {
     let allowed = 0
     for (let n = 0; n < 5_000; n += 1) {
-      if (limit.allows({ remoteAddress: '192.0.2.1' }, reused, 0)) allowed += 1
+      if (limit.allows({ remoteAddress: '192.0.2.1' }, reused, 0, session)) allowed += 1
     }
     return allowed
   }
@@ -98,7 +110,7 @@ t.test('resumed handshakes count a tenth', t => {
 })
 
 t.test('an address is asked for only when the member is busy', t => {
-  const limit = new MintLimit(100)
+  const limit = byNumber(100)
   let asked = 0
   const socket = {
     get remoteAddress() {
@@ -106,9 +118,69 @@ t.test('an address is asked for only when the member is busy', t => {
       return '192.0.2.1'
     },
   }
-  for (let n = 0; n < 50; n += 1) limit.allows(socket, false, 0)
+  for (let n = 0; n < 50; n += 1) limit.allows(socket, false, 0, session)
   t.equal(asked, 0)
-  limit.allows(socket, false, 0)
+  limit.allows(socket, false, 0, session)
   t.equal(asked, 1)
   t.end()
+})
+
+t.test('however long one network floods, it evicts nobody', async t => {
+  for (const [members, megabytes] of [
+    [1, 4],
+    [3, 4],
+    [1, 16],
+  ] as const) {
+    const clock = new ManualClock()
+    const maxBytes = megabytes * 1024 * 1024
+    const table = new OffHeapTable({ clock, maxBytes })
+    const transport = {
+      ...noTransport,
+      members: () => Array.from({ length: members }, () => ({}) as Member),
+    }
+    const life = 60 * minute
+    const limits = Array.from(
+      { length: members },
+      () =>
+        new MintLimit({
+          perMinute: undefined,
+          room: mintRoom(table, transport, clock),
+          sessionTimeout: life,
+        }),
+    )
+    const versions = new HybridClock(clock, 1)
+    let id = 0
+    const put = () => {
+      const key = Buffer.alloc(32)
+      key.writeUInt32BE(id++)
+      const value = Buffer.alloc(session.length + 150)
+      const expiresAt = clock.now() + life
+      const record = { table: tables.session, key, value, tombstone: false }
+      return table.put({ ...record, version: versions.tick(), expiresAt })
+        ? key
+        : undefined
+    }
+    const visit = (remoteAddress: string, limit = limits[0] as MintLimit) =>
+      limit.allows({ remoteAddress }, false, clock.monotonic(), session)
+        ? put()
+        : undefined
+    let kept: (Buffer | undefined)[] = []
+    let stored = 0
+    for (let at = 0; at < 3 * 60; at += 1) {
+      if (at % 59 === 0) {
+        const gone = kept.filter(key => !key || !table.get(tables.session, key))
+        t.equal(gone.length, 0, `${members} members, ${megabytes} MiB, minute ${at}`)
+        kept = Array.from({ length: 300 }, (_, i) => visit(`192.0.2.${i % 200}`))
+        t.notOk(kept.includes(undefined), 'others are stored')
+      }
+      // More than it may, at each member.
+      for (const limit of limits) {
+        for (let i = 0; i < 600; i += 1) if (visit('198.51.100.1', limit)) stored += 1
+      }
+      clock.advance(minute)
+    }
+    t.equal(table.stats().evicted, 0)
+    t.ok(stored * 400 > maxBytes, `${stored} of it were stored`)
+    table.close()
+  }
 })
