@@ -18,12 +18,20 @@ export interface Exchange {
   readonly started: boolean
   /** Status of the final response. */
   readonly status: number | undefined
-  /** What was wrong with the request or with the end of the answer, found on the way. */
-  readonly fault: string | undefined
-  /** To be set before `respond`: the connection ends with this answer. */
+  /** What went wrong on the client's side, or with the end of the answer, found on the way. */
+  fault: string | undefined
+  /**
+   * To be set before `respond`: nothing that follows on this connection can be read any more,
+   * so it ends with this answer. Of HTTP/2 only the stream ends.
+   */
   final: boolean
   /** Bytes of the response body so far. */
   readonly bytes: number
+  /**
+   * Bytes of the answer that the client has yet to take; undefined unless nothing goes on
+   * before it does. It may be 0: of a header section, say, or of a stream's end.
+   */
+  readonly untaken: number | undefined
   /** Asks the client for the body it holds back (RFC 9110 10.1.1); once is enough. */
   continue(): void
   /**
@@ -41,7 +49,10 @@ export interface Exchange {
   end(trailers: Fields): void
   /** Switches protocols; the stream belongs to the caller from now on. */
   upgrade(fields: Fields): Duplex
-  /** Breaks off, so that the client can tell that the answer is not whole. */
+  /**
+   * Breaks off, so that the client can tell that the answer is not whole. `onClose` follows,
+   * whether the client is still there or not.
+   */
   abort(): void
   onDrain: () => void
   /** Called once: the answer has been sent in full, or the client is gone. */

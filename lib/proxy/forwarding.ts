@@ -76,7 +76,6 @@ export class Forwarding implements BackendHandler {
   #sent = false
   #clientGone = false
   #tunnelled = false
-  #slowClient: NodeJS.Timeout | undefined
   #tunnelBytes = 0
   #lastError: Error | undefined
   #backendName: string | undefined
@@ -98,7 +97,7 @@ export class Forwarding implements BackendHandler {
   start(): void {
     const { exchange, request, limits } = this.#options
     exchange.onClose = () => this.#clientClosed()
-    exchange.onDrain = () => this.#clientReady()
+    exchange.onDrain = () => this.#call?.resume()
     if (request.bodyLength !== 0) {
       if (limits.maxBodyBytes > 0 && Number(request.bodyLength) > limits.maxBodyBytes) {
         this.#phase = 'forward'
@@ -171,14 +170,7 @@ export class Forwarding implements BackendHandler {
   }
 
   onData(chunk: Buffer): void {
-    if (this.#clientGone || this.#exchange.write(chunk)) return
-    this.#call?.pause()
-    clearTimeout(this.#slowClient)
-    this.#slowClient = setTimeout(() => {
-      this.#error = 'client-timeout'
-      this.#exchange.abort()
-    }, this.#options.limits.bodyTimeout)
-    this.#slowClient.unref()
+    if (!this.#clientGone && !this.#exchange.write(chunk)) this.#call?.pause()
   }
 
   onEnd(trailers: string[]): void {
@@ -213,7 +205,7 @@ export class Forwarding implements BackendHandler {
     this.#tunnelled = true
     this.#slot?.become('tunnel')
     this.#status = this.#webSocketKey === undefined ? 101 : 200
-    tunnel(client, socket, this.#options.limits.tunnelTimeout, ({ bytes }) => {
+    tunnel(client, socket, this.#options.limits, ({ bytes }) => {
       this.#tunnelled = false
       this.#tunnelBytes = bytes
       this.#clientGone = true
@@ -385,13 +377,7 @@ export class Forwarding implements BackendHandler {
     answer(this.#exchange, status, text)
   }
 
-  #clientReady(): void {
-    clearTimeout(this.#slowClient)
-    this.#call?.resume()
-  }
-
   #clientClosed(): void {
-    clearTimeout(this.#slowClient)
     if (this.#tunnelled || this.#clientGone) return
     this.#clientGone = true
     if (this.#backend === undefined) {

@@ -25,6 +25,7 @@ export class Http1Exchange implements Exchange {
   unreadable: readonly [status: number, text: string] | undefined
   protected readonly response: ServerResponse
   #continued = false
+  #blocked = false
   #over = false
 
   constructor(
@@ -44,7 +45,10 @@ export class Http1Exchange implements Exchange {
       fields: request.rawHeaders,
     }
     connection.exchanges.add(this)
-    response.on('drain', () => this.onDrain())
+    response.on('drain', () => {
+      this.#blocked = false
+      this.onDrain()
+    })
     response.on('finish', () => this.#finish())
     connection.socket.once('close', this.#end)
   }
@@ -60,6 +64,11 @@ export class Http1Exchange implements Exchange {
 
   get started(): boolean {
     return this.response.headersSent
+  }
+
+  get untaken(): number | undefined {
+    const isTurn = this.#blocked || this.response.writableEnded
+    return isTurn && !this.#over ? this.response.writableLength : undefined
   }
 
   continue(): void {
@@ -90,7 +99,8 @@ export class Http1Exchange implements Exchange {
 
   write(chunk: Buffer): boolean {
     this.bytes += chunk.length
-    return this.response.write(chunk)
+    this.#blocked = !this.response.write(chunk)
+    return !this.#blocked
   }
 
   end(trailers: Fields): void {

@@ -24,6 +24,8 @@ export class Http2Exchange implements Exchange {
   #continued = false
   /** Nothing follows the header section, whatever the backend goes on to say. */
   #bodiless = false
+  #blocked = false
+  #handedOver = false
 
   constructor(
     connection: Connection,
@@ -37,7 +39,10 @@ export class Http2Exchange implements Exchange {
     this.head = readHead(rawFields, endStream)
     connection.exchanges.add(this)
     stream.on('error', () => {})
-    stream.on('drain', () => this.onDrain())
+    stream.on('drain', () => {
+      this.#blocked = false
+      this.onDrain()
+    })
     stream.on('close', () => {
       connection.exchanges.delete(this)
       this.onClose()
@@ -50,6 +55,10 @@ export class Http2Exchange implements Exchange {
 
   get started(): boolean {
     return this.#stream.headersSent
+  }
+
+  get untaken(): number | undefined {
+    return this.#blocked || this.#handedOver ? this.#stream.bufferSize : undefined
   }
 
   continue(): void {
@@ -75,25 +84,29 @@ export class Http2Exchange implements Exchange {
       { endStream: bodiless, waitForTrailers: !bodiless },
     )
     this.status = status
-    if (this.final) this.#stream.session?.close()
     if (bodiless) {
       this.#bodiless = true
+      this.#handedOver = true
       this.#letGo()
       return
     }
-    this.#stream.once('wantTrailers', () => this.#sendTrailers())
-    this.#stream.once('finish', () => this.#letGo())
+    this.#stream.once('wantTrailers', () => {
+      this.#sendTrailers()
+      this.#letGo()
+    })
   }
 
   write(chunk: Buffer): boolean {
     if (this.#bodiless) return true
     this.bytes += chunk.length
-    return this.#stream.write(chunk)
+    this.#blocked = !this.#stream.write(chunk)
+    return !this.#blocked
   }
 
   end(trailers: Fields): void {
     if (this.#bodiless) return
     this.#trailers = trailers
+    this.#handedOver = true
     this.#stream.end()
   }
 
@@ -105,6 +118,16 @@ export class Http2Exchange implements Exchange {
 
   abort(): void {
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    // 'close' comes when the reset has been written, which a client can prevent. Not at once:
+    // nghttp2 may be in the middle of reading the next frame of this very stream.
+    setImmediate(() => this.#stream.destroy())
+  }
+
+  /** The end of the answer is on its way. What is left of the request is nobody's any more. */
+  #letGo(): void {
+    // A stream counts as open until its readable side has been read to the end.
+    this.#stream.resume()
+    if (!this.head.endStream && !this.#stream.readableEnded) setImmediate(this.#stop)
   }
 
   /** Node asks for them in an event of its own: what is thrown there would end the process. */
@@ -118,11 +141,13 @@ export class Http2Exchange implements Exchange {
   }
 
   /** RFC 9113 8.1: after a whole answer the client may be told to send no more. */
-  #letGo(): void {
-    const complete = this.head.endStream || this.#stream.readableEnded
-    // A stream counts as open until its readable side has been read to the end.
-    this.#stream.resume()
-    if (!complete) this.#stream.close(constants.NGHTTP2_NO_ERROR)
+  readonly #stop = (): void => {
+    if (this.#stream.closed) return
+    const { localClose, remoteClose } = this.#stream.state
+    if (remoteClose) return
+    // A reset overtakes what waits for a slow socket, and that was no whole answer then.
+    if (localClose) this.#stream.close(constants.NGHTTP2_NO_ERROR)
+    else setTimeout(this.#stop, 20).unref()
   }
 }
 

@@ -5,7 +5,7 @@ import type { Duplex, Readable } from 'node:stream'
  * reset may overtake the answer. So what comes is read and dropped for a while first
  * (RFC 9112 9.6).
  */
-const lingerTime = 2_000
+export const lingerTime = 2_000
 const lingerBytes = 1024 * 1024
 
 /** Ends the connection after what has been written. */

@@ -14,6 +14,7 @@ import { resolveLimits } from './limits.ts'
 import type { Limits, ProxyOptions, Proxy as RunningProxy } from './options.ts'
 import { RequestHandler } from './request-handler.ts'
 import { Sites } from './sites.ts'
+import { SlowClients } from './slow-clients.ts'
 
 /** Starts a proxy. Rejects when an option is bad or the port can't be had. */
 export async function createProxy(options: ProxyOptions): Promise<RunningProxy> {
@@ -36,9 +37,11 @@ class HttpsProxy implements RunningProxy {
   readonly #backends: Backends
   readonly #sockets = new Set<Socket>()
   readonly #connections = new Set<Connection>()
+  readonly #slowClients = new SlowClients()
   readonly #trusts: (address: string) => boolean
   readonly #limitCounters: LimitCounters
   readonly #connectionShares: Shares
+  #watch: NodeJS.Timeout | undefined
   #limits: Limits
   #sites: Sites
   #stopped: Promise<void> | undefined
@@ -64,8 +67,13 @@ class HttpsProxy implements RunningProxy {
       exchange => this.#handler.handle(exchange),
       unreadable => this.#handler.unreadable(unreadable),
     )
-    this.#http2 = new Http2(this.#limits, exchange => this.#handler.handle(exchange))
+    this.#http2 = new Http2(
+      this.#limits,
+      exchange => this.#handler.handle(exchange),
+      unreadable => this.#handler.unreadable(unreadable),
+    )
     this.#server = this.#createServer()
+    this.#watchConnections()
     this.#warn()
   }
 
@@ -103,6 +111,7 @@ class HttpsProxy implements RunningProxy {
     this.#limits = limits
     this.#http1.setLimits(limits)
     this.#http2.setLimits(limits)
+    this.#watchConnections()
     this.#server.maxConnections = limits.maxConnections
     this.#connectionShares.resize(connectionShares(limits))
     this.#server.setSecureContext({
@@ -204,6 +213,18 @@ class HttpsProxy implements RunningProxy {
     this.#limitCounters.met('limits.maxConnections', plainAddress(address))
   }
 
+  /** One clock for all connections: those that are late are few. */
+  #watchConnections(): void {
+    clearInterval(this.#watch)
+    const { idleTimeout, bodyTimeout } = this.#limits
+    const period = Math.min(1_000, Math.ceil(Math.min(idleTimeout, bodyTimeout) / 4))
+    this.#watch = setInterval(() => {
+      const now = systemClock.monotonic()
+      this.#http2.check(now)
+      this.#slowClients.check(this.#connections, now, this.#limits.bodyTimeout)
+    }, period).unref()
+  }
+
   #accept(socket: TLSSocket): void {
     // Whatever happens to it from now on is no reason to end the process.
     socket.on('error', () => {})
@@ -223,6 +244,7 @@ class HttpsProxy implements RunningProxy {
 
   async #end(): Promise<void> {
     const stopped = this.#stop()
+    clearInterval(this.#watch)
     this.#http1.close()
     for (const { socket } of this.#connections) socket.destroy()
     const closed = [...this.#sockets].map(socket => {

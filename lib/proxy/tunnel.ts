@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { Limits } from './options.ts'
 
 export interface TunnelEnd {
   /** Bytes from the backend to the client. */
@@ -7,12 +8,13 @@ export interface TunnelEnd {
 
 /**
  * Joins two streams after an upgrade until both have ended, one has failed, or neither has
- * said anything for `timeout` milliseconds.
+ * said anything for `tunnelTimeout`. When one has ended, the other has `bodyTimeout` to take
+ * what is left for it.
  */
 export function tunnel(
   client: Duplex,
   backend: Duplex,
-  timeout: number,
+  { tunnelTimeout, bodyTimeout }: Pick<Limits, 'tunnelTimeout' | 'bodyTimeout'>,
   onEnd: (end: TunnelEnd) => void,
 ): void {
   let bytes = 0
@@ -21,8 +23,7 @@ export function tunnel(
     client.destroy()
     backend.destroy()
   }
-  const silence = setTimeout(destroyBoth, timeout)
-  silence.unref()
+  let silence = setTimeout(destroyBoth, tunnelTimeout).unref()
   for (const [from, to] of [
     [client, backend],
     [backend, client],
@@ -32,9 +33,9 @@ export function tunnel(
       to.end()
       open--
       if (!from.readableEnded) to.destroy()
-      if (open > 0) return
       clearTimeout(silence)
-      onEnd({ bytes })
+      if (open === 0) onEnd({ bytes })
+      else silence = setTimeout(destroyBoth, bodyTimeout).unref()
     })
     from.on('data', (chunk: Buffer) => {
       if (from === backend) bytes += chunk.length

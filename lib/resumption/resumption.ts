@@ -1,6 +1,7 @@
 import type { Server } from 'node:tls'
 import { HandfastError } from '../errors.ts'
 import { Attachment, type AttachOptions, type ResumptionSettings } from './attachment.ts'
+import { EndedSessions } from './ended-sessions.ts'
 import { MintLimit } from './mint-limit.ts'
 
 /** The servers of this process whose sessions the farm shares. */
@@ -8,6 +9,7 @@ export class Resumption {
   readonly #settings: ResumptionSettings
   readonly #mintLimit: MintLimit
   readonly #attachments = new Map<Server, Attachment>()
+  readonly #endedSessions = new EndedSessions()
   #closed = false
 
   constructor(settings: ResumptionSettings) {
@@ -35,6 +37,7 @@ export class Resumption {
     }
     const attachment = new Attachment(server, options, this.#settings, this.#mintLimit)
     this.#attachments.set(server, attachment)
+    this.#endedSessions.watch(server)
     attached.add(server)
   }
 
@@ -43,6 +46,7 @@ export class Resumption {
     const attachment = this.#attachments.get(server)
     if (attachment === undefined) return
     attachment.detach()
+    this.#endedSessions.leave(server)
     this.#attachments.delete(server)
     attached.delete(server)
   }
@@ -50,6 +54,7 @@ export class Resumption {
   close(): void {
     this.#closed = true
     for (const server of [...this.#attachments.keys()]) this.detach(server)
+    this.#endedSessions.close()
   }
 }
 
