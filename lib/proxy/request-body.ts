@@ -47,14 +47,14 @@ export class RequestBody extends Readable {
   /** Takes in the first bytes while nobody asks for them yet. */
   open(): void {
     this.#listen()
-    if (!this.destroyed) this.#more()
+    if (!this.destroyed && !this.#source.readableEnded) this.#more()
   }
 
   override _read(): void {
     if (!this.#listening) {
       this.#options.onWanted()
       this.#listen()
-      if (this.destroyed) return
+      if (this.destroyed || this.#source.readableEnded) return
     }
     this.#more()
   }
@@ -72,6 +72,9 @@ export class RequestBody extends Readable {
     this.#source.on('error', this.#onAborted)
     this.#source.on('close', this.#onAborted)
     if (this.#source.destroyed) this.#onAborted()
+    // Node tells the end of an empty body of HTTP/2 when it comes, whether or not anybody reads:
+    // before it is known who asks, or a backend stands ready.
+    else if (this.#source.readableEnded) this.#onEnd()
   }
 
   #more(): void {

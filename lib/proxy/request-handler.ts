@@ -178,10 +178,18 @@ export class RequestHandler {
   }
 }
 
-/** What they take on HTTP/1.1. Node's own limit leaves colons and line ends out. */
+/**
+ * What they take on HTTP/1.1, where cookies that HTTP/2 has split are one field (RFC 9113
+ * 8.2.3). Node's own limit leaves colons and line ends out.
+ */
 function fieldBytes({ head }: Exchange): number {
+  const { fields, http2 } = head
   let bytes = head.method.length + head.target.length + (head.authority?.length ?? 0)
-  for (const part of head.fields) bytes += part.length + 2
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string
+    bytes += (fields[i + 1] as string).length + 2
+    if (!http2 || name !== 'cookie') bytes += name.length + 2
+  }
   return bytes
 }
 
