@@ -76,7 +76,7 @@ export interface Site {
 export interface Limits {
   /** Client must have sent its request headers within. Default 15 000. */
   readonly headersTimeout: number
-  /** Longest silence of the client while it sends or takes a body. Default 60 000. */
+  /** Longest standstill of the client while it sends a body or takes an answer. Default 60 000. */
   readonly bodyTimeout: number
   /** Idle kept-alive connection is closed after. Default 60 000. */
   readonly idleTimeout: number
@@ -88,7 +88,7 @@ export interface Limits {
   readonly backendBodyTimeout: number
   /** Longest silence in both directions of a WebSocket. Default 3 600 000. */
   readonly tunnelTimeout: number
-  /** Request header bytes. Default 16 384; beyond it 431. */
+  /** Request header bytes, as HTTP/1.1 has them. Default 16 384; beyond it 431. */
   readonly maxHeaderBytes: number
   /** Request body bytes, 0 for no limit. Default 0; beyond it 413. */
   readonly maxBodyBytes: number
