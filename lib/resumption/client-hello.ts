@@ -27,7 +27,6 @@ export interface ClientHello {
   readonly ticket: Buffer | undefined
   /** extended_master_secret was offered (RFC 7627). */
   readonly extendedMasterSecret: boolean
-  readonly cipherSuites: Buffer
 }
 
 const extension = {
@@ -52,11 +51,10 @@ export function parseClientHello(body: Buffer): ClientHello | undefined {
   const all = new Cursor(body)
   all.skip(2 + 32)
   const sessionId = all.vector8()
-  const cipherSuites = all.vector16()
+  all.vector16()
   all.vector8()
   const hello = {
     sessionId,
-    cipherSuites,
     serverName: '',
     sentName: '',
     alpn: [] as string[],
@@ -100,11 +98,6 @@ export function parseClientHello(body: Buffer): ClientHello | undefined {
   }
   if (!all.intact || !extensions.intact) return undefined
   return hello.serverName.length <= longestName ? hello : undefined
-}
-
-/** Whether the list of cipher suites has this one. */
-export function offersCipher(hello: ClientHello, cipher: number): boolean {
-  return includes(hello.cipherSuites, 2, cipher)
 }
 
 /** RFC 6066, 3: a list of (type, name); only host names exist. */

@@ -1,5 +1,5 @@
 import { maxClockDifference } from '../record/hybrid-clock.ts'
-import { type ClientHello, offersCipher } from './client-hello.ts'
+import type { ClientHello } from './client-hello.ts'
 import type { FullCause } from './handshake.ts'
 import type { Policy } from './policy.ts'
 import type { SessionRecord } from './session-record.ts'
@@ -52,9 +52,11 @@ export interface Terms {
 }
 
 /**
- * Why the session must not resume, or undefined when it may. Checked before TLS hears of the
- * session, because a session that does not fit the hello ends the connection: OpenSSL aborts
- * when extended_master_secret differs (RFC 7627, 5.3) or a TLS 1.2 cipher is missing.
+ * Why the session must not resume, or undefined when it may. Checked before TLS hears of it.
+ *
+ * Two clients are left to TLS, which MUST end their connection with an alert: who offers a
+ * session of TLS 1.2 and has dropped extended_master_secret, as one who was tampered with would
+ * (RFC 7627, 5.3), and who does not offer the session's cipher with it (RFC 5246, 7.4.1.2).
  */
 export function refusal(
   record: SessionRecord,
@@ -68,10 +70,7 @@ export function refusal(
   const wanted = record.certificateNotAfter > 0 ? certificateHash : hash
   if (wanted === undefined || !record.policy.equals(wanted)) return 'policy'
   if (terms.policy.clientRequired && !record.clientAuthorized) return 'policy'
-  if (record.protocol === tls12) {
-    if (record.extendedMasterSecret !== hello.extendedMasterSecret) return 'policy'
-    if (!offersCipher(hello, record.cipher)) return 'policy'
-  }
+  if (!record.extendedMasterSecret && hello.extendedMasterSecret) return 'policy'
   if (terms.now > record.mintedAt + terms.sessionTimeout) return 'expired'
   if (record.mintedAt > terms.now + maxClockDifference) return 'expired'
   if (terms.now > record.originalAt + terms.lineageTimeout) return 'lineage-expired'
