@@ -105,7 +105,7 @@ t.test(
 t.test('a hundred and more such connections keep nobody out', async t => {
   const { port, proxy } = await startProxy(t, {
     backends,
-    limits: { maxConnections: 50 },
+    limits: { maxConnections: 50, clientShare: 100 },
   })
   const bad = frame(frameTypes.ping, 0, 0, empty(7))
   const hostile = Array.from({ length: 120 }, async () => {
