@@ -18,7 +18,7 @@ import type { Phase } from './phases.ts'
 import { BodyError, RequestBody } from './request-body.ts'
 import type { CheckedRequest } from './request-check.ts'
 import { tunnel } from './tunnel.ts'
-import { accepts, newWebSocketKey } from './websocket.ts'
+import { newWebSocketKey, switchedClient } from './websocket.ts'
 
 /** How a request ended, for the log. */
 export interface Outcome {
@@ -189,13 +189,7 @@ export class Forwarding implements BackendHandler {
       this.#settle()
       return
     }
-    if (this.#webSocketKey !== undefined && !accepts(this.#webSocketKey, fields)) {
-      socket.destroy()
-      this.#releaseBackend()
-      this.#fail(502, 'Bad Gateway', 'invalid-response')
-      return
-    }
-    const client = this.#upgrade(responseFields(101, fields))
+    const client = switchedClient(this.#exchange, fields, this.#webSocketKey)
     if (client === undefined) {
       socket.destroy()
       this.#releaseBackend()
@@ -293,19 +287,6 @@ export class Forwarding implements BackendHandler {
       },
       this,
     )
-  }
-
-  /** The client's side of a switch of protocols; undefined when it can't be said. */
-  #upgrade(fields: Fields): Duplex | undefined {
-    try {
-      return this.#exchange.upgrade(
-        this.#webSocketKey === undefined
-          ? [...fields, 'Upgrade', 'websocket']
-          : filterFields(fields, name => name !== 'sec-websocket-accept'),
-      )
-    } catch {
-      return undefined
-    }
   }
 
   #use(): SlotUse {

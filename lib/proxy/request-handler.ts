@@ -62,6 +62,21 @@ export class RequestHandler {
 
   handle(exchange: Exchange): void {
     this.#total++
+    try {
+      this.#take(exchange)
+    } catch (error) {
+      this.#failed(exchange, error)
+    }
+  }
+
+  /** A fault of ours in one request is no reason to end all others with the process. */
+  #failed(exchange: Exchange, error: unknown): void {
+    this.#log.error({ error: String(error) }, 'a request failed')
+    if (exchange.started) exchange.abort()
+    else answer(exchange, 500, 'Internal Server Error')
+  }
+
+  #take(exchange: Exchange): void {
     const began = performance.now()
     const { sites, limits } = this.#serving()
     const finish: Finish = (outcome, user) =>
@@ -108,7 +123,9 @@ export class RequestHandler {
     const routed: Routed = { exchange, request, site, limits, finish }
     const { authorizer } = site
     if (authorizer === undefined) this.#forward(routed, undefined, undefined)
-    else void this.#authorize(routed, authorizer)
+    else {
+      this.#authorize(routed, authorizer).catch(error => this.#failed(exchange, error))
+    }
   }
 
   /** No backend hears of a request before it is known whose it is. */

@@ -2,7 +2,12 @@ import { once } from 'node:events'
 import { type ClientHttp2Session, connect } from 'node:http2'
 import t from 'tap'
 import { rawExchange } from '../fixtures/proxy-raw.ts'
-import { startProxy, type Teardown, until } from '../fixtures/proxy-servers.ts'
+import {
+  defaultSite,
+  startProxy,
+  type Teardown,
+  until,
+} from '../fixtures/proxy-servers.ts'
 import { startRawBackend } from '../fixtures/raw-backend.ts'
 
 /** What the backend says, by the path that it is asked for. */
@@ -380,6 +385,29 @@ t.test('what no HTTP can say is 502, and the next request is served', async t =>
   }
   t.notOk(session.destroyed, 'all on one connection')
 })
+
+t.test(
+  'a fault of our own is 500 for that request, and no end of the process',
+  async t => {
+    const authorizer = {
+      authorize: async () =>
+        ({ outcome: 'allowed', user: undefined, fields: [] }) as const,
+      get ownFields(): ReadonlySet<string> {
+        throw new Error('a bug')
+      },
+    }
+    const site = await defaultSite([backend.url])
+    const faulty = await startProxy(t, { sites: [{ ...site, authorizer }] })
+    const answer = await rawExchange(
+      faulty.port,
+      'GET /fine HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+    )
+    t.match(answer, /^HTTP\/1\.1 500 /)
+    t.match(faulty.log.lines.find(({ level }) => level === 'error')?.fields, {
+      error: 'Error: a bug',
+    })
+  },
+)
 
 interface Heard {
   readonly status: number

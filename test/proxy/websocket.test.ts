@@ -49,6 +49,10 @@ httpServer.on('upgrade', (request, socket, head) => {
     socket.end(Buffer.from('81026f6b', 'hex'))
     return
   }
+  if (request.url === '/other') {
+    socket.write('HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nh2c')
+    return
+  }
   if (request.url === '/halfway') {
     // No Upgrade: nobody can tell what comes next.
     socket.write('HTTP/1.1 101 Switching Protocols\r\nX-A: 1\r\n\r\n')
@@ -244,12 +248,31 @@ t.test('whatever a 101 says besides is passed on, on either version', async t =>
   const [message] = await once(stream, 'data')
   t.equal(message.toString('hex'), '81026f6b')
   stream.close()
+})
 
-  const halfway = extended('/halfway')
-  const [refused] = await once(halfway, 'response')
-  t.equal(refused[':status'], 502)
-  halfway.resume()
-  await once(halfway, 'close')
+t.test('a switch to something else is 502', async t => {
+  const session = connect(url, { rejectUnauthorized: false })
+  session.on('error', () => {})
+  t.teardown(() => session.destroy())
+  await once(session, 'remoteSettings')
+  for (const path of ['/other', '/halfway']) {
+    const answer = await rawExchange(
+      port,
+      `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+    )
+    t.strictSame(statusesOf(answer), [502], `${path} on HTTP/1.1`)
+    const stream = session.request({
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':scheme': 'https',
+      ':authority': `localhost:${port}`,
+      ':path': path,
+    })
+    const [refused] = await once(stream, 'response')
+    t.equal(refused[':status'], 502, `${path} on HTTP/2`)
+    stream.resume()
+    await once(stream, 'close')
+  }
 })
 
 t.test('a silent WebSocket is closed after its time', async t => {
