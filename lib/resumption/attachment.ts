@@ -12,12 +12,13 @@ import type { HandshakeCounters } from './counters.ts'
 import { HandedOver } from './handed-over.ts'
 import { setHandshake } from './handshake.ts'
 import { answerBeforeError } from './held-error.ts'
-import { readHello } from './hello-gate.ts'
+import { type GoneReason, HelloGate } from './hello-gate.ts'
 import { mintRecord } from './mint.ts'
 import type { MintLimit } from './mint-limit.ts'
 import { correct, hasExpired, hasPeerCertificate } from './node-socket.ts'
 import { offerOf, offersAnything, refusal } from './offer.ts'
 import type { OpenConnections } from './open-connections.ts'
+import { plainHttpAnswer } from './plain-http.ts'
 import {
   noResumption,
   type Policy,
@@ -27,6 +28,7 @@ import {
 import { preloadSession } from './preload.ts'
 import { askedAgain, bytesSent } from './second-hello.ts'
 import { type Begin, checkEndsTls, ServerPatch } from './server-patch.ts'
+import { SessionEvents } from './session-events.ts'
 import type { SessionTerms } from './session-record.ts'
 import type { Lookup, SessionStore } from './session-store.ts'
 import { StatelessContexts, type TicketContext } from './stateless-contexts.ts'
@@ -77,6 +79,7 @@ export class Attachment {
   readonly #handedOver: HandedOver
   readonly #stateless: StatelessContexts
   readonly #correlation: Correlation
+  readonly #sessionEvents: SessionEvents
   /** Milliseconds; less than the farm's where the owner of the server says so. */
   #sessionTimeout = 0
   #detached = false
@@ -112,9 +115,11 @@ export class Attachment {
     if (resumption === 'stateless' || typeof resumption === 'function') {
       settings.ticketKeys.prepare()
     }
-    this.#handedOver = new HandedOver(server, this.#onNewSession)
-    server.on('newSession', this.#onNewSession)
-    server.on('resumeSession', this.#onResumeSession)
+    const newSession = this.#onNewSession
+    const resumeSession = this.#onResumeSession
+    const { log } = settings
+    this.#handedOver = new HandedOver(server, { newSession }, log)
+    this.#sessionEvents = new SessionEvents(server, { newSession, resumeSession }, log)
     server.prependListener('secureConnection', this.#onSecureConnection)
     server.on('tlsClientError', this.#onClientError)
   }
@@ -122,8 +127,7 @@ export class Attachment {
   /** Leaves the server as it was found. Handshakes under way end as full ones. */
   detach(): void {
     this.#detached = true
-    this.#server.off('newSession', this.#onNewSession)
-    this.#server.off('resumeSession', this.#onResumeSession)
+    this.#sessionEvents.close()
     this.#server.off('secureConnection', this.#onSecureConnection)
     this.#server.off('tlsClientError', this.#onClientError)
     this.#handedOver.close()
@@ -138,33 +142,69 @@ export class Attachment {
 
   /** A raw connection: read its hello, ask the farm, then let TLS `begin`. */
   #accept(socket: Duplex, begin: Begin): void {
-    const { clock, helloTimeout, log, counters } = this.#settings
-    readHello(socket, { clock, timeout: helloTimeout }, outcome => {
+    // What has wrapped the server meanwhile may still call us.
+    if (this.#detached || socket.destroyed) {
+      begin()
+      return
+    }
+    const { clock, helloTimeout, counters } = this.#settings
+    const timeout = Math.min(helloTimeout, this.#patch.handshakeTimeout ?? helloTimeout)
+    let counted = false
+    const gate = new HelloGate(socket, { clock, timeout }, outcome => {
       if (outcome.kind === 'gone') {
-        counters.countFailure()
-        log.debug({ reason: outcome.reason }, 'connection ended before its ClientHello')
+        if (!counted) this.#countGone(outcome.reason)
+        this.#giveUp(gate, socket, begin)
         return
       }
-      const { hello, records } = outcome
+      const { hello, records, plainHttp } = outcome
+      if (plainHttp !== undefined) {
+        counters.countNotTls('plain-http')
+        counted = true
+        if (this.#patch.speaksHttp) {
+          const answer = plainHttpAnswer(plainHttp)
+          gate.answer(answer, clock, () => this.#giveUp(gate, socket, begin))
+        } else this.#giveUp(gate, socket, begin)
+        return
+      }
       const policy = this.#policyOf(hello)
       const asks = hello !== undefined && !this.#detached
       const verdict = asks ? this.#consult(hello, policy) : 'none-offered'
       if (!(verdict instanceof Promise)) {
-        this.#begin(socket, begin, hello, records, policy, verdict)
+        this.#begin(socket, gate, begin, hello, records, policy, verdict)
         return
       }
-      // Nobody else listens while the farm is asked, and an error unheard ends the process.
-      socket.on('error', ignore)
       void verdict.then(later => {
-        socket.off('error', ignore)
-        if (socket.destroyed) counters.countFailure()
-        else this.#begin(socket, begin, hello, records, this.#policyOf(hello), later)
+        if (gate.released) return
+        this.#begin(socket, gate, begin, hello, records, this.#policyOf(hello), later)
       })
     })
   }
 
+  #countGone(reason: GoneReason): void {
+    const { counters, log } = this.#settings
+    if (reason === 'probe') counters.countNotTls('probe')
+    else counters.countFailure()
+    log.debug({ reason }, 'connection ended before its ClientHello')
+  }
+
+  /** TLS gets what can't become a handshake, and tells the owner with `tlsClientError`. */
+  #giveUp(gate: HelloGate, socket: Duplex, begin: Begin): void {
+    const now = this.#settings.clock.now()
+    const connection = new Connection(
+      socket,
+      undefined,
+      noResumption,
+      'none-offered',
+      now,
+    )
+    connection.counted = true
+    const standIn = this.#detached ? undefined : this.#correlation.standIn(connection)
+    gate.release(() => begin(standIn))
+  }
+
   #begin(
     socket: Duplex,
+    gate: HelloGate,
     begin: Begin,
     hello: ClientHello | undefined,
     records: number,
@@ -172,7 +212,7 @@ export class Attachment {
     verdict: Verdict,
   ): void {
     if (this.#detached) {
-      begin()
+      gate.release(begin)
       return
     }
     const now = this.#settings.clock.now()
@@ -184,8 +224,10 @@ export class Attachment {
     connection.tickets = tickets
     const standIn = this.#correlation.standIn(connection, tickets?.secureContext)
     const raisesEvent = hello !== undefined && hello.sessionId.length > 0 && records === 1
-    if (session === undefined || raisesEvent) begin(standIn)
-    else preloadSession(session, connection.mayAskAgain, () => begin(standIn))
+    gate.release(() => {
+      if (session === undefined || raisesEvent) begin(standIn)
+      else preloadSession(session, connection.mayAskAgain, () => begin(standIn))
+    })
   }
 
   #ticketsOf(policy: Policy, hello: ClientHello): TicketContext | undefined {
@@ -246,16 +288,18 @@ export class Attachment {
   readonly #onResumeSession = (
     _id: Buffer,
     callback: (error: Error | null, session: Buffer | null) => void,
-  ): void => {
+  ): boolean => {
     const connection = this.#correlation.current
-    const session = connection?.session ?? null
+    if (connection === undefined) return false
+    const session = connection.session ?? null
     const handle = handleNow()
     const before = bytesSent(handle)
     // Never an error: Node would destroy the connection.
     callback(null, session)
-    if (session === null || connection?.mayAskAgain !== true) return
+    if (session === null || !connection.mayAskAgain) return true
     // TLS has read the hello by now.
     if (askedAgain(handle, before)) handle.loadSession?.(session)
+    return true
   }
 
   /**
@@ -263,28 +307,29 @@ export class Attachment {
    * are gathered and answered when both are stored, because the client may be on another
    * member a millisecond later. An error meanwhile answers them, too.
    */
-  readonly #onNewSession = (id: Buffer, session: Buffer, done: () => void): void => {
+  readonly #onNewSession = (id: Buffer, session: Buffer, done: () => void): boolean => {
     const connection = this.#correlation.current
-    if (connection?.policy.mode !== 'stateful') {
-      done()
-      return
-    }
+    if (connection === undefined) return false
+    if (!this.#mint(connection, id, session, done)) done()
+    return true
+  }
+
+  /** False when the session is not kept. */
+  #mint(connection: Connection, id: Buffer, session: Buffer, done: () => void): boolean {
+    if (connection.policy.mode !== 'stateful') return false
     const handle = handleNow()
     if (
       handle.getServername !== undefined &&
       !connection.isNamed(handle.getServername())
     ) {
-      done()
-      return
+      return false
     }
     const reused = handle.isSessionReused?.()
-    if (!this.#mayStore(connection, reused, session)) {
-      done()
-      return
-    }
-    if (reused !== true) connection.beginChain(id)
+    const resumed = connection.hasResumed(reused)
+    if (!this.#mayStore(connection, resumed, session)) return false
+    if (resumed !== true) connection.beginChain(id)
     connection.minted.push({ id, session, done })
-    if (connection.minted.length > 1) return
+    if (connection.minted.length > 1) return true
     const { minted } = connection
     const answer = () => {
       stopWatch()
@@ -293,11 +338,12 @@ export class Attachment {
     const stopWatch = answerBeforeError(handle, answer)
     const store = () => {
       connection.minted = []
-      this.#store(minted, connection, reused, answer)
+      this.#store(minted, connection, resumed, answer)
     }
     // OpenSSL renews one ticket for one, and no other follows.
     if (reused === true) store()
     else setImmediate(store)
+    return true
   }
 
   /** Decided once for all sessions of a handshake. */
@@ -360,7 +406,7 @@ export class Attachment {
     const connection = this.#correlation.current
     if (connection === undefined) return
     connection.session = undefined
-    const reused = socket.isSessionReused()
+    const reused = connection.hasResumed(socket.isSessionReused()) === true
     const { mode } = connection.policy
     const protocol = socket.getProtocol() ?? ''
     if (connection.supports13) this.#patch.noteVersion(protocol === 'TLSv1.3')
@@ -413,9 +459,8 @@ export class Attachment {
   }
 
   readonly #onClientError = (error: Error & { code?: string }): void => {
+    if (this.#correlation.current?.counted === true) return
     this.#settings.counters.countFailure()
     this.#settings.log.debug({ code: error.code }, 'TLS handshake failed')
   }
 }
-
-function ignore(): void {}

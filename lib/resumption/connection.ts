@@ -45,6 +45,10 @@ export class Connection {
   readonly cause: FullCause | undefined
   /** Whether its sessions are stored at all; undefined until the first is made. */
   mayStore: boolean | undefined
+  /** The client proved a key that it shares with the server's owner; see ExternalPsk. */
+  externalPsk = false
+  /** It is in the figures already, whatever becomes of it. */
+  counted = false
   /** Sessions waiting to be stored together. */
   minted: Minted[] = []
   /** Id of the first session minted here, where the handshake was full. */
@@ -92,6 +96,13 @@ export class Connection {
   }
 
   /**
+   * Whether a session of ours has resumed, from what TLS says. Undefined when TLS would not say.
+   */
+  hasResumed(reused: boolean | undefined): boolean | undefined {
+    return reused === true && this.externalPsk ? false : reused
+  }
+
+  /**
    * TLS has read the server name that we have read. Were it another, a session would be bound
    * to the policy of a name that it was not made under.
    */
@@ -110,12 +121,18 @@ export class Connection {
       serverName: this.serverName,
       protocol: outcome.protocol,
       resumed: source ?? false,
-      cause: source === false ? (this.cause ?? 'declined') : undefined,
+      cause: source === false ? this.#whyFull() : undefined,
       lineage,
       originalAt,
       clientAuthorized: resumed?.clientAuthorized ?? outcome.authorized,
     }
     return this.#handshake
+  }
+
+  #whyFull(): FullCause {
+    if (this.cause === undefined) return 'declined'
+    // The identity in its hello was of the shared key.
+    return this.externalPsk && this.cause === 'unknown' ? 'none-offered' : this.cause
   }
 
   /** The first session of a full handshake, which may be made a moment after its end. */

@@ -1,8 +1,14 @@
 import { executionAsyncResource } from 'node:async_hooks'
 import type { SecureContext, Server, TLSSocket } from 'node:tls'
 import type { Connection } from './connection.ts'
+import { ExternalPsk } from './external-psk.ts'
+import { isSessionEvent } from './session-events.ts'
 
 const connectionSymbol: unique symbol = Symbol('handfast.connection')
+
+interface StandIn extends Server {
+  readonly [connectionSymbol]: Connection
+}
 
 /** What a TLSSocket keeps behind it. Any of it may be missing in a future Node. */
 export interface NativeHandle {
@@ -16,7 +22,10 @@ export interface NativeHandle {
   readonly _parent?: { readonly bytesWritten?: number }
   /** Told of an error, after which there is nothing more to read. */
   onerror?: (...error: unknown[]) => void
-  [connectionSymbol]?: Connection
+  [connectionSymbol]?: {
+    readonly correlation: Correlation
+    readonly connection: Connection
+  }
 }
 
 /**
@@ -28,32 +37,51 @@ export interface NativeHandle {
  */
 export class Correlation {
   readonly #server: Server
+  readonly #psk: ExternalPsk
+  /** What all stand-ins have in common. */
+  readonly #seen: Server
   #current: Connection | undefined
 
   constructor(server: Server) {
     this.#server = server
+    this.#psk = new ExternalPsk(server)
+    const correlation = this
+    this.#seen = Object.create(server, {
+      emit: {
+        value(this: StandIn, ...event: Parameters<Server['emit']>): boolean {
+          const outer = correlation.#current
+          correlation.#current = this[connectionSymbol]
+          try {
+            return server.emit(...event)
+          } finally {
+            correlation.#current = outer
+          }
+        },
+      },
+      listenerCount: {
+        // Node asks so whether it shall raise them at all.
+        value(...event: Parameters<Server['listenerCount']>): number {
+          return isSessionEvent(event[0]) ? 1 : server.listenerCount(...event)
+        },
+      },
+    })
   }
 
   /** The server as the TLS of this one connection is to see it, in `context` if given. */
   standIn(connection: Connection, context?: SecureContext): Server {
-    const emit = (...event: Parameters<Server['emit']>): boolean => {
-      const outer = this.#current
-      this.#current = connection
-      try {
-        return this.#server.emit(...event)
-      } finally {
-        this.#current = outer
-      }
-    }
-    const seen = Object.create(this.#server)
-    seen.emit = emit
+    const seen = Object.create(this.#seen)
+    seen[connectionSymbol] = connection
     if (context !== undefined) seen._sharedCreds = context
+    this.#psk.note(seen, connection)
     return seen
   }
 
   /** Inside an event: the connection that it is about. */
   get current(): Connection | undefined {
-    return this.#current ?? handleNow()[connectionSymbol]
+    if (this.#current !== undefined) return this.#current
+    const noted = handleNow()[connectionSymbol]
+    // Two servers may hand their sockets to one.
+    return noted?.correlation === this ? noted.connection : undefined
   }
 
   /**
@@ -62,7 +90,9 @@ export class Correlation {
    */
   handOver(socket: TLSSocket, connection: Connection): void {
     const handed = socket as TLSSocket & { _handle?: NativeHandle | null; server: Server }
-    if (handed._handle) handed._handle[connectionSymbol] = connection
+    if (handed._handle) {
+      handed._handle[connectionSymbol] = { correlation: this, connection }
+    }
     handed.server = this.#server
   }
 }

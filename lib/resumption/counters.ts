@@ -23,6 +23,11 @@ export class HandshakeCounters {
     this.#increment('failed')
   }
 
+  /** A connection that was no attempt at a handshake. */
+  countNotTls(kind: NotTls): void {
+    this.#increment(`not-tls:${kind}`)
+  }
+
   snapshot(): HandshakeCounts {
     const counts: { [name: string]: number } = {}
     let resumed = 0
@@ -55,11 +60,19 @@ export type UnstoredCause =
   /** Too large for a record, or the cache is closed. */
   | 'failed'
 
+/** What came to a TLS port and was no TLS. */
+export type NotTls =
+  /** Closed or reset without a byte: the health check of a load balancer, a port scan. */
+  | 'probe'
+  /** A request in clear. */
+  | 'plain-http'
+
 export interface HandshakeCounts {
   readonly resumed: number
   readonly full: number
+  /** Handshakes that began and did not end well; also who was silent. */
   readonly failed: number
-  /** By `resumed:<source>` and `full:<cause>`. */
+  /** By `resumed:<source>`, `full:<cause>` and `not-tls:<kind>`. */
   readonly causes: { readonly [name: string]: number }
   /** Handshakes of which no session was kept, by cause. */
   readonly unstored: { readonly [cause in UnstoredCause]?: number }

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import { Server, type TLSSocket } from 'node:tls'
-
-type NewSessionListener = (id: Buffer, session: Buffer, done: () => void) => void
+import type { Log } from '../log.ts'
+import { type SessionAnswers, SessionEvents } from './session-events.ts'
 
 /**
  * A plain tls server may hand its sockets to an http server, which then makes itself their
@@ -10,14 +10,16 @@ type NewSessionListener = (id: Buffer, session: Buffer, done: () => void) => voi
  */
 export class HandedOver {
   readonly #server: Server
-  readonly #listener: NewSessionListener
-  readonly #followed = new Set<EventEmitter>()
+  readonly #answers: SessionAnswers
+  readonly #log: Log
+  readonly #followed = new Map<EventEmitter, SessionEvents>()
   /** https and http2 servers keep their sockets. */
   readonly #isPlain: boolean
 
-  constructor(server: Server, listener: NewSessionListener) {
+  constructor(server: Server, answers: SessionAnswers, log: Log) {
     this.#server = server
-    this.#listener = listener
+    this.#answers = answers
+    this.#log = log
     this.#isPlain = Object.getPrototypeOf(server) === Server.prototype
   }
 
@@ -32,14 +34,13 @@ export class HandedOver {
       set: (next: EventEmitter) => {
         current = next
         if (next === this.#server || this.#followed.has(next)) return
-        this.#followed.add(next)
-        next.on('newSession', this.#listener)
+        this.#followed.set(next, new SessionEvents(next, this.#answers, this.#log))
       },
     })
   }
 
   close(): void {
-    for (const server of this.#followed) server.off('newSession', this.#listener)
+    for (const heard of this.#followed.values()) heard.close()
     this.#followed.clear()
   }
 }

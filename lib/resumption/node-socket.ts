@@ -11,8 +11,9 @@ export function hasExpired(socket: TLSSocket, now: number): boolean {
 }
 
 /**
- * What Node gets wrong on a resumed connection: `authorized` turns true in TLS 1.3 for a client
- * that never showed a certificate, and `servername` is false in TLS 1.2.
+ * What Node gets wrong on a resumed connection: in TLS 1.3 `authorized` turns true for a client
+ * that never showed a certificate, and `authorizationError` null; in TLS 1.2 `servername` is
+ * false.
  */
 export function correct(
   socket: TLSSocket,
@@ -20,6 +21,13 @@ export function correct(
   serverName: string,
 ): void {
   const named = socket as TLSSocket & { servername?: string | false }
+  if (socket.authorized && !authorized) {
+    // Its type says Error; Node puts OpenSSL's code there.
+    Object.assign(socket, { authorizationError: noCertificate })
+  }
   socket.authorized = authorized
   if (serverName !== '' && !named.servername) named.servername = serverName
 }
+
+/** What Node says of a client without a certificate in a full handshake. */
+const noCertificate = 'UNABLE_TO_GET_ISSUER_CERT'

@@ -247,7 +247,9 @@ function isSecureContext(
 function pem(source: unknown): string {
   if (source === undefined || source === null) return ''
   if (Array.isArray(source)) return source.map(pem).join('|')
-  const text = String(source)
+  const text = ArrayBuffer.isView(source)
+    ? Buffer.from(source.buffer, source.byteOffset, source.byteLength).toString()
+    : String(source)
   const blocks = text.match(/-----BEGIN [^-]+-----[^-]+/g)
   return (blocks ?? [text]).map(block => block.replace(/\s+/g, '')).join('|')
 }

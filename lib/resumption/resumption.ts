@@ -8,7 +8,9 @@ import { MintLimit } from './mint-limit.ts'
 export class Resumption {
   readonly #settings: ResumptionSettings
   readonly #mintLimit: MintLimit
-  readonly #attachments = new Map<Server, Attachment>()
+  readonly #attachments = new WeakMap<Server, Attachment>()
+  /** Weak: a server that its owner has closed and forgotten does not stay in memory for us. */
+  #servers: WeakRef<Server>[] = []
   readonly #endedSessions = new EndedSessions()
   #closed = false
 
@@ -38,6 +40,8 @@ export class Resumption {
     const attachment = new Attachment(server, options, this.#settings, this.#mintLimit)
     this.#attachments.set(server, attachment)
     this.#endedSessions.watch(server)
+    this.#servers = this.#servers.filter(held => held.deref() !== undefined)
+    this.#servers.push(new WeakRef(server))
     attached.add(server)
   }
 
@@ -48,12 +52,16 @@ export class Resumption {
     attachment.detach()
     this.#endedSessions.leave(server)
     this.#attachments.delete(server)
+    this.#servers = this.#servers.filter(held => held.deref() !== server)
     attached.delete(server)
   }
 
   close(): void {
     this.#closed = true
-    for (const server of [...this.#attachments.keys()]) this.detach(server)
+    for (const held of [...this.#servers]) {
+      const server = held.deref()
+      if (server !== undefined) this.detach(server)
+    }
     this.#endedSessions.close()
   }
 }

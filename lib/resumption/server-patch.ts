@@ -1,4 +1,5 @@
 import { constants } from 'node:crypto'
+import { Server as HttpsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import {
   createSecureContext,
@@ -8,6 +9,7 @@ import {
 } from 'node:tls'
 import { HandfastError } from '../errors.ts'
 import { tls13 } from './offer.ts'
+import { type TlsListener, tlsListenerOf } from './tls-listener.ts'
 
 export interface ServerHooks {
   /** The options that a context of the server must have, from those its owner gave. */
@@ -31,8 +33,9 @@ export type Begin = (server?: Server) => void
 export class ServerPatch {
   readonly #server: PatchedServer
   readonly #hooks: ServerHooks
-  readonly #tlsListener: ConnectionListener
-  readonly #ourListener: ConnectionListener
+  /** Milliseconds that the owner gives a handshake; undefined when Node would not say. */
+  readonly handshakeTimeout: number | undefined
+  readonly #listener: TlsListener
   readonly #before: Settings
   /** The newest that the owner gave, if any since we came. */
   #given: SecureContextOptions | undefined
@@ -43,11 +46,9 @@ export class ServerPatch {
   constructor(server: Server, hooks: ServerHooks) {
     this.#server = server as PatchedServer
     this.#hooks = hooks
-    this.#tlsListener = tlsListenerOf(this.#server) as ConnectionListener
+    this.#listener = tlsListenerOf(server) as TlsListener
     this.#before = settingsOf(this.#server)
-    this.#ourListener = socket => {
-      hooks.accept(socket, (seen = server) => this.#tlsListener.call(seen, socket))
-    }
+    this.handshakeTimeout = handshakeTimeoutOf(this.#server)
     // First: it throws when the settings can't be honoured, and nothing is changed then.
     this.#setContext(this.#before)
     this.#server.setSecureContext = options => {
@@ -59,7 +60,17 @@ export class ServerPatch {
       plain.addContext.call(server, name, context)
       hooks.contextAdded(context)
     }
-    replaceListener(this.#server, this.#tlsListener, this.#ourListener)
+    this.#listener.take(socket => {
+      hooks.accept(socket, (seen = server) => this.#listener.plain.call(seen, socket))
+    })
+  }
+
+  /** Its clients speak HTTP over TLS. */
+  get speaksHttp(): boolean {
+    if (this.#server instanceof HttpsServer) return true
+    const { ALPNProtocols } = this.#server
+    const spoken = ALPNProtocols?.toString('latin1') ?? ''
+    return spoken.includes('\x02h2') || spoken.includes('\x08http/1.1')
   }
 
   /**
@@ -86,7 +97,7 @@ export class ServerPatch {
   }
 
   undo(): void {
-    replaceListener(this.#server, this.#ourListener, this.#tlsListener)
+    this.#listener.giveBack()
     Reflect.deleteProperty(this.#server, 'setSecureContext')
     Reflect.deleteProperty(this.#server, 'addContext')
     if (this.#given !== undefined) {
@@ -113,11 +124,16 @@ export class ServerPatch {
 /** Throws ERR_HANDFAST_USAGE for what is not a server that ends TLS by Node's own means. */
 export function checkEndsTls(server: Server): void {
   const patched = server as PatchedServer
-  if (typeof patched.setSecureContext === 'function' && tlsListenerOf(patched)) return
+  const endsTls = typeof patched?.setSecureContext === 'function'
+  if (endsTls && tlsListenerOf(patched) !== undefined) return
   throw new HandfastError(
     'ERR_HANDFAST_USAGE',
-    'attach needs a server that ends TLS itself: one of node:tls, node:https, or an ' +
-      'http2.createSecureServer',
+    endsTls
+      ? "something has taken Node's own 'connection' listener off the server and keeps it " +
+          'where handfast cannot see it (read-tls-client-hello does so, and some wrappers for ' +
+          'the PROXY protocol): attach the server first, and wrap it afterwards'
+      : 'attach needs a server that ends TLS itself: one of node:tls, node:https, or an ' +
+          'http2.createSecureServer',
   )
 }
 
@@ -144,8 +160,6 @@ const plain = {
   },
 }
 
-type ConnectionListener = (this: Server, socket: Duplex) => void
-
 type Settings = SecureContextOptions & { readonly _sharedCreds: SecureContext }
 
 interface PatchedServer extends Server {
@@ -153,6 +167,7 @@ interface PatchedServer extends Server {
   addContext(name: string, context: SecureContextOptions | SecureContext): void
   _sharedCreds: SecureContext
   readonly secureOptions?: number
+  readonly ALPNProtocols?: Buffer
 }
 
 /** What `setSecureContext` keeps on the server, and what it makes of it. */
@@ -190,20 +205,10 @@ function settingsOf(server: PatchedServer): Settings {
   ) as unknown as Settings
 }
 
-function tlsListenerOf(server: PatchedServer): ConnectionListener | undefined {
-  const listeners = server.rawListeners('connection') as ConnectionListener[]
-  return listeners.find(({ name }) => name === 'tlsConnectionListener')
-}
-
-/** Puts one listener in the place of another, so that the order of all stays. */
-function replaceListener(
-  server: PatchedServer,
-  old: ConnectionListener,
-  fresh: ConnectionListener,
-): void {
-  const listeners = server.rawListeners('connection') as ConnectionListener[]
-  server.removeAllListeners('connection')
-  for (const listener of listeners) {
-    server.on('connection', listener === old ? fresh : listener)
-  }
+function handshakeTimeoutOf(server: PatchedServer): number | undefined {
+  const symbol = Object.getOwnPropertySymbols(server).find(
+    ({ description }) => description === 'handshake-timeout',
+  )
+  const given = symbol && Reflect.get(server, symbol)
+  return typeof given === 'number' && given > 0 ? given : undefined
 }

@@ -86,7 +86,7 @@ export class StatelessContexts {
       log.debug({}, 'no ticket context for a name: too many new ones')
       return undefined
     }
-    this.#stopListening ??= keys.onChange(() => this.#dropVoid())
+    this.#stopListening ??= listenWeakly(keys, this)
     const made = new TicketContext(makeContext(), scope, key.name)
     const only = onlyKey(keys, made)
     made.installed = installTicketKeys(made.asServer, only, this.#told ? quiet(log) : log)
@@ -101,7 +101,7 @@ export class StatelessContexts {
   }
 
   /** Contexts whose key is no more. */
-  #dropVoid(): void {
+  dropVoid(): void {
     const { keys } = this.#options
     for (const [place, context] of this.#made) {
       if (keys.decrypting(context.keyName, context.scope) !== undefined) continue
@@ -109,6 +109,17 @@ export class StatelessContexts {
       this.#made.delete(place)
     }
   }
+}
+
+/** The ring lives as long as its farm, and a server that nobody detached may not. */
+function listenWeakly(keys: TicketKeys, contexts: StatelessContexts): () => void {
+  const held = new WeakRef(contexts)
+  const stop = keys.onChange(() => {
+    const listening = held.deref()
+    if (listening === undefined) stop()
+    else listening.dropVoid()
+  })
+  return stop
 }
 
 /** A context with the few members of a server that installing ticket keys needs. */

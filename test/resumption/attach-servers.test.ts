@@ -228,32 +228,6 @@ t.test('many handshakes at once do not take each other for their own', async t =
   }
 })
 
-t.test(
-  'a connection that never says hello is ended, and nothing is left of it',
-  async t => {
-    const farm = await farmOfOne(t, { helloTimeout: 100 })
-    const server = await tellingServer()
-    farm.attach(server)
-    const port = await listening(t, server)
-    const silent = tcpConnect(port, '127.0.0.1')
-    const drip = tcpConnect(port, '127.0.0.1')
-    drip.write(Buffer.from([22, 3, 1]))
-    const gone = tcpConnect(port, '127.0.0.1')
-    gone.on('connect', () => gone.resetAndDestroy())
-    await Promise.all([once(silent, 'close'), once(drip, 'close'), once(gone, 'close')])
-    const http = tcpConnect(port, '127.0.0.1')
-    http.write('GET / HTTP/1.1\r\n\r\n')
-    http.on('error', () => {})
-    await once(http, 'close')
-    const zeros = tcpConnect(port, '127.0.0.1')
-    zeros.write(Buffer.alloc(16_384))
-    zeros.on('error', () => {})
-    await once(zeros, 'close')
-    t.equal(farm.stats().handshakes.failed, 5)
-    t.match(await visit({ port }), { reused: false }, 'and the server still serves')
-  },
-)
-
 function shapeOf(server: Server) {
   const settings: { [name: string]: unknown } = {}
   for (const name of Object.getOwnPropertyNames(server)) {

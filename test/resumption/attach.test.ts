@@ -162,16 +162,43 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
         rejectUnauthorized: false,
       })
       const first = await visit({ port, ...only })
-      t.match(told(first), { clientAuthorized: false, authorized: false })
+      const unauthorized = {
+        clientAuthorized: false,
+        authorized: false,
+        authorizationError: 'UNABLE_TO_GET_ISSUER_CERT',
+      }
+      t.match(told(first), unauthorized)
       const again = await visit({
         port,
         session: first.sessions[0],
         ...only,
       } as VisitOptions)
       t.equal(again.reused, true)
-      t.match(told(again), { clientAuthorized: false, authorized: false })
+      t.match(told(again), unauthorized)
     },
   )
+
+  t.test(`${version}: a bad certificate keeps its error when it resumes`, async t => {
+    const farm = await farmOfOne(t)
+    const client = await certificateFor('client')
+    const authority = await certificateFor('authority')
+    for (const resumption of ['stateful', 'stateless'] as const) {
+      const options = { requestCert: true, rejectUnauthorized: false, ca: authority.cert }
+      const server = await tellingServer(options)
+      farm.attach(server, { resumption })
+      const port = await listening(t, server)
+      const first = await visit({ port, ...client, ...only })
+      const again = await visit({
+        port,
+        session: first.sessions[0],
+        ...only,
+      } as VisitOptions)
+      t.equal(again.reused, true)
+      t.match(told(first), { authorized: false, authorizationError: /\w/ })
+      const { authorized, authorizationError } = told(first)
+      t.match(told(again), { authorized, authorizationError })
+    }
+  })
 
   t.test(`${version}: a client with a good certificate stays authorized`, async t => {
     const farm = await farmOfOne(t)
@@ -214,6 +241,39 @@ for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
     t.equal(again.reused, true, 'and the renewed server still shares its sessions')
   })
 }
+
+t.test('a certificate is the same, however it is given', async t => {
+  const farm = await farmOfOne(t)
+  const { key, cert } = await certificateFor('localhost')
+  const client = await certificateFor('client')
+  const bytes = (text: string) => new Uint8Array(Buffer.from(text))
+  const inAPool = (text: string) => {
+    const pool = Buffer.alloc(text.length + 20, ' ')
+    pool.write(text, 10)
+    return new DataView(pool.buffer, pool.byteOffset + 10, text.length)
+  }
+  const spellings: ((text: string) => unknown)[] = [
+    text => text,
+    text => Buffer.from(text),
+    bytes,
+    text => [text],
+    text => [bytes(text)],
+    text => text.replaceAll('\n', '\r\n'),
+    inAPool,
+  ]
+  const ports: number[] = []
+  for (const spell of spellings) {
+    const options = { key, cert: spell(cert), ca: spell(client.cert), requestCert: true }
+    ports.push(await attachedPort(t, farm, options))
+  }
+  const first = await visit({ port: ports[0] as number, ...client })
+  let { sessions } = first
+  for (const port of ports) {
+    const again = await visit({ port, session: sessions[0], ...client } as VisitOptions)
+    t.equal(again.reused, true)
+    ;({ sessions } = again)
+  }
+})
 
 t.test('the client certificate of one name opens no door to another', async t => {
   const [ann, bob] = [await certificateFor('ann'), await certificateFor('bob')]
