@@ -277,7 +277,7 @@ export class Auth {
       if (known !== undefined) return { outcome: 'identified', identity: known }
     }
     if (forward !== undefined && !foreign) {
-      const decision = await this.#ask(forward, request, ownSite ? state : undefined)
+      const decision = await this.#ask(forward, request, state)
       if (required || decision.outcome !== 'answered') return decision
       if (decision.answer.status !== 401) return decision
     }

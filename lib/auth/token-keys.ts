@@ -80,16 +80,15 @@ export function publishedKeys(
     cacheMaxAge: maxAge,
     [jwksCache]: read as Record<string, never>,
   })
-  const begun = clock.monotonic()
+  // A member that has not needed the keys yet is not in a hurry: the others have them.
+  let since = clock.monotonic()
   let triedAt = Number.NEGATIVE_INFINITY
   let known: JSONWebKeySet | undefined
   let names: ReadonlySet<string> | undefined
 
   function refresh(): void {
     const now = clock.monotonic()
-    // A member that has not needed the keys yet is not in a hurry: the others have them.
-    const old = read.jwks === undefined ? now - begun > maxAge : !remote.fresh
-    if (!old || remote.reloading || now - triedAt < retryInterval) return
+    if (now - since < maxAge || remote.reloading || now - triedAt < retryInterval) return
     triedAt = now
     remote.reload().catch(error => {
       log.error({ cause: causeOf(error) }, 'the keys for bearer tokens are not to be had')
@@ -106,6 +105,7 @@ export function publishedKeys(
       const { jwks } = read
       if (jwks !== known) {
         known = jwks
+        since = clock.monotonic()
         // A token without a key id fits a key of any.
         const namesOf = (key: JWK) => [nameOf(key, key.kid), nameOf(key, undefined)]
         names = jwks && new Set(jwks.keys.flatMap(namesOf))

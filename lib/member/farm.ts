@@ -98,8 +98,9 @@ export class Farm implements AsyncDisposable {
   }
 
   /**
-   * Middleware for Connect, Express and plain servers that knows who the user is: asked once,
-   * known on every member for as long as the TLS session goes on. Sets `request.auth`.
+   * Middleware for Connect, Express and plain servers that knows who the user is. What a client
+   * proves itself with is checked once for all members, for as long as its TLS session goes on.
+   * Sets `request.auth`.
    */
   auth(options: AuthOptions): AuthMiddleware {
     const { auths, authContext } = this.#parts
