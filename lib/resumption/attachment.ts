@@ -5,16 +5,15 @@ import type { Clock } from '../clock.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { ClientHello } from './client-hello.ts'
-import { Connection, type Minted, type Verdict } from './connection.ts'
+import { Connection, type Verdict } from './connection.ts'
 import { sharedContextOptions, shortestTimeout, withTickets } from './context-options.ts'
 import { Correlation, handleNow } from './correlation.ts'
 import type { HandshakeCounters } from './counters.ts'
 import { HandedOver } from './handed-over.ts'
 import { setHandshake } from './handshake.ts'
-import { answerBeforeError } from './held-error.ts'
 import { type GoneReason, HelloGate } from './hello-gate.ts'
-import { mintRecord } from './mint.ts'
 import type { MintLimit } from './mint-limit.ts'
+import { Minting } from './minting.ts'
 import { correct, hasExpired, hasPeerCertificate } from './node-socket.ts'
 import { offerOf, offersAnything, refusal } from './offer.ts'
 import type { OpenConnections } from './open-connections.ts'
@@ -73,15 +72,13 @@ export interface ResumptionSettings {
 export class Attachment {
   readonly #server: Server
   readonly #settings: ResumptionSettings
-  readonly #mintLimit: MintLimit
+  readonly #minting: Minting
   readonly #policies: ServerPolicies
   readonly #patch: ServerPatch
   readonly #handedOver: HandedOver
   readonly #stateless: StatelessContexts
   readonly #correlation: Correlation
   readonly #sessionEvents: SessionEvents
-  /** Milliseconds; less than the farm's where the owner of the server says so. */
-  #sessionTimeout = 0
   #detached = false
 
   constructor(
@@ -92,7 +89,7 @@ export class Attachment {
   ) {
     this.#server = server
     this.#settings = settings
-    this.#mintLimit = mintLimit
+    this.#minting = new Minting(server, settings, mintLimit)
     checkEndsTls(server)
     this.#correlation = new Correlation(server)
     this.#policies = new ServerPolicies(server, options)
@@ -136,7 +133,7 @@ export class Attachment {
   }
 
   #contextOptions(given: SecureContextOptions): SecureContextOptions {
-    this.#sessionTimeout = shortestTimeout(given, this.#settings)
+    this.#minting.sessionTimeout = shortestTimeout(given, this.#settings)
     return sharedContextOptions(given, this.#settings)
   }
 
@@ -269,7 +266,7 @@ export class Attachment {
     const judge = (lookup: Lookup, policy: Policy): Verdict => {
       if (typeof lookup === 'string') return lookup
       if (this.#settings.isCut()) return 'partition'
-      const sessionTimeout = this.#sessionTimeout
+      const { sessionTimeout } = this.#minting
       const terms = { policy, sessionTimeout, lineageTimeout, now: clock.now() }
       const cause = refusal(lookup.record, offer, hello, terms)
       if (cause !== undefined) return cause
@@ -302,104 +299,11 @@ export class Attachment {
     return true
   }
 
-  /**
-   * In TLS 1.3 two sessions are made in a row and the first answer sends both tickets: they
-   * are gathered and answered when both are stored, because the client may be on another
-   * member a millisecond later. An error meanwhile answers them, too.
-   */
   readonly #onNewSession = (id: Buffer, session: Buffer, done: () => void): boolean => {
     const connection = this.#correlation.current
     if (connection === undefined) return false
-    if (!this.#mint(connection, id, session, done)) done()
+    if (!this.#minting.keep(connection, id, session, done)) done()
     return true
-  }
-
-  /** False when the session is not kept. */
-  #mint(connection: Connection, id: Buffer, session: Buffer, done: () => void): boolean {
-    if (connection.policy.mode !== 'stateful') return false
-    const handle = handleNow()
-    if (
-      handle.getServername !== undefined &&
-      !connection.isNamed(handle.getServername())
-    ) {
-      return false
-    }
-    const reused = handle.isSessionReused?.()
-    const resumed = connection.hasResumed(reused)
-    if (!this.#mayStore(connection, resumed, session)) return false
-    if (resumed !== true) connection.beginChain(id)
-    connection.minted.push({ id, session, done })
-    if (connection.minted.length > 1) return true
-    const { minted } = connection
-    const answer = () => {
-      stopWatch()
-      for (const { done } of minted) done()
-    }
-    const stopWatch = answerBeforeError(handle, answer)
-    const store = () => {
-      connection.minted = []
-      this.#store(minted, connection, resumed, answer)
-    }
-    // OpenSSL renews one ticket for one, and no other follows.
-    if (reused === true) store()
-    else setImmediate(store)
-    return true
-  }
-
-  /** Decided once for all sessions of a handshake. */
-  #mayStore(
-    connection: Connection,
-    reused: boolean | undefined,
-    session: Buffer,
-  ): boolean {
-    const { clock, counters, limitCounters } = this.#settings
-    const { socket } = connection
-    const now = clock.monotonic()
-    if (connection.mayStore === undefined) {
-      connection.mayStore = this.#mintLimit.allows(socket, reused === true, now, session)
-      if (!connection.mayStore) {
-        counters.countUnstored('address-limit')
-        limitCounters?.met('farm.mintLimit', socket.remoteAddress)
-      }
-    } else if (connection.mayStore) this.#mintLimit.add(socket, now, session)
-    return connection.mayStore
-  }
-
-  #store(
-    minted: readonly Minted[],
-    connection: Connection,
-    reused: boolean | undefined,
-    answer: () => void,
-  ): void {
-    const { clock, store, lineageTimeout, mintBudget } = this.#settings
-    const now = clock.now()
-    const writes: Promise<boolean>[] = []
-    for (const { id, session } of minted) {
-      const record = mintRecord(session, id, connection, reused, now)
-      if (record === undefined) continue
-      // Node is about to close this connection: it had a certificate, and a bad one.
-      if (connection.policy.clientRequired && !record.clientAuthorized) continue
-      const end = Math.min(
-        now + this.#sessionTimeout,
-        record.originalAt + lineageTimeout,
-        record.certificateNotAfter || Number.POSITIVE_INFINITY,
-      )
-      if (end > now) writes.push(store.add(id, record, end - now, mintBudget))
-    }
-    const finish = (shared: boolean) => {
-      answer()
-      if (channels.mint.hasSubscribers) {
-        channels.mint.publish({ server: this.#server, count: minted.length, shared })
-      }
-    }
-    Promise.all(writes).then(
-      outcomes => finish(outcomes.every(shared => shared)),
-      error => {
-        this.#settings.log.warn({ code: error?.code }, 'a session could not be stored')
-        this.#settings.counters.countUnstored('failed')
-        finish(false)
-      },
-    )
   }
 
   readonly #onSecureConnection = (socket: TLSSocket): void => {

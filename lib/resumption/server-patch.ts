@@ -133,7 +133,7 @@ export function checkEndsTls(server: Server): void {
           'where handfast cannot see it (read-tls-client-hello does so, and some wrappers for ' +
           'the PROXY protocol): attach the server first, and wrap it afterwards'
       : 'attach needs a server that ends TLS itself: one of node:tls, node:https, or an ' +
-          'http2.createSecureServer',
+          'http2.createSecureServer; a server for two protocols may have one behind it',
   )
 }
 

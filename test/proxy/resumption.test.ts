@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
+import { connect as connectTcp } from 'node:net'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
@@ -283,4 +284,41 @@ t.test('sites choose: tickets that nothing is stored of, or no resumption', asyn
       t.match(await lastLine(two, lines), { resumed: 'no', cause: 'off' })
     }
   }
+})
+
+t.test('plain HTTP gets a 400, and probes are no failed handshakes', async t => {
+  const pair = await p256('shop.example')
+  const [one] = await pairOfProxies(t, backends => [
+    { names: ['shop.example'], backends, ...pair },
+  ])
+  const say = async (text: string) => {
+    const socket = connectTcp(one.port, '127.0.0.1')
+    let answer = ''
+    socket.on('data', chunk => {
+      answer += chunk
+    })
+    if (text === '') socket.end()
+    else socket.write(text)
+    await once(socket, 'close')
+    return answer
+  }
+  const request = 'GET /a?b HTTP/1.1\r\nHost: shop.example\r\n\r\n'
+  for (const text of [request, `${request}${request}`, request.replace('1.1', '1.0')]) {
+    t.match(
+      await say(text),
+      /^HTTP\/1\.1 400 [\s\S]*\r\nConnection: close\r\n[\s\S]*HTTPS/,
+    )
+  }
+  const upload = `PUT / HTTP/1.1\r\nContent-Length: 700000\r\n\r\n${'x'.repeat(700_000)}`
+  t.match(await say(upload), /^HTTP\/1\.1 400 /)
+  t.equal(await say(''), '')
+  await until(() => one.proxy.stats().connections === 0)
+  t.match(one.farm.stats().handshakes, {
+    failed: 0,
+    full: 0,
+    causes: { 'not-tls:plain-http': 4, 'not-tls:probe': 1 },
+  })
+  t.equal(one.log.requests.length, 0)
+  const usual = { version: 'TLSv1.3', protocol: 'h2' } as const
+  t.match(await visit(one.port, usual), { status: 200 })
 })
