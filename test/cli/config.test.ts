@@ -396,7 +396,8 @@ t.test('auth of a site: files beside the config, a realm of its own', async t =>
       `basic: {htpasswd: users}, bearer: {issuer: i, audience: a, algorithms: [ES256],
       key: a.crt}, certificate: email, forward: {url: "https://who.example/", ca: a.crt,
       ttl: 1m}, form: {htpasswd: users, path: /in}, ttl: 2h, sign: true, required: false,
-      attempts: {perUser: 3}, trustedOrigins: ["https://app.example"], logoutPath: /out`,
+      attempts: {perUser: 3}, trustedOrigins: ["https://app.example"], logoutPath: /out,
+      rememberBy: tls-session`,
       'clientCa: a.crt, resumption: stateless,',
     ),
     [],
@@ -415,6 +416,7 @@ t.test('auth of a site: files beside the config, a realm of its own', async t =>
       sign: true,
       required: false,
       logoutPath: '/out',
+      rememberBy: 'tls-session',
     },
   })
   t.strictSame(structuredClone(all.sites), all.sites, 'fit to be sent to a worker')
@@ -443,6 +445,10 @@ t.test('what is wrong with an auth is said with its place', async t => {
     ['bearer: {issuer: i, audience: a, algorithms: [HS256], key: a.crt}', /algorithms/],
     ['form: {htpasswd: users, path: //evil}', /form.path must be a path like \/login/],
     ['basic: {htpasswd: users}, ttl: 1', /ttl must be a number/],
+    [
+      'basic: {htpasswd: users}, rememberBy: session',
+      /rememberBy: expected credentials or tls-session, got "session"/,
+    ],
     ['basic: {htpasswd: users}, logoutPath: out', /logoutPath must be a path/],
     [
       'basic: {htpasswd: users}, sign: true',
