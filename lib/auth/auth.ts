@@ -272,7 +272,9 @@ export class Auth {
     }
     if (ownSite) {
       const remembered = await this.#memory.recall(request, state)
-      this.#counters.countLookup(remembered === undefined ? 'miss' : 'hit')
+      // Where another server is asked, its own answers may be remembered.
+      if (remembered !== undefined) this.#counters.countLookup('hit')
+      else if (forward === undefined) this.#counters.countLookup('miss')
       const known = remembered ?? (await this.#byCertificate(request, state))
       if (known !== undefined) return { outcome: 'identified', identity: known }
     }

@@ -12,6 +12,8 @@ import { causeOf } from './method.ts'
 const maxFileBytes = 4 * 1024 * 1024
 /** How often the file is looked at, at most, in milliseconds. */
 const refreshInterval = 1_000
+/** Longest wait for a look, in milliseconds. */
+const lookTimeout = 250
 /** Each step doubles the work; 14 takes about a second. */
 const maxCost = 14
 /** bcrypt of nothing anybody knows, for a file without users. */
@@ -84,14 +86,21 @@ export class Htpasswd {
 
   /**
    * Reads the file again if it has changed, at most once a second; undefined when it is too
-   * early to look. Never rejects.
+   * early to look. Never rejects, and never takes long.
    */
   refresh(): Promise<void> | undefined {
     const now = this.#clock.monotonic()
     if (this.#looking === undefined && now - this.#lookedAt >= refreshInterval) {
       this.#lookedAt = now
-      this.#looking = this.#look().finally(() => {
-        this.#looking = undefined
+      const look = this.#look()
+      this.#looking = new Promise(resolve => {
+        // A file system that hangs must not stop all requests: the users are as they were.
+        const timer = this.#clock.after(lookTimeout, resolve)
+        void look.then(() => {
+          timer.cancel()
+          this.#looking = undefined
+          resolve()
+        })
       })
     }
     return this.#looking

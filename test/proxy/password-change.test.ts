@@ -1,0 +1,81 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { hashSync } from 'bcryptjs'
+import t from 'tap'
+import { AuthAuthorizer } from '../../lib/proxy/auth-authorizer.ts'
+import { basic } from '../fixtures/auth-world.ts'
+import { agentGateway, type Gateway, http2Gateway } from '../fixtures/gateways.ts'
+import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
+import { defaultSite, startBackend } from '../fixtures/proxy-servers.ts'
+
+const deadline = 30_000
+
+t.test('a new password ends the old one on open connections of all proxies', async t => {
+  const file = join(t.testdir({}), 'users')
+  const write = (users: Record<string, string>) =>
+    writeFileSync(
+      file,
+      Object.entries(users)
+        .map(([user, password]) => `${user}:${hashSync(password, 4)}\n`)
+        .join(''),
+    )
+  write({ ann: 'first', bob: 'staple' })
+  const backend = await startBackend(t, (request, response) => {
+    request.resume()
+    response.end(request.headers['x-forwarded-user'])
+  })
+  const site = await defaultSite([backend.url])
+  const [one, two] = (await farmProxies(t, {
+    count: 2,
+    sites: farm => {
+      const { auth } = farm.auth({ basic: { htpasswd: file }, form: { htpasswd: file } })
+      return [{ ...site, authorizer: new AuthAuthorizer(auth) }]
+    },
+  })) as [FarmProxy, FarmProxy]
+  const clients = [
+    agentGateway(t, one.port, true),
+    agentGateway(t, two.port, true),
+    http2Gateway(t, one.port),
+    http2Gateway(t, two.port),
+  ]
+  const all = async (headers: Record<string, string>) =>
+    await Promise.all(clients.map(client => who(client, headers)))
+  const page = await clients[0]?.ask({ path: '/login' })
+  const [, token = ''] = /name="token" value="([^"]+)"/.exec(page?.text ?? '') ?? []
+  const fields = { username: 'ann', password: 'first', token, to: '/' }
+  const posted = await clients[0]?.ask({
+    method: 'POST',
+    path: '/login',
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      cookie: cookieOf(page?.headers['set-cookie']),
+    },
+    body: String(new URLSearchParams(fields)),
+  })
+  const cookie = { cookie: cookieOf(posted?.headers['set-cookie']) }
+  t.same(await all(basic('ann', 'first')), Array(4).fill('ann'))
+  t.same(await all(cookie), Array(4).fill('ann'))
+
+  write({ ann: 'second', bob: 'staple' })
+  const end = Date.now() + deadline
+  // A proxy looks at the file once a second.
+  for (const client of clients) {
+    while ((await who(client, cookie)) === 'ann') {
+      if (Date.now() > end) throw new Error('still known')
+    }
+  }
+  t.same(await all(cookie), Array(4).fill(401))
+  t.same(await all(basic('ann', 'first')), Array(4).fill(401))
+  t.same(await all(basic('ann', 'second')), Array(4).fill('ann'))
+  t.same(await all(basic('bob', 'staple')), Array(4).fill('bob'))
+})
+
+async function who(gateway: Gateway, headers: Record<string, string>) {
+  const { status, text } = await gateway.ask({ headers })
+  return status === 200 ? text : status
+}
+
+function cookieOf(set: string | string[] | undefined): string {
+  const [first = ''] = [set ?? ''].flat()
+  return first.split(';')[0] ?? ''
+}
