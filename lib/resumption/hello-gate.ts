@@ -2,6 +2,7 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock, Timer } from '../clock.ts'
 import type { ClientHello } from './client-hello.ts'
+import { giveBytes } from './held-bytes.ts'
 import { HelloReader } from './hello-reader.ts'
 import { type PlainHttp, readPlainHttp } from './plain-http.ts'
 import { Shadow } from './shadow.ts'
@@ -219,34 +220,6 @@ function buffered(socket: Duplex): Buffer[] {
     chunks.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
   }
   return chunks
-}
-
-/**
- * Runs `begin` so that its TLS reads `bytes` first. Node's TLSSocket takes what its raw socket
- * has buffered in the next tick, by `readableLength` and `read()`. Put back with `unshift` they
- * would lie open to whoever makes the stream flow until then.
- */
-function giveBytes(socket: Duplex, bytes: Buffer, begin: () => void): void {
-  let asked = false
-  let given = false
-  const length = new Shadow(socket, 'readableLength', {
-    get() {
-      asked = true
-      return bytes.length
-    },
-  })
-  const read = new Shadow<Duplex['read']>(socket, 'read', size => {
-    if (!asked || given) return read.before.call(socket, size)
-    given = true
-    return bytes
-  })
-  begin()
-  process.nextTick(() => {
-    read.remove()
-    length.remove()
-    // A Node that asks in another way finds them where streams keep what was put back.
-    if (!given && !socket.destroyed) socket.unshift(bytes)
-  })
 }
 
 /** How long, and for how much, the answer in clear waits for the client to be done. */

@@ -8,23 +8,21 @@ export class Shadow<T> {
   readonly #object: object
   readonly #name: string
   readonly #own: PropertyDescriptor | undefined
-  readonly #ours: PropertyDescriptor
+  readonly #ours: T
 
-  constructor(object: object, name: string, ours: T | { readonly get: () => T }) {
+  constructor(object: object, name: string, ours: T) {
     this.before = Reflect.get(object, name)
     this.#object = object
     this.#name = name
     this.#own = Object.getOwnPropertyDescriptor(object, name)
-    this.#ours =
-      typeof ours === 'function'
-        ? { value: ours, writable: true, enumerable: true }
-        : (ours as PropertyDescriptor)
-    Object.defineProperty(object, name, { ...this.#ours, configurable: true })
+    this.#ours = ours
+    const kind = { writable: true, enumerable: true, configurable: true }
+    Object.defineProperty(object, name, { ...kind, value: ours })
   }
 
   remove(): void {
     const now = Object.getOwnPropertyDescriptor(this.#object, this.#name)
-    if (now?.value !== this.#ours.value || now?.get !== this.#ours.get) return
+    if (now?.value !== this.#ours) return
     if (this.#own === undefined) Reflect.deleteProperty(this.#object, this.#name)
     else Object.defineProperty(this.#object, this.#name, this.#own)
   }
