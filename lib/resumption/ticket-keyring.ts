@@ -1,3 +1,4 @@
+import type { InterimKeys } from './interim-keys.ts'
 import { EpochKeys, type HeldEntry, type Moment, nameOf } from './ticket-epoch.ts'
 import type { RingKey, TicketKey } from './ticket-key.ts'
 import type { TicketEntry } from './ticket-record.ts'
@@ -19,6 +20,8 @@ export interface KeyringChances {
   readonly chance: () => number
   /** A key that no other member will ever know. */
   readonly privateKey: () => RingKey
+  /** Keys that all members know without a word. Default none. */
+  readonly interim?: InterimKeys
 }
 
 /**
@@ -29,7 +32,8 @@ export interface KeyringChances {
  *   Members that find none when it is due ask the others first and wait a little, too.
  * - Encrypts: in its epoch, by the member's own wall clock. Of several that were out long
  *   enough the one with the lowest id; once chosen it stays for the epoch. Until there is one,
- *   a private key does, whose tickets resume on this member only.
+ *   an interim key does. Where those have ended it is a private key, whose tickets resume on
+ *   this member only.
  * - Decrypts: from the moment it is known until `acceptFor` after its epoch began.
  * - Zeroed: then, on whichever clock comes first, or when it is withdrawn.
  */
@@ -86,6 +90,7 @@ export class TicketKeyring {
   add(epoch: number, entry: TicketEntry, key: RingKey | undefined, at: Moment): void {
     const until = this.#deadline(epoch, entry, at)
     this.epoch(epoch).add({ entry, key, since: at.monotonic, until })
+    if (entry.withdrawn) this.#chances.interim?.end()
   }
 
   /** The key for new tickets. */
@@ -101,7 +106,7 @@ export class TicketKeyring {
       this.#chosen = { epoch, key: best.key }
       return best.key
     }
-    return this.#privateKey(epoch, at)
+    return this.#chances.interim?.encrypting(at) ?? this.#privateKey(epoch, at)
   }
 
   /** The key of the tickets with this name; undefined when there is none, or no longer. */
@@ -118,10 +123,10 @@ export class TicketKeyring {
         if (found.name.equals(name)) return found
       }
     }
-    return undefined
+    return this.#chances.interim?.find(name, scope, at)
   }
 
-  /** True while tickets resume on other members too. */
+  /** True while a key that the members have agreed on encrypts. */
   isShared(at: Moment): boolean {
     return this.encrypting(at) === this.#chosen?.key
   }
@@ -134,6 +139,7 @@ export class TicketKeyring {
 
   destroy(): void {
     this.dropPrivate()
+    this.#chances.interim?.end()
     for (const keys of this.#epochs.values()) keys.destroy()
     this.#epochs.clear()
   }
@@ -172,6 +178,7 @@ export class TicketKeyring {
       const count = before - keys.size
       if (count > 0) actions.push({ kind: 'dropped', epoch, count })
     }
+    this.#chances.interim?.drop(at)
     for (const [epoch, { key, until }] of this.#private) {
       if (epoch <= newest && this.#decrypts(epoch, until, at)) continue
       key.destroy()

@@ -1,8 +1,10 @@
-import { randomBytes } from 'node:crypto'
+import { hkdfSync, randomBytes } from 'node:crypto'
 import type { Clock, Timer } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
+import { farmKey } from '../farm/secret.ts'
 import type { WriteLevel } from '../farm/transport.ts'
 import type { Log } from '../log.ts'
+import { InterimKeys } from './interim-keys.ts'
 import type { TicketBoard } from './ticket-board.ts'
 import type { EpochKeys, Moment } from './ticket-epoch.ts'
 import { masterLength, RingKey, type TicketKey } from './ticket-key.ts'
@@ -31,7 +33,7 @@ export interface TicketRingOptions {
 
 /** What may be told of the ring. Times in milliseconds. */
 export interface TicketRingStatus {
-  /** Tickets made now resume on other members too. */
+  /** The members have agreed on the key that encrypts now. */
   readonly shared: boolean
   readonly epoch: number
   readonly keys: readonly {
@@ -45,7 +47,8 @@ export interface TicketRingStatus {
 /**
  * The ticket keys of this member, kept in step with those of the farm. They are drawn at
  * random, live in memory and are zeroed in time: who learns the farm secret later can't read
- * what old tickets protected, as it could if keys were derived from that secret.
+ * what old tickets protected, as it could if keys were derived from that secret. Only those of
+ * a farm's first seconds are.
  *
  * The board is looked at four times a second, a handful of lookups in a table of this process:
  * nothing is lost if a change is not told of.
@@ -75,9 +78,14 @@ export class TicketRing {
     this.#seal = new TicketSeal(options.secret, options.farmName, random)
     this.#random = random
     this.#interval = options.interval ?? 250
+    const interimRoot = farmKey(options.secret, options.farmName, 'interim ticket keys')
     this.#keyring = new TicketKeyring(this.#schedule, {
       chance: () => random(4).readUInt32BE(0) / 2 ** 32,
       privateKey: () => new RingKey(random(masterLength)),
+      interim: new InterimKeys({
+        slot: this.#schedule.times.interim,
+        derive: slot => interimKey(interimRoot, this.#schedule.times.interim, slot),
+      }),
     })
   }
 
@@ -133,7 +141,10 @@ export class TicketRing {
           this.#keyring.add(epoch, withdrawal, undefined, at)
         }
         if (live.length > 0 && epoch >= current) this.#make(keys, at)
-        return live.length > 0 ? this.#post(keys, 'all') : true
+        // Interim keys end with the first withdrawal that a member hears of.
+        const told = live.length > 0 || epoch === current
+        if (live.length === 0 && told) this.#withdrawNothing(keys, at)
+        return told ? this.#post(keys, 'all') : true
       }),
     )
     this.#log.warn({ epoch: current }, 'all ticket keys withdrawn')
@@ -260,6 +271,14 @@ export class TicketRing {
     this.#log.debug({ epoch: keys.epoch }, 'made a ticket key')
   }
 
+  /** A withdrawal of a key that never was. */
+  #withdrawNothing(keys: EpochKeys, at: Moment): void {
+    const place = this.#place(keys.epoch)
+    const never = this.#seal.seal(place, this.#random(masterLength), at.wall)
+    const withdrawal = this.#seal.withdrawal(place, never)
+    this.#keyring.add(keys.epoch, withdrawal, undefined, at)
+  }
+
   #post(keys: EpochKeys, level: WriteLevel = 'local'): Promise<boolean> {
     const { period } = this.#schedule.times
     const { epoch } = keys
@@ -294,6 +313,12 @@ export class TicketRing {
 }
 
 const askBudget = 1_000
+
+/** The slot's length is part of it: members with other settings have other keys. */
+function interimKey(root: Buffer, length: number, slot: number): RingKey {
+  const info = `slot ${length} ${slot}`
+  return new RingKey(Buffer.from(hkdfSync('sha256', root, '', info, masterLength)))
+}
 
 /** Undefined for what no honest member posts. */
 function keyOf(master: Buffer): RingKey | undefined {

@@ -25,6 +25,8 @@ export interface TicketTimes {
   readonly lateSpread: number
   /** Each member posts what it knows of some epoch again about this often. Default 60 s. */
   readonly refresh: number
+  /** A key from before there is one of the farm is used for this long. Default 10 min. */
+  readonly interim: number
 }
 
 export interface TicketTimesOptions extends Partial<TicketTimes> {}
@@ -69,6 +71,8 @@ export class TicketSchedule {
       settle: options.settle ?? 5_000,
       lateSpread: options.lateSpread ?? 2_000,
       refresh: options.refresh ?? 60_000,
+      // Tickets under it are good for up to three of these, and no chain may outlive its keys.
+      interim: Math.min(options.interim ?? 600_000, Math.floor(acceptFor / 3)),
     }
   }
 

@@ -47,6 +47,29 @@ t.test('stateless tickets resume on every member, one use each', async t => {
   t.equal(members[0]?.farm.stats().handshakes.causes['resumed:local'], undefined)
 })
 
+t.test('the very first ticket of a farm resumes on every member', async t => {
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const members = await memberServers(t, 3, { attach: { resumption: 'stateless' } })
+    for (const from of members) {
+      const { sessions } = await visit({ port: from.port, maxVersion })
+      for (const to of members) {
+        const again = await resume(to.port, sessions.at(-1), { maxVersion })
+        t.match(told(again), { resumed: 'ticket' }, maxVersion)
+      }
+    }
+  }
+})
+
+t.test('the very first ticket ends when all are revoked', async t => {
+  const [a, b] = (await memberServers(t, 2, {
+    attach: { resumption: 'stateless' },
+  })) as [MemberServer, MemberServer]
+  const { sessions } = await visit({ port: a.port })
+  await a.farm.revoke({ all: true })
+  t.equal((await resume(a.port, sessions[0])).reused, false)
+  t.equal((await resume(b.port, sessions[1])).reused, false)
+})
+
 t.test('no ticket crosses from one policy to another', async t => {
   const [ann, bob] = [await certificateFor('ann'), await certificateFor('bob')]
   const pair = await certificateFor('localhost')

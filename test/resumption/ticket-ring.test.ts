@@ -73,6 +73,90 @@ t.test('all members start at once, with clocks 10 min apart', async t => {
   }
 })
 
+t.test('members that start at once read each other from the first moment', async t => {
+  for (const start of [epochStart + hour, epochStart, epochStart - 1]) {
+    const { time, farm } = farmAt(start, { interval: second })
+    const members = await Promise.all([0, 0, 0].map(() => farm.join()))
+    for (let at = 0; at < 20; at += 1) {
+      for (const from of members) {
+        for (const to of members) {
+          if (!resumes(from, to)) t.fail(`${from.id} -> ${to.id} after ${at} s`)
+        }
+      }
+      await time.advance(second)
+    }
+    t.ok(members.every(({ ring }) => ring.status().shared))
+    const apart = farmAt(start, { interval: second }).farm
+    const [a, b] = [await apart.join(-5 * minute), await apart.join(5 * minute)]
+    t.ok(resumes(a, b) && resumes(b, a), 'with clocks 10 min apart')
+  }
+})
+
+t.test('what members know without a word is used until they have agreed', async t => {
+  const { time, farm, log } = farmAt(epochStart + hour, { interval: second })
+  const [a, b] = [await farm.join(), await farm.join()]
+  const interim = a.ring.encrypting()
+  const name = Buffer.from(interim.name)
+  t.notOk(isZero(name))
+  t.ok(b.ring.encrypting().bytes.equals(interim.bytes))
+  t.notOk(b.ring.encrypting('scope').name.equals(name), 'each scope has its own')
+  await time.advance(20 * second)
+  t.notOk(a.ring.encrypting().name.equals(name), 'the key of the farm encrypts')
+  t.ok(b.ring.decrypting(name), 'and the older tickets still resume')
+  await time.advance(21 * minute)
+  t.equal(b.ring.decrypting(name), undefined, 'for 10 to 20 minutes')
+  t.ok(isZero(interim.bytes))
+  a.skew = -21 * minute
+  t.equal(a.ring.decrypting(name), undefined, 'whose clock is turned back, too')
+  t.notOk(log.lines.some(line => line.includes(interim.bytes.toString('hex'))))
+})
+
+t.test('another secret, farm or set of times has other keys', async t => {
+  const time = new SimulatedTime(epochStart)
+  const ringOf = (secret: number, farmName: string, times: TicketTimesOptions = {}) =>
+    new TicketRing({
+      board: { read: () => undefined, ask: async () => {}, post: async () => true },
+      secret: Buffer.alloc(32, secret),
+      farmName,
+      clock: time.clock(),
+      log: recordingLog(),
+      times,
+    })
+  const rings = [
+    ringOf(1, 'x'),
+    ringOf(1, 'x'),
+    ringOf(2, 'x'),
+    ringOf(1, 'y'),
+    ringOf(1, 'x', { interim: minute }),
+  ]
+  const names = new Set(rings.map(ring => ring.encrypting().name.toString('hex')))
+  t.equal(names.size, 4)
+  for (const ring of rings) ring.close()
+})
+
+t.test('no key of the first seconds comes back after a withdrawal', async t => {
+  const { time, farm } = farmAt(epochStart + hour, { interval: second })
+  const [a, b] = [await farm.join(), await farm.join()]
+  const name = Buffer.from(a.ring.encrypting().name)
+  const held = b.ring.encrypting()
+  t.equal(await a.ring.withdrawAll(), true)
+  b.ring.notice()
+  t.equal(a.ring.decrypting(name), undefined)
+  t.equal(b.ring.decrypting(name), undefined)
+  t.ok(isZero(held.bytes))
+  const joiner = await farm.join()
+  t.equal(joiner.ring.decrypting(name), undefined, 'nor on who comes later')
+  await time.advance(20 * second)
+  for (const from of farm.members) {
+    for (const to of farm.members) t.ok(resumes(from, to))
+  }
+  // The whole farm ends, and what it knew with it.
+  for (const member of [...farm.members]) farm.leave(member)
+  await time.advance(20 * minute)
+  const anew = await farm.join()
+  t.equal(anew.ring.decrypting(name), undefined, 'nor on a farm that begins anew')
+})
+
 t.test('a joiner in the middle of an epoch shares its keys at once', async t => {
   const { time, farm } = farmAt(epochStart + hour)
   const old = await farm.join()
@@ -162,7 +246,7 @@ t.test('what one side lacks is told within seconds of the first word', async t =
 
 t.test('a member that missed a record asks for it before it makes a key', async t => {
   const times = { lateSpread: 2 * minute, refresh: 10 * hour }
-  const { time, farm } = farmAt(epochStart + hour, { interval: second, times })
+  const { time, farm } = farmAt(epochStart + hour, { interval: second, times, seed: 2 })
   const old = await farm.join()
   await time.advance(10 * minute)
   const cut = await farm.join(0, 1)
