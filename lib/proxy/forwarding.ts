@@ -46,6 +46,8 @@ export interface ForwardingOptions {
   readonly client: string | undefined
   /** Called when the request is turned away for a limit. */
   readonly onLimit: (limit: SlotLimit) => void
+  /** Called once, when the first bytes of the body are there. */
+  readonly onBody: () => void
   /** Called once, when both sides are done with. */
   readonly onOutcome: (outcome: Outcome) => void
 }
@@ -297,6 +299,7 @@ export class Forwarding implements BackendHandler {
 
   #bodyHasArrived(): void {
     this.#bodyArrived = true
+    this.#options.onBody()
     if (this.#awaitsBody) {
       this.#awaitsBody = false
       this.#next()

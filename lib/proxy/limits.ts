@@ -25,6 +25,8 @@ export const defaultLimits: Limits = {
   maxBackendRequests: 2_560,
   // They are silent for most of the time, and cost a backend little more than a connection.
   maxTunnels: 10_000,
+  // They cost a backend nothing, and this process some 10 KiB each.
+  maxPendingBodies: 10_000,
   // One client alone gets most of what there is, and the next one still gets in.
   clientShare: 100 * usualShare,
   drainTimeout: 30_000,

@@ -103,8 +103,10 @@ export interface Limits {
   readonly maxBackendRequests: number
   /** Open WebSockets to one backend; beyond it 503. Default 10 000. */
   readonly maxTunnels: number
+  /** Requests whose body has not begun to come; beyond it 503. Default 10 000. */
+  readonly maxPendingBodies: number
   /**
-   * Percent of `maxConnections`, `maxBackendRequests` and `maxTunnels` that the clients of one
+   * Percent of connections, requests and WebSockets that the clients of one
    * network (IPv4 address, IPv6 /64) may have when nobody else has any; less when others do.
    * Trusted proxies are no network; their requests count for the clients that they name.
    * Default 80; 100: no limit, as behind a balancer that shows its own address.

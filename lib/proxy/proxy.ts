@@ -61,6 +61,7 @@ class HttpsProxy implements RunningProxy {
       this.#trusts,
       options.log,
       limitCounters,
+      this.#limits,
     )
     this.#http1 = new Http1(
       this.#limits,
@@ -109,6 +110,7 @@ class HttpsProxy implements RunningProxy {
     const limits = resolveLimits(options.limits)
     this.#sites = this.#backends.rebuild(limits, of => new Sites(options.sites, of))
     this.#limits = limits
+    this.#handler.setLimits(limits)
     this.#http1.setLimits(limits)
     this.#http2.setLimits(limits)
     this.#watchConnections()

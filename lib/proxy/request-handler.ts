@@ -1,4 +1,5 @@
 import type { LimitCounters } from '../limit/limit-counters.ts'
+import { Shares, type SharesOptions } from '../limit/shares.ts'
 import type { Log } from '../log.ts'
 import { logRequest, logUnreadable } from './access-log.ts'
 import { authRequestOf } from './auth-request.ts'
@@ -28,7 +29,11 @@ interface Routed {
   readonly request: CheckedRequest
   readonly site: ServedSite
   readonly limits: Limits
+  /** The network that it counts for where limits are shared out. */
+  readonly client: string | undefined
   readonly finish: Finish
+  /** The first bytes of its body are there. */
+  readonly onBody: () => void
 }
 
 /** Takes each request through its phases (phases.ts) and sees to its line in the log. */
@@ -37,6 +42,7 @@ export class RequestHandler {
   readonly #trusts: (address: string) => boolean
   readonly #log: Log
   readonly #limitCounters: LimitCounters
+  readonly #pendingBodies: Shares
   #total = 0
 
   constructor(
@@ -44,11 +50,17 @@ export class RequestHandler {
     trusts: (address: string) => boolean,
     log: Log,
     limitCounters: LimitCounters,
+    limits: Limits,
   ) {
     this.#serving = serving
     this.#trusts = trusts
     this.#log = log
     this.#limitCounters = limitCounters
+    this.#pendingBodies = new Shares(pendingBodies(limits))
+  }
+
+  setLimits(limits: Limits): void {
+    this.#pendingBodies.resize(pendingBodies(limits))
   }
 
   /** Requests so far. */
@@ -120,12 +132,46 @@ export class RequestHandler {
       refuse('route', 403, 'A client certificate is required')
       return
     }
-    const routed: Routed = { exchange, request, site, limits, finish }
+    const client = clientNetwork(
+      exchange.connection.clientAddress,
+      request.fields,
+      this.#trusts,
+    )
+    const onBody = request.bodyLength === 0 ? () => {} : this.#awaitBody(client)
+    if (onBody === undefined) {
+      this.#met('maxPendingBodies', exchange)
+      refuse('receive', 503, 'Service Unavailable')
+      return
+    }
+    // Whatever becomes of it, and whoever listens from now on.
+    exchange.onClose = onBody
+    const finishAll: Finish = (outcome, user) => {
+      onBody()
+      finish(outcome, user)
+    }
+    const routed: Routed = {
+      ...{ exchange, request, site, limits, client, onBody },
+      finish: finishAll,
+    }
     const { authorizer } = site
     if (authorizer === undefined) this.#forward(routed, undefined, undefined)
     else {
       this.#authorize(routed, authorizer).catch(error => this.#failed(exchange, error))
     }
+  }
+
+  /** Room for a request whose body has not begun to come; answers how it is given back. */
+  #awaitBody(client: string | undefined): (() => void) | undefined {
+    if (!this.#pendingBodies.take(client)) return undefined
+    let pending = true
+    return () => {
+      if (pending) this.#pendingBodies.release(client)
+      pending = false
+    }
+  }
+
+  #met(limit: keyof Limits, { connection }: Exchange): void {
+    this.#limitCounters.met(`limits.${limit}`, connection.clientAddress)
   }
 
   /** No backend hears of a request before it is known whose it is. */
@@ -167,7 +213,7 @@ export class RequestHandler {
   }
 
   #forward(
-    { exchange, request, site, limits, finish }: Routed,
+    { exchange, request, site, limits, client, finish, onBody }: Routed,
     identity: Fields | undefined,
     user: string | undefined,
   ): void {
@@ -188,11 +234,16 @@ export class RequestHandler {
       ownFields: site.authorizer?.ownFields ?? none,
       candidates: site.rotation.candidates(),
       limits,
-      client: clientNetwork(clientAddress, request.fields, this.#trusts),
-      onLimit: limit => this.#limitCounters.met(`limits.${limit}`, clientAddress),
+      client,
+      onBody,
+      onLimit: limit => this.#met(limit, exchange),
       onOutcome: outcome => finish(outcome, user),
     }).start()
   }
+}
+
+function pendingBodies({ maxPendingBodies, clientShare }: Limits): SharesOptions {
+  return { most: maxPendingBodies, share: clientShare / 100 }
 }
 
 /**

@@ -276,6 +276,24 @@ cases.set('limits.maxBackendRequests', async t => {
   t.strictSame(await statusesFrom(t, honest, port), ok)
 })
 
+cases.set('limits.maxPendingBodies', async t => {
+  const { port, met, backend } = await world(t, { maxPendingBodies: 20, maxStreams: 200 })
+  const post = { ':method': 'POST', ':path': '/', 'content-length': '4' }
+  const statuses = await streams(t, port, 100, post)
+  await until(() => statuses.length === 84, 'all but sixteen of twenty are refused')
+  t.equal(met('limits.maxPendingBodies'), 84)
+  t.ok(statuses.every(status => status === 503))
+  t.equal(backend.requests.length, 0)
+  const say =
+    'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nConnection: close\r\n\r\n'
+  t.equal(await sayFrom(t, honest, port, `${say}half`), 200)
+  t.strictSame(
+    await statusesFrom(t, hostile, port),
+    ok,
+    'what has no body does not count',
+  )
+})
+
 cases.set('limits.clientShare', async t => {
   const { port, backend } = await world(t, { maxBackendRequests: 20, clientShare: 50 })
   const statuses = await streams(t, port, 30, { ':path': '/mute' })

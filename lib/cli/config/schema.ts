@@ -128,6 +128,7 @@ const limits = z.strictObject({
   maxStreams: count.optional(),
   maxBackendRequests: count.optional(),
   maxTunnels: count.optional(),
+  maxPendingBodies: count.optional(),
   clientShare: leaf('a percentage from 1 to 100', value =>
     isWhole(value) && value >= 1 && value <= 100 ? value : undefined,
   ).optional(),
