@@ -11,6 +11,7 @@ import type {
   BackendRequest,
   ClientConnection,
 } from './request.ts'
+import { fieldsOf } from './response-fields.ts'
 import { mendParser, plainStatus } from './response-parser.ts'
 
 /**
@@ -322,7 +323,7 @@ class Call implements BackendCall, Dispatcher.DispatchHandler {
     socket: Duplex,
   ): void {
     lastBytes.get(socket)?.release()
-    this.#handler.onUpgrade(flatten(controller.rawHeaders), socket)
+    this.#handler.onUpgrade(fieldsOf(controller.rawHeaders), socket)
   }
 
   onResponseStart(
@@ -332,7 +333,7 @@ class Call implements BackendCall, Dispatcher.DispatchHandler {
     text?: string,
   ): void {
     this.#status = status
-    const fields = flatten(controller.rawHeaders)
+    const fields = fieldsOf(controller.rawHeaders)
     if (this.#client !== undefined && offersConnectionLogin(status, fields)) {
       this.#connection.bind(this.#client)
     }
@@ -346,7 +347,7 @@ class Call implements BackendCall, Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
-    this.#handler.onEnd(flatten(controller.rawTrailers))
+    this.#handler.onEnd(fieldsOf(controller.rawTrailers))
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -357,28 +358,4 @@ class Call implements BackendCall, Dispatcher.DispatchHandler {
       this.#handler.onEnd([])
     } else this.#handler.onError(error instanceof ConnectionLost ? error.reason : error)
   }
-}
-
-/**
- * Field values are bytes, not text: latin1 keeps each byte as it came. Blanks around a value are
- * no part of it (RFC 9110 5.5), and malformed in HTTP/2; the parser leaves those at the end.
- */
-function flatten(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
-  if (!Array.isArray(raw)) return []
-  return raw.map((part, i) => {
-    const text = typeof part === 'string' ? part : part.toString('latin1')
-    return i % 2 === 1 ? withoutBlanks(text) : text
-  })
-}
-
-function withoutBlanks(value: string): string {
-  let from = 0
-  let to = value.length
-  while (from < to && isBlank(value.charCodeAt(from))) from++
-  while (from < to && isBlank(value.charCodeAt(to - 1))) to--
-  return to - from === value.length ? value : value.slice(from, to)
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09
 }

@@ -7,6 +7,9 @@ import type { Duplex } from 'node:stream'
 interface Parser {
   statusText: string
   contentLength: string
+  readonly headers: readonly Buffer[]
+  readonly ptr: unknown
+  readonly llhttp: Readonly<Record<string, (parser: unknown, on?: number) => unknown>>
   onStatus(bytes: Buffer): number
   onHeadersComplete(status: number, upgrade: boolean, keepAlive: boolean): number
 }
@@ -36,18 +39,39 @@ export function mendParser(socket: Duplex): void {
     parser.statusText += bytes.toString('latin1')
     return 0
   }
+  for (const leniency of leniencies) parser.llhttp[leniency]?.(parser.ptr, 1)
   const complete = parser.onHeadersComplete
   parser.onHeadersComplete = (status, upgrade, keepAlive) => {
+    const coding = codingOf(parser.headers)
+    // The parser saw no chunks where others would, and would pass them on as they are.
+    const unread = Boolean(parser.llhttp['llhttp_message_needs_eof']?.(parser.ptr))
+    if (unread && /chunked/i.test(coding)) return -1
+    // RFC 9112 6.3: a length beside chunks says nothing; who sends both is not asked again.
+    const both = parser.contentLength !== '' && coding !== ''
     // RFC 9110 8.6: with 304 it is the length that the body of a 200 would have, and undici
     // finds that body missing.
-    if (status === 304) parser.contentLength = ''
-    return complete.call(
-      parser,
-      status === 100 ? disguised100 : status,
-      upgrade,
-      keepAlive,
-    )
+    if (both || status === 304) parser.contentLength = ''
+    const said = status === 100 ? disguised100 : status
+    return complete.call(parser, said, upgrade, keepAlive && !both)
   }
+}
+
+/**
+ * Control bytes and folded lines in values, and a length beside chunks: nginx and HAProxy take
+ * them from backends. Line ends stay strict, and no control byte is passed on.
+ */
+const leniencies = ['llhttp_set_lenient_headers', 'llhttp_set_lenient_chunked_length']
+
+/** What Transfer-Encoding says, empty when it is not there. */
+function codingOf(headers: readonly Buffer[]): string {
+  let coding = ''
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] as Buffer
+    if (name.length === 17 && /^transfer-encoding$/i.test(name.toString('latin1'))) {
+      coding += (headers[i + 1] as Buffer).toString('latin1')
+    }
+  }
+  return coding
 }
 
 function parserOf(socket: Duplex): Parser | undefined {
@@ -60,11 +84,13 @@ function parserOf(socket: Duplex): Parser | undefined {
 }
 
 function isParser(candidate: unknown): candidate is Parser {
-  const { statusText, contentLength, onStatus, onHeadersComplete } = (candidate ??
-    {}) as Partial<Parser>
+  const { statusText, contentLength, headers, llhttp, onStatus, onHeadersComplete } =
+    (candidate ?? {}) as Partial<Parser>
   return (
     typeof statusText === 'string' &&
     typeof contentLength === 'string' &&
+    Array.isArray(headers) &&
+    typeof llhttp === 'object' &&
     typeof onStatus === 'function' &&
     typeof onHeadersComplete === 'function'
   )
