@@ -27,7 +27,7 @@ export const fastifyAuth: FastifyPluginCallback<FastifyAuthOptions> = (
   // The earliest hook: the body has not been read, and a form log-in reads it itself.
   app.addHook('onRequest', async (request, reply) => {
     request.auth = null
-    const decision = await auth.authenticate(authRequest(request.raw))
+    const decision = await auth.authenticate(authRequest(request.raw, reply.raw))
     if (decision.outcome === 'identified') request.auth = decision.identity
     else if (decision.outcome === 'answered') return send(reply, decision.answer)
     return undefined

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { AuthCounters } from './auth-counters.ts'
-import type { Identity } from './identity.ts'
+import type { IsRevoked, OpenExchanges } from './open-exchanges.ts'
 
 /** What authentication needs of the member it runs in. */
 export interface AuthContext {
@@ -16,7 +16,9 @@ export interface AuthContext {
   /** A lineage ends this long after its full handshake, in milliseconds. */
   readonly lineageTimeout: number
   /** Asked about each identity before it is used. Default: never. */
-  readonly isRevoked?: (identity: Identity, lineage: Buffer | undefined) => boolean
+  readonly isRevoked?: IsRevoked
+  /** Of the member: what was let in and is open. Default: some that only a log-out here ends. */
+  readonly exchanges?: OpenExchanges
   /** Of the member, for all its auths. Default: some of its own. */
   readonly counters?: AuthCounters
   /** Likewise: how often limits were met. Default: some of its own. */

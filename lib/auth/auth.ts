@@ -20,6 +20,7 @@ import { LogoutPath } from './logout-path.ts'
 import { Memory } from './memory.ts'
 import { type CredentialMethod, causeOf } from './method.ts'
 import { type Credentials, createMethods, type Methods } from './methods.ts'
+import { type IsRevoked, OpenExchanges } from './open-exchanges.ts'
 import {
   type AuthOptions,
   type AuthSettings,
@@ -72,6 +73,8 @@ export class Auth {
   readonly #logins: Logins
   readonly #states: ConnectionStates
   readonly #memory: Memory
+  readonly #exchanges: OpenExchanges
+  readonly #isRevoked: IsRevoked
   readonly #check: LoginCheck
   readonly #form: FormLogin | undefined
   readonly #logoutPath: LogoutPath | undefined
@@ -86,6 +89,7 @@ export class Auth {
     const { clock, cache, log, random = randomBytes } = context
     const { counters = new AuthCounters() } = context
     const { limitCounters = new LimitCounters(clock, log) } = context
+    const { exchanges = new OpenExchanges(), isRevoked = () => false } = context
     const key = (purpose: string) => deriveKey(context.key, settings.realm, purpose)
     this.#settings = settings
     this.#log = log
@@ -99,7 +103,10 @@ export class Auth {
       return mac.digest().subarray(0, basisLength)
     }
     this.#methods = createMethods(options, { ...settings, clock, log, makeBasis })
-    this.#logins = new Logins({ cache, clock, macKey: key('record'), ...settings })
+    this.#exchanges = exchanges
+    this.#isRevoked = isRevoked
+    const macKey = key('record')
+    this.#logins = new Logins({ cache, clock, macKey, exchanges, ...settings })
     this.#states = new ConnectionStates(this.#logins)
     const paths = options.form && formSettings(options.form)
     const cookie = paths && new LoginCookie(paths.cookie, key('cookie'))
@@ -121,7 +128,7 @@ export class Auth {
         return given?.method && this.#printOf(given.method, given.credentials)
       },
       stands: this.#methods.stands,
-      isRevoked: context.isRevoked ?? (() => false),
+      isRevoked,
     })
     this.#check = new LoginCheck({
       attempts: new Attempts(options.attempts ?? {}, {
@@ -179,7 +186,12 @@ export class Auth {
    */
   async authenticate(request: AuthRequest): Promise<AuthDecision> {
     try {
-      return await this.#decide(request)
+      let decision = await this.#decide(request)
+      // One that was revoked while it was let in: whoever comes after that is looked at anew.
+      if (this.#isVoid(decision, request)) decision = await this.#decide(request)
+      if (this.#isVoid(decision, request)) return answered(answer(403))
+      if (decision.outcome === 'identified') this.#hold(decision.identity, request)
+      return decision
     } catch (error) {
       this.#log.error({ cause: causeOf(error) }, 'a request could not be authenticated')
       return answered(answer(503, '', { 'retry-after': '1' }))
@@ -196,7 +208,7 @@ export class Auth {
       // Whatever was there before us proves nothing.
       const seen: Authenticated<typeof request> = request
       seen.auth = undefined
-      void this.authenticate(authRequest(request)).then(decision => {
+      void this.authenticate(authRequest(request, response)).then(decision => {
         if (decision.outcome === 'answered') return sendAnswer(response, decision.answer)
         if (decision.outcome === 'identified') seen.auth = decision.identity
         next()
@@ -227,6 +239,7 @@ export class Auth {
       response.appendHeader('set-cookie', clearCookie)
     }
     const plain = 'rawHeaders' in request ? authRequest(request) : request
+    this.#exchanges.letGo(plain.exchange, plain.socket)
     const everywhere = await this.#memory.forget(plain, this.#states.of(plain.socket))
     this.#counters.countLogout(everywhere)
     return everywhere
@@ -251,6 +264,19 @@ export class Auth {
   close(): Promise<void> {
     this.#onClose?.()
     return this.#methods.close()
+  }
+
+  #isVoid(decision: AuthDecision, { socket }: AuthRequest): boolean {
+    if (decision.outcome !== 'identified') return false
+    return this.#isRevoked(decision.identity, this.#states.of(socket)?.handshake.lineage)
+  }
+
+  /** Notes that the request is open, and as whom. */
+  #hold(identity: Identity, request: AuthRequest): void {
+    const state = this.#states.of(request.socket)
+    const admission = this.#memory.admission(identity, request, state)
+    if (request.exchange === undefined) this.#exchanges.addOn(request.socket, admission)
+    else this.#exchanges.add(request.exchange, admission)
   }
 
   async #decide(request: AuthRequest): Promise<AuthDecision> {

@@ -3,7 +3,9 @@ import type { Cache } from '../cache/cache.ts'
 import type { Clock } from '../clock.ts'
 import { tables } from '../record/key.ts'
 import { type Binding, type Login, readLogin, writeLogin } from './identity-record.ts'
+import type { OpenExchanges } from './open-exchanges.ts'
 import { defaultRealm } from './options.ts'
+import type { RememberedLogin } from './remembered-login.ts'
 
 export interface LoginsOptions {
   readonly cache: Cache
@@ -11,6 +13,8 @@ export interface LoginsOptions {
   /** For this realm only. */
   readonly macKey: Buffer
   readonly realm: string
+  /** Whom a log-out is to end. */
+  readonly exchanges: OpenExchanges
   readonly lookupBudget: number
   readonly writeBudget: number
 }
@@ -82,8 +86,14 @@ export class Logins {
     })
   }
 
+  /** It is over on its connection, whatever the farm remembers. */
+  forgotten(login: RememberedLogin): void {
+    this.#options.exchanges.forgotten(login)
+  }
+
   /** Resolves true when every reachable member has forgotten it. */
   async end(place: Binding): Promise<boolean> {
+    this.#options.exchanges.loggedOut(place.key)
     // Found first, so that the tombstone is made to outlive it.
     await this.find(place)
     return this.#options.cache.delete(tables.auth, place.key, { level: 'all' })

@@ -12,6 +12,7 @@ import {
 import type { Binding, KnownLogin, Login } from './identity-record.ts'
 import { type LoginCookie, loginKey } from './login-cookie.ts'
 import type { Logins } from './logins.ts'
+import type { Admission } from './open-exchanges.ts'
 import type { RememberedLogin } from './remembered-login.ts'
 import { type AuthRequest, headerOf } from './request.ts'
 
@@ -174,6 +175,28 @@ export class Memory {
       }
     }
     return cookie.issue(id, clock.now(), expiresAt)
+  }
+
+  /** By what the request was let in: what ends it when it ends. */
+  admission(
+    identity: Identity,
+    request: AuthRequest,
+    state: ConnectionState | undefined,
+  ): Admission {
+    const { printOf, bySession } = this.#options
+    const keys = this.#cookiePlaces(request).map(({ key }) => key)
+    const remembered: RememberedLogin[] = []
+    if (state !== undefined) {
+      const print = printOf(request)
+      if (print !== undefined) remembered.push(state.shown(print))
+      if (identity.method === 'certificate' || bySession(request)) {
+        remembered.push(state.session)
+        const login = state.session.local()
+        if (login?.kind === 'reference') keys.push(login.key)
+      }
+    }
+    const lineage = state?.handshake.lineage
+    return { identity, lineage, keys, remembered }
   }
 
   /** Who is logged in under a lineage, as far as this member knows. */

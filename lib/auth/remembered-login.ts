@@ -48,6 +48,11 @@ export class RememberedLogin {
     this.#askAt = connection.handshake.resumed ? 0 : Number.POSITIVE_INFINITY
   }
 
+  /** Where it lies in the farm. */
+  get key(): Buffer | undefined {
+    return this.#placeNow()?.key
+  }
+
   /** The user logged out, and has not logged in since. */
   get ended(): boolean {
     const place = this.#placeNow()
@@ -120,6 +125,7 @@ export class RememberedLogin {
     this.#ownEnded = here || place === undefined
     this.believed = false
     this.asked = false
+    this.#connection.logins.forgotten(this)
     return here || place === undefined || (await this.#connection.logins.end(place))
   }
 

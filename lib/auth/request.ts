@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import type { Readable } from 'node:stream'
 import type { Identity } from './identity.ts'
+import type { OpenExchange } from './open-exchanges.ts'
 
 /** What authentication needs to see of a request; HTTP/1.1 and HTTP/2 alike. */
 export interface AuthRequest {
@@ -20,6 +21,11 @@ export interface AuthRequest {
    * listening. Default: when the connection closes.
    */
   readonly onGone?: ((listener: () => void) => () => void) | undefined
+  /**
+   * How to break it off while it is open, which a revocation or a log-out may ask for. Default:
+   * by closing the connection, unless another request has come on it.
+   */
+  readonly exchange?: OpenExchange | undefined
 }
 
 export type AuthDecision =
@@ -46,8 +52,14 @@ type NodeRequest = (IncomingMessage | Http2ServerRequest) & {
   readonly body?: unknown
 }
 
-/** Reads a request of node:http, node:https or node:http2, also inside Express or Connect. */
-export function authRequest(request: IncomingMessage | Http2ServerRequest): AuthRequest {
+/**
+ * Reads a request of node:http, node:https or node:http2, also inside Express or Connect. The
+ * response tells when it is over; without one, as for a WebSocket, the stream or socket does.
+ */
+export function authRequest(
+  request: IncomingMessage | Http2ServerRequest,
+  response?: ServerResponse | Http2ServerResponse,
+): AuthRequest {
   const { originalUrl, body } = request as NodeRequest
   return {
     method: request.method ?? 'GET',
@@ -56,6 +68,7 @@ export function authRequest(request: IncomingMessage | Http2ServerRequest): Auth
     socket: request.socket,
     body: request,
     onGone: 'stream' in request ? listener => onceClosed(request, listener) : undefined,
+    exchange: exchangeOf(request, response),
     fields:
       typeof body === 'object' && body !== null && !Buffer.isBuffer(body)
         ? (body as Record<string, unknown>)
@@ -67,6 +80,49 @@ export function authRequest(request: IncomingMessage | Http2ServerRequest): Auth
 function onceClosed({ stream }: Http2ServerRequest, listener: () => void): () => void {
   stream?.once('close', listener)
   return () => stream?.off('close', listener)
+}
+
+/** One object for each request, by which a log-out knows itself. */
+const exchanges = new WeakMap<object, OpenExchange>()
+
+function exchangeOf(
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse | undefined,
+): OpenExchange | undefined {
+  const known = exchanges.get(request)
+  if (known !== undefined) return known
+  const exchange = makeExchange(request, response)
+  if (exchange !== undefined) exchanges.set(request, exchange)
+  return exchange
+}
+
+function makeExchange(
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse | undefined,
+): OpenExchange | undefined {
+  if ('stream' in request) {
+    const { stream } = request
+    return {
+      end: () => stream.close(constants.NGHTTP2_CANCEL),
+      onOver: listener => {
+        if (stream.destroyed) listener()
+        else stream.once('close', listener)
+      },
+    }
+  }
+  const { socket } = request
+  const end = () => socket.destroy()
+  // Node hands the socket over, and its response, if somebody made one, hears of nothing more.
+  const upgraded = (request as { upgrade?: boolean }).upgrade === true
+  const told = upgraded ? socket : response
+  if (typeof told?.once !== 'function') return undefined
+  return {
+    end,
+    onOver: listener => {
+      if (socket.destroyed || told.writableFinished) listener()
+      else told.once('close', listener)
+    },
+  }
 }
 
 export function answer(

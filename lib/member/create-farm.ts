@@ -2,6 +2,7 @@ import { createHash, randomBytes, randomInt } from 'node:crypto'
 import type { Auth } from '../auth/auth.ts'
 import type { AuthContext } from '../auth/auth-context.ts'
 import { AuthCounters } from '../auth/auth-counters.ts'
+import { type IsRevoked, OpenExchanges } from '../auth/open-exchanges.ts'
 import { Cache } from '../cache/cache.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
@@ -63,6 +64,10 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     subjectOf,
   })
   const open = new OpenConnections(subjectOf)
+  const exchanges = new OpenExchanges()
+  const isRevoked: IsRevoked = ({ subject, at }, lineage) =>
+    revocations.voidsLogin(subject, at, lineage)
+  revocations.onRevoke(revocation => exchanges.revoke(revocation, isRevoked))
   revocations.onRevoke(revocation => open.close(revocation))
   /** What another member wrote. */
   const take = (record: CacheRecord): boolean => {
@@ -70,6 +75,8 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     // What a table without room does not take is revoked all the same.
     if (record.table === tables.revocation && (changed || revocations.lacks(record)))
       revocations.notice(record)
+    if (changed && record.table === tables.auth && record.tombstone)
+      exchanges.loggedOut(record.key)
     if (changed && record.table === tables.farm) ticketKeys.notice(record.key)
     return changed
   }
@@ -120,7 +127,8 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     lineageTimeout,
     counters: authCounters,
     limitCounters,
-    isRevoked: ({ subject, at }, lineage) => revocations.voidsLogin(subject, at, lineage),
+    isRevoked,
+    exchanges,
   }
   return new Farm({
     name,

@@ -18,6 +18,13 @@ export function authRequestOf(
     headers: headersOf(request),
     socket: exchange.connection.socket,
     onGone,
+    exchange: {
+      end: () => exchange.abort(),
+      onOver: listener => {
+        if (exchange.connection.exchanges.has(exchange)) exchange.onOver = listener
+        else listener()
+      },
+    },
     /** Only a log-in form is read here, and its client may hold it back until it is wanted. */
     get body(): Readable {
       if (request.expectContinue && !asked && !exchange.started) exchange.continue()

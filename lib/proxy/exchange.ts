@@ -57,6 +57,8 @@ export interface Exchange {
   onDrain: () => void
   /** Called once: the answer has been sent in full, or the client is gone. */
   onClose: () => void
+  /** Called after that, whoever has set the other meanwhile. */
+  onOver: () => void
 }
 
 /** Answers with a short text: for most that the proxy says itself. Never throws. */

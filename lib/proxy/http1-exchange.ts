@@ -17,6 +17,7 @@ export class Http1Exchange implements Exchange {
   fault: string | undefined
   onDrain: () => void = () => {}
   onClose: () => void = () => {}
+  onOver: () => void = () => {}
   /** For the connection's queue: the next request may have its turn. */
   onDone: () => void = () => {}
   /** Set by the connection: this answer is to be the last. */
@@ -160,6 +161,7 @@ export class Http1Exchange implements Exchange {
     this.connection.socket.off('close', this.#end)
     this.connection.exchanges.delete(this)
     this.onClose()
+    this.onOver()
     this.onDone()
   }
 }

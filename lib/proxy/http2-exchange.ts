@@ -19,6 +19,7 @@ export class Http2Exchange implements Exchange {
   fault: string | undefined
   onDrain: () => void = () => {}
   onClose: () => void = () => {}
+  onOver: () => void = () => {}
   readonly #stream: ServerHttp2Stream
   #trailers: Fields = []
   #continued = false
@@ -46,6 +47,7 @@ export class Http2Exchange implements Exchange {
     stream.on('close', () => {
       connection.exchanges.delete(this)
       this.onClose()
+      this.onOver()
     })
   }
 

@@ -335,7 +335,8 @@ export class Attachment {
     this.#correlation.handOver(socket, connection)
     this.#handedOver.watch(socket)
     setHandshake(socket, handshake)
-    this.#settings.open.add(socket, handshake)
+    if (reused && connection.foundId) connection.sessions.push(connection.foundId)
+    this.#settings.open.add(socket, handshake, connection.sessions)
     this.#settings.counters.count(handshake)
     if (channels.handshake.hasSubscribers) {
       channels.handshake.publish({ server: this.#server, socket, handshake })

@@ -51,6 +51,8 @@ export class Connection {
   counted = false
   /** Sessions waiting to be stored together. */
   minted: Minted[] = []
+  /** Ids of the session that was resumed here and of all that were made here. */
+  readonly sessions: Buffer[] = []
   /** Id of the first session minted here, where the handshake was full. */
   #firstMinted: Buffer | undefined
   #handshake: { -readonly [name in keyof Handshake]: Handshake[name] } | undefined

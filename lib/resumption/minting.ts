@@ -41,6 +41,7 @@ export class Minting {
     if (!this.#mayStore(connection, resumed, session)) return false
     if (resumed !== true) connection.beginChain(id)
     connection.minted.push({ id, session, done })
+    connection.sessions.push(Buffer.from(id))
     if (connection.minted.length > 1) return true
     const { minted } = connection
     const answer = () => {

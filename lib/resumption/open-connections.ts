@@ -5,7 +5,7 @@ import type { Revocation } from './revocation-record.ts'
 
 /** The connections that attached servers have open, so that a revocation can end them. */
 export class OpenConnections {
-  readonly #handshakes = new Map<TLSSocket, Handshake>()
+  readonly #open = new Map<TLSSocket, Open>()
   /** One function for all sockets: every handshake pays for this. */
   readonly #forget: (this: TLSSocket) => void
   readonly #subjectOf: (lineage: Buffer) => string | undefined
@@ -13,30 +13,31 @@ export class OpenConnections {
   /** `subjectOf`: the user who is logged in under a lineage, if any. */
   constructor(subjectOf: (lineage: Buffer) => string | undefined = () => undefined) {
     this.#subjectOf = subjectOf
-    const handshakes = this.#handshakes
+    const open = this.#open
     this.#forget = function () {
-      handshakes.delete(this)
+      open.delete(this)
     }
   }
 
-  add(socket: TLSSocket, handshake: Handshake): void {
-    this.#handshakes.set(socket, handshake)
+  /** `sessions`: ids of the session that it resumed and of those made on it, which may grow. */
+  add(socket: TLSSocket, handshake: Handshake, sessions: readonly Buffer[] = []): void {
+    this.#open.set(socket, { handshake, sessions })
     socket.on('close', this.#forget)
   }
 
   /** Ends those that the revocation names, if it asks for it. */
   close(revocation: Revocation): void {
     if (!revocation.close) return
-    for (const [socket, handshake] of this.#handshakes) {
-      if (handshake.originalAt > revocation.at) continue
-      if (this.#isNamed(revocation.target, socket, handshake)) socket.destroy()
+    for (const [socket, open] of this.#open) {
+      if (open.handshake.originalAt > revocation.at) continue
+      if (this.#isNamed(revocation.target, socket, open)) socket.destroy()
     }
   }
 
   #isNamed(
     target: Revocation['target'],
     socket: TLSSocket,
-    { lineage, serverName, clientAuthorized }: Handshake,
+    { handshake: { lineage, serverName, clientAuthorized }, sessions }: Open,
   ): boolean {
     if ('all' in target) return true
     if ('serverName' in target) return serverName === target.serverName.toLowerCase()
@@ -48,6 +49,13 @@ export class OpenConnections {
     }
     if (lineage === undefined) return false
     if ('user' in target) return this.#subjectOf(lineage) === target.user
-    return lineage.equals('lineage' in target ? target.lineage : target.session)
+    if ('lineage' in target) return lineage.equals(target.lineage)
+    const { session } = target
+    return lineage.equals(session) || sessions.some(id => id.equals(session))
   }
+}
+
+interface Open {
+  readonly handshake: Handshake
+  readonly sessions: readonly Buffer[]
 }

@@ -8,6 +8,8 @@ export interface Revocation {
   readonly reason: string
   /** Open connections under it are closed too. */
   readonly close: boolean
+  /** Where connections stay: what was let in as somebody on them is closed all the same. */
+  readonly users?: boolean
 }
 
 const longestReason = 500
@@ -36,7 +38,7 @@ export function encodeRevocation({ target, ...rest }: Revocation): Buffer {
 /** Undefined when it can't be read. A bad reason spoils nothing else: it is cleaned. */
 export function decodeRevocation(value: Buffer): Revocation | undefined {
   try {
-    const { target, at, reason, close } = JSON.parse(value.toString())
+    const { target, at, reason, close, users } = JSON.parse(value.toString())
     const [[kind, name]] = Object.entries(target) as [[string, unknown]]
     if (!Number.isFinite(at)) return undefined
     return {
@@ -44,6 +46,7 @@ export function decodeRevocation(value: Buffer): Revocation | undefined {
       at,
       reason: cleaned(typeof reason === 'string' ? reason : ''),
       close: close === true,
+      ...(users === true ? { users } : {}),
     }
   } catch {
     return undefined

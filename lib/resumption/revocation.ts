@@ -27,7 +27,8 @@ export interface RevokeOptions {
   readonly reason?: string
   /**
    * Close the open connections of whom it names. Default: yes, but not for `serverName` and
-   * `all`, where every client would come back for a full handshake in the same second.
+   * `all`, where every client would come back for a full handshake in the same second. Of `all`
+   * only what was let in as somebody is closed then: requests, streams and WebSockets.
    */
   readonly close?: boolean
 }
@@ -99,6 +100,7 @@ export class Revocations {
   ): Promise<RevocationOutcome> {
     checkTarget(target)
     const { reason = '', close = !('all' in target || 'serverName' in target) } = how
+    const users = how.close === undefined && 'all' in target
     checkReason(reason)
     const {
       cache,
@@ -109,7 +111,7 @@ export class Revocations {
       budget = 500,
     } = this.#options
     const { ms: at } = versions.tick()
-    const revocation = { target, at, reason, close }
+    const revocation = { target, at, reason, close, ...(users ? { users } : {}) }
     // It outlives what it revokes, by whatever clock.
     const ttl = lineageTimeout + maxClockDifference
     const key = keyOf(target)
