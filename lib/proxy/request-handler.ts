@@ -4,10 +4,12 @@ import type { Log } from '../log.ts'
 import { logRequest, logUnreadable } from './access-log.ts'
 import { authRequestOf } from './auth-request.ts'
 import { clientNetwork } from './client-network.ts'
+import type { Connection } from './connection.ts'
 import { answer, type Exchange, reply } from './exchange.ts'
 import type { Fields } from './fields.ts'
 import { Forwarding, type Outcome } from './forwarding.ts'
 import type { Unreadable } from './http1.ts'
+import { limitMet } from './limit-met.ts'
 import type { Authorization, Authorizer, Limits } from './options.ts'
 import type { Phase } from './phases.ts'
 import { type CheckedRequest, checkRequest } from './request-check.ts'
@@ -69,6 +71,8 @@ export class RequestHandler {
   }
 
   unreadable(unreadable: Unreadable): void {
+    const limit = limitMet(unreadable.code)
+    if (limit !== undefined) this.#met(limit, unreadable)
     logUnreadable(this.#log, unreadable)
   }
 
@@ -91,8 +95,11 @@ export class RequestHandler {
   #take(exchange: Exchange): void {
     const began = performance.now()
     const { sites, limits } = this.#serving()
-    const finish: Finish = (outcome, user) =>
+    const finish: Finish = (outcome, user) => {
+      const limit = limitMet(exchange.fault ?? outcome.error)
+      if (limit !== undefined) this.#met(limit, exchange)
       logRequest(this.#log, exchange, outcome, performance.now() - began, user)
+    }
     const refuse = (phase: Phase, status: number, reason: string) => {
       exchange.onClose = () =>
         finish({
@@ -170,7 +177,7 @@ export class RequestHandler {
     }
   }
 
-  #met(limit: keyof Limits, { connection }: Exchange): void {
+  #met(limit: keyof Limits, { connection }: { readonly connection: Connection }): void {
     this.#limitCounters.met(`limits.${limit}`, connection.clientAddress)
   }
 

@@ -101,7 +101,10 @@ async function streams(
 }
 
 cases.set('limits.headersTimeout', async t => {
-  const { port, proxy } = await world(t, { headersTimeout: 1_000, maxConnections: 20 })
+  const { port, proxy, met } = await world(t, {
+    headersTimeout: 1_000,
+    maxConnections: 20,
+  })
   const slow = await Promise.all(
     Array.from({ length: 16 }, () => tlsFrom(t, hostile, port)),
   )
@@ -109,6 +112,7 @@ cases.set('limits.headersTimeout', async t => {
   t.strictSame(await statusesFrom(t, honest, port), ok)
   await until(() => slow.every(socket => socket.destroyed), 'slow ones are closed')
   await until(() => proxy.stats().connections === 0)
+  await until(() => met('limits.headersTimeout') > 0, 'and it is counted')
 })
 
 cases.set('limits.bodyTimeout', async t => {
@@ -120,6 +124,7 @@ cases.set('limits.bodyTimeout', async t => {
   t.strictSame(await statusesFrom(t, honest, port), ok)
   await until(() => stopped.filter(status => status === 408).length === 8)
   t.strictSame(await statusesFrom(t, hostile, port), ok, 'and it is free again')
+  await until(() => met('limits.bodyTimeout') > 0, 'and it is counted')
 })
 
 cases.set('limits.idleTimeout', async t => {
@@ -139,7 +144,7 @@ cases.set('limits.connectTimeout', async t => {
   await once(silent, 'listening')
   t.teardown(() => silent.close())
   const { port: silentPort } = silent.address() as AddressInfo
-  const { port, proxy, sites } = await world(t, {})
+  const { port, proxy, sites, met } = await world(t, {})
   const limits = { connectTimeout: 1_000 }
   const dead = `https://127.0.0.1:${silentPort}`
   const pair = await p256('dead.example')
@@ -152,6 +157,7 @@ cases.set('limits.connectTimeout', async t => {
   t.strictSame(await statusesFrom(t, honest, port), ok)
   await until(() => statuses.length === 50)
   t.ok(statuses.every(status => status === 504))
+  await until(() => met('limits.connectTimeout') > 0, 'and it is counted')
 })
 
 cases.set('limits.backendHeadersTimeout', async t => {
@@ -162,6 +168,7 @@ cases.set('limits.backendHeadersTimeout', async t => {
   t.strictSame(await statusesFrom(t, honest, port), ok)
   await until(() => statuses.length === 30)
   t.equal(statuses.filter(status => status === 504).length, 16)
+  await until(() => met('limits.backendHeadersTimeout') > 0, 'and it is counted')
 })
 
 cases.set('limits.backendBodyTimeout', async t => {
@@ -173,6 +180,7 @@ cases.set('limits.backendBodyTimeout', async t => {
   const brokenOff = () =>
     log.requests.filter(({ error }) => error === 'UND_ERR_BODY_TIMEOUT').length
   await until(() => brokenOff() === 16)
+  await until(() => met('limits.backendBodyTimeout') > 0, 'and it is counted')
 })
 
 cases.set('limits.tunnelTimeout', async t => {
@@ -208,21 +216,23 @@ cases.set('limits.maxTunnels', async t => {
 })
 
 cases.set('limits.maxHeaderBytes', async t => {
-  const { port } = await world(t, { maxHeaderBytes: 2_048 })
+  const { port, met } = await world(t, { maxHeaderBytes: 2_048 })
   const large = { ':path': '/', 'x-large': 'x'.repeat(3_000) }
   const statuses = await streams(t, port, 100, large)
   t.strictSame(await statusesFrom(t, honest, port), ok)
   await until(() => statuses.length === 100)
   t.ok(statuses.every(status => status === 431))
+  await until(() => met('limits.maxHeaderBytes') > 0, 'and it is counted')
 })
 
 cases.set('limits.maxBodyBytes', async t => {
-  const { port } = await world(t, { maxBodyBytes: 1_000 })
+  const { port, met } = await world(t, { maxBodyBytes: 1_000 })
   const post = { ':method': 'POST', ':path': '/' }
   const statuses = await streams(t, port, 50, post, 'x'.repeat(2_000))
   t.strictSame(await statusesFrom(t, honest, port), ok)
   await until(() => statuses.length === 50)
   t.ok(statuses.every(status => status === 413))
+  await until(() => met('limits.maxBodyBytes') > 0, 'and it is counted')
 })
 
 cases.set('limits.maxConnections', async t => {
