@@ -11,7 +11,7 @@ import { Correlation, handleNow } from './correlation.ts'
 import type { HandshakeCounters } from './counters.ts'
 import { HandedOver } from './handed-over.ts'
 import { setHandshake } from './handshake.ts'
-import { type GoneReason, HelloGate } from './hello-gate.ts'
+import { type GoneReason, HelloGate, handshakeTimedOut } from './hello-gate.ts'
 import type { MintLimit } from './mint-limit.ts'
 import { Minting } from './minting.ts'
 import { correct, hasExpired, hasPeerCertificate } from './node-socket.ts'
@@ -363,7 +363,12 @@ export class Attachment {
     return found !== undefined && foundId !== undefined && !isRevoked(found, foundId)
   }
 
-  readonly #onClientError = (error: Error & { code?: string }): void => {
+  readonly #onClientError = (
+    error: Error & { code?: string },
+    socket: TLSSocket,
+  ): void => {
+    // A tls server only tells of it (an https server also acts), and the client could stay.
+    if (error.code === handshakeTimedOut) process.nextTick(() => socket.destroy())
     if (this.#correlation.current?.counted === true) return
     this.#settings.counters.countFailure()
     this.#settings.log.debug({ code: error.code }, 'TLS handshake failed')

@@ -27,6 +27,9 @@ export type GoneReason =
   /** No whole hello in time. */
   | 'silent'
 
+/** The code by which Node tells that a handshake took too long. */
+export const handshakeTimedOut = 'ERR_TLS_HANDSHAKE_TIMEOUT'
+
 export interface HelloOptions {
   readonly clock: Clock
   /** Milliseconds from accept to the whole hello. */
@@ -168,7 +171,7 @@ export class HelloGate {
     this.#silent = true
     this.#socket.destroy(
       Object.assign(new Error('TLS handshake timeout'), {
-        code: 'ERR_TLS_HANDSHAKE_TIMEOUT',
+        code: handshakeTimedOut,
       }),
     )
   }

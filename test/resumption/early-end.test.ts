@@ -9,6 +9,7 @@ import {
 } from 'node:net'
 import { createServer as createTlsServer, type Server, TLSSocket } from 'node:tls'
 import t from 'tap'
+import { HeldConnection } from '../fixtures/resumption-held.ts'
 import { farmOfOne } from '../fixtures/resumption-world.ts'
 import { certificateFor, type TeardownScope, tellingServer } from '../fixtures/servers.ts'
 import { visit } from '../fixtures/tls-client.ts'
@@ -116,6 +117,24 @@ t.test('a server without listeners for it ends such connections, too', async t =
   await Promise.all(clients)
   await until(async () => (await connections(server)) === 0)
   t.match(farm.stats().handshakes, { failed: 1, causes: { 'not-tls:probe': 2 } })
+})
+
+t.test('a client that stalls after its hello does not stay either', async t => {
+  const farm = await farmOfOne(t)
+  const server = createTlsServer({
+    ...(await certificateFor('localhost')),
+    handshakeTimeout: 100,
+  })
+  farm.attach(server)
+  const port = await plainPort(t, server)
+  const held = new HeldConnection(port)
+  t.teardown(() => held.duplex.destroy())
+  const gone = new Promise(resolve => held.duplex.on('close', resolve))
+  const visiting = visit({ port, over: held.duplex, handshakeOnly: true }).catch(() => {})
+  await held.answered
+  await Promise.all([gone, visiting])
+  await until(async () => (await connections(server)) === 0)
+  t.match(farm.stats().handshakes, { full: 0, failed: 1 })
 })
 
 t.test('probes and plain HTTP are no failed handshakes', async t => {
