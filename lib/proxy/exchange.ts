@@ -54,6 +54,8 @@ export interface Exchange {
    * whether the client is still there or not.
    */
   abort(): void
+  /** The same, once the client has taken what was written so far. */
+  breakOff(): void
   onDrain: () => void
   /** Called once: the answer has been sent in full, or the client is gone. */
   onClose: () => void

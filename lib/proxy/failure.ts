@@ -35,6 +35,10 @@ export function lostBeforeAnswer(error: Error): boolean {
   return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error) ?? '')
 }
 
+export function wasReset(error: Error): boolean {
+  return codeOf(error) === 'ECONNRESET'
+}
+
 /** It is we who have let go of the backend. */
 export function closed(error: Error): boolean {
   return closing.includes(codeOf(error) ?? '')

@@ -4,10 +4,17 @@ import type { BackendCall, BackendHandler } from '../backend/request.ts'
 import type { Slot, SlotLimit, SlotUse } from '../backend/slots.ts'
 import { Attempts } from '../dispatch/attempts.ts'
 import { answer, type Exchange } from './exchange.ts'
-import { closed, failureOf, isInvalidRequest, lostBeforeAnswer } from './failure.ts'
+import {
+  closed,
+  failureOf,
+  isInvalidRequest,
+  lostBeforeAnswer,
+  wasReset,
+} from './failure.ts'
 import { type Fields, filterFields } from './fields.ts'
 import type { Hop } from './forwarded.ts'
 import {
+  endsWithConnection,
   hasUnknownCoding,
   requestFields,
   responseFields,
@@ -73,6 +80,8 @@ export class Forwarding implements BackendHandler {
   #status: number | undefined
   /** The answer that has begun ends with its header section. */
   #bodiless = false
+  /** A reset is the end of the answer, as long as the request has not been sent in full. */
+  #endsByReset = false
   #error: string | undefined
   /** The request is being written to a connection, or has been. */
   #sent = false
@@ -162,6 +171,10 @@ export class Forwarding implements BackendHandler {
       return
     }
     const kept = responseFields(status, fields)
+    // A refusal of a request that was not read to the end, with no other end than that of the
+    // connection: the kernel makes a reset of that, and it is as whole as it can be known to be.
+    this.#endsByReset =
+      this.#body !== undefined && status >= 400 && endsWithConnection(fields)
     try {
       this.#exchange.respond(status, text, kept, this.#bodiless)
       this.#status = status
@@ -246,8 +259,13 @@ export class Forwarding implements BackendHandler {
       return
     }
     if (this.#status !== undefined) {
+      if (this.#endsByReset && wasReset(error) && !this.#body?.readableEnded) {
+        this.#exchange.end([])
+        this.#settle()
+        return
+      }
       this.#error = failureOf(error).code
-      this.#exchange.abort()
+      this.#exchange.breakOff()
       return
     }
     const failure = failureOf(error)

@@ -119,6 +119,13 @@ export function hasUnknownCoding(fields: Fields): boolean {
   return codings.some(coding => coding !== 'chunked' && coding !== 'identity')
 }
 
+/** RFC 9112 6.3: whether the body of a response has no other end than its connection. */
+export function endsWithConnection(fields: Fields): boolean {
+  return !fields.some((part, i) => i % 2 === 0 && framesBody.test(part))
+}
+
+const framesBody = /^(?:content-length|transfer-encoding)$/i
+
 /** What of a trailer section may be passed on. */
 export function trailerFields(fields: Fields): string[] {
   return filterFields(

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { Connection } from './connection.ts'
 import type { Exchange } from './exchange.ts'
 import { type Fields, filterFields } from './fields.ts'
-import { discard } from './linger.ts'
+import { closeSoon, discard } from './linger.ts'
 import type { RequestHead } from './request-check.ts'
 
 /** A request on HTTP/1.x. */
@@ -27,6 +27,7 @@ export class Http1Exchange implements Exchange {
   protected readonly response: ServerResponse
   #continued = false
   #blocked = false
+  #sized = false
   #over = false
 
   constructor(
@@ -129,9 +130,22 @@ export class Http1Exchange implements Exchange {
     this.connection.socket.destroy()
   }
 
+  breakOff(): void {
+    const { socket } = this.connection
+    // Let the watch over slow clients see to the wait.
+    this.#blocked = true
+    // Where nothing but the end of the connection ends the body, a proper end would lie.
+    const sized = this.response.chunkedEncoding || this.#sized
+    socket.write('', () => {
+      if (sized) closeSoon(socket)
+      else socket.destroy()
+    })
+  }
+
   /** The fields as Node takes them for this client. */
   #sayable(fields: Fields, last: boolean): string[] {
     const lengths = filterFields(fields, isContentLength)
+    this.#sized = lengths.length > 0
     // Node throws at a Trailer where there are no chunks to follow.
     const chunks = this.head.httpVersion === '1.1' && lengths.length === 0 && !last
     const others = filterFields(

@@ -125,6 +125,12 @@ export class Http2Exchange implements Exchange {
     setImmediate(() => this.#stream.destroy())
   }
 
+  breakOff(): void {
+    // Let the watch over slow clients see to the wait.
+    this.#blocked = true
+    this.#stream.write('', () => this.abort())
+  }
+
   /** The end of the answer is on its way. What is left of the request is nobody's any more. */
   #letGo(): void {
     // A stream counts as open until its readable side has been read to the end.
