@@ -22,6 +22,10 @@ export interface NativeHandle {
   readonly _parent?: { readonly bytesWritten?: number }
   /** Told of an error, after which there is nothing more to read. */
   onerror?: (...error: unknown[]) => void
+  close?: (...given: unknown[]) => unknown
+  shutdown?: (...given: unknown[]) => unknown
+  /** TLS may send what it held back for `newSession`. */
+  readonly newSessionDone?: () => void
   [connectionSymbol]?: {
     readonly correlation: Correlation
     readonly connection: Connection

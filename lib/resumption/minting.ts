@@ -3,7 +3,7 @@ import { channels } from '../channels.ts'
 import type { ResumptionSettings } from './attachment.ts'
 import type { Connection, Minted } from './connection.ts'
 import { handleNow } from './correlation.ts'
-import { answerBeforeError } from './held-error.ts'
+import { LastWords } from './last-words.ts'
 import { mintRecord } from './mint.ts'
 import type { MintLimit } from './mint-limit.ts'
 
@@ -24,7 +24,7 @@ export class Minting {
   /**
    * In TLS 1.3 two sessions are made in a row and the first answer sends both tickets: they
    * are gathered and answered when both are stored, because the client may be on another
-   * member a millisecond later. An error meanwhile answers them, too.
+   * member a millisecond later. An end meanwhile answers them, too.
    * False when the session is not kept, and TLS may go on at once.
    */
   keep(connection: Connection, id: Buffer, session: Buffer, done: () => void): boolean {
@@ -45,10 +45,10 @@ export class Minting {
     if (connection.minted.length > 1) return true
     const { minted } = connection
     const answer = () => {
-      stopWatch()
+      words.answered()
       for (const { done } of minted) done()
     }
-    const stopWatch = answerBeforeError(handle, answer)
+    const words = new LastWords(handle, answer)
     const store = () => {
       connection.minted = []
       this.#store(minted, connection, resumed, answer)

@@ -5,7 +5,7 @@ import { type AddressInfo, connect as connectTcp } from 'node:net'
 import { Duplex } from 'node:stream'
 import { connect, createServer as createTlsServer, type Server } from 'node:tls'
 import t from 'tap'
-import { answerBeforeError } from '../../lib/resumption/held-error.ts'
+import { LastWords } from '../../lib/resumption/last-words.ts'
 import { p256 } from '../fixtures/certificates.ts'
 import {
   deferred,
@@ -171,10 +171,96 @@ t.test('a ticket that is renewed is not lost to an illegal record', async t => {
   t.match(told, { error: 'ERR_SSL_TLSV1_ALERT_RECORD_OVERFLOW', tickets: 1 })
 })
 
-t.test('a handle that tells no errors is left alone', async t => {
+/** What the client gets of the text that a server sends it and then ends, in some way. */
+async function hear(port: number, version: Version, say: string): Promise<string> {
+  const client = connect({ port, rejectUnauthorized: false, ...only(version) })
+  let heard = ''
+  client.on('secureConnect', () => client.write(say))
+  client.on('data', chunk => {
+    heard += chunk
+  })
+  client.on('error', () => {})
+  await once(client, 'close')
+  return heard
+}
+
+for (const version of versions) {
+  t.test(`${version}: what a server says and then ends is heard`, async t => {
+    const say = 'GET / HTTP/1.0\n\n'
+    const servers = {
+      '400 of an https server': () => createHttpsServer(pair),
+      end: () => createTlsServer(pair, socket => socket.end('400')),
+      destroySoon: () =>
+        createTlsServer(pair, socket => {
+          socket.write('400')
+          socket.destroySoon()
+        }),
+      'write and destroy, once asked': () =>
+        createTlsServer(pair, socket => {
+          socket.once('data', () => {
+            socket.write('400')
+            socket.destroy()
+          })
+        }),
+    }
+    for (const [name, make] of Object.entries(servers)) {
+      const attached = make()
+      resumptionOver({}).resumption.attach(attached)
+      const [bare, ours] = [await world(t, make()), await world(t, attached)]
+      t.match(await hear(bare.port, version, say), /400/, `${name}, on a bare server`)
+      for (let n = 0; n < 10; n += 1) {
+        t.match(await hear(ours.port, version, say), /400/, name)
+      }
+    }
+  })
+
+  t.test(`${version}: it is heard while another member is awaited, too`, async t => {
+    const stored = deferred<boolean>()
+    const server = createHttpsServer(pair)
+    resumptionOver({ publish: () => stored.promise }).resumption.attach(server)
+    const { port } = await world(t, server)
+    const heard = hear(port, version, 'GET / HTTP/1.0\n\n')
+    // On TLS 1.2 no client speaks before it has heard the server's Finished.
+    if (version === 'TLSv1.2') setImmediate(() => stored.resolve(true))
+    t.match(await heard, /400/)
+    stored.resolve(true)
+  })
+}
+
+t.test('a handle without those methods is left alone', async t => {
   const handle = {}
-  answerBeforeError(handle, () => t.fail('nothing to answer'))()
+  new LastWords(handle, () => t.fail('nothing to answer')).answered()
   t.same(handle, {})
+})
+
+t.test('a handle is left as it was found', async t => {
+  const ends: string[] = []
+  class Handle {
+    onerror = () => ends.push('error')
+    newSessionDone() {
+      ends.push('done')
+    }
+    close() {
+      ends.push('close')
+    }
+    shutdown() {
+      ends.push('shutdown')
+      return 0
+    }
+  }
+  const [handle, untouched] = [new Handle(), new Handle()]
+  const words = new LastWords(handle, () => ends.push('answer'))
+  t.notSame(Object.keys(handle), Object.keys(untouched))
+  handle.shutdown()
+  handle.close()
+  handle.onerror()
+  t.same(ends, ['done', 'done'])
+  words.answered()
+  await settled(ends, 6)
+  t.same(ends, ['done', 'done', 'shutdown', 'close', 'answer', 'error'])
+  t.same(Object.keys(handle), Object.keys(untouched))
+  handle.close()
+  t.equal(ends.at(-1), 'close')
 })
 
 /** Until the owner has heard so much. */
