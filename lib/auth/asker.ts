@@ -2,6 +2,7 @@ import type { QueuePlace } from '../limit/fair-queue.ts'
 import { networkOf } from '../limit/network.ts'
 import { handshakeOf } from '../resumption/handshake.ts'
 import type { AuthRequest } from './request.ts'
+import type { Waiters } from './waiters.ts'
 
 /** Who waits to be let in: for a fair turn, and to stop when nobody waits any more. */
 export interface Asker extends QueuePlace {
@@ -12,13 +13,13 @@ export interface Asker extends QueuePlace {
 }
 
 /**
- * `address`: where the client is, as far as that is known. `shared`: other requests of the
- * connection may wait for the same answer, so that only its end is the end.
+ * `address`: where the client is, as far as that is known. `waiters`: all requests that wait for
+ * the answer, where they may be several.
  */
 export function askerOf(
   request: AuthRequest,
   address: string | undefined,
-  shared: boolean,
+  waiters: Waiters | undefined,
 ): Asker {
   let gone = false
   return {
@@ -30,11 +31,17 @@ export function askerOf(
     },
     onGone(listener) {
       const leave = () => {
+        if (gone) return
         gone = true
         listener()
       }
-      const listen = shared ? undefined : request.onGone
-      return listen?.(leave) ?? onEnd(this.connection, request.socket, leave)
+      const stopWaiting =
+        waiters === undefined ? request.onGone?.(leave) : waiters.onNone(leave)
+      const stopListening = onEnd(this.connection, request.socket, leave)
+      return () => {
+        stopWaiting?.()
+        stopListening()
+      }
     },
   }
 }

@@ -333,8 +333,8 @@ export class Auth {
         guessOf: user,
         askAgain: method.name === 'basic' ? () => this.#challenge(undefined) : undefined,
         refuse: () => unauthorized([method.challenge('not accepted')]),
-        verify: async () => {
-          const how = { guess: { user }, shared: state !== undefined }
+        verify: async waiters => {
+          const how = { guess: { user }, waiters }
           const outcome = await this.#check.run(method.name, request, how, asker =>
             method.verify(credentials, request, asker),
           )
@@ -374,7 +374,6 @@ export class Auth {
     // Without credentials nothing is guessed, and nothing counts.
     const guess = request.headers.authorization === undefined ? undefined : {}
     const remembered = forward.remember ? state : undefined
-    const how = { guess, shared: remembered !== undefined }
     return this.#shown.decide(
       {
         request,
@@ -382,7 +381,8 @@ export class Auth {
         print: this.#print(`forward\0${forward.questionOf(request)}`),
         ttl: forward.ttl,
         refuse: () => answer(403, 'The log-in was not accepted.\n'),
-        verify: async () => {
+        verify: async waiters => {
+          const how = { guess, waiters }
           const outcome = await this.#check.run('forward', request, how, asker =>
             forward.ask(request, asker),
           )

@@ -73,7 +73,7 @@ export class FormLogin {
     const posted = await form.read(request)
     if ('status' in posted) return posted
     const { user, password, to } = posted
-    const how = { guess: { user }, shared: false }
+    const how = { guess: { user } }
     const outcome = await check.run('form', request, how, async asker =>
       user === '' || password === ''
         ? { kind: 'refused', guess: false }

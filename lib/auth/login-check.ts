@@ -7,6 +7,7 @@ import type { AuthCounters } from './auth-counters.ts'
 import type { MethodName, Proof } from './identity.ts'
 import { causeOf, unavailable, type Verdict } from './method.ts'
 import { type Answer, type AuthRequest, addressOf, answer } from './request.ts'
+import type { Waiters } from './waiters.ts'
 
 export interface LoginCheckOptions {
   readonly attempts: Attempts
@@ -24,8 +25,8 @@ export interface Attempted {
    * to be.
    */
   readonly guess: { readonly user?: string | undefined } | undefined
-  /** Other requests of the connection may wait for the same answer. */
-  readonly shared: boolean
+  /** All requests that wait for the answer, where they may be several. */
+  readonly waiters?: Waiters | undefined
 }
 
 export type CheckOutcome =
@@ -44,7 +45,7 @@ export class LoginCheck {
   async run(
     method: MethodName,
     request: AuthRequest,
-    { guess, shared }: Attempted,
+    { guess, waiters }: Attempted,
     verify: (asker: Asker) => Promise<Verdict>,
   ): Promise<CheckOutcome> {
     const { attempts, log, counters } = this.#options
@@ -53,7 +54,7 @@ export class LoginCheck {
     if (typeof attempt === 'number') {
       return answered(this.#limited(method, address, attempt))
     }
-    const asker = askerOf(request, address, shared)
+    const asker = askerOf(request, address, waiters)
     const verdict = await this.#ask(method, asker, verify)
     const wrong = verdict.kind !== 'proved' && verdict.guess === true
     // Who left before it was their turn has guessed nothing.

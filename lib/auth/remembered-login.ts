@@ -2,6 +2,7 @@ import type { Handshake } from '../resumption/handshake.ts'
 import type { Binding, Login } from './identity-record.ts'
 import type { Logins, SeenLogin } from './logins.ts'
 import type { AuthDecision } from './request.ts'
+import { Waiters } from './waiters.ts'
 
 /** How long it is not asked for in the farm again after a miss, in milliseconds. */
 const askInterval = 1_000
@@ -31,6 +32,8 @@ export class RememberedLogin {
   #askAt = 0
   /** The credentials are being checked for another request right now. */
   checking: Promise<AuthDecision> | undefined
+  /** For what is being checked. */
+  readonly waiters: Waiters = new Waiters()
   /** How often it was ended here: what is being checked may have been overtaken. */
   ends = 0
   /** It was believed on this connection before, within the limits on guesses. */

@@ -7,6 +7,7 @@ import type { LoginCheck } from './login-check.ts'
 import type { Memory } from './memory.ts'
 import type { RememberedLogin } from './remembered-login.ts'
 import type { Answer, AuthDecision, AuthRequest } from './request.ts'
+import type { Waiters } from './waiters.ts'
 
 /** What a request shows of its user, and how it is checked when nobody remembers it. */
 export interface Shown {
@@ -26,7 +27,7 @@ export interface Shown {
   readonly askAgain?: (() => Answer) | undefined
   /** Milliseconds that it is remembered. Default: those of all log-ins. */
   readonly ttl?: number | undefined
-  readonly verify: () => Promise<Proof | Answer>
+  readonly verify: (waiters: Waiters | undefined) => Promise<Proof | Answer>
   /** The answer to a proof that is right and void all the same. */
   readonly refuse: () => Answer
 }
@@ -67,8 +68,10 @@ export class ShownLogins {
     }
     remembered.checking ??= this.#look(shown, remembered, state).finally(() => {
       remembered.checking = undefined
+      remembered.waiters.dismiss()
       state.tidy(shown.print)
     })
+    remembered.waiters.join(shown.request)
     return remembered.checking
   }
 
@@ -111,7 +114,7 @@ export class ShownLogins {
     const { memory, counters, log } = this.#options
     const { method } = shown
     const ends = endsOf(remembered, state)
-    const proof = await shown.verify()
+    const proof = await shown.verify(remembered?.waiters)
     if ('status' in proof) return proof
     const login = memory.loginOf(proof, method, state, shown.ttl)
     if (login === undefined || !memory.holds(login, state, remembered)) {

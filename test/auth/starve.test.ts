@@ -248,3 +248,39 @@ t.test('a hundred guesses on one connection hold nobody else up', async t => {
   await until(() => checked() >= 100)
   t.equal(await neighbour.login('ann', 'right'), 200, 'who has left stands in no line')
 })
+
+t.test(
+  'a guess whose request is given up is dropped, unless another waits for it',
+  async t => {
+    const { port, farm } = await guarded(t)
+    const { session } = await sessionFrom(t, port, '127.0.0.2')
+    const ask = (user: string, password: string) => {
+      const stream = session.request({ ':path': '/', ...basic(user, password) })
+      stream.on('error', () => {})
+      stream.resume()
+      const status = once(stream, 'response').then(([fields]) =>
+        Number(fields[':status']),
+      )
+      return { stream, status }
+    }
+    const count = (wanted: string) =>
+      farm
+        .stats()
+        .auth.logins.filter(({ outcome }) => outcome === wanted)
+        .reduce((sum, { count }) => sum + count, 0)
+    // The first keeps the thread busy until all have come.
+    const first = ask('user0', 'guess')
+    const dropped = Array.from({ length: 40 }, (_, i) => ask(`user${i + 1}`, 'guess'))
+    const leaving = ask('ann', 'right')
+    const staying = ask('ann', 'right')
+    await until(() => count('refused') > 0)
+    for (const { stream, status } of [...dropped, leaving]) {
+      status.catch(() => {})
+      stream.close(8)
+    }
+    t.equal(await staying.status, 200)
+    t.equal(await first.status, 401)
+    t.ok(count('refused') < 41, `${count('refused')} were compared`)
+    t.ok(count('unavailable') > 0, 'the others were dropped')
+  },
+)
