@@ -1,5 +1,9 @@
 import t from 'tap'
+import { createAdmin } from '../../lib/admin/admin.ts'
+import { main } from '../../lib/cli/main.ts'
+import { silentLog } from '../../lib/log.ts'
 import { tables } from '../../lib/record/key.ts'
+import { fakeIo } from '../fixtures/cli-io.ts'
 import { ClockFarm, type ClockMember } from '../fixtures/clock-farm.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
 
@@ -102,6 +106,16 @@ for (const transport of transports)
       t.match(line, { level: 'error', message: new RegExp(`its ${words} ours`) })
       const refused = a.farm.members().find(({ id }) => id === 'm1')
       t.match(refused, { state: 'refused', reason: new RegExp(words) })
+      const admin = await createAdmin({
+        farm: a.farm,
+        port: 0,
+        token: '',
+        log: silentLog,
+      })
+      t.teardown(() => admin.close())
+      const io = fakeIo(process.cwd())
+      t.equal(await main(['status', '--admin', String(admin.port)], io), 0)
+      t.match(io.stdout.text, new RegExp(`\n {2}m1 .*refused: its ${words} ours`))
       t.match(await a.farm.revoke({ user: 'ann' }), { everywhere: true }, 'never joined')
       t.not(there, here)
     })

@@ -64,6 +64,24 @@ for (const transport of ['multicast', 'unicast'] as const) {
       t.ok(holds(a, 'large', large) && holds(c, 'large', large))
     })
 
+    await t.test(
+      'what a table can not take is not acknowledged, and fetched',
+      async t => {
+        const { put } = c.table
+        c.table.put = () => {
+          throw new Error('table on fire')
+        }
+        t.notOk(await a.transport.publish(a.write('lost', 'x'), 'all', 500))
+        t.ok(holds(b, 'lost', 'x'))
+        const large = 'y'.repeat(20_000)
+        t.notOk(await a.transport.publish(a.write('large lost', large), 'all', 500))
+        c.table.put = put
+        await until(() => holds(c, 'lost', 'x') && holds(c, 'large lost', large), 'all')
+        t.ok(await a.transport.publish(a.write('again', 'x'), 'all', 20_000))
+        t.ok(holds(c, 'again', 'x'))
+      },
+    )
+
     await t.test('who leaves is gone at once', async t => {
       await c.transport.close()
       await until(() => a.transport.members().length === 2, 'a sees it')

@@ -41,6 +41,7 @@ import {
   writeSyncId,
   writeVector,
 } from '../../lib/wire/frame-sync.ts'
+import { readTimes, writeTimes } from '../../lib/wire/frame-time.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 
 const record: CacheRecord = {
@@ -109,6 +110,7 @@ const bodies: [string, Buffer, (body: Buffer) => unknown, unknown][] = [
     readSynced,
     { id: 4, sent: 2, entries },
   ],
+  ['time', writeTimes({ wall: 1, farm: 2 ** 47 }), readTimes, { wall: 1, farm: 2 ** 47 }],
 ]
 
 t.test('sizes', async t => {

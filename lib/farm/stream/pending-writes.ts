@@ -29,7 +29,7 @@ export class PendingWrites {
     return new Promise(resolve => {
       const timer = this.#clock.after(budget, () => this.#settle(sequence, false))
       const missing = new Set(members)
-      this.#writes.set(sequence, { level, missing, unable: new Set(), resolve, timer })
+      this.#writes.set(sequence, { level, missing, unable: undefined, resolve, timer })
     })
   }
 
@@ -51,6 +51,7 @@ export class PendingWrites {
     const write = this.#writes.get(sequence)
     if (write === undefined) return
     write.missing.delete(member)
+    write.unable ??= new Set()
     write.unable.add(member)
     if (write.level === 'all' || write.missing.size === 0) this.#settle(sequence, false)
   }
@@ -75,7 +76,7 @@ export class PendingWrites {
 
   #credit(member: string, sequence: number): void {
     const write = this.#writes.get(sequence)
-    if (write === undefined || write.unable.has(member)) return
+    if (write === undefined || write.unable?.has(member)) return
     const counted = write.missing.delete(member)
     if (write.level === 'one' || (counted && write.missing.size === 0)) {
       this.#settle(sequence, true)
@@ -95,7 +96,7 @@ interface PendingWrite {
   readonly level: 'one' | 'all'
   readonly missing: Set<string>
   /** They got it and could not take it. */
-  readonly unable: Set<string>
+  unable: Set<string> | undefined
   readonly resolve: (reached: boolean) => void
   readonly timer: Timer
 }
