@@ -1,6 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { Clock, Timer } from '../clock.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { Shares } from '../limit/shares.ts'
 import type { Log } from '../log.ts'
@@ -11,14 +12,15 @@ import { proveByCertificate } from './certificate.ts'
 import { type ConnectionState, ConnectionStates } from './connection-state.ts'
 import { FormLogin } from './form-login.ts'
 import type { ForwardAuth } from './forward-auth.ts'
-import { basisLength, type Identity, type MakeBasis } from './identity.ts'
+import { basisLength, type MakeBasis } from './identity.ts'
+import type { KnownLogin } from './identity-record.ts'
 import { LoginCheck } from './login-check.ts'
 import { LoginCookie } from './login-cookie.ts'
 import { LoginForm } from './login-form.ts'
 import { Logins } from './logins.ts'
 import { LogoutPath } from './logout-path.ts'
 import { Memory } from './memory.ts'
-import { type CredentialMethod, causeOf } from './method.ts'
+import { causeOf } from './method.ts'
 import { type Credentials, createMethods, type Methods } from './methods.ts'
 import { type IsRevoked, OpenExchanges } from './open-exchanges.ts'
 import {
@@ -38,11 +40,14 @@ import {
   cameThroughProxy,
   fromOwnSite,
   headerOf,
+  type Identified,
   isAmbient,
   sendAnswer,
+  unauthorized,
   wantsPage,
 } from './request.ts'
-import { ShownLogins } from './shown-login.ts'
+import { Showing } from './showing.ts'
+import { decisionOf, ShownLogins } from './shown-login.ts'
 
 export interface AuthMiddleware {
   (
@@ -79,9 +84,11 @@ export class Auth {
   readonly #form: FormLogin | undefined
   readonly #logoutPath: LogoutPath | undefined
   readonly #counters: AuthCounters
+  readonly #showing: Showing
   readonly #shown: ShownLogins
-  readonly #printKey: Buffer
   readonly #onClose: (() => void) | undefined
+  readonly #clock: Clock
+  #watching: Timer | undefined
 
   /** @internal */
   constructor(options: AuthOptions, context: AuthContext) {
@@ -94,7 +101,6 @@ export class Auth {
     this.#settings = settings
     this.#log = log
     this.#counters = counters
-    this.#printKey = key('print')
     this.#onClose = context.onClose
     const basisKey = key('basis')
     const makeBasis: MakeBasis = (...parts) => {
@@ -104,6 +110,8 @@ export class Auth {
     }
     this.#methods = createMethods(options, { ...settings, clock, log, makeBasis })
     this.#exchanges = exchanges
+    this.#clock = clock
+    this.#methods.onChange(() => exchanges.review())
     this.#isRevoked = isRevoked
     const macKey = key('record')
     this.#logins = new Logins({ cache, clock, macKey, exchanges, ...settings })
@@ -123,10 +131,7 @@ export class Auth {
       lineageTimeout: context.lineageTimeout,
       bySession,
       sessionsTell,
-      printOf: request => {
-        const given = this.#methods.read(headerOf(request, 'authorization'))
-        return given?.method && this.#printOf(given.method, given.credentials)
-      },
+      printOf: request => this.#showing.printOf(request),
       stands: this.#methods.stands,
       isRevoked,
     })
@@ -142,6 +147,12 @@ export class Auth {
       limitCounters,
       shares: new Shares({ most: settings.maxChecks, share: settings.clientShare / 100 }),
       address: options.address,
+    })
+    this.#showing = new Showing({
+      methods: this.#methods,
+      check: this.#check,
+      printKey: key('print'),
+      challenge: () => this.#challenge(undefined),
     })
     this.#shown = new ShownLogins({
       memory: this.#memory,
@@ -190,7 +201,7 @@ export class Auth {
       // One that was revoked while it was let in: whoever comes after that is looked at anew.
       if (this.#isVoid(decision, request)) decision = await this.#decide(request)
       if (this.#isVoid(decision, request)) return answered(answer(403))
-      if (decision.outcome === 'identified') this.#hold(decision.identity, request)
+      if (decision.outcome === 'identified') this.#hold(decision, request)
       return decision
     } catch (error) {
       this.#log.error({ cause: causeOf(error) }, 'a request could not be authenticated')
@@ -262,6 +273,7 @@ export class Auth {
 
   /** Ends the threads and connections that methods hold. */
   close(): Promise<void> {
+    this.#watching?.cancel()
     this.#onClose?.()
     return this.#methods.close()
   }
@@ -272,11 +284,22 @@ export class Auth {
   }
 
   /** Notes that the request is open, and as whom. */
-  #hold(identity: Identity, request: AuthRequest): void {
+  #hold(login: Identified, request: AuthRequest): void {
     const state = this.#states.of(request.socket)
-    const admission = this.#memory.admission(identity, request, state)
+    const admission = this.#memory.admission(login, request, state)
+    this.#watch()
     if (request.exchange === undefined) this.#exchanges.addOn(request.socket, admission)
     else this.#exchanges.add(request.exchange, admission)
+  }
+
+  /** While something is open no request need come to look whether it still may be. */
+  #watch(): void {
+    if (this.#watching !== undefined || !this.#methods.canChange) return
+    this.#watching = this.#clock.after(watchInterval, () => {
+      this.#watching = undefined
+      this.#methods.look()
+      if (this.#exchanges.size > 0) this.#watch()
+    })
   }
 
   async #decide(request: AuthRequest): Promise<AuthDecision> {
@@ -302,7 +325,7 @@ export class Auth {
       if (remembered !== undefined) this.#counters.countLookup('hit')
       else if (forward === undefined) this.#counters.countLookup('miss')
       const known = remembered ?? (await this.#byCertificate(request, state))
-      if (known !== undefined) return { outcome: 'identified', identity: known }
+      if (known !== undefined) return decisionOf(known)
     }
     if (forward !== undefined && !foreign) {
       const decision = await this.#ask(forward, request, state)
@@ -324,33 +347,14 @@ export class Auth {
       const { forward } = this.#methods
       return forward?.remember ? this.#ask(forward, request, state) : undefined
     }
-    const user = method.userOf(credentials)
-    return this.#shown.decide(
-      {
-        request,
-        method: method.name,
-        print: this.#printOf(method, credentials),
-        guessOf: user,
-        askAgain: method.name === 'basic' ? () => this.#challenge(undefined) : undefined,
-        refuse: () => unauthorized([method.challenge('not accepted')]),
-        verify: async waiters => {
-          const how = { guess: { user }, waiters }
-          const outcome = await this.#check.run(method.name, request, how, asker =>
-            method.verify(credentials, request, asker),
-          )
-          if (outcome.kind === 'answered') return outcome.answer
-          if (outcome.kind === 'proved') return outcome.proof
-          return unauthorized([method.challenge(outcome.reason)])
-        },
-      },
-      state,
-    )
+    const shown = this.#showing.credentials(request, method, credentials)
+    return this.#shown.decide(shown, state)
   }
 
   async #byCertificate(
     request: AuthRequest,
     state: ConnectionState | undefined,
-  ): Promise<Identity | undefined> {
+  ): Promise<KnownLogin | undefined> {
     const { certificate, certificateBasis: basis } = this.#methods
     if (certificate === undefined || state === undefined) return undefined
     const { session, handshake } = state
@@ -362,7 +366,7 @@ export class Auth {
     }
     this.#counters.countLogin('certificate', 'proved', login.identity.subject)
     await this.#memory.claimSession(login, request, state)
-    return login.identity
+    return login
   }
 
   /** Its yes is about this very request, and so it is remembered for the same question only. */
@@ -371,27 +375,9 @@ export class Auth {
     request: AuthRequest,
     state: ConnectionState | undefined,
   ): Promise<AuthDecision> {
-    // Without credentials nothing is guessed, and nothing counts.
-    const guess = request.headers.authorization === undefined ? undefined : {}
     const remembered = forward.remember ? state : undefined
-    return this.#shown.decide(
-      {
-        request,
-        method: 'forward',
-        print: this.#print(`forward\0${forward.questionOf(request)}`),
-        ttl: forward.ttl,
-        refuse: () => answer(403, 'The log-in was not accepted.\n'),
-        verify: async waiters => {
-          const how = { guess, waiters }
-          const outcome = await this.#check.run('forward', request, how, asker =>
-            forward.ask(request, asker),
-          )
-          if (outcome.kind === 'proved') return outcome.proof
-          return outcome.kind === 'answered' ? outcome.answer : unauthorized([])
-        },
-      },
-      remembered,
-    )
+    const shown = this.#showing.question(request, forward)
+    return this.#shown.decide(shown, remembered)
   }
 
   /** What a request of nobody is answered. */
@@ -404,20 +390,10 @@ export class Auth {
     if (challenges.length > 0) return unauthorized(challenges)
     return answer(403, 'A client certificate is needed.\n')
   }
-
-  /** Of the credentials that one of our methods would check. */
-  #printOf({ name }: CredentialMethod, credentials: string): Buffer {
-    return this.#print(`${name}\0${credentials}`)
-  }
-
-  #print(text: string): Buffer {
-    return createHmac('sha256', this.#printKey).update(text).digest()
-  }
 }
 
-function unauthorized(challenges: string[]): Answer {
-  return answer(401, 'Log in to go on.\n', { 'www-authenticate': challenges })
-}
+/** How often it is looked for changes while something is open, in milliseconds. */
+const watchInterval = 1_000
 
 function answered(given: Answer): AuthDecision {
   return { outcome: 'answered', answer: given }

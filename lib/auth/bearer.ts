@@ -63,7 +63,7 @@ const publicAlgorithms = [
 export function bearerMethod(
   options: BearerOptions,
   context: BearerContext,
-): CredentialMethod {
+): CredentialMethod & { readonly keys: TokenKeys } {
   const keys = keysOf(options, context)
   const rules = rulesOf(options)
   const { realm, clock, log, makeBasis } = context
@@ -123,6 +123,7 @@ export function bearerMethod(
         ? `Bearer realm="${realm}"`
         : `Bearer realm="${realm}", error="invalid_token", error_description="${reason}"`,
     stands,
+    keys,
   }
 }
 

@@ -36,6 +36,7 @@ export class Htpasswd {
   #stamp: string
   #lookedAt: number
   #looking: Promise<void> | undefined
+  #onChange: () => void = () => {}
 
   /** Throws ERR_HANDFAST_CONFIG when the file is no htpasswd file with bcrypt hashes. */
   constructor(path: string, { bcrypt, clock, log, makeBasis }: HtpasswdContext) {
@@ -71,6 +72,11 @@ export class Htpasswd {
     if (equal === undefined) return undefined
     // Of the hash that was compared, whatever the file says by now.
     return equal && hash !== undefined && this.#makeBasis(hash)
+  }
+
+  /** Calls back when other users have been read. */
+  onChange(listener: () => void): void {
+    this.#onChange = listener
   }
 
   /** Stands for the user's hash as it is in the file now; undefined when there is none. */
@@ -116,6 +122,7 @@ export class Htpasswd {
       this.#bases = new Map()
       const users = this.#users.size
       this.#log.info({ file: this.#path, users }, 'htpasswd file read again')
+      this.#onChange()
     } catch (error) {
       const cause = error instanceof HandfastError ? error.message : causeOf(error)
       const fields = { file: this.#path, cause }

@@ -51,12 +51,10 @@ export class Memory {
   async recall(
     request: AuthRequest,
     state: ConnectionState | undefined,
-  ): Promise<Identity | undefined> {
+  ): Promise<KnownLogin | undefined> {
     for (const place of this.#cookiePlaces(request)) {
       const login = await this.#options.logins.find(place)
-      if (login?.kind === 'identity' && this.holds(login, state, undefined)) {
-        return login.identity
-      }
+      if (login?.kind === 'identity' && this.holds(login, state, undefined)) return login
     }
     return state && this.#recallSession(request, state)
   }
@@ -166,8 +164,10 @@ export class Memory {
     await logins.add({ key, serverName: '' }, login)
     if (state !== undefined) {
       const before = await state.session.login(clock.now())
+      const known = await this.#resolve(before)
+      const other = known && known.identity.subject !== login.identity.subject
       const end = this.#end(state)
-      if (sessionsTell && !bySession(request)) {
+      if (other || (sessionsTell && !bySession(request))) {
         await state.session.remember({ kind: 'shared', expiresAt: end })
       } else if (before?.kind !== 'shared') {
         const until = Math.min(expiresAt, end)
@@ -179,11 +179,11 @@ export class Memory {
 
   /** By what the request was let in: what ends it when it ends. */
   admission(
-    identity: Identity,
+    { identity, basis }: Pick<KnownLogin, 'identity' | 'basis'>,
     request: AuthRequest,
     state: ConnectionState | undefined,
   ): Admission {
-    const { printOf, bySession } = this.#options
+    const { printOf, bySession, stands } = this.#options
     const keys = this.#cookiePlaces(request).map(({ key }) => key)
     const remembered: RememberedLogin[] = []
     if (state !== undefined) {
@@ -196,7 +196,7 @@ export class Memory {
       }
     }
     const lineage = state?.handshake.lineage
-    return { identity, lineage, keys, remembered }
+    return { identity, basis, stands, lineage, keys, remembered }
   }
 
   /** Who is logged in under a lineage, as far as this member knows. */
@@ -243,7 +243,7 @@ export class Memory {
   async #recallSession(
     request: AuthRequest,
     state: ConnectionState,
-  ): Promise<Identity | undefined> {
+  ): Promise<KnownLogin | undefined> {
     const { clock, bySession } = this.#options
     const tells = bySession(request)
     if (!tells && !state.handshake.clientAuthorized) return undefined
@@ -252,7 +252,7 @@ export class Memory {
     const { method } = login.identity
     // A yes of another server was about one request, whoever's session it is.
     if (method === 'forward' || (!tells && method !== 'certificate')) return undefined
-    return login.identity
+    return login
   }
 
   /** The log-in itself, where the record says only where it is. */

@@ -28,7 +28,13 @@ export interface Methods {
    * what they were proved against is as it was.
    */
   stands(method: MethodName, subject: string, basis: Basis): boolean
-  /** Looks whether anything has changed, where it is time for that. Never rejects. */
+  /** There is something to look at from time to time. */
+  readonly canChange: boolean
+  /** Calls back when somebody may not be let in any more who was. */
+  onChange(listener: () => void): void
+  /** Looks for changes where it is time for that. */
+  look(): void
+  /** Likewise before a request is judged, in files only: others take long. Never rejects. */
   refresh(): Promise<void> | undefined
   close(): Promise<void>
 }
@@ -70,7 +76,8 @@ export function createMethods(options: AuthOptions, context: MethodsContext): Me
   const basicSource = typeof basic === 'function' ? { verify: basic } : basic
   const credentials: CredentialMethod[] = []
   if (basicSource) credentials.push(basicMethod(passwords('basic', basicSource), realm))
-  if (bearer) credentials.push(bearerMethod(bearer, context))
+  const tokens = bearer && bearerMethod(bearer, context)
+  if (tokens) credentials.push(tokens)
   const formCheck = form && passwords('form', form)
   const forwardAuth = forward && new ForwardAuth(forward, context)
   const byCertificate = certificate === true ? {} : certificate
@@ -93,6 +100,15 @@ export function createMethods(options: AuthOptions, context: MethodsContext): Me
       if (method === 'forward') return forwardAuth?.basis.equals(basis) === true
       if (method === 'form') return formCheck?.stands(subject, basis) === true
       return credentials.some(one => one.name === method && one.stands(subject, basis))
+    },
+    canChange: files.length > 0 || tokens?.keys.onChange !== undefined,
+    onChange(listener) {
+      for (const file of files) file.onChange(listener)
+      tokens?.keys.onChange?.(listener)
+    },
+    look() {
+      for (const file of files) void file.refresh()
+      tokens?.keys.names()
     },
     refresh() {
       // Most often there is none, or it is too early: then nobody need wait.

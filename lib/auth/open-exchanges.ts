@@ -1,5 +1,5 @@
 import type { Revocation } from '../resumption/revocation-record.ts'
-import type { Identity } from './identity.ts'
+import type { Basis, Identity, MethodName } from './identity.ts'
 import type { RememberedLogin } from './remembered-login.ts'
 
 /** A request, a stream or a WebSocket that may stay open for long after it was let in. */
@@ -13,6 +13,9 @@ export interface OpenExchange {
 /** As whom an exchange was let in, and by what. */
 export interface Admission {
   readonly identity: Identity
+  readonly basis: Basis
+  /** Whether the log-in still stands, with whoever let it in. */
+  readonly stands: (method: MethodName, subject: string, basis: Basis) => boolean
   /** Of the connection, where it has one. */
   readonly lineage: Buffer | undefined
   /** Keys of log-ins with records of their own, which the cookie names. */
@@ -26,8 +29,8 @@ export type IsRevoked = (identity: Identity, lineage: Buffer | undefined) => boo
 
 /**
  * The exchanges of this member that were let in as somebody, whatever connection they are on. A
- * revocation and a log-out, here or on another member, end those that it names: else they would
- * go on for as long as their client likes.
+ * revocation and a log-out, here or on another member, end those that it names, and so does a
+ * change of the password: else they would go on for as long as their client likes.
  */
 export class OpenExchanges {
   readonly #open = new Map<OpenExchange, Admission>()
@@ -76,6 +79,13 @@ export class OpenExchanges {
     for (const [exchange, { identity, lineage }] of this.#open) {
       if (user !== undefined && (identity.subject !== user || identity.at > at)) continue
       if (isRevoked(identity, lineage)) this.#end(exchange)
+    }
+  }
+
+  /** Ends those that would not be let in now: a password has changed, a key is withdrawn. */
+  review(): void {
+    for (const [exchange, { identity, basis, stands }] of this.#open) {
+      if (!stands(identity.method, identity.subject, basis)) this.#end(exchange)
     }
   }
 

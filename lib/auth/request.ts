@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import type { Readable } from 'node:stream'
-import type { Identity } from './identity.ts'
+import type { Basis, Identity } from './identity.ts'
 import type { OpenExchange } from './open-exchanges.ts'
 
 /** What authentication needs to see of a request; HTTP/1.1 and HTTP/2 alike. */
@@ -29,12 +29,18 @@ export interface AuthRequest {
 }
 
 export type AuthDecision =
-  /** The request may go on as `identity`. */
-  | { readonly outcome: 'identified'; readonly identity: Identity }
+  /** The request may go on as `identity`, for as long as the basis is what it was. */
+  | Identified
   /** Nobody is logged in, and that is allowed. */
   | { readonly outcome: 'anonymous' }
   /** The request ends here: a challenge, a redirect, a form, a refusal. */
   | { readonly outcome: 'answered'; readonly answer: Answer }
+
+export interface Identified {
+  readonly outcome: 'identified'
+  readonly identity: Identity
+  readonly basis: Basis
+}
 
 export interface Answer {
   readonly status: number
@@ -141,6 +147,10 @@ export function answer(
     },
     body,
   }
+}
+
+export function unauthorized(challenges: string[]): Answer {
+  return answer(401, 'Log in to go on.\n', { 'www-authenticate': challenges })
 }
 
 /** The name and port that the client asked for, lower case; undefined when it said none. */

@@ -162,7 +162,8 @@ function endsOf(
   return (remembered?.ends ?? 0) + (state?.session.ends ?? 0)
 }
 
-function decisionOf(found: KnownLogin | Answer): AuthDecision {
+export function decisionOf(found: KnownLogin | Answer): AuthDecision {
   if ('status' in found) return { outcome: 'answered', answer: found }
-  return { outcome: 'identified', identity: found.identity }
+  const { identity, basis } = found
+  return { outcome: 'identified', identity, basis }
 }

@@ -20,6 +20,8 @@ export interface TokenKeys {
   verify(token: string, rules: JWTVerifyOptions): Promise<VerifiedToken>
   /** The names of the keys that are taken now; undefined before they are known here. */
   names(): ReadonlySet<string> | undefined
+  /** Calls back when they have become others; undefined where they can't. */
+  readonly onChange?: (listener: () => void) => void
 }
 
 export interface VerifiedToken {
@@ -85,6 +87,7 @@ export function publishedKeys(
   let triedAt = Number.NEGATIVE_INFINITY
   let known: JSONWebKeySet | undefined
   let names: ReadonlySet<string> | undefined
+  let onChange = () => {}
 
   function refresh(): void {
     const now = clock.monotonic()
@@ -96,6 +99,9 @@ export function publishedKeys(
   }
 
   return {
+    onChange(listener) {
+      onChange = listener
+    },
     async verify(token, rules) {
       const { payload, protectedHeader, key } = await jwtVerify(token, remote, rules)
       return { payload, keyName: nameOf(await exportJWK(key), protectedHeader.kid) }
@@ -109,6 +115,7 @@ export function publishedKeys(
         // A token without a key id fits a key of any.
         const namesOf = (key: JWK) => [nameOf(key, key.kid), nameOf(key, undefined)]
         names = jwks && new Set(jwks.keys.flatMap(namesOf))
+        onChange()
       }
       return names
     },

@@ -197,6 +197,25 @@ t.test('the published keys of an issuer', async t => {
     })
   }
 
+  await t.test('end what is open, where no request comes to see it', async t => {
+    keys = [key.jwk]
+    const world = new World()
+    const member = make(world)
+    let ended = false
+    const exchange = { end: () => (ended = true), onOver: () => {} }
+    const text = bearer(token(key, claimsAt(world)))
+    const asked = request(connection(world.clock), text, { exchange })
+    t.equal(shortly(await member.authenticate(asked)), 'ann')
+    world.clock.advance(5 * minute)
+    keys = []
+    world.clock.advance(5 * minute)
+    t.equal(ended, false)
+    await until(() => {
+      world.clock.advance(1_000)
+      return ended
+    }, 'the open one to end')
+  })
+
   await t.test('that can not be had now stay as they are', async t => {
     keys = [key.jwk]
     const world = new World()

@@ -189,6 +189,12 @@ t.test('where a TLS session tells the user, it does without the cookie', async t
   const second = new Browser(auth)
   await second.login(resumed(), {}, { via: '1.1 gateway' })
   t.equal((await silent.ask(resumed())).outcome, 401, 'nor for whom one logged in')
+  const bob = world.member({ ...options, form: { verify: () => ({ subject: 'bob' }) } })
+  const third = connection(world.clock)
+  await new Browser(auth).login(third)
+  t.equal((await silent.ask(third)).outcome, 'ann')
+  await new Browser(bob).login(third)
+  t.equal((await silent.ask(third)).outcome, 401, 'nor after a second user')
 })
 
 t.test('each log-in draws a new id and ends the one before', async t => {

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import t from 'tap'
-import type { Identity } from '../../lib/auth/identity.ts'
+import { type Identity, noBasis } from '../../lib/auth/identity.ts'
 import { type Admission, OpenExchanges } from '../../lib/auth/open-exchanges.ts'
 import type { Revocation } from '../../lib/resumption/revocation-record.ts'
 
@@ -15,7 +15,8 @@ const identity: Identity = {
 }
 
 function admitted(more: Partial<Admission> = {}): Admission {
-  return { identity, lineage: undefined, keys: [], remembered: [], ...more }
+  const nothing = { lineage: undefined, keys: [], remembered: [] }
+  return { identity, basis: noBasis, stands: always, ...nothing, ...more }
 }
 
 function revocationOf(more: Partial<Revocation> = {}): Revocation {
@@ -34,6 +35,16 @@ class Exchange {
 }
 
 const always = () => true
+
+t.test('a review ends what would not be let in now', async t => {
+  const exchanges = new OpenExchanges()
+  const [stays, goes] = [new Exchange(), new Exchange()]
+  exchanges.add(stays, admitted())
+  exchanges.add(goes, admitted({ stands: (_method, subject) => subject !== 'ann' }))
+  for (let i = 0; i < 2; i++) exchanges.review()
+  t.same([stays.ended, goes.ended], [0, 1])
+  t.equal(exchanges.size, 1)
+})
 
 t.test('a revocation ends what was let in up to its time, once', async t => {
   const exchanges = new OpenExchanges()

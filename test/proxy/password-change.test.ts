@@ -5,8 +5,14 @@ import t from 'tap'
 import { AuthAuthorizer } from '../../lib/proxy/auth-authorizer.ts'
 import { basic } from '../fixtures/auth-world.ts'
 import { agentGateway, type Gateway, http2Gateway } from '../fixtures/gateways.ts'
+import {
+  answerForEver,
+  longKinds,
+  openLong,
+  upgradeForEver,
+} from '../fixtures/long-exchanges.ts'
 import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
-import { defaultSite, startBackend } from '../fixtures/proxy-servers.ts'
+import { defaultSite, startBackend, until } from '../fixtures/proxy-servers.ts'
 
 const deadline = 30_000
 
@@ -68,6 +74,40 @@ t.test('a new password ends the old one on open connections of all proxies', asy
   t.same(await all(basic('ann', 'first')), Array(4).fill(401))
   t.same(await all(basic('ann', 'second')), Array(4).fill('ann'))
   t.same(await all(basic('bob', 'staple')), Array(4).fill('bob'))
+})
+
+t.test('and what is open, where no request comes to see it', async t => {
+  const file = join(t.testdir({}), 'users')
+  const hash = (password: string) => hashSync(password, 4)
+  const bobs = `bob:${hash('staple')}\n`
+  writeFileSync(file, `ann:${hash('first')}\n${bobs}`)
+  const backend = await startBackend(t, answerForEver)
+  upgradeForEver(backend.server)
+  const site = await defaultSite([backend.url])
+  const [proxy] = (await farmProxies(t, {
+    count: 1,
+    sites: farm => {
+      const { auth } = farm.auth({ basic: { htpasswd: file } })
+      return [{ ...site, authorizer: new AuthAuthorizer(auth) }]
+    },
+  })) as [FarmProxy]
+  const open = async (headers: Record<string, string>) =>
+    await Promise.all(
+      longKinds.map(kind => openLong(kind, { port: proxy.port, headers, tls: {} })),
+    )
+  const anns = await open(basic('ann', 'first'))
+  const others = await open(basic('bob', 'staple'))
+  t.teardown(() => {
+    for (const one of [...anns, ...others]) one.close()
+  })
+  writeFileSync(file, `ann:${hash('second')}\n${bobs}`)
+  await until(() => anns.every(one => one.ended()), 'all of ann to end')
+  t.notOk(
+    others.some(one => one.ended()),
+    'and of nobody else',
+  )
+  writeFileSync(file, '')
+  await until(() => others.every(one => one.ended()), 'all of bob to end')
 })
 
 async function who(gateway: Gateway, headers: Record<string, string>) {
