@@ -54,7 +54,7 @@ export interface Exchange {
    * whether the client is still there or not.
    */
   abort(): void
-  /** The same, once the client has taken what was written so far. */
+  /** The same, on HTTP/1.x once the client has taken what was written so far. */
   breakOff(): void
   onDrain: () => void
   /** Called once: the answer has been sent in full, or the client is gone. */

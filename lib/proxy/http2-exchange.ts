@@ -125,10 +125,9 @@ export class Http2Exchange implements Exchange {
     setImmediate(() => this.#stream.destroy())
   }
 
+  /** At once: a stream that is reset from within a callback of its writes may end the process. */
   breakOff(): void {
-    // Let the watch over slow clients see to the wait.
-    this.#blocked = true
-    this.#stream.write('', () => this.abort())
+    this.abort()
   }
 
   /** The end of the answer is on its way. What is left of the request is nobody's any more. */
