@@ -23,7 +23,7 @@ export class Http2Exchange implements Exchange {
   readonly #stream: ServerHttp2Stream
   #trailers: Fields = []
   #continued = false
-  /** Nothing follows the header section, whatever the backend goes on to say. */
+  /** Nothing follows any more, whatever the backend goes on to say. */
   #bodiless = false
   #blocked = false
   #handedOver = false
@@ -119,10 +119,14 @@ export class Http2Exchange implements Exchange {
   }
 
   abort(): void {
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
-    // 'close' comes when the reset has been written, which a client can prevent. Not at once:
-    // nghttp2 may be in the middle of reading the next frame of this very stream.
-    setImmediate(() => this.#stream.destroy())
+    // Whatever is said from now on must not make it whole.
+    this.#bodiless = true
+    // Not at once: this may be inside an event of nghttp2. 'close' comes when the reset has been
+    // written, which a client can prevent, so the stream is destroyed as well.
+    setImmediate(() => {
+      this.#reset(constants.NGHTTP2_INTERNAL_ERROR)
+      this.#stream.destroy()
+    })
   }
 
   /** At once: a stream that is reset from within a callback of its writes may end the process. */
@@ -132,9 +136,8 @@ export class Http2Exchange implements Exchange {
 
   /** The end of the answer is on its way. What is left of the request is nobody's any more. */
   #letGo(): void {
-    // A stream counts as open until its readable side has been read to the end.
-    this.#stream.resume()
-    if (!this.head.endStream && !this.#stream.readableEnded) setImmediate(this.#stop)
+    if (this.head.endStream || this.#stream.readableEnded) this.#stream.resume()
+    else setImmediate(this.#stop)
   }
 
   /** Node asks for them in an event of its own: what is thrown there would end the process. */
@@ -149,12 +152,31 @@ export class Http2Exchange implements Exchange {
 
   /** RFC 9113 8.1: after a whole answer the client may be told to send no more. */
   readonly #stop = (): void => {
-    if (this.#stream.closed) return
+    const { closed } = this.#stream
     const { localClose, remoteClose } = this.#stream.state
-    if (remoteClose) return
+    if (closed || remoteClose) {
+      // A stream counts as open until its readable side has been read to the end.
+      this.#stream.resume()
+      return
+    }
     // A reset overtakes what waits for a slow socket, and that was no whole answer then.
-    if (localClose) this.#stream.close(constants.NGHTTP2_NO_ERROR)
-    else setTimeout(this.#stop, 20).unref()
+    if (localClose && this.#stream.writableFinished) {
+      this.#reset(constants.NGHTTP2_NO_ERROR)
+      this.#stream.resume()
+    } else setTimeout(this.#stop, 20).unref()
+  }
+
+  /**
+   * Of a stream that has been written to its end and is being read, Node puts a reset off until
+   * something else has been written (nodejs/node#38964 has the reason), which may be never. So
+   * something is.
+   */
+  #reset(code: number): void {
+    const { session } = this.#stream
+    this.#stream.close(code)
+    if (session === undefined || session.destroyed) return
+    if (session.closed) session.goaway()
+    else session.ping(() => {})
   }
 }
 

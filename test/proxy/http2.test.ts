@@ -282,6 +282,18 @@ t.test('a refused request ends its stream and no other', async t => {
   bare.socket.destroy()
 })
 
+t.test('a client that has stopped sending is told that no more is wanted', async t => {
+  const { port } = await startProxy(t, { backends })
+  const client = await open(port)
+  for (const stream of [1, 3, 5]) {
+    client.send(headersFrame(stream, pseudoFields('POST', '/early'), false))
+    client.send(frame(frameTypes.data, 0, stream, 'hello'))
+    await until(() => client.resetOf(stream) === 0, `a reset of ${stream}`)
+    t.ok(client.hasEnded(stream), 'after a whole answer')
+  }
+  client.socket.destroy()
+})
+
 t.test('a client of Node reads the answer to a body it has not finished', async t => {
   const { url } = await startProxy(t, { backends, limits: { maxBodyBytes: 100_000 } })
   const session = connect(url, { rejectUnauthorized: false })
