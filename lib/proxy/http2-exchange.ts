@@ -129,7 +129,7 @@ export class Http2Exchange implements Exchange {
     })
   }
 
-  /** At once: a stream that is reset from within a callback of its writes may end the process. */
+  /** Without a wait for its writes: a reset from within their callback may end the process. */
   breakOff(): void {
     this.abort()
   }
