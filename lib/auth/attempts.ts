@@ -3,6 +3,7 @@ import type { Cache } from '../cache/cache.ts'
 import type { Clock } from '../clock.ts'
 import { networkOf } from '../limit/network.ts'
 import { tables } from '../record/key.ts'
+import { Untried } from './untried.ts'
 
 export interface AttemptLimits {
   /** Failed log-ins of one user from one address. Default 10. */
@@ -46,6 +47,7 @@ export class Attempts {
   readonly #perAddress: number
   /** Attempts that are being checked now, by what they would count for. */
   readonly #open = new Map<string, number>()
+  readonly #untried: Untried
 
   constructor(limits: AttemptLimits, context: AttemptsContext) {
     this.#cache = context.cache
@@ -55,6 +57,7 @@ export class Attempts {
     this.#window = limits.window ?? 300_000
     this.#perUser = limits.perUser ?? 10
     this.#perAddress = limits.perAddress ?? 100
+    this.#untried = new Untried(context.clock, this.#window)
   }
 
   /** The attempt, or the seconds to wait before the next one. */
@@ -70,8 +73,8 @@ export class Attempts {
       return this.#wait(name, limit, this.#open.get(name.toString('latin1')))
     })
     const wait = Math.max(byAddress, byUser ?? 0)
-    // Not tried, and all the same a guess at this user: memory would tell whether it is right.
-    if (byAddress > 0 && byUser === 0) this.#count((counted[1] as Counted).name)
+    const named = counted[1]
+    if (byAddress > 0 && named) this.#untried.count(named.name.toString('latin1'))
     if (wait > 0) return wait
     // A password takes long to check: those being checked count, or a burst would get through
     // before the first has failed. Tokens are checked at once and come in bursts.
@@ -92,7 +95,10 @@ export class Attempts {
 
   /** Seconds until credentials of this user may be compared with what is remembered; 0 for now. */
   waitOf(address: string | undefined, user: string): number {
-    return this.#wait(this.#name('user', networkOf(address ?? ''), user), this.#perUser)
+    const name = this.#name('user', networkOf(address ?? ''), user)
+    const untried = this.#untried.wait(name.toString('latin1'), this.#perUser)
+    const tried = this.#wait(name, this.#perUser)
+    return Math.max(tried, Math.ceil(untried / 1_000))
   }
 
   #take(name: Buffer, by: 1 | -1): void {

@@ -1,6 +1,14 @@
 import t from 'tap'
+import { Untried } from '../../lib/auth/untried.ts'
 import { tables } from '../../lib/record/key.ts'
-import { basic, connection, request, shortly, World } from '../fixtures/auth-world.ts'
+import {
+  basic,
+  connection,
+  HandClock,
+  request,
+  shortly,
+  World,
+} from '../fixtures/auth-world.ts'
 
 const minute = 60_000
 const verify = (_user: string, password: string) => password === 'right'
@@ -61,6 +69,43 @@ t.test('an address that tries many users is stopped', async t => {
   const from = clientOf(world, world.member({ basic: verify }), '192.0.2.1')
   for (let i = 0; i < 100; i++) await from(`user${i}`, 'wrong')
   t.equal(shortly(await from('somebody', 'right')), 429)
+})
+
+t.test(
+  'one that goes on under names without end writes nothing into the farm',
+  async t => {
+    const world = new World()
+    const limits = { perAddress: 5, perUser: 3 }
+    const member = world.member({ basic: verify, attempts: limits })
+    // Whoever shares the TLS session of a user could learn from memory what is right.
+    const shared = connection(world.clock)
+    const ask = async (user: string, password: string) =>
+      shortly(await member.authenticate(request(shared, basic(user, password))))
+    t.equal(await ask('ann', 'right'), 'ann')
+    for (let i = 0; i < 5; i++) t.equal(await ask(`user${i}`, 'wrong'), 401)
+    const before = world.records(0).length
+    for (let i = 0; i < 500; i++) t.equal(await ask(`name${i}`, 'wrong'), 429)
+    t.equal(world.records(0).length, before)
+    t.test(
+      'and users who are known there are served, but for who is guessed at',
+      async t => {
+        t.equal(await ask('ann', 'right'), 'ann')
+        for (let i = 0; i < 3; i++) t.equal(await ask('ann', `guess ${i}`), 429)
+        t.equal(await ask('ann', 'right'), 429, 'memory tells nothing more')
+        world.clock.advance(5 * minute)
+        t.equal(await ask('ann', 'right'), 'ann')
+      },
+    )
+  },
+)
+
+t.test('of names without end the oldest are forgotten', async t => {
+  const clock = new HandClock()
+  const untried = new Untried(clock, minute)
+  for (let i = 0; i < 20_000; i++) untried.count(`name ${i}`)
+  t.equal(untried.size, 10_000)
+  t.equal(untried.wait('name 0', 1), 0)
+  t.equal(untried.wait('name 19999', 1), minute)
 })
 
 t.test('a burst does not get through before the first has failed', async t => {
