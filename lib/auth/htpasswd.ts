@@ -34,6 +34,8 @@ export class Htpasswd {
   /** Of the users as they are now, made when they are asked for. */
   #bases = new Map<string, Basis>()
   #stamp: string
+  /** Why it could not be read the last time; said once. */
+  #trouble: string | undefined
   #lookedAt: number
   #looking: Promise<void> | undefined
   #onChange: () => void = () => {}
@@ -115,16 +117,24 @@ export class Htpasswd {
   async #look(): Promise<void> {
     try {
       const stamp = stampOf(await stat(this.#path))
-      if (stamp === this.#stamp) return
-      // Noted first: a bad file is reported once, not once a second.
+      if (stamp === this.#stamp) {
+        this.#trouble = undefined
+        return
+      }
+      const bytes = await readFile(this.#path)
+      this.#trouble = undefined
+      // A bad file is reported once, not once a second; one that can't be read just now, for want
+      // of descriptors or rights, is read when it can.
       this.#stamp = stamp
-      this.#users = parseHtpasswd(await readFile(this.#path), this.#path)
+      this.#users = parseHtpasswd(bytes, this.#path)
       this.#bases = new Map()
       const users = this.#users.size
       this.#log.info({ file: this.#path, users }, 'htpasswd file read again')
       this.#onChange()
     } catch (error) {
       const cause = error instanceof HandfastError ? error.message : causeOf(error)
+      if (cause === this.#trouble) return
+      this.#trouble = cause
       const fields = { file: this.#path, cause }
       this.#log.error(fields, 'htpasswd file not taken, the users stay as they were')
     }

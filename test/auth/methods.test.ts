@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import * as promises from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hashSync } from 'bcryptjs'
@@ -70,6 +71,39 @@ t.test('an htpasswd file', async t => {
     clock.advance(1_000)
     t.equal(await users.verify('bob', 'correct horse'), false, 'an empty one is good')
     t.match(log.lines.slice(length).join(), /read again/)
+  })
+
+  await t.test('is read when it can be, after it could not for a while', async t => {
+    const faults: (Error | undefined)[] = []
+    const mocked: typeof import('../../lib/auth/htpasswd.ts') = await t.mockImport(
+      '../../lib/auth/htpasswd.ts',
+      {
+        'node:fs/promises': {
+          ...promises,
+          readFile: async (file: string) => {
+            const fault = faults.shift()
+            if (fault !== undefined) throw fault
+            return promises.readFile(file)
+          },
+        },
+      },
+    )
+    write(`ann:${annsHash}\nbob:${annsHash}\n`)
+    const kept = new mocked.Htpasswd(path, { bcrypt, clock, log, makeBasis })
+    const full = Object.assign(new Error('no descriptors'), { code: 'EMFILE' })
+    faults.push(full, full)
+    write(`ann:${annsHash}\n`)
+    const { length } = log.lines
+    for (let second = 0; second < 2; second++) {
+      clock.advance(1_000)
+      await kept.refresh()
+      t.ok(kept.basisOf('bob'), 'the users are as they were')
+    }
+    t.match(log.lines.slice(length), [/EMFILE/], 'said once')
+    clock.advance(1_000)
+    await kept.refresh()
+    t.equal(kept.basisOf('bob'), undefined, 'who was taken out is out')
+    t.ok(kept.basisOf('ann'))
   })
 
   await t.test('takes as long for users who do not exist', async t => {
