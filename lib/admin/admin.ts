@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Farm } from '../member/farm.ts'
+import { Callers } from './callers.ts'
 import { Metrics } from './metrics.ts'
 import { ownNames } from './own-name.ts'
 import { readRevocation } from './revocation-request.ts'
@@ -41,15 +42,17 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
   const { farm, log, host = '127.0.0.1', names = [] } = options
   const metrics = new Metrics(farm, options.droppedLines)
   const isOwn = ownNames(host, names)
+  const callers = new Callers(100)
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
     if (!isOwn(request.headers.host)) return misdirected(response)
+    if (showsToken(request, options.token)) callers.trust(request.socket)
     answer(request, response, options, metrics).catch(error => {
       log.warn({ code: error?.code, path: request.url }, 'admin request failed')
       if (!response.headersSent) send(response, 500, { error: 'internal error' })
       else response.destroy()
     })
   })
-  server.maxConnections = 100
+  server.on('connection', socket => callers.add(socket))
   // Also for who asks and does not read: a place among the hundred is not kept for them.
   server.timeout = 30_000
   // Exclusive: node:cluster would share the port, and a worker answer for another.

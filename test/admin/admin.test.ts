@@ -327,6 +327,42 @@ t.test('callers that go wrong harm nobody', async t => {
   )
 })
 
+t.test('callers that ask for nothing keep nobody out', async t => {
+  const { admin, ask } = await world(t)
+  const idle = Array.from({ length: 150 }, () => {
+    const socket = connect({ port: admin.port, host: '127.0.0.1' })
+    socket.on('error', () => {})
+    t.teardown(() => socket.destroy())
+    return { opened: once(socket, 'connect'), closed: once(socket, 'close') }
+  })
+  await Promise.all(idle.map(({ opened }) => opened))
+  t.equal((await ask('GET', '/status')).status, 200)
+  const body = '{"user":"ann"}'
+  t.equal((await ask('POST', '/revoke', { headers: bearer, body })).status, 200)
+  // Those who were there longest made room.
+  await Promise.all(idle.slice(0, 50).map(({ closed }) => closed))
+})
+
+t.test('who has shown the token keeps the place', async t => {
+  const { admin, ask } = await world(t)
+  const kept = connect({ port: admin.port, host: '127.0.0.1' })
+  t.teardown(() => kept.destroy())
+  const head = `Host: localhost\r\nAuthorization: Bearer ${token}\r\n`
+  kept.write(`POST /revoke HTTP/1.1\r\n${head}Content-Length: 14\r\n`)
+  kept.write('Expect: 100-continue\r\n\r\n')
+  await once(kept, 'data')
+  for (let i = 0; i < 150; i++) {
+    const socket = connect({ port: admin.port, host: '127.0.0.1' })
+    socket.on('error', () => {})
+    t.teardown(() => socket.destroy())
+    await once(socket, 'connect')
+  }
+  t.equal((await ask('GET', '/status')).status, 200)
+  kept.write('{"user":"ann"}')
+  const [answer] = await once(kept, 'data')
+  t.match(String(answer), /^HTTP\/1.1 200 /)
+})
+
 t.test('a farm that is closed says so', async t => {
   const { ask, farm } = await world(t)
   await farm.close()
