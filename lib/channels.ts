@@ -15,6 +15,6 @@ export const channels: {
   login: channel('handfast:login'),
   /** Somebody logged out: `{ everywhere }`, whether every reachable member knows. */
   logout: channel('handfast:logout'),
-  /** A request without credentials: `{ found: 'hit' | 'miss' }`. */
+  /** A request, `hit` where the user was known without being asked: `{ found: 'hit' | 'miss' }`. */
   loginLookup: channel('handfast:login-lookup'),
 }

@@ -124,32 +124,6 @@ t.test('status, revoke and doctor do what they say', async t => {
   t.equal(io.stderr.text, '')
 })
 
-t.test('every key of the config file is in the table', async t => {
-  const site = (more: string) =>
-    `sites: [{cert: a, key: b, backends: ['http://a:1'], ${more}}]\n`
-  const mappings = ['sites', 'farm', 'limits', 'tls', 'admin']
-  const methods = ['basic', 'bearer', 'forward', 'form', 'attempts']
-  for (const yaml of [
-    `${site('')}x: 1`,
-    site('x: 1'),
-    `${site('')}farm: {x: 1}`,
-    `${site('')}limits: {x: 1}`,
-    `${site('')}tls: {x: 1}`,
-    site('auth: {x: 1}'),
-    site('auth: {basic: {htpasswd: a, x: 1}}'),
-    site('auth: {bearer: {issuer: a, audience: b, algorithms: [c], x: 1}}'),
-    site('auth: {forward: {url: "http://a", x: 1}}'),
-    site('auth: {form: {htpasswd: a, x: 1}}'),
-    site('auth: {attempts: {x: 1}}'),
-  ]) {
-    const known = keysOf(yaml)
-    t.ok(known.length > 0, yaml)
-    for (const key of known.filter(key => ![...mappings, ...methods].includes(key))) {
-      t.match(readme, new RegExp(`^\\| .*[\`.]${key}\`.*\\|`, 'm'), key)
-    }
-  }
-})
-
 t.test('the table of options says the defaults that hold', async t => {
   const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, KiB: 1024 }
   for (const [name, value] of Object.entries(defaultLimits)) {
@@ -159,16 +133,6 @@ t.test('the table of options says the defaults that hold', async t => {
     t.equal(Number(digits) * factor, value, name)
   }
 })
-
-/** What the file may say where it says `x`. */
-function keysOf(yaml: string): string[] {
-  try {
-    parseConfig(yaml, 'x.yaml')
-  } catch (error) {
-    return /expected one of (.*)$/.exec((error as Error).message)?.[1]?.split(', ') ?? []
-  }
-  return []
-}
 
 /** Who has logged in is known when the session comes back with the same credentials. */
 async function asksOnce(t: Test, port: number): Promise<void> {

@@ -67,7 +67,7 @@ export class Metrics {
     })
     new Counter({
       name: 'handfast_login_lookups_total',
-      help: 'Requests without credentials since start: hit where the user is remembered',
+      help: 'Requests since start: hit where the user was known without being asked',
       labelNames: ['found'],
       registers,
       collect() {
@@ -98,7 +98,7 @@ export class Metrics {
     })
     new Gauge({
       name: 'handfast_table',
-      help: 'The record table: records and bytes now; evicted, expired, corrupt since start',
+      help: 'The record table: records, bytes, maxBytes now; evicted, expired, corrupt since start',
       labelNames: ['figure'],
       registers,
       collect() {
@@ -109,7 +109,7 @@ export class Metrics {
     })
     new Gauge({
       name: 'handfast_transport',
-      help: 'What this member exchanged with the others; see the README for each figure',
+      help: 'What this member exchanged with the others; docs/metrics.md tells each figure',
       labelNames: ['figure'],
       registers,
       collect() {

@@ -27,8 +27,9 @@ WHAT is one of
   --all                    every session, stateless tickets too
 
   --reason TEXT            kept with the revocation: one line, at most 500 characters
-  --keep-open              leave open what is open; by default all that is open of whom it
-                           names ends, with --all what was let in as somebody
+  --keep-open              leave open what is open. By default all that is open of whom it
+                           names ends, with --all what was let in as somebody, with
+                           --server-name nothing
   --admin [HOST:]PORT      default 127.0.0.1:${defaultAdmin.port}. The call is not encrypted: use a
                            loopback address, or a tunnel to one
   --secret-file FILE       the farm's secret, or environment variable HANDFAST_SECRET
