@@ -14,6 +14,7 @@ export const sessionIdLength = 32
 /** The session that a client offers to resume. */
 export interface Offer {
   readonly id: Buffer
+  /** With `tls12` any version before TLS 1.3: the hello tells the newest that the client speaks. */
   readonly protocol: typeof tls12 | typeof tls13
 }
 
@@ -64,7 +65,8 @@ export function refusal(
   hello: ClientHello,
   terms: Terms,
 ): FullCause | undefined {
-  if (record.protocol !== offer.protocol) return 'policy'
+  // Which of the older versions it is to be is for TLS, which declines a session of another.
+  if ((record.protocol === tls13) !== (offer.protocol === tls13)) return 'policy'
   if (record.serverName !== hello.serverName) return 'policy'
   const { hash, certificateHash } = terms.policy
   const wanted = record.certificateNotAfter > 0 ? certificateHash : hash

@@ -101,3 +101,22 @@ t.test('the noise of a TLS 1.3 client is still asked of nobody', async t => {
 function pairOf(server: Server): { key: string; cert: string } {
   return { key: Reflect.get(server, 'key'), cert: Reflect.get(server, 'cert') }
 }
+
+for (const protocol of ['TLSv1', 'TLSv1.1'] as const) {
+  t.test(`${protocol} resumes on every member, where its owner lets it`, async t => {
+    const ciphers = 'DEFAULT@SECLEVEL=0'
+    const old = { minVersion: protocol, maxVersion: protocol, ciphers }
+    const server = { minVersion: 'TLSv1', ciphers } as const
+    const [from, to] = await memberServers(t, 2, { server })
+    if (from === undefined || to === undefined) throw new Error('two members were due')
+    const first = await visit({ port: from.port, ...old })
+    t.match(first, { protocol, reused: false })
+    const again = await resume(to.port, first.sessions[0], old)
+    t.match(again, { protocol, reused: true })
+    t.equal(told(again).lineage, told(first).lineage)
+
+    const { ciphers: weak, minVersion } = old
+    const newer = await resume(to.port, first.sessions[0], { minVersion, ciphers: weak })
+    t.equal(newer.reused, false, 'a newer version is not held back by an old session')
+  })
+}
