@@ -40,14 +40,12 @@ export interface NativeHandle {
  * the handshake's cost.
  */
 export class Correlation {
-  readonly #server: Server
   readonly #psk: ExternalPsk
   /** What all stand-ins have in common. */
   readonly #seen: Server
   #current: Connection | undefined
 
   constructor(server: Server) {
-    this.#server = server
     this.#psk = new ExternalPsk(server)
     const correlation = this
     this.#seen = Object.create(server, {
@@ -55,6 +53,8 @@ export class Correlation {
         value(this: StandIn, ...event: Parameters<Server['emit']>): boolean {
           const outer = correlation.#current
           correlation.#current = this[connectionSymbol]
+          const socket = socketOf(event)
+          if (socket !== undefined) Object.assign(socket, { server })
           try {
             return server.emit(...event)
           } finally {
@@ -88,17 +88,20 @@ export class Correlation {
     return noted?.correlation === this ? noted.connection : undefined
   }
 
-  /**
-   * The handshake is over. From here on the socket is its owner's, who may make another server
-   * its `server`: later events are known by the native handle.
-   */
+  /** The handshake is over: later events are known by the native handle. */
   handOver(socket: TLSSocket, connection: Connection): void {
-    const handed = socket as TLSSocket & { _handle?: NativeHandle | null; server: Server }
-    if (handed._handle) {
-      handed._handle[connectionSymbol] = { correlation: this, connection }
-    }
-    handed.server = this.#server
+    const { _handle: handle } = socket as TLSSocket & { _handle?: NativeHandle | null }
+    if (handle) handle[connectionSymbol] = { correlation: this, connection }
   }
+}
+
+/**
+ * The socket that its owner gets with the event. From here on it is theirs: they may ask whose
+ * it is, and make another server its `server`.
+ */
+function socketOf([name, first, second]: readonly unknown[]): object | undefined {
+  if (name === 'secureConnection') return first as TLSSocket
+  return name === 'tlsClientError' ? (second as TLSSocket) : undefined
 }
 
 /**

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { constants } from 'node:crypto'
 import { Server as HttpsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
@@ -60,8 +61,13 @@ export class ServerPatch {
       plain.addContext.call(server, name, context)
       hooks.contextAdded(context)
     }
+    const { plain: toTls } = this.#listener
     this.#listener.take(socket => {
-      hooks.accept(socket, (seen = server) => this.#listener.plain.call(seen, socket))
+      // By then the event is over, and what the owner's AsyncLocalStorage held in it.
+      const scope = new AsyncResource('HANDFASTHELLO')
+      hooks.accept(socket, (seen = server) => {
+        scope.runInAsyncScope(toTls, seen, socket)
+      })
     })
   }
 
