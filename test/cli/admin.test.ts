@@ -93,6 +93,18 @@ async function run(cwd: string, args: string[], env: Record<string, string> = {}
   return { code, out: io.stdout.text, err: io.stderr.text }
 }
 
+t.test('status tells what limits were met', async t => {
+  const { cwd, server, admin } = await start(t, { HANDFAST_SECRET: secret })
+  const client = new SessionClient()
+  let status = 401
+  for (let guesses = 0; status === 401 && guesses < 20; guesses += 1) {
+    status = (await client.once(server.port, basic('ann', 'a guess'))).status ?? 0
+  }
+  t.equal(status, 429)
+  const { out } = await run(cwd, ['status', '--admin', admin])
+  t.match(out, /^limits met:\n {2}auth\.attempts {2}1$/m)
+})
+
 t.test('status, and a revocation that ends a log-in', async t => {
   const { cwd, server, admin } = await start(t, { HANDFAST_SECRET: secret })
   t.match(admin, /^127\.0\.0\.1:\d+$/)
@@ -107,6 +119,7 @@ t.test('status, and a revocation that ends a log-in', async t => {
   t.equal(printed.code, 0)
   t.match(printed.out, /^farm handfast: a farm of one\n/)
   t.match(printed.out, /^handshakes: 2 resumed, 1 full, 0 failed\n {2}full:none-offered/m)
+  t.notMatch(printed.out, 'limits met')
   t.match(printed.out, /^table:\n {2}records/m)
   const json = await run(cwd, ['status', '--admin', admin, '--json'])
   t.match(JSON.parse(json.out), { farm: 'handfast', handshakes: { full: 1 } })

@@ -11,8 +11,9 @@ import { readAddress } from '../quantity.ts'
 export const statusCommand: Command = {
   help: `Usage: handfast status [options]
 
-What one member of a farm knows: the members, its handshakes by cause, its table. It asks the
-admin port of a proxy (handfast proxy --admin PORT); worker i has PORT + i.
+What one member of a farm knows: the members, its handshakes by cause, its log-ins, limits that
+were met, its table. It asks the admin port of a proxy (handfast proxy --admin PORT); each worker
+is a member, and worker i has PORT + i.
 
   --admin [HOST:]PORT   default 127.0.0.1:${defaultAdmin.port}
   --json                the same for programs
@@ -63,7 +64,7 @@ export function adminAddress(text: string | undefined): { host: string; port: nu
 }
 
 function report(status: Status): string {
-  const { farm, members, absent, handshakes, auth, table } = status
+  const { farm, members, absent, handshakes, auth, limits, table } = status
   const { resumed, full, failed, causes, unstored } = handshakes
   // Told in the line before.
   const { failed: _failed, ...whole } = causes
@@ -81,6 +82,7 @@ function report(status: Status): string {
     ...rows(whole),
     ...rows(unstored, 'not stored:'),
     ...rows(loginsOf(auth), 'log-ins:'),
+    ...rows(limits, 'limits met:'),
     'table:',
     ...rows({ ...table }),
     '',
