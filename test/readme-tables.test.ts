@@ -234,6 +234,16 @@ t.test('each cause and figure is explained', async t => {
   }
 })
 
+t.test('nothing stands in the changelog twice', async t => {
+  const changes = readFileSync(new URL('CHANGELOG.md', root), 'utf8')
+  const lines = changes.split('\n').filter(line => line.length > 30)
+  t.ok(lines.length > 20)
+  t.same(
+    lines.filter((line, index) => lines.indexOf(line) !== index),
+    [],
+  )
+})
+
 function site(more: object): object {
   return { sites: [{ cert: 'a', key: 'b', backends: ['http://a:1'], ...more }] }
 }
