@@ -89,6 +89,7 @@ export class Auth {
   readonly #onClose: (() => void) | undefined
   readonly #clock: Clock
   #watching: Timer | undefined
+  #retired = false
 
   /** @internal */
   constructor(options: AuthOptions, context: AuthContext) {
@@ -274,6 +275,15 @@ export class Auth {
   /** Ends the threads and connections that methods hold. */
   close(): Promise<void> {
     this.#watching?.cancel()
+    return this.retire()
+  }
+
+  /**
+   * Like `close`, where another takes over: what this one has let in may be open for long, and
+   * still ends when the password changes.
+   */
+  retire(): Promise<void> {
+    this.#retired = true
     this.#onClose?.()
     return this.#methods.close()
   }
@@ -298,8 +308,13 @@ export class Auth {
     this.#watching = this.#clock.after(watchInterval, () => {
       this.#watching = undefined
       this.#methods.look()
-      if (this.#exchanges.size > 0) this.#watch()
+      if (this.#isNeeded()) this.#watch()
     })
+  }
+
+  #isNeeded(): boolean {
+    const exchanges = this.#exchanges
+    return this.#retired ? exchanges.hasOf(this.#methods.stands) : exchanges.size > 0
   }
 
   async #decide(request: AuthRequest): Promise<AuthDecision> {

@@ -51,6 +51,14 @@ export interface ForwardAuthOptions {
   readonly ttl?: number | undefined
 }
 
+export interface ForwardAuthContext {
+  readonly clock: Clock
+  readonly log: Log
+  readonly makeBasis: MakeBasis
+  /** Where the client is, behind a balancer that is trusted to tell. Default: the socket's. */
+  readonly address?: ((request: AuthRequest) => string | undefined) | undefined
+}
+
 const defaultRequestHeaders = [
   ...['authorization', 'cookie', 'accept', 'accept-language', 'user-agent'],
 ]
@@ -70,18 +78,16 @@ export class ForwardAuth {
   readonly #options: ForwardAuthOptions
   readonly #requestHeaders: readonly string[]
   readonly #timeout: number
+  readonly #addressOf: (request: AuthRequest) => string | undefined
   readonly #clock: Clock
   readonly #log: Log
   readonly #agent: http.Agent
 
   constructor(
     options: ForwardAuthOptions,
-    {
-      clock,
-      log,
-      makeBasis,
-    }: { readonly clock: Clock; readonly log: Log; readonly makeBasis: MakeBasis },
+    { clock, log, makeBasis, address = addressOf }: ForwardAuthContext,
   ) {
+    this.#addressOf = address
     this.#url = forwardUrl(String(options.url))
     this.#options = options
     this.#requestHeaders = (options.requestHeaders ?? defaultRequestHeaders).map(name =>
@@ -185,7 +191,7 @@ export class ForwardAuth {
       const value = headerOf(request, name)
       if (value !== undefined) headers[name] = value
     }
-    const address = addressOf(request)
+    const address = this.#addressOf(request)
     const host = hostOf(request)
     // Our own words about the request, never the client's.
     headers['x-forwarded-method'] = request.method

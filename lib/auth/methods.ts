@@ -79,7 +79,8 @@ export function createMethods(options: AuthOptions, context: MethodsContext): Me
   const tokens = bearer && bearerMethod(bearer, context)
   if (tokens) credentials.push(tokens)
   const formCheck = form && passwords('form', form)
-  const forwardAuth = forward && new ForwardAuth(forward, context)
+  const forwardAuth =
+    forward && new ForwardAuth(forward, { ...context, address: options.address })
   const byCertificate = certificate === true ? {} : certificate
   const ofCertificate = certificateBasis(byCertificate, makeBasis)
   return {

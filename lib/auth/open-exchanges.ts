@@ -41,6 +41,12 @@ export class OpenExchanges {
     return this.#open.size
   }
 
+  /** Whether there are any that were let in by whoever this tells of. */
+  hasOf(stands: Admission['stands']): boolean {
+    for (const [, admission] of this.#open) if (admission.stands === stands) return true
+    return false
+  }
+
   add(exchange: OpenExchange, admission: Admission): void {
     this.#open.set(exchange, admission)
     exchange.onOver(() => this.#open.delete(exchange))

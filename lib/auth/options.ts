@@ -48,7 +48,7 @@ export interface AuthOptions {
    * when nobody else has any; less when others do. 100: no limit. Default 80.
    */
   readonly clientShare?: number | undefined
-  /** Where the client is, for the limits. Default: the address of the socket. */
+  /** Where the client is, for the limits and for `forward`. Default: the socket's address. */
   readonly address?: ((request: AuthRequest) => string | undefined) | undefined
   /**
    * What tells the user of a request without anybody being asked again. `credentials`, the

@@ -32,17 +32,17 @@ export class AuthAuthorizer implements Authorizer {
       return { outcome: 'allowed', user: identity.subject, fields }
     } finally {
       this.#judging--
-      this.#closeWhenIdle()
+      this.#retireWhenIdle()
     }
   }
 
-  /** Closes the Auth once the requests that it judges now are judged. */
+  /** Retires the Auth once the requests that it judges now are judged. */
   retire(): void {
     this.#retired = true
-    this.#closeWhenIdle()
+    this.#retireWhenIdle()
   }
 
-  #closeWhenIdle(): void {
-    if (this.#retired && this.#judging === 0) void this.#auth.close()
+  #retireWhenIdle(): void {
+    if (this.#retired && this.#judging === 0) void this.#auth.retire()
   }
 }

@@ -3,6 +3,7 @@ import { createServer, type IncomingHttpHeaders } from 'node:http'
 import t, { type Test } from 'tap'
 import type { Auth } from '../../lib/auth/auth.ts'
 import type { AuthOptions } from '../../lib/auth/options.ts'
+import type { AuthRequest } from '../../lib/auth/request.ts'
 import { tables } from '../../lib/record/key.ts'
 import { basic, connection, request, shortly, World } from '../fixtures/auth-world.ts'
 import { listening } from '../fixtures/servers.ts'
@@ -48,8 +49,27 @@ async function guarded(t: Test, options: Partial<AuthOptions['forward']> = {}) {
       await auth.authenticate(request(socket, headers, { url: path, method })),
     )
   }
-  return { world, a, b, onA, onB, ask, asked: () => questions.length, url }
+  return { world, a, b, onA, onB, ask, asked: () => questions.length, questions, url }
 }
+
+t.test('behind a trusted balancer it is told where the client is', async t => {
+  const { world, questions, url } = await guarded(t)
+  const address = ({ headers }: AuthRequest) => String(headers['x-forwarded-for'])
+  const auth = world.member({ forward: { url }, address })
+  t.teardown(() => auth.close())
+  const socket = connection(world.clock, { address: '10.0.0.1' })
+  const from = async (client: string) => {
+    const headers = { ...ann, 'x-forwarded-for': client }
+    return shortly(await auth.authenticate(request(socket, headers, { url: '/public' })))
+  }
+  t.equal(await from('192.0.2.7'), 'ann')
+  t.equal(await from('192.0.2.7'), 'ann')
+  t.equal(await from('192.0.2.8'), 'ann', 'another client is another question')
+  t.same(
+    questions.map(headers => headers['x-forwarded-for']),
+    ['192.0.2.7', '192.0.2.8'],
+  )
+})
 
 t.test('a yes for one page opens no other', async t => {
   const { b, ask, asked } = await guarded(t)

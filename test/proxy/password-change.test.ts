@@ -76,39 +76,47 @@ t.test('a new password ends the old one on open connections of all proxies', asy
   t.same(await all(basic('bob', 'staple')), Array(4).fill('bob'))
 })
 
-t.test('and what is open, where no request comes to see it', async t => {
-  const file = join(t.testdir({}), 'users')
-  const hash = (password: string) => hashSync(password, 4)
-  const bobs = `bob:${hash('staple')}\n`
-  writeFileSync(file, `ann:${hash('first')}\n${bobs}`)
-  const backend = await startBackend(t, answerForEver)
-  upgradeForEver(backend.server)
-  const site = await defaultSite([backend.url])
-  const [proxy] = (await farmProxies(t, {
-    count: 1,
-    sites: farm => {
-      const { auth } = farm.auth({ basic: { htpasswd: file } })
-      return [{ ...site, authorizer: new AuthAuthorizer(auth) }]
-    },
-  })) as [FarmProxy]
-  const open = async (headers: Record<string, string>) =>
-    await Promise.all(
-      longKinds.map(kind => openLong(kind, { port: proxy.port, headers, tls: {} })),
+for (const reloaded of [false, true]) {
+  const when = reloaded
+    ? 'after a reload has put another in its place'
+    : 'where no request comes to see it'
+  t.test(`and what is open, ${when}`, async t => {
+    const file = join(t.testdir({}), 'users')
+    const hash = (password: string) => hashSync(password, 4)
+    const bobs = `bob:${hash('staple')}\n`
+    writeFileSync(file, `ann:${hash('first')}\n${bobs}`)
+    const backend = await startBackend(t, answerForEver)
+    upgradeForEver(backend.server)
+    const site = await defaultSite([backend.url])
+    let authorizer: AuthAuthorizer | undefined
+    const [proxy] = (await farmProxies(t, {
+      count: 1,
+      sites: farm => {
+        const { auth } = farm.auth({ basic: { htpasswd: file } })
+        authorizer = new AuthAuthorizer(auth)
+        return [{ ...site, authorizer }]
+      },
+    })) as [FarmProxy]
+    const open = async (headers: Record<string, string>) =>
+      await Promise.all(
+        longKinds.map(kind => openLong(kind, { port: proxy.port, headers, tls: {} })),
+      )
+    const anns = await open(basic('ann', 'first'))
+    const others = await open(basic('bob', 'staple'))
+    t.teardown(() => {
+      for (const one of [...anns, ...others]) one.close()
+    })
+    if (reloaded) authorizer?.retire()
+    writeFileSync(file, `ann:${hash('second')}\n${bobs}`)
+    await until(() => anns.every(one => one.ended()), 'all of ann to end')
+    t.notOk(
+      others.some(one => one.ended()),
+      'and of nobody else',
     )
-  const anns = await open(basic('ann', 'first'))
-  const others = await open(basic('bob', 'staple'))
-  t.teardown(() => {
-    for (const one of [...anns, ...others]) one.close()
+    writeFileSync(file, '')
+    await until(() => others.every(one => one.ended()), 'all of bob to end')
   })
-  writeFileSync(file, `ann:${hash('second')}\n${bobs}`)
-  await until(() => anns.every(one => one.ended()), 'all of ann to end')
-  t.notOk(
-    others.some(one => one.ended()),
-    'and of nobody else',
-  )
-  writeFileSync(file, '')
-  await until(() => others.every(one => one.ended()), 'all of bob to end')
-})
+}
 
 async function who(gateway: Gateway, headers: Record<string, string>) {
   const { status, text } = await gateway.ask({ headers })
