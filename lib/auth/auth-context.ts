@@ -10,6 +10,11 @@ import type { IsRevoked, OpenExchanges } from './open-exchanges.ts'
 export interface AuthContext {
   readonly cache: Cache
   readonly clock: Clock
+  /**
+   * This member's own wall time in milliseconds, for what others have dated: the farm's time is
+   * that of the clock that is furthest ahead. Default: what `clock` says.
+   */
+  readonly wall?: () => number
   readonly log: Log
   /** 32 bytes for this purpose alone, drawn from the farm's secret: equal on all members. */
   readonly key: Buffer

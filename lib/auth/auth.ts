@@ -109,7 +109,8 @@ export class Auth {
       for (const part of parts) mac.update(`${part.length}:`).update(part)
       return mac.digest().subarray(0, basisLength)
     }
-    this.#methods = createMethods(options, { ...settings, clock, log, makeBasis })
+    const { wall = () => clock.now() } = context
+    this.#methods = createMethods(options, { ...settings, clock, wall, log, makeBasis })
     this.#exchanges = exchanges
     this.#clock = clock
     this.#methods.onChange(() => exchanges.review())

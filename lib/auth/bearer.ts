@@ -48,6 +48,8 @@ export interface BearerOptions {
 export interface BearerContext {
   readonly realm: string
   readonly clock: Clock
+  /** See AuthContext: the issuer keeps the time of no farm. */
+  readonly wall?: () => number
   readonly log: Log
   readonly makeBasis: MakeBasis
 }
@@ -66,7 +68,7 @@ export function bearerMethod(
 ): CredentialMethod & { readonly keys: TokenKeys } {
   const keys = keysOf(options, context)
   const rules = rulesOf(options)
-  const { realm, clock, log, makeBasis } = context
+  const { realm, clock, wall = () => clock.now(), log, makeBasis } = context
   // Half of the basis is the rules, half the key: the rules are known before any key is.
   const half = basisLength / 2
   const rulesBasis = makeBasis('rules', JSON.stringify([rules, options.claims]))
@@ -81,9 +83,13 @@ export function bearerMethod(
   async function verify(token: string): Promise<Verdict> {
     if (token.length > maxToken) return refused
     try {
-      const now = { currentDate: new Date(clock.now()) }
+      const now = { currentDate: new Date(wall()) }
       const { payload, keyName } = await keys.verify(token, { ...rules, ...now })
-      return proofOf(payload, options, rules.clockTolerance, basisOf(keyName))
+      // From here on its end is counted by the farm's clock. Its issue is not: moved to a later
+      // time it could pass for one after a revocation.
+      const ahead = clock.now() - wall()
+      const tolerance = rules.clockTolerance * 1_000 + ahead
+      return proofOf(payload, options, tolerance, basisOf(keyName))
     } catch (error) {
       return failed(error)
     }
@@ -130,7 +136,7 @@ export function bearerMethod(
 function proofOf(
   payload: JWTPayload,
   { subject: name = 'sub', claims: kept = defaultClaims }: BearerOptions,
-  clockTolerance: number,
+  tolerance: number,
   basis: Basis,
 ): Verdict {
   const subject = payload[name]
@@ -144,7 +150,7 @@ function proofOf(
     return { kind: 'refused', guess: false, reason: 'the claims are too large' }
   }
   const at = payload.iat === undefined ? undefined : payload.iat * 1_000
-  const expiresAt = (payload.exp + clockTolerance) * 1_000
+  const expiresAt = payload.exp * 1_000 + tolerance
   return { kind: 'proved', proof: { subject, claims, at, expiresAt, basis } }
 }
 

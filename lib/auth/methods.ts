@@ -50,6 +50,8 @@ export interface Credentials {
 export interface MethodsContext {
   readonly realm: string
   readonly clock: Clock
+  /** See AuthContext. */
+  readonly wall?: () => number
   readonly log: Log
   readonly makeBasis: MakeBasis
   /** Log-ins that are checked at a time, at most. */

@@ -122,6 +122,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   const authContext: AuthContext = {
     cache,
     clock: farmClock,
+    wall: () => clock.now(),
     log,
     key: secretKey(options, name, 'auth'),
     lineageTimeout,

@@ -106,6 +106,23 @@ t.test('a token that is remembered', async t => {
     world.clock.advance(1)
     t.same(await on(text), [401, 401])
   })
+  await t.test('is dated by the own clock where the farm follows one ahead', async t => {
+    const world = new World()
+    const wall = () => world.clock.now() - 4 * minute
+    const { on } = twoMembers(world, () =>
+      world.member({ bearer: { key: key.publicPem, ...rules } }, { wall }),
+    )
+    const now = wall() / 1_000
+    const fresh = bearer(token(key, claimsAt(world, { iat: now, exp: now + 60 })))
+    t.same(await on(fresh), ['ann', 'ann'])
+    const early = claimsAt(world, { iat: now, nbf: now + 60, exp: now + 3_600 })
+    t.same(await on(bearer(token(key, early))), [401, 401], 'not yet')
+    world.clock.advance(64_999)
+    t.same(await on(fresh), ['ann', 'ann'])
+    world.clock.advance(1)
+    t.same(await on(fresh), [401, 401])
+    t.same(await on(bearer(token(key, early))), ['ann', 'ann'])
+  })
   await t.test('says nothing of others', async t => {
     const world = new World()
     const { on } = twoMembers(world, () => make(world))

@@ -3,6 +3,8 @@ import { createAdmin } from '../../lib/admin/admin.ts'
 import { main } from '../../lib/cli/main.ts'
 import { silentLog } from '../../lib/log.ts'
 import { tables } from '../../lib/record/key.ts'
+import { signer, token } from '../fixtures/auth-tokens.ts'
+import { connection, request, shortly } from '../fixtures/auth-world.ts'
 import { fakeIo } from '../fixtures/cli-io.ts'
 import { ClockFarm, type ClockMember } from '../fixtures/clock-farm.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
@@ -42,6 +44,17 @@ for (const transport of transports)
           t.ok(await to.farm.cache.delete(tables.state, key, { budget: 10_000 }))
           t.equal(held(from, key), undefined)
         }
+      })
+
+      await t.test('a token is good for as long as its issuer meant', async t => {
+        const key = signer()
+        const given = { key: key.publicPem, issuer: 'i', audience: 'a' }
+        const { auth } = a.farm.auth({ bearer: { ...given, algorithms: ['EdDSA'] } })
+        const iat = Math.floor(a.clock.now() / 1_000)
+        const claims = { iss: 'i', aud: 'a', sub: 'ann', iat, exp: iat + 60 }
+        const authorization = `Bearer ${token(key, claims)}`
+        const asked = request(connection(a.clock), { authorization })
+        t.equal(shortly(await auth.authenticate(asked)), 'ann')
       })
 
       await t.test('a purge that counts as done is done', async t => {
