@@ -147,7 +147,12 @@ t.test('a reader that has seen enough ends it without a word, proxies too', asyn
   demo.stdout.setEncoding('utf8').on('data', text => {
     out += text
   })
-  while (!out.includes('offered on')) await once(demo.stdout, 'data')
+  const early = exit.then(() => {
+    throw new Error(`the demo ended: ${out}${err}`)
+  })
+  early.catch(() => {})
+  while (!out.includes('offered on'))
+    await Promise.race([once(demo.stdout, 'data'), early])
   const port = Number(/proxy 1 :(\d+)/.exec(out)?.[1])
   demo.stdout.destroy()
   t.same(await exit, [141, null], 'as a shell says of SIGPIPE')
