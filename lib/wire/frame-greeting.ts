@@ -1,6 +1,7 @@
 import { ByteReader, ByteWriter, malformed } from './frame-bytes.ts'
 
-export const streamVersion = 1
+/** 2: members tell their clocks, and what of a record they could not take. */
+export const streamVersion = 2
 export const maxMembers = 1024
 /** Names of members: what may stand in a log line or a metric label without quoting. */
 export const memberIdPattern: RegExp = /^[\w.:@-]{1,64}$/

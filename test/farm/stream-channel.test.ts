@@ -12,7 +12,7 @@ import { StreamChannel } from '../../lib/farm/stream/stream-channel.ts'
 import { silentLog } from '../../lib/log.ts'
 import { tables } from '../../lib/record/key.ts'
 import { frameTypes, maxMessageLength, writeFrame } from '../../lib/wire/frame.ts'
-import { writeGreeting } from '../../lib/wire/frame-greeting.ts'
+import { streamVersion, writeGreeting } from '../../lib/wire/frame-greeting.ts'
 import { writeRecords } from '../../lib/wire/frame-log.ts'
 import { writeSyncId } from '../../lib/wire/frame-sync.ts'
 import {
@@ -222,7 +222,7 @@ t.test('a member that breaks the rules loses its link, not more', async t => {
     writeFrame(
       frameTypes.hello,
       writeGreeting({
-        version: 1,
+        version: streamVersion,
         id,
         incarnation: 1,
         state: 'ready',

@@ -11,7 +11,7 @@ import t from 'tap'
 import { acceptorOptions, diallerOptions, farmPsk } from '../../lib/farm/stream/psk.ts'
 import { encodeRecord } from '../../lib/record/record.ts'
 import { frameTypes, writeFrame } from '../../lib/wire/frame.ts'
-import { writeGreeting } from '../../lib/wire/frame-greeting.ts'
+import { streamVersion, writeGreeting } from '../../lib/wire/frame-greeting.ts'
 import { writeRecords, writeSequence } from '../../lib/wire/frame-log.ts'
 import { p256 } from '../fixtures/certificates.ts'
 import {
@@ -237,7 +237,7 @@ t.test('a call that is relayed back to its caller leads nowhere', async t => {
   const socket = connect({ host: '127.0.0.1', port, ...diallerOptions(psk) })
   const { id, incarnation } = member.transport.members()[0] ?? { id: '', incarnation: 0 }
   const own = {
-    version: 1,
+    version: streamVersion,
     id,
     incarnation,
     state: 'ready' as const,
@@ -277,7 +277,7 @@ t.test('a member that breaks the protocol loses its link, not more', async t => 
     writeFrame(
       frameTypes.hello,
       writeGreeting({
-        version: 1,
+        version: streamVersion,
         id: `bad${name++}`,
         incarnation: 1,
         state: 'ready',
@@ -338,7 +338,7 @@ t.test('frames mutated at random end links at most', async t => {
   if (member === undefined) return
   const port = Number(member.address.split(':')[1])
   const greeting = (id: string) => ({
-    version: 1,
+    version: streamVersion,
     id,
     incarnation: 1,
     state: 'ready' as const,

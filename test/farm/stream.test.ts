@@ -7,7 +7,11 @@ import { maxClockDifference } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import { encodeRecord } from '../../lib/record/record.ts'
 import { FrameReader, frameTypes, writeFrame } from '../../lib/wire/frame.ts'
-import { readGreeting, writeGreeting } from '../../lib/wire/frame-greeting.ts'
+import {
+  readGreeting,
+  streamVersion,
+  writeGreeting,
+} from '../../lib/wire/frame-greeting.ts'
 import { readSequence, writeRecords, writeSequence } from '../../lib/wire/frame-log.ts'
 import {
   readSyncId,
@@ -350,7 +354,7 @@ t.test('a stopped process holds no write up, catches up, and may be killed', asy
 
 function greetingOf(id: string, head = 0): Buffer {
   return writeGreeting({
-    version: 1,
+    version: streamVersion,
     id,
     incarnation: 1,
     state: 'ready',

@@ -18,6 +18,7 @@ import {
   maxMembers,
   readGreeting,
   readState,
+  streamVersion,
   writeGreeting,
   writeState,
 } from '../../lib/wire/frame-greeting.ts'
@@ -54,7 +55,7 @@ const record: CacheRecord = {
 }
 const tombstone: CacheRecord = { ...record, value: Buffer.alloc(0), tombstone: true }
 const greeting: Greeting = {
-  version: 1,
+  version: streamVersion,
   id: 'proxy-1',
   incarnation: 2 ** 48 - 1,
   state: 'ready',
@@ -195,8 +196,8 @@ t.test('bounds', async t => {
   const large = { ...record, value: Buffer.alloc(maxValueLength, 1) }
   t.same(readSnapshot(writeSnapshot({ id: 1, records: [large] })).records, [large])
   t.same(
-    readGreeting(Buffer.from([2, 1, 2, 3])).version,
-    2,
+    readGreeting(Buffer.from([streamVersion + 1, 1, 2, 3])).version,
+    streamVersion + 1,
     'of another version only that',
   )
   const out = new ByteWriter()
