@@ -190,13 +190,17 @@ export class HelloGate {
     error: Error | null,
     callback: (error?: Error | null) => void,
   ): void => {
-    if (this.#state !== 'released') {
-      const sentNothing = this.#reader.bytes.length === 0 && this.#dropped === 0
-      const reason = this.#silent ? 'silent' : sentNothing ? 'probe' : 'left'
-      this.#free()
-      this.#callback({ kind: 'gone', reason })
+    const socket = this.#socket
+    if (this.#state === 'released') {
+      this.#destroy.before.call(socket, error, callback)
+      return
     }
-    this.#destroy.before.call(this.#socket, error, callback)
+    const sentNothing = this.#reader.bytes.length === 0 && this.#dropped === 0
+    const reason = this.#silent ? 'silent' : sentNothing ? 'probe' : 'left'
+    this.#free()
+    this.#callback({ kind: 'gone', reason })
+    // TLS begins to read in the next tick, and a closed handle is EINVAL to it.
+    process.nextTick(() => this.#destroy.before.call(socket, error, callback))
   }
 
   #free(): void {

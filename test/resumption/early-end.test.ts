@@ -10,9 +10,9 @@ import {
 import { createServer as createTlsServer, type Server, TLSSocket } from 'node:tls'
 import t from 'tap'
 import { HeldConnection } from '../fixtures/resumption-held.ts'
-import { farmOfOne } from '../fixtures/resumption-world.ts'
+import { deferred, farmOfOne } from '../fixtures/resumption-world.ts'
 import { certificateFor, type TeardownScope, tellingServer } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
 
 /** What clients do that never become a TLS connection. */
 const ends: { readonly [name: string]: (socket: Socket) => void } = {
@@ -79,6 +79,38 @@ t.test('the owner may end a raw connection as it likes', async t => {
     t.ok((await error)[1] instanceof TLSSocket, String(end))
     front.close()
     await once(front, 'close')
+  }
+})
+
+t.test('while the farm is asked for a session the owner may end it, too', async t => {
+  const elsewhere = await tellingServer()
+  const other = await farmOfOne(t)
+  other.attach(elsewhere)
+  const [session] = (await visit({ port: await plainPort(t, elsewhere) })).sessions
+
+  const farm = await farmOfOne(t)
+  const server = await tellingServer()
+  farm.attach(server)
+  const port = await plainPort(t, server)
+  const ended: ((raw: Socket) => void)[] = [
+    raw => raw.destroy(),
+    raw => raw.resetAndDestroy(),
+    raw => raw.destroySoon(),
+  ]
+  for (const end of ended) {
+    const raw = once(server, 'connection')
+    const asked = deferred<void>()
+    farm.cache.find = () => {
+      asked.resolve()
+      return new Promise(() => {})
+    }
+    const error = once(server, 'tlsClientError')
+    const visiting = visit({ port, session } as VisitOptions)
+    visiting.catch(() => {})
+    await asked.promise
+    end((await raw)[0])
+    t.equal((await error)[0].code, 'ECONNRESET', String(end))
+    await t.rejects(visiting)
   }
 })
 
