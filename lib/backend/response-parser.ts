@@ -44,8 +44,12 @@ export function mendParser(socket: Duplex): void {
   parser.onHeadersComplete = (status, upgrade, keepAlive) => {
     const coding = codingOf(parser.headers)
     // The parser saw no chunks where others would, and would pass them on as they are.
-    const unread = Boolean(parser.llhttp['llhttp_message_needs_eof']?.(parser.ptr))
-    if (unread && /chunked/i.test(coding)) return -1
+    if (
+      /chunked/i.test(coding) &&
+      parser.llhttp['llhttp_message_needs_eof']?.(parser.ptr)
+    ) {
+      return -1
+    }
     // RFC 9112 6.3: a length beside chunks says nothing; who sends both is not asked again.
     const both = parser.contentLength !== '' && coding !== ''
     // RFC 9110 8.6: with 304 it is the length that the body of a 200 would have, and undici

@@ -63,6 +63,7 @@ export function trustedAddresses(
     if (width === undefined) list.addAddress(address, family)
     else list.addSubnet(address, width, family)
   }
+  if (entries.length === 0) return () => false
   return address =>
     isIP(address) !== 0 && list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
 }

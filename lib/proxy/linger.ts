@@ -1,12 +1,16 @@
+import type { Socket } from 'node:net'
 import type { Duplex, Readable } from 'node:stream'
 
 /**
  * A connection that is closed while the client still sends is reset by the kernel, and the
- * reset may overtake the answer. So what comes is read and dropped for a while first
- * (RFC 9112 9.6).
+ * reset may overtake the answer (RFC 9112 9.6). Many clients look for one only when they have
+ * sent all, so what comes is read and dropped first, as long as it does come: this is the
+ * longest silence, in milliseconds.
  */
 export const lingerTime = 2_000
-const lingerBytes = 1024 * 1024
+
+/** The longest in all, as with nginx. */
+const lingerLimit = 30_000
 
 /** Ends the connection after what has been written. */
 export function closeSoon(socket: Duplex): void {
@@ -18,20 +22,20 @@ export function closeSoon(socket: Duplex): void {
 
 /** Drops the rest of a request that was answered early; the connection may live on after it. */
 export function discard(source: Readable, socket: Duplex): void {
-  const stop = destroyAfter(socket)
-  let bytes = 0
-  source.on('data', (chunk: Buffer) => {
-    bytes += chunk.length
-    if (bytes > lingerBytes) socket.destroy()
-  })
-  source.once('end', stop)
+  source.once('end', destroyAfter(socket))
   source.resume()
 }
 
 function destroyAfter(socket: Duplex): () => void {
-  const timer = setTimeout(() => socket.destroy(), lingerTime)
+  let { bytesRead: bytes = 0 } = socket as Partial<Socket>
+  let left = lingerLimit / lingerTime
+  const timer = setInterval(() => {
+    const { bytesRead = bytes } = socket as Partial<Socket>
+    if (bytesRead === bytes || --left === 0) socket.destroy()
+    bytes = bytesRead
+  }, lingerTime)
   timer.unref()
-  const stop = () => clearTimeout(timer)
+  const stop = () => clearInterval(timer)
   socket.once('close', stop)
   return stop
 }
