@@ -9,9 +9,11 @@ interface Parser {
   contentLength: string
   readonly headers: readonly Buffer[]
   readonly ptr: unknown
+  shouldKeepAlive: boolean
   readonly llhttp: Readonly<Record<string, (parser: unknown, on?: number) => unknown>>
   onStatus(bytes: Buffer): number
   onHeadersComplete(status: number, upgrade: boolean, keepAlive: boolean): number
+  onMessageComplete(): number
 }
 
 /**
@@ -40,6 +42,8 @@ export function mendParser(socket: Duplex): void {
     return 0
   }
   for (const leniency of leniencies) parser.llhttp[leniency]?.(parser.ptr, 1)
+  /** What the header section said. */
+  let length = ''
   const complete = parser.onHeadersComplete
   parser.onHeadersComplete = (status, upgrade, keepAlive) => {
     const coding = codingOf(parser.headers)
@@ -55,8 +59,22 @@ export function mendParser(socket: Duplex): void {
     // RFC 9110 8.6: with 304 it is the length that the body of a 200 would have, and undici
     // finds that body missing.
     if (both || status === 304) parser.contentLength = ''
+    length = parser.contentLength
     const said = status === 100 ? disguised100 : status
     return complete.call(parser, said, upgrade, keepAlive && !both)
+  }
+  const over = parser.onMessageComplete
+  parser.onMessageComplete = () => {
+    if (parser.headers.length > 0) {
+      // Trailers say nothing of where a message ends (RFC 9110 6.5.1), and undici takes a length
+      // from them. A `close` from there ends the connection for llhttp, which would refuse the
+      // answer to the next request on it.
+      parser.contentLength = length
+      if (parser.llhttp['llhttp_should_keep_alive']?.(parser.ptr) === 0) {
+        parser.shouldKeepAlive = false
+      }
+    }
+    return over.call(parser)
   }
 }
 
@@ -88,14 +106,16 @@ function parserOf(socket: Duplex): Parser | undefined {
 }
 
 function isParser(candidate: unknown): candidate is Parser {
-  const { statusText, contentLength, headers, llhttp, onStatus, onHeadersComplete } =
-    (candidate ?? {}) as Partial<Parser>
+  const parser = (candidate ?? {}) as Partial<Parser>
+  const { statusText, contentLength, shouldKeepAlive, headers, llhttp } = parser
   return (
     typeof statusText === 'string' &&
     typeof contentLength === 'string' &&
     Array.isArray(headers) &&
     typeof llhttp === 'object' &&
-    typeof onStatus === 'function' &&
-    typeof onHeadersComplete === 'function'
+    typeof shouldKeepAlive === 'boolean' &&
+    typeof parser.onStatus === 'function' &&
+    typeof parser.onHeadersComplete === 'function' &&
+    typeof parser.onMessageComplete === 'function'
   )
 }
