@@ -10,7 +10,7 @@ import { askedAgain, bytesSent } from './second-hello.ts'
  * of our sight; the async hook lets us see the native handle that is made for it.
  *
  * The handle's `loadSession` is not documented: where it is missing the handshake is full.
- * The hook is on only while `begin` runs, and only for these hellos. True when it was given.
+ * The hook is on only while `begin` runs, and only for these hellos.
  *
  * `mayAskAgain`: the session is wanted again if TLS asks for a second hello.
  */
@@ -18,7 +18,7 @@ export function preloadSession(
   session: Buffer,
   mayAskAgain: boolean,
   begin: () => void,
-): boolean {
+): void {
   let handle: NativeHandle | undefined
   const hook = createHook({
     init(_asyncId, type, _triggerAsyncId, resource) {
@@ -31,7 +31,7 @@ export function preloadSession(
   } finally {
     hook.disable()
   }
-  if (typeof handle?.loadSession !== 'function') return false
+  if (typeof handle?.loadSession !== 'function') return
   handle.loadSession(session)
   if (mayAskAgain) {
     const known = handle
@@ -41,5 +41,4 @@ export function preloadSession(
       if (askedAgain(known, before)) known.loadSession?.(session)
     })
   }
-  return true
 }
