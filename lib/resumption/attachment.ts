@@ -93,15 +93,19 @@ export class Attachment {
     checkEndsTls(server)
     this.#correlation = new Correlation(server)
     this.#policies = new ServerPolicies(server, options)
-    this.#patch = new ServerPatch(server, {
-      contextOptions: given => this.#contextOptions(given),
-      contextReplaced: () => {
-        this.#policies.replaceDefault()
-        this.#stateless.clear()
+    this.#patch = new ServerPatch(
+      server,
+      {
+        contextOptions: given => this.#contextOptions(given),
+        contextReplaced: () => {
+          this.#policies.replaceDefault()
+          this.#stateless.clear()
+        },
+        contextAdded: context => this.#policies.add(context),
+        accept: (socket, begin) => this.#accept(socket, begin),
       },
-      contextAdded: context => this.#policies.add(context),
-      accept: (socket, begin) => this.#accept(socket, begin),
-    })
+      settings.clock,
+    )
     this.#stateless = new StatelessContexts({
       keys: settings.ticketKeys,
       clock: settings.clock,

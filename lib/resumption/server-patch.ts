@@ -8,6 +8,7 @@ import {
   type SecureContextOptions,
   type Server,
 } from 'node:tls'
+import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import { tls13 } from './offer.ts'
 import { type TlsListener, tlsListenerOf } from './tls-listener.ts'
@@ -34,8 +35,10 @@ export type Begin = (server?: Server) => void
 export class ServerPatch {
   readonly #server: PatchedServer
   readonly #hooks: ServerHooks
+  readonly #clock: Clock
   /** Milliseconds that the owner gives a handshake; undefined when Node would not say. */
   readonly handshakeTimeout: number | undefined
+  readonly #timeoutSymbol: symbol | undefined
   readonly #listener: TlsListener
   readonly #before: Settings
   /** The newest that the owner gave, if any since we came. */
@@ -44,12 +47,14 @@ export class ServerPatch {
   #ownTimeout: number | undefined
   #speaks13: boolean | undefined
 
-  constructor(server: Server, hooks: ServerHooks) {
+  constructor(server: Server, hooks: ServerHooks, clock: Clock) {
     this.#server = server as PatchedServer
     this.#hooks = hooks
+    this.#clock = clock
     this.#listener = tlsListenerOf(server) as TlsListener
     this.#before = settingsOf(this.#server)
-    this.handshakeTimeout = handshakeTimeoutOf(this.#server)
+    this.#timeoutSymbol = timeoutSymbolOf(this.#server)
+    this.handshakeTimeout = timeoutAt(this.#server, this.#timeoutSymbol)
     // First: it throws when the settings can't be honoured, and nothing is changed then.
     this.#setContext(this.#before)
     this.#server.setSecureContext = options => {
@@ -65,7 +70,9 @@ export class ServerPatch {
     this.#listener.take(socket => {
       // By then the event is over, and what the owner's AsyncLocalStorage held in it.
       const scope = new AsyncResource('HANDFASTHELLO')
+      const since = clock.monotonic()
       hooks.accept(socket, (seen = server) => {
+        if (seen !== server) this.#shortenTimeout(seen, since)
         scope.runInAsyncScope(toTls, seen, socket)
       })
     })
@@ -115,6 +122,14 @@ export class ServerPatch {
       if (!(name in this.#before)) Reflect.deleteProperty(this.#server, name)
     }
     Object.assign(this.#server, this.#before)
+  }
+
+  /** The time that the hello has taken is gone from what its owner gives to the handshake. */
+  #shortenTimeout(seen: Server, since: number): void {
+    const symbol = this.#timeoutSymbol
+    if (symbol === undefined || this.handshakeTimeout === undefined) return
+    const left = this.handshakeTimeout - (this.#clock.monotonic() - since)
+    Reflect.set(seen, symbol, Math.max(1, Math.ceil(left)))
   }
 
   #setContext(options: SecureContextOptions): void {
@@ -211,10 +226,17 @@ function settingsOf(server: PatchedServer): Settings {
   ) as unknown as Settings
 }
 
-function handshakeTimeoutOf(server: PatchedServer): number | undefined {
-  const symbol = Object.getOwnPropertySymbols(server).find(
-    ({ description }) => description === 'handshake-timeout',
-  )
+function timeoutAt(
+  server: PatchedServer,
+  symbol: symbol | undefined,
+): number | undefined {
   const given = symbol && Reflect.get(server, symbol)
   return typeof given === 'number' && given > 0 ? given : undefined
+}
+
+/** Where Node keeps it. Not documented. */
+function timeoutSymbolOf(server: PatchedServer): symbol | undefined {
+  return Object.getOwnPropertySymbols(server).find(
+    ({ description }) => description === 'handshake-timeout',
+  )
 }

@@ -9,6 +9,7 @@ import {
 } from 'node:net'
 import { createServer as createTlsServer, type Server, TLSSocket } from 'node:tls'
 import t from 'tap'
+import { systemClock } from '../../lib/clock.ts'
 import { HeldConnection } from '../fixtures/resumption-held.ts'
 import { deferred, farmOfOne } from '../fixtures/resumption-world.ts'
 import { certificateFor, type TeardownScope, tellingServer } from '../fixtures/servers.ts'
@@ -149,6 +150,26 @@ t.test('a server without listeners for it ends such connections, too', async t =
   await Promise.all(clients)
   await until(async () => (await connections(server)) === 0)
   t.match(farm.stats().handshakes, { failed: 1, causes: { 'not-tls:probe': 2 } })
+})
+
+t.test('what a hello takes is gone from the time of its handshake', async t => {
+  let ahead = 0
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + ahead }
+  const farm = await farmOfOne(t, { clock })
+  const server = await tellingServer({ handshakeTimeout: 60_000 })
+  farm.attach(server)
+  const port = await plainPort(t, server)
+  const raw = once(server, 'connection')
+  const client = tcpConnect(port, '127.0.0.1')
+  client.on('error', () => {}).resume()
+  await raw
+  ahead = 20_000
+  const error = once(server, 'tlsClientError')
+  client.write('EHLO a.test\r\n')
+  const [, socket] = await error
+  const { handshakeTimeout } = Reflect.get(socket, '_tlsOptions')
+  t.ok(handshakeTimeout > 0 && handshakeTimeout <= 40_000, String(handshakeTimeout))
+  await closed(client)
 })
 
 t.test('a client that stalls after its hello does not stay either', async t => {
