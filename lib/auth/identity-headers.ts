@@ -15,8 +15,9 @@ export interface IdentityHeaderOptions {
 
 /**
  * Names under which backends commonly take a proxy's word for who the user is: CGI and Kubernetes,
- * Grafana, Kong, oauth2-proxy, Authelia and Authentik, Pomerium, Vouch, and the clouds. Assertions
- * that are signed are not among them, nor what clients show as credentials of their own.
+ * Grafana, Kong, oauth2-proxy, Authelia and Authentik, Pomerium, Vouch, Shibboleth and
+ * the clouds. Assertions that are signed are not among them, nor what
+ * clients show as credentials of their own.
  */
 const common = new RegExp(
   `^(?:${[
@@ -27,6 +28,8 @@ const common = new RegExp(
     'x-(?:consumer|credential|anonymous-consumer|userinfo)',
     'x-ms-client-principal|x-ms-token|x-amzn-oidc-identity',
     'x-goog-authenticated-user|cf-access-authenticated-user|tailscale-user',
+    '(?:x-)?(?:auth|authenticated|proxy|kubernetes|grafana)-user',
+    '(?:x-)?shib|gap-auth',
   ].join('|')})(?:-|$)`,
 )
 const defaultPrefix = 'x-forwarded-'

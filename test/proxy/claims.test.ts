@@ -29,6 +29,8 @@ const user = [
   ...['X-Authentik-Username', 'X-Pomerium-Claim-Email', 'X-Vouch-User', 'X-Userinfo'],
   ...['X-MS-Client-Principal-Name', 'X-Goog-Authenticated-User-Email'],
   ...['CF-Access-Authenticated-User-Email', 'Tailscale-User-Login'],
+  ...['Auth-User', 'Proxy-User', 'X-Proxy-User', 'X-Grafana-User', 'X-Kubernetes-User'],
+  ...['X-Shib-User', 'Shib-Session-ID', 'Gap-Auth'],
   ...['X-Amzn-Oidc-Identity', 'X-Consumer-Username'],
 ]
 /** And of how the request came. */
