@@ -303,7 +303,8 @@ export class Forwarding implements BackendHandler {
         body: this.#body,
         upgrade: request.websocket ? 'websocket' : undefined,
         client: this.#exchange.connection.socket,
-        fresh: this.#attempts.retrying,
+        // A tunnel keeps its connection: one of its own from the start is never stale.
+        fresh: this.#attempts.retrying || request.websocket,
       },
       this,
     )
