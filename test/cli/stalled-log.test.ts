@@ -114,7 +114,9 @@ t.test('who comes to read late finds whole lines and how many were lost', async 
   const requests = lines.filter(({ msg }) => msg === 'request').length
   const told = lines.filter(({ dropped }) => dropped !== undefined)
   t.equal(told.length, 1)
-  t.equal(requests + told[0].dropped, 3_000)
+  // A line that was lost may have been another than a request's.
+  t.ok(requests <= 3_000)
+  t.ok(requests + told[0].dropped >= 3_000)
 })
 
 t.test('a reader that goes away ends nothing', async t => {
