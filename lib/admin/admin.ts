@@ -45,8 +45,9 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
   const callers = new Callers(100)
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
     if (!isOwn(request.headers.host)) return misdirected(response)
-    if (showsToken(request, options.token)) callers.trust(request.socket)
-    answer(request, response, options, metrics).catch(error => {
+    const trusted = showsToken(request, options.token)
+    if (trusted) callers.trust(request.socket)
+    answer({ request, response, farm, metrics, trusted }).catch(error => {
       log.warn({ code: error?.code, path: request.url }, 'admin request failed')
       if (!response.headersSent) send(response, 500, { error: 'internal error' })
       else response.destroy()
@@ -71,13 +72,22 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
   }
 }
 
-async function answer(
-  request: IncomingMessage,
-  response: ServerResponse,
-  options: AdminOptions,
-  metrics: Metrics,
-): Promise<void> {
-  const { farm } = options
+interface Call {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly farm: Farm
+  readonly metrics: Metrics
+  /** It shows the token. */
+  readonly trusted: boolean
+}
+
+async function answer({
+  request,
+  response,
+  farm,
+  metrics,
+  trusted,
+}: Call): Promise<void> {
   switch (`${request.method} ${request.url}`) {
     case 'GET /metrics':
       response.setHeader('content-type', metrics.contentType)
@@ -93,11 +103,11 @@ async function answer(
       return
     // It names users: not for everybody who reaches the port.
     case 'GET /revocations':
-      if (!showsToken(request, options.token)) return refuse(response)
+      if (!trusted) return refuse(response)
       send(response, 200, { revocations: farm.revocations() })
       return
     case 'POST /revoke':
-      if (!showsToken(request, options.token)) return refuse(response)
+      if (!trusted) return refuse(response)
       await revoke(request, response, farm)
       return
     default:

@@ -15,9 +15,8 @@ export interface IdentityHeaderOptions {
 
 /**
  * Names under which backends commonly take a proxy's word for who the user is: CGI and Kubernetes,
- * Grafana, Kong, oauth2-proxy, Authelia and Authentik, Pomerium, Vouch, Shibboleth and
- * the clouds. Assertions that are signed are not among them, nor what
- * clients show as credentials of their own.
+ * Grafana, Kong, oauth2-proxy, Authelia and Authentik, Pomerium, Vouch, Shibboleth and the clouds.
+ * Assertions that are signed are not among them, nor what clients show as credentials of their own.
  */
 const common = new RegExp(
   `^(?:${[
