@@ -19,10 +19,11 @@ export function hasEnded(session: Http2Session): boolean {
     readingCounts ||= session.state.outboundQueueSize === 0
     return false
   }
-  if (readingCounts || session.closed) return readingCounts
+  if (readingCounts) return true
   // Not seen so far that wanting to read counts in this version of Node. Somebody who lives
-  // wants to write once there is a PING to be sent.
-  session.ping(() => {})
+  // wants to write once there is a PING to be sent, or GOAWAY where Node sends no PING any more.
+  if (session.closed) session.goaway()
+  else session.ping(() => {})
   return !handle.hasPendingData()
 }
 
