@@ -1,3 +1,4 @@
+export { defaultFarmPort } from './address.ts'
 export { Auth, type AuthMiddleware, createAuth } from './auth/auth.ts'
 export type { AuthCounts, LoginOutcome } from './auth/auth-counters.ts'
 export type { Identity, MethodName } from './auth/identity.ts'
@@ -24,10 +25,8 @@ export type {
 export { createLog, type Log, type LogOptions } from './log.ts'
 export { createFarm } from './member/create-farm.ts'
 export type { Farm, FarmStats } from './member/farm.ts'
-export { defaultFarmPort } from './member/farm-transport.ts'
 export type { FarmOptions } from './member/options.ts'
 export { type TableId, tableId, tables } from './record/key.ts'
-export type { AttachOptions } from './resumption/attachment.ts'
 export type { HandshakeCounts, UnstoredCause } from './resumption/counters.ts'
 export {
   type FullCause,
@@ -35,11 +34,12 @@ export {
   handshakeOf,
   type ResumedFrom,
 } from './resumption/handshake.ts'
-export type { Policy, ResumptionMode } from './resumption/policy.ts'
 export type {
   ListedRevocation,
   RevocationOutcome,
   RevokeOptions,
-} from './resumption/revocation.ts'
-export type { RevocationTarget } from './resumption/revocation-target.ts'
+} from './resumption/revocation/revocation.ts'
+export type { RevocationTarget } from './resumption/revocation/revocation-target.ts'
+export type { AttachOptions } from './resumption/server/attachment.ts'
+export type { Policy, ResumptionMode } from './resumption/session/policy.ts'
 export type { TableStats } from './table/record-table.ts'

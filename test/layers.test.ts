@@ -17,18 +17,25 @@ const rooms = [
   'cache',
   'resumption',
   'auth',
-  'member',
   'backend',
   'dispatch',
-  'state',
-  'takeover',
+  'member',
   'proxy',
   'admin',
   'doctor',
   'index',
   'plugins',
+  'serve',
   'cli',
 ]
+
+/** The same within a room. What lies beside its sub-rooms may be below them or above. */
+const subRooms: Readonly<Record<string, readonly string[]>> = {
+  farm: ['link', 'log', 'engine', 'datagram'],
+  resumption: ['hello', 'session', 'revocation', 'ticket', 'server'],
+  auth: ['method', 'login', 'form'],
+  cli: ['config', 'demo', 'commands'],
+}
 
 interface Import {
   readonly from: string
@@ -54,6 +61,51 @@ t.test('imports point left', async t => {
     t.match(specifier, /\.ts$/, `${from} names the file that it imports`)
   }
   t.ok(imports.length > 100, 'the reader of imports reads')
+})
+
+t.test('a room is there, and so are its sub-rooms', async t => {
+  const there = new Set(modules.map(roomOf))
+  for (const room of rooms) t.ok(there.has(room), room)
+  for (const room of there) {
+    const found = modules.filter(path => roomOf(path) === room).map(subRoomOf)
+    const named = new Set(found.filter(name => name !== undefined))
+    t.strictSame([...named].sort(), [...(subRooms[room] ?? [])].sort(), room)
+  }
+})
+
+t.test('imports point left within a room, too', async t => {
+  for (const { from, specifier } of imports.filter(({ specifier }) =>
+    isOurs(specifier),
+  )) {
+    const target = relative(root, join(root, dirname(from), specifier))
+    const order = roomOf(from) === roomOf(target) ? subRooms[roomOf(from)] : undefined
+    const [here, there] = [subRoomOf(from), subRoomOf(target)]
+    if (order === undefined || here === undefined || there === undefined) continue
+    t.ok(
+      order.indexOf(there) <= order.indexOf(here),
+      `${from} (${here}) may not import ${target} (${there})`,
+    )
+  }
+})
+
+t.test('no files import each other in a circle', async t => {
+  const above = new Map<string, string[]>()
+  for (const { from, specifier } of imports.filter(({ specifier }) =>
+    isOurs(specifier),
+  )) {
+    const target = relative(root, join(root, dirname(from), specifier))
+    above.set(from, [...(above.get(from) ?? []), target])
+  }
+  const done = new Set<string>()
+  const visit = (path: string, way: readonly string[]): void => {
+    const seen = way.indexOf(path)
+    if (seen >= 0) t.fail([...way.slice(seen), path].join(' -> '))
+    if (seen >= 0 || done.has(path)) return
+    for (const target of above.get(path) ?? []) visit(target, [...way, path])
+    done.add(path)
+  }
+  for (const path of modules) visit(path, [])
+  t.equal(done.size, modules.length)
 })
 
 t.test('the kernel imports nothing of ours but itself', async t => {
@@ -133,6 +185,11 @@ function packageOf(specifier: string): string {
     .split('/')
     .slice(0, specifier.startsWith('@') ? 2 : 1)
     .join('/')
+}
+
+function subRoomOf(path: string): string | undefined {
+  const [top, , third, fourth] = path.split('/')
+  return top === 'lib' && fourth !== undefined ? third : undefined
 }
 
 function roomOf(path: string): string {

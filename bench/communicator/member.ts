@@ -1,5 +1,5 @@
 import { systemClock } from '../../lib/clock.ts'
-import { PacketTransport } from '../../lib/farm/packet/packet-transport.ts'
+import { PacketTransport } from '../../lib/farm/datagram/packet-transport.ts'
 import type { Replica } from '../../lib/farm/transport.ts'
 import { silentLog } from '../../lib/log.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'

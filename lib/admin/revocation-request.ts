@@ -1,6 +1,6 @@
 import { HandfastError } from '../errors.ts'
-import type { RevokeOptions } from '../resumption/revocation.ts'
-import type { RevocationTarget } from '../resumption/revocation-target.ts'
+import type { RevokeOptions } from '../resumption/revocation/revocation.ts'
+import type { RevocationTarget } from '../resumption/revocation/revocation-target.ts'
 
 /** What POST /revoke takes: `{ "user": "ann", "reason": "left" }`, ids in hex. */
 export function readRevocation(

@@ -1,6 +1,6 @@
-import type { Revocation } from '../resumption/revocation-record.ts'
+import type { Revocation } from '../resumption/revocation/revocation-record.ts'
 import type { Basis, Identity, MethodName } from './identity.ts'
-import type { RememberedLogin } from './remembered-login.ts'
+import type { RememberedLogin } from './login/remembered-login.ts'
 
 /** A request, a stream or a WebSocket that may stay open for long after it was let in. */
 export interface OpenExchange {

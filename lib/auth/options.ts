@@ -1,11 +1,11 @@
 import { HandfastError } from '../errors.ts'
 import { usualShare } from '../limit/shares.ts'
-import type { AttemptLimits } from './attempts.ts'
-import type { BearerOptions } from './bearer.ts'
-import type { CertificateOptions } from './certificate.ts'
-import type { ForwardAuthOptions } from './forward-auth.ts'
-import type { LoginPageFields } from './login-page.ts'
-import type { VerifyPassword } from './password.ts'
+import type { LoginPageFields } from './form/login-page.ts'
+import type { AttemptLimits } from './login/attempts.ts'
+import type { BearerOptions } from './method/bearer.ts'
+import type { CertificateOptions } from './method/certificate.ts'
+import type { ForwardAuthOptions } from './method/forward-auth.ts'
+import type { VerifyPassword } from './method/password.ts'
 import type { AuthRequest } from './request.ts'
 
 /** How users log in, and what is kept of it. At least one method must be given. */

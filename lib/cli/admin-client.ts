@@ -1,5 +1,5 @@
 import { request } from 'node:http'
-import { formatAddress } from './quantity.ts'
+import { type Address, formatAddress } from '../address.ts'
 
 /** Where `handfast status` and `handfast revoke` look when nothing is said. */
 export const defaultAdmin = { host: '127.0.0.1', port: 9443 } as const
@@ -8,11 +8,6 @@ const timeout = 10_000
 /** Far more than any answer of an admin port. */
 const longestAnswer = 4 * 1024 * 1024
 
-export interface AdminAddress {
-  readonly host: string
-  readonly port: number
-}
-
 export interface AdminAnswer {
   readonly status: number
   readonly body: unknown
@@ -20,10 +15,10 @@ export interface AdminAnswer {
 
 /** One call to an admin port. Rejects with a sentence that names the place. */
 export async function callAdmin(
-  at: AdminAddress,
+  at: Address,
   call: { readonly path: string; readonly token?: string; readonly body?: object },
 ): Promise<AdminAnswer> {
-  const where = formatAddress(at.host, at.port)
+  const where = formatAddress(at)
   try {
     const { status, text } = await send(at, call)
     return { status, body: JSON.parse(text) as unknown }
@@ -35,7 +30,7 @@ export async function callAdmin(
 }
 
 async function send(
-  { host, port }: AdminAddress,
+  { host, port }: Address,
   { path, token, body }: { path: string; token?: string; body?: object },
 ): Promise<{ status: number; text: string }> {
   return await new Promise((resolve, reject) => {

@@ -3,7 +3,8 @@ import { readFileSync, realpathSync } from 'node:fs'
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { HandfastError } from '../errors.ts'
-import { commands, type Io } from './command.ts'
+import type { Io } from './command.ts'
+import { commands } from './commands.ts'
 
 /** Runs one command line and answers the exit code: 0 done, 1 failed, 2 bad flag or config. */
 export async function main(args: readonly string[], io: Io): Promise<number> {

@@ -1,22 +1,13 @@
-import { parseAddress } from '../farm/address.ts'
+import { defaultFarmPort, type ListenAddress, parseAddress } from '../address.ts'
 import { trustedAddresses } from '../proxy/forwarded.ts'
-
-/** Farm port of members that say none, as in lib/member. */
-export const defaultFarmPort = 7443
 
 /**
  * Readers of the values that flags and config files hold. Each answers undefined for what it
  * can't read; the caller says where the value stood and what was expected.
  */
 
-/** Where to listen. Without a host: every address of the machine. */
-export interface Address {
-  readonly host: string | undefined
-  readonly port: number
-}
-
 /** `8443`, `127.0.0.1:8443`, `[::1]:8443`, `shop.internal:8443`. */
-export function readAddress(value: unknown): Address | undefined {
+export function readAddress(value: unknown): ListenAddress | undefined {
   const match = /^(?:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):)?(\d{1,5})$/.exec(
     typeof value === 'number' ? String(value) : typeof value === 'string' ? value : '',
   )
@@ -52,10 +43,6 @@ export function readHost(value: unknown): string | undefined {
   return typeof value === 'string' && /^[A-Za-z0-9._:-]{1,253}$/.test(value)
     ? value
     : undefined
-}
-
-export function formatAddress(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 const millisecondsPer = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }

@@ -1,4 +1,4 @@
-import { derElement, derWrapped } from '../resumption/der.ts'
+import { derElement, derWrapped } from '../resumption/session/der.ts'
 
 /**
  * What a Node client holds of a session: OpenSSL's SSL_SESSION in DER, which since Node 22.23,

@@ -1,17 +1,14 @@
 import { isIP } from 'node:net'
+import { defaultFarmPort, formatAddress } from '../address.ts'
 import type { Clock } from '../clock.ts'
-import { formatAddress } from '../farm/address.ts'
-import type { UdpOptions } from '../farm/packet/packet-sockets.ts'
-import { PacketTransport } from '../farm/packet/packet-transport.ts'
-import { StreamChannel } from '../farm/stream/stream-channel.ts'
-import { StreamTransport } from '../farm/stream/stream-transport.ts'
+import type { UdpOptions } from '../farm/datagram/packet-sockets.ts'
+import { PacketTransport } from '../farm/datagram/packet-transport.ts'
+import { StreamChannel } from '../farm/link/link-channel.ts'
+import { StreamTransport } from '../farm/log/stream-transport.ts'
 import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
 import { silentLog } from '../log.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
 import type { FarmOptions } from './options.ts'
-
-/** Where members listen, and are looked for, when nothing else is said. */
-export const defaultFarmPort = 7443
 
 export interface FarmTransport {
   readonly transport: Transport

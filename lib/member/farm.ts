@@ -11,7 +11,6 @@ import type {
   TransportStats,
 } from '../farm/transport.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
-import type { AttachOptions } from '../resumption/attachment.ts'
 import type { HandshakeCounters, HandshakeCounts } from '../resumption/counters.ts'
 import { type Handshake, handshakeOf } from '../resumption/handshake.ts'
 import type { Resumption } from '../resumption/resumption.ts'
@@ -20,11 +19,12 @@ import type {
   RevocationOutcome,
   Revocations,
   RevokeOptions,
-} from '../resumption/revocation.ts'
-import type { RevocationTarget } from '../resumption/revocation-target.ts'
+} from '../resumption/revocation/revocation.ts'
+import type { RevocationTarget } from '../resumption/revocation/revocation-target.ts'
+import type { AttachOptions } from '../resumption/server/attachment.ts'
+import type { FarmTicketKeys } from '../resumption/ticket/lazy-keys.ts'
 import type { RecordTable, TableStats } from '../table/record-table.ts'
 import type { SleepGuard } from './sleep-guard.ts'
-import type { FarmTicketKeys } from './ticket-keys.ts'
 
 /** What a farm is made of; see createFarm. */
 export interface FarmParts {

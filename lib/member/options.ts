@@ -1,3 +1,4 @@
+import type { ListenAddress } from '../address.ts'
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -15,9 +16,7 @@ export interface FarmOptions {
   /** `host:port` of other members; a name stands for all its addresses. One is enough. */
   readonly members?: readonly string[] | undefined
   /** Where this member listens for the others. Default: nowhere, a farm of one. */
-  readonly listen?:
-    | { readonly host?: string | undefined; readonly port: number }
-    | undefined
+  readonly listen?: ListenAddress | undefined
   /** `host:port` under which the others reach this member, where they can't see it. */
   readonly advertise?: string | undefined
   /**

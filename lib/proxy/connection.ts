@@ -1,7 +1,22 @@
 import type { TLSSocket } from 'node:tls'
 import { handshakeOf } from '../resumption/handshake.ts'
-import type { Exchange } from './exchange.ts'
 import { plainAddress } from './forwarded.ts'
+
+/** What a connection has to know of an exchange on it. */
+export interface OpenExchange {
+  /** What went wrong on the client's side, or with the end of the answer, found on the way. */
+  fault: string | undefined
+  /**
+   * Bytes of the answer that the client has yet to take; undefined unless nothing goes on
+   * before it does. It may be 0: of a header section, say, or of a stream's end.
+   */
+  readonly untaken: number | undefined
+  /**
+   * Breaks off, so that the client can tell that the answer is not whole. `onClose` follows,
+   * whether the client is still there or not.
+   */
+  abort(): void
+}
 
 /** A client connection whose handshake is done. */
 export class Connection {
@@ -13,7 +28,7 @@ export class Connection {
   readonly tlsVersion: string
   /** The demand for client certificates under which the handshake was made. */
   readonly certificatePolicy: string
-  readonly exchanges: Set<Exchange> = new Set()
+  readonly exchanges: Set<OpenExchange> = new Set()
 
   constructor(socket: TLSSocket, certificatePolicy: string) {
     this.socket = socket

@@ -1,5 +1,5 @@
 import type { Duplex, Readable } from 'node:stream'
-import type { Connection } from './connection.ts'
+import type { Connection, OpenExchange } from './connection.ts'
 import type { Fields } from './fields.ts'
 import type { RequestHead } from './request-check.ts'
 
@@ -7,7 +7,7 @@ import type { RequestHead } from './request-check.ts'
  * One request and its answer, on either version of HTTP. It hides how each says things; what
  * is said is not its business.
  */
-export interface Exchange {
+export interface Exchange extends OpenExchange {
   readonly connection: Connection
   readonly head: RequestHead
   /** The body as it comes from the client. Nothing flows before somebody listens. */
@@ -18,8 +18,6 @@ export interface Exchange {
   readonly started: boolean
   /** Status of the final response. */
   readonly status: number | undefined
-  /** What went wrong on the client's side, or with the end of the answer, found on the way. */
-  fault: string | undefined
   /**
    * To be set before `respond`: nothing that follows on this connection can be read any more,
    * so it ends with this answer. Of HTTP/2 only the stream ends.
@@ -27,11 +25,6 @@ export interface Exchange {
   final: boolean
   /** Bytes of the response body so far. */
   readonly bytes: number
-  /**
-   * Bytes of the answer that the client has yet to take; undefined unless nothing goes on
-   * before it does. It may be 0: of a header section, say, or of a stream's end.
-   */
-  readonly untaken: number | undefined
   /** Asks the client for the body it holds back (RFC 9110 10.1.1); once is enough. */
   continue(): void
   /**
@@ -49,11 +42,6 @@ export interface Exchange {
   end(trailers: Fields): void
   /** Switches protocols; the stream belongs to the caller from now on. */
   upgrade(fields: Fields): Duplex
-  /**
-   * Breaks off, so that the client can tell that the answer is not whole. `onClose` follows,
-   * whether the client is still there or not.
-   */
-  abort(): void
   /** The same, on HTTP/1.x once the client has taken what was written so far. */
   breakOff(): void
   onDrain: () => void

@@ -2,7 +2,7 @@ import type { Server } from 'node:tls'
 import type { Answer, AuthRequest } from '../auth/request.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
-import type { ResumptionMode } from '../resumption/policy.ts'
+import type { ResumptionMode } from '../resumption/session/policy.ts'
 import type { Fields } from './fields.ts'
 
 /** What a proxy needs from the farm: its servers' sessions are shared once attached. */

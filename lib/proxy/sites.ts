@@ -7,7 +7,7 @@ import {
 import type { Backend } from '../backend/backend.ts'
 import { Rotation } from '../dispatch/rotation.ts'
 import { HandfastError } from '../errors.ts'
-import type { ResumptionMode } from '../resumption/policy.ts'
+import type { ResumptionMode } from '../resumption/session/policy.ts'
 import type { Authorizer, Site } from './options.ts'
 
 /** A site with everything made of it that requests need. */

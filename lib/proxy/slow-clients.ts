@@ -1,5 +1,4 @@
-import type { Connection } from './connection.ts'
-import type { Exchange } from './exchange.ts'
+import type { Connection, OpenExchange } from './connection.ts'
 
 interface Wait {
   /** Bytes of the answer that the client had yet to take. */
@@ -12,11 +11,11 @@ interface Wait {
  * costs less than a timer for each answer, and needs no event of a stream that may never come.
  */
 export class SlowClients {
-  #waits = new Map<Exchange, Wait>()
+  #waits = new Map<OpenExchange, Wait>()
 
   /** To be called over and over. `timeout`: longest standstill in milliseconds, as is `now`. */
   check(connections: Iterable<Connection>, now: number, timeout: number): void {
-    const waits = new Map<Exchange, Wait>()
+    const waits = new Map<OpenExchange, Wait>()
     for (const { exchanges } of connections) {
       for (const exchange of exchanges) {
         const { untaken } = exchange

@@ -1,8 +1,12 @@
 import type { Server } from 'node:tls'
 import { HandfastError } from '../errors.ts'
-import { Attachment, type AttachOptions, type ResumptionSettings } from './attachment.ts'
-import { EndedSessions } from './ended-sessions.ts'
-import { MintLimit } from './mint-limit.ts'
+import {
+  Attachment,
+  type AttachOptions,
+  type ResumptionSettings,
+} from './server/attachment.ts'
+import { EndedSessions } from './server/ended-sessions.ts'
+import { MintLimit } from './server/mint-limit.ts'
 
 /** The servers of this process whose sessions the farm shares. */
 export class Resumption {

@@ -1,5 +1,6 @@
 import type { TableId } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
+import type { Contender } from '../record/supersedes.ts'
 import type { Version } from '../record/version.ts'
 import type { BuzHash } from './buzhash.ts'
 import { checksum } from './checksum.ts'
@@ -18,7 +19,6 @@ import {
   wideBit,
   wideHeader,
 } from './layout.ts'
-import type { Contender } from './supersedes.ts'
 import type { TtlClass } from './ttl-class.ts'
 
 const cacheLine = 64

@@ -6,8 +6,8 @@ import t from 'tap'
 import { type Admin, createAdmin } from '../../lib/admin/admin.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { tables } from '../../lib/record/key.ts'
-import { certificateDigest } from '../../lib/resumption/mint.ts'
-import { decodeSessionRecord } from '../../lib/resumption/session-record.ts'
+import { certificateDigest } from '../../lib/resumption/server/mint.ts'
+import { decodeSessionRecord } from '../../lib/resumption/session/session-record.ts'
 import { memoryLog } from '../fixtures/farm-stream-member.ts'
 import {
   type MemberServer,

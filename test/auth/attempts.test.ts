@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Untried } from '../../lib/auth/untried.ts'
+import { Untried } from '../../lib/auth/login/untried.ts'
 import { tables } from '../../lib/record/key.ts'
 import {
   basic,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import type { Auth } from '../../lib/auth/auth.ts'
-import { ownPath } from '../../lib/auth/login-form.ts'
+import { ownPath } from '../../lib/auth/form/login-form.ts'
 import type { AuthRequest } from '../../lib/auth/request.ts'
 import { connection, request, shortly, World } from '../fixtures/auth-world.ts'
 

@@ -13,8 +13,8 @@ import {
   loginTagLength,
   readLogin,
   writeLogin,
-} from '../../lib/auth/identity-record.ts'
-import { LoginCookie, loginKey } from '../../lib/auth/login-cookie.ts'
+} from '../../lib/auth/login/identity-record.ts'
+import { LoginCookie, loginKey } from '../../lib/auth/login/login-cookie.ts'
 import { type AuthRequest, fromOwnSite } from '../../lib/auth/request.ts'
 
 const macKey = Buffer.alloc(32, 7)

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hashSync } from 'bcryptjs'
 import t from 'tap'
-import { readBasic } from '../../lib/auth/basic.ts'
-import { Bcrypt } from '../../lib/auth/bcrypt.ts'
-import { Htpasswd, parseHtpasswd } from '../../lib/auth/htpasswd.ts'
+import { readBasic } from '../../lib/auth/method/basic.ts'
+import { Bcrypt } from '../../lib/auth/method/bcrypt.ts'
+import { Htpasswd, parseHtpasswd } from '../../lib/auth/method/htpasswd.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { HandClock, KeptLog, makeBasis } from '../fixtures/auth-world.ts'
 
@@ -75,8 +75,8 @@ t.test('an htpasswd file', async t => {
 
   await t.test('is read when it can be, after it could not for a while', async t => {
     const faults: (Error | undefined)[] = []
-    const mocked: typeof import('../../lib/auth/htpasswd.ts') = await t.mockImport(
-      '../../lib/auth/htpasswd.ts',
+    const mocked: typeof import('../../lib/auth/method/htpasswd.ts') = await t.mockImport(
+      '../../lib/auth/method/htpasswd.ts',
       {
         'node:fs/promises': {
           ...promises,

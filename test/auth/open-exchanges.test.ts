@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import t from 'tap'
 import { type Identity, noBasis } from '../../lib/auth/identity.ts'
 import { type Admission, OpenExchanges } from '../../lib/auth/open-exchanges.ts'
-import type { Revocation } from '../../lib/resumption/revocation-record.ts'
+import type { Revocation } from '../../lib/resumption/revocation/revocation-record.ts'
 
 /* What ends what; with real connections it is tried in test/flow/open-exchanges.test.ts. */
 

@@ -2,8 +2,11 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { type BearerOptions, bearerMethod } from '../../lib/auth/bearer.ts'
-import { ForwardAuth, type ForwardAuthOptions } from '../../lib/auth/forward-auth.ts'
+import { type BearerOptions, bearerMethod } from '../../lib/auth/method/bearer.ts'
+import {
+  ForwardAuth,
+  type ForwardAuthOptions,
+} from '../../lib/auth/method/forward-auth.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { encode, signer, token } from '../fixtures/auth-tokens.ts'
 import { HandClock, KeptLog, makeBasis, request } from '../fixtures/auth-world.ts'

@@ -8,7 +8,7 @@ import { connect as tlsConnect } from 'node:tls'
 import { hashSync } from 'bcryptjs'
 import t, { type Test } from 'tap'
 import type { Asker } from '../../lib/auth/asker.ts'
-import { Bcrypt } from '../../lib/auth/bcrypt.ts'
+import { Bcrypt } from '../../lib/auth/method/bcrypt.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { AuthAuthorizer } from '../../lib/proxy/auth-authorizer.ts'
 import {

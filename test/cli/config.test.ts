@@ -9,8 +9,8 @@ import {
 } from '../../lib/cli/certs.ts'
 import { loadSettings } from '../../lib/cli/config/load-settings.ts'
 import { readProxyFlags } from '../../lib/cli/config/proxy-flags.ts'
-import { needsRestart, type Settings } from '../../lib/cli/config/settings.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
+import { needsRestart, type Settings } from '../../lib/serve/settings.ts'
 import { fakeIo } from '../fixtures/cli-io.ts'
 
 let pair: Certificate

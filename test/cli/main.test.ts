@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { commands } from '../../lib/cli/command.ts'
+import { commands } from '../../lib/cli/commands.ts'
 import { main } from '../../lib/cli/main.ts'
 import { runToEnd } from '../../lib/cli/run-to-end.ts'
 import { parseSecret } from '../../lib/farm/secret.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
-import type { Settings } from '../../lib/cli/config/settings.ts'
-import { Reloader } from '../../lib/cli/serve/reloader.ts'
 import type { Log } from '../../lib/log.ts'
+import { Reloader } from '../../lib/serve/reloader.ts'
+import type { Settings } from '../../lib/serve/settings.ts'
 
 const settings: Settings = {
   listen: { host: undefined, port: 1 },

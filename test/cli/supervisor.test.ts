@@ -1,6 +1,6 @@
 import t from 'tap'
-import { workerFarm } from '../../lib/cli/serve/serve-cluster.ts'
-import { Supervisor, type SupervisorAction } from '../../lib/cli/serve/supervisor.ts'
+import { workerFarm } from '../../lib/serve/serve-cluster.ts'
+import { Supervisor, type SupervisorAction } from '../../lib/serve/supervisor.ts'
 
 const forked = (actions: readonly SupervisorAction[]) =>
   actions.flatMap(action => (action.type === 'fork' ? [action.slot] : []))

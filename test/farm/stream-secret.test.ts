@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { formatAddress, parseAddress, plainHost } from '../../lib/farm/address.ts'
+import { formatAddress, parseAddress, plainHost } from '../../lib/address.ts'
 import { farmKey, generateSecret, parseSecret } from '../../lib/farm/secret.ts'
 
 t.test('a secret is read in each of its spellings', async t => {

@@ -8,7 +8,7 @@ import {
 } from 'node:net'
 import { type ConnectionOptions, connect, createServer, type TLSSocket } from 'node:tls'
 import t from 'tap'
-import { acceptorOptions, diallerOptions, farmPsk } from '../../lib/farm/stream/psk.ts'
+import { acceptorOptions, diallerOptions, farmPsk } from '../../lib/farm/link/psk.ts'
 import { encodeRecord } from '../../lib/record/record.ts'
 import { frameTypes, writeFrame } from '../../lib/wire/frame.ts'
 import { streamVersion, writeGreeting } from '../../lib/wire/frame-greeting.ts'

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { parseAddress } from '../../lib/farm/address.ts'
+import { parseAddress } from '../../lib/address.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { startRelay } from '../fixtures/farm-stream-relay.ts'
 import { PartitionMember } from '../fixtures/partition-farm.ts'

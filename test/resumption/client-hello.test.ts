@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { HelloReader } from '../../lib/resumption/hello-reader.ts'
+import { HelloReader } from '../../lib/resumption/hello/hello-reader.ts'
 import { captureHello, splitRecords } from '../fixtures/hello.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 

@@ -4,7 +4,7 @@ import { type Member, noTransport } from '../../lib/farm/transport.ts'
 import { mintRoom } from '../../lib/member/mint-room.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
-import { MintLimit } from '../../lib/resumption/mint-limit.ts'
+import { MintLimit } from '../../lib/resumption/server/mint-limit.ts'
 import { OffHeapTable } from '../../lib/table/off-heap-table.ts'
 import { ManualClock } from '../fixtures/farm-stream-clock.ts'
 import {

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { systemClock } from '../../lib/clock.ts'
-import { derElement, derWrapped } from '../../lib/resumption/der.ts'
+import { derElement, derWrapped } from '../../lib/resumption/session/der.ts'
 import {
   farmOfOne,
   memberServer,

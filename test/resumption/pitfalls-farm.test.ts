@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseAddress } from '../../lib/farm/address.ts'
+import { parseAddress } from '../../lib/address.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { tables } from '../../lib/record/key.ts'
 import { until } from '../fixtures/farm-stream-member.ts'

@@ -7,13 +7,16 @@ import { noTransport } from '../../lib/farm/transport.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
-import { Revocations } from '../../lib/resumption/revocation.ts'
-import { RevocationIndex } from '../../lib/resumption/revocation-index.ts'
+import { Revocations } from '../../lib/resumption/revocation/revocation.ts'
+import { RevocationIndex } from '../../lib/resumption/revocation/revocation-index.ts'
 import {
   decodeRevocation,
   encodeRevocation,
-} from '../../lib/resumption/revocation-record.ts'
-import { keyOf, type RevocationTarget } from '../../lib/resumption/revocation-target.ts'
+} from '../../lib/resumption/revocation/revocation-record.ts'
+import {
+  keyOf,
+  type RevocationTarget,
+} from '../../lib/resumption/revocation/revocation-target.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
 import { MapTable } from '../fixtures/map-table.ts'
 import { type MemberServer, memberServers } from '../fixtures/resumption-world.ts'

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import type { ClientHello } from '../../lib/resumption/client-hello.ts'
+import type { ClientHello } from '../../lib/resumption/hello/client-hello.ts'
 import {
   askedAgain,
   bytesSent,
   offersOneSession,
-} from '../../lib/resumption/second-hello.ts'
+} from '../../lib/resumption/server/second-hello.ts'
 import { authority, clientOf } from '../fixtures/certificates.ts'
 import { connectRewriting } from '../fixtures/first-write.ts'
 import { splitRecords } from '../fixtures/hello.ts'

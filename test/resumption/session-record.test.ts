@@ -2,14 +2,14 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:tls'
 import t from 'tap'
-import type { ClientHello } from '../../lib/resumption/client-hello.ts'
-import { offerOf, refusal, tls12, tls13 } from '../../lib/resumption/offer.ts'
-import { readSession } from '../../lib/resumption/session-der.ts'
+import type { ClientHello } from '../../lib/resumption/hello/client-hello.ts'
+import { offerOf, refusal, tls12, tls13 } from '../../lib/resumption/session/offer.ts'
+import { readSession } from '../../lib/resumption/session/session-der.ts'
 import {
   decodeSessionRecord,
   encodeSessionRecord,
   type SessionRecord,
-} from '../../lib/resumption/session-record.ts'
+} from '../../lib/resumption/session/session-record.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import { certificateFor } from '../fixtures/servers.ts'
 import { visit } from '../fixtures/tls-client.ts'

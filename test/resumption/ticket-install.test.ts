@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import {
   type InstalledTicketKeys,
   installTicketKeys,
-} from '../../lib/resumption/ticket-install.ts'
+} from '../../lib/resumption/ticket/ticket-install.ts'
 import { seededRandom } from '../fixtures/random.ts'
 import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
 import { recordingLog, SimulatedFarm, SimulatedTime } from '../fixtures/ticket-farm.ts'

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { EpochKeys } from '../../lib/resumption/ticket-epoch.ts'
-import { RingKey } from '../../lib/resumption/ticket-key.ts'
-import { TicketKeyring } from '../../lib/resumption/ticket-keyring.ts'
+import { EpochKeys } from '../../lib/resumption/ticket/ticket-epoch.ts'
+import { RingKey } from '../../lib/resumption/ticket/ticket-key.ts'
+import { TicketKeyring } from '../../lib/resumption/ticket/ticket-keyring.ts'
 import {
   decodeTicketRecord,
   encodeTicketRecord,
@@ -10,8 +10,8 @@ import {
   TicketSeal,
   ticketRecordKey,
   ticketRecordLayout,
-} from '../../lib/resumption/ticket-record.ts'
-import { TicketSchedule } from '../../lib/resumption/ticket-schedule.ts'
+} from '../../lib/resumption/ticket/ticket-record.ts'
+import { TicketSchedule } from '../../lib/resumption/ticket/ticket-schedule.ts'
 import { seededRandom } from '../fixtures/random.ts'
 
 const second = 1_000

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { TicketKey } from '../../lib/resumption/ticket-key.ts'
+import type { TicketKey } from '../../lib/resumption/ticket/ticket-key.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import {
   recordingLog,

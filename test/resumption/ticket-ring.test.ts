@@ -4,9 +4,9 @@ import {
   encodeTicketRecord,
   TicketSeal,
   ticketRecordKey,
-} from '../../lib/resumption/ticket-record.ts'
-import { TicketRing } from '../../lib/resumption/ticket-ring.ts'
-import type { TicketTimesOptions } from '../../lib/resumption/ticket-schedule.ts'
+} from '../../lib/resumption/ticket/ticket-record.ts'
+import { TicketRing } from '../../lib/resumption/ticket/ticket-ring.ts'
+import type { TicketTimesOptions } from '../../lib/resumption/ticket/ticket-schedule.ts'
 import { seededRandom } from '../fixtures/random.ts'
 import {
   recordingLog,

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { TableId } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { supersedes } from '../../lib/table/supersedes.ts'
+import { supersedes } from '../../lib/record/supersedes.ts'
 import { TableModel } from '../fixtures/table-model.ts'
 import {
   nameOf,

@@ -1,10 +1,10 @@
+import { formatAddress } from '../../address.ts'
 import { createLog } from '../../log.ts'
+import { logProcessFaults } from '../../serve/process-faults.ts'
+import type { Settings } from '../../serve/settings.ts'
 import type { Command } from '../command.ts'
 import { loadSettings } from '../config/load-settings.ts'
 import { readProxyFlags } from '../config/proxy-flags.ts'
-import type { Settings } from '../config/settings.ts'
-import { formatAddress } from '../quantity.ts'
-import { logProcessFaults } from '../serve/process-faults.ts'
 
 export const proxyCommand: Command = {
   help: `Usage: handfast proxy --backend URL [options]
@@ -54,10 +54,10 @@ with 0; SIGHUP reads certificates and the config file again.
     }
     const options = { settings, load, log, onListening }
     if (settings.workers === 1) {
-      const { serveAlone } = await import('../serve/serve-alone.ts')
+      const { serveAlone } = await import('../../serve/serve-alone.ts')
       return await serveAlone(options)
     }
-    const { serveCluster } = await import('../serve/serve-cluster.ts')
+    const { serveCluster } = await import('../../serve/serve-cluster.ts')
     return await serveCluster(options)
   },
 }
@@ -67,7 +67,7 @@ function announcement(
   { host, port }: { host: string; port: number },
 ): string {
   const everywhere = host === '::' || host === '0.0.0.0'
-  const address = formatAddress(everywhere ? 'localhost' : host, port)
+  const address = formatAddress({ host: everywhere ? 'localhost' : host, port })
   const { workers, sites } = settings
   const backends = [...new Set(sites.flatMap(site => site.backends))].join(', ')
   return (

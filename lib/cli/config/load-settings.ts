@@ -1,24 +1,24 @@
 import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
+import { defaultFarmPort, type ListenAddress } from '../../address.ts'
 import type { HandfastError } from '../../errors.ts'
 import { farmNumbers } from '../../member/options.ts'
 import { resolveLimits } from '../../proxy/limits.ts'
-import { ensureCertificate, localhostCertificate } from '../certs.ts'
-import type { Io } from '../command.ts'
-import { badFlag } from '../flags.ts'
-import { type Address, defaultFarmPort } from '../quantity.ts'
-import { checkTogether } from './check-together.ts'
-import type { ProxyFlags } from './proxy-flags.ts'
-import { findSecret } from './read-secret.ts'
-import { readSite } from './read-site.ts'
-import type { ConfigFile, FarmConfig, Path, SiteConfig } from './schema.ts'
 import {
   type AdminSettings,
   type FarmSettings,
   logLevels,
   type Settings,
-} from './settings.ts'
+} from '../../serve/settings.ts'
+import { ensureCertificate, localhostCertificate } from '../certs.ts'
+import type { Io } from '../command.ts'
+import { badFlag } from '../flags.ts'
+import { checkTogether } from './check-together.ts'
+import type { ProxyFlags } from './proxy-flags.ts'
+import { findSecret } from './read-secret.ts'
+import { readSite } from './read-site.ts'
+import type { ConfigFile, FarmConfig, Path, SiteConfig } from './schema.ts'
 import { parseConfig } from './yaml-file.ts'
 
 const defaultPort = 8443
@@ -153,7 +153,7 @@ function farmOf(
   const members = [...(config.members ?? []), ...flags.members]
   const usual =
     members.length > 0 ? { host: undefined, port: defaultFarmPort } : undefined
-  const listen: Address | undefined = flags.farmListen ?? config.listen ?? usual
+  const listen: ListenAddress | undefined = flags.farmListen ?? config.listen ?? usual
   return {
     ...withoutUndefined(config),
     ...(flags.farmAdvertise === undefined ? {} : { advertise: flags.farmAdvertise }),
@@ -166,7 +166,7 @@ function farmOf(
 }
 
 function adminOf(
-  listen: Address | undefined,
+  listen: ListenAddress | undefined,
   names: readonly string[] | undefined,
 ): AdminSettings | undefined {
   return listen && (names === undefined ? listen : { ...listen, names })

@@ -1,9 +1,10 @@
+import type { ListenAddress } from '../../address.ts'
 import { type FarmOptions, transports } from '../../member/options.ts'
-import type { ResumptionMode } from '../../resumption/policy.ts'
+import type { ResumptionMode } from '../../resumption/session/policy.ts'
+import { logLevels, type Settings } from '../../serve/settings.ts'
 import { shown } from '../../shown.ts'
 import { badFlag, listOf, parseFlags } from '../flags.ts'
 import {
-  type Address,
   isWhole,
   readAddress,
   readBackend,
@@ -11,12 +12,11 @@ import {
   readMember,
   readSubnet,
 } from '../quantity.ts'
-import { logLevels, type Settings } from './settings.ts'
 
 /** The command line of `handfast proxy`, each value read, no file opened. */
 export interface ProxyFlags {
   readonly config: string | undefined
-  readonly listen: Address | undefined
+  readonly listen: ListenAddress | undefined
   readonly backends: readonly string[]
   readonly cert: string | undefined
   readonly key: string | undefined
@@ -24,13 +24,13 @@ export interface ProxyFlags {
   readonly backendCa: string | undefined
   readonly resumption: ResumptionMode | undefined
   readonly members: readonly string[]
-  readonly farmListen: Address | undefined
+  readonly farmListen: ListenAddress | undefined
   readonly farmName: string | undefined
   readonly farmAdvertise: string | undefined
   readonly transport: FarmOptions['transport']
   readonly trustedProxies: readonly string[]
   readonly secretFile: string | undefined
-  readonly admin: Address | undefined
+  readonly admin: ListenAddress | undefined
   readonly workers: number | undefined
   readonly logLevel: Settings['logLevel'] | undefined
 }

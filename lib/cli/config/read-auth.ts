@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { noBasis } from '../../auth/identity.ts'
-import { createMethods } from '../../auth/methods.ts'
+import { createMethods } from '../../auth/method/methods.ts'
 import {
   authSettings,
   defaultRealm,
@@ -10,9 +10,9 @@ import {
 import { systemClock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import { silentLog } from '../../log.ts'
+import type { AuthSettings } from '../../serve/settings.ts'
 import { type Blame, readPem } from './read-pem.ts'
 import type { AuthConfig, SiteConfig } from './schema.ts'
-import type { AuthSettings } from './settings.ts'
 
 /** Reads the files that the auth of a site names, and tries whether an Auth comes of it. */
 export async function readAuth(

@@ -1,10 +1,16 @@
 import { z } from 'zod'
-import type { BearerOptions } from '../../auth/bearer.ts'
-import type { ForwardAuthOptions } from '../../auth/forward-auth.ts'
+import type { ListenAddress } from '../../address.ts'
+import type { BearerOptions } from '../../auth/method/bearer.ts'
+import type { ForwardAuthOptions } from '../../auth/method/forward-auth.ts'
 import { transports } from '../../member/options.ts'
 import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
 import {
-  type Address,
+  type AuthSettings,
+  type FarmSettings,
+  logLevels,
+  type Settings,
+} from '../../serve/settings.ts'
+import {
   isWhole,
   readAddress,
   readBackend,
@@ -17,12 +23,6 @@ import {
   readUrl,
 } from '../quantity.ts'
 import { readSecret } from '../secret.ts'
-import {
-  type AuthSettings,
-  type FarmSettings,
-  logLevels,
-  type Settings,
-} from './settings.ts'
 
 /**
  * The config file. Each leaf is read by a function that answers undefined for what it can't
@@ -181,11 +181,11 @@ const configFile = z.strictObject({
 })
 
 export interface ConfigFile {
-  readonly listen?: Address | undefined
+  readonly listen?: ListenAddress | undefined
   readonly sites: readonly SiteConfig[]
   readonly farm?: FarmConfig | undefined
   readonly admin?:
-    | { readonly listen: Address; readonly names?: readonly string[] | undefined }
+    | { readonly listen: ListenAddress; readonly names?: readonly string[] | undefined }
     | undefined
   readonly limits?: { readonly [name in keyof Limits]?: number | undefined } | undefined
   readonly tls?:

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../clock.ts'
+import type { ServerStats } from '../../serve/messages.ts'
 import type { Output } from '../command.ts'
-import type { ServerStats } from '../serve/messages.ts'
 
 const redrawEvery = 250
 /** Without a terminal a line is only written when something changed, and not often. */

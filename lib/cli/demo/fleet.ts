@@ -1,4 +1,4 @@
-import type { ServerStats } from '../serve/messages.ts'
+import type { ServerStats } from '../../serve/messages.ts'
 import { ProxyProcess, type ProxyProcessOptions } from './proxy-process.ts'
 
 export interface FleetOptions

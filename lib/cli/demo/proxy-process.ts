@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { FromServer, ServerStats } from '../serve/messages.ts'
+import type { FromServer, ServerStats } from '../../serve/messages.ts'
 
 const startLimit = 20_000
 const stopLimit = 3_000

@@ -1,0 +1,46 @@
+import type { Command } from './command.ts'
+
+export interface CommandEntry {
+  readonly summary: string
+  load(): Promise<Command>
+}
+
+/** In the order of the help text. A command without a summary is not for people. */
+export const commands: Readonly<Record<string, CommandEntry>> = {
+  proxy: {
+    summary: 'serve HTTPS and pass requests on to backends',
+    load: async () => (await import('./commands/proxy.ts')).proxyCommand,
+  },
+  demo: {
+    summary: 'three proxies on this machine, and what resumes across them',
+    load: async () => (await import('./commands/demo.ts')).demoCommand,
+  },
+  certs: {
+    summary: 'make a self-signed certificate',
+    load: async () => (await import('./commands/certs.ts')).certsCommand,
+  },
+  secret: {
+    summary: 'print a new farm secret',
+    load: async () => (await import('./commands/secret.ts')).secretCommand,
+  },
+  bench: {
+    summary: 'measure full against resumed handshakes',
+    load: async () => (await import('./commands/bench.ts')).benchCommand,
+  },
+  doctor: {
+    summary: 'prove what resumes across any TLS addresses',
+    load: async () => (await import('./commands/doctor.ts')).doctorCommand,
+  },
+  status: {
+    summary: 'what a member knows: members, handshakes, table',
+    load: async () => (await import('./commands/status.ts')).statusCommand,
+  },
+  revoke: {
+    summary: 'end sessions and log-ins on every member',
+    load: async () => (await import('./commands/revoke.ts')).revokeCommand,
+  },
+  worker: {
+    summary: '',
+    load: async () => (await import('./commands/worker.ts')).workerCommand,
+  },
+}

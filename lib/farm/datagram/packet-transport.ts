@@ -1,0 +1,375 @@
+import { randomBytes, randomInt } from 'node:crypto'
+import { isIPv6 } from 'node:net'
+import type { Clock, Timer } from '../../clock.ts'
+import { HandfastError } from '../../errors.ts'
+import type { Log } from '../../log.ts'
+import type { TableId } from '../../record/key.ts'
+import type { CacheRecord } from '../../record/record.ts'
+import { incarnationOf, senderTag } from '../../wire/datagram.ts'
+import { epochKeyLength } from '../../wire/seal.ts'
+import { PacketEngine } from '../engine/engine.ts'
+import type { PacketAction, PacketEvent } from '../engine/engine-event.ts'
+import type { Path } from '../engine/peer.ts'
+import {
+  ceilingFor,
+  defaultPacketSettings,
+  type PacketSettings,
+} from '../engine/settings.ts'
+import type { ControlChannel } from '../link/control-channel.ts'
+import { farmKey, parseSecret } from '../secret.ts'
+import type {
+  AbsentMember,
+  Member,
+  Replica,
+  Transport,
+  TransportStats,
+  WriteLevel,
+} from '../transport.ts'
+import { type PacketSockets, type UdpOptions, UdpSockets } from './packet-sockets.ts'
+
+const groupPort = 7_177
+/** A member to which nothing came for so long does not become ready. */
+const defaultJoinTimeout = 30_000
+/** Below this receive buffer a busy farm loses datagrams in every stall; bytes. */
+const smallBuffer = 2 * 1024 * 1024
+
+export interface PacketTransportOptions {
+  readonly replica: Replica
+  readonly clock: Clock
+  readonly log: Log
+  readonly farmName: string
+  readonly secret: string | Buffer
+  /** The id under which the channel knows this member. */
+  readonly memberId: string
+  readonly repository?: boolean | undefined
+  /** Keys, joining, tables: what must not get lost. */
+  readonly channel: ControlChannel
+  /**
+   * `auto` (default): to a group; to whom that does not reach one by one; and over the channel
+   * to whom no datagram reaches. `multicast`: the same, but without a group it does not start.
+   * `unicast`: without a group.
+   */
+  readonly transport?: 'auto' | 'multicast' | 'unicast' | undefined
+  /** Default: an address of 239.255/16 that follows from name and secret; port 7177. */
+  readonly udp?: Partial<UdpOptions> | undefined
+  readonly settings?: Partial<PacketSettings> | undefined
+  readonly joinTimeout?: number | undefined
+  /** In place of real ones. */
+  readonly sockets?: PacketSockets | undefined
+}
+
+/** Members that tell each other what they write in datagrams, each to all others at once. */
+export class PacketTransport implements Transport {
+  readonly #options: PacketTransportOptions
+  readonly #sockets: PacketSockets
+  readonly #farmTag: number
+  readonly #log: Log
+  readonly #settling = new Map<number, (reached: boolean) => void>()
+  #engine: PacketEngine | undefined
+  #state: 'idle' | 'joining' | 'ready' | 'closed' = 'idle'
+  #startedAt = 0
+  #token = 0
+  #joinTimer: Timer | undefined
+  #timer: Timer | undefined
+  #timerAt = Infinity
+  #immediate: NodeJS.Immediate | undefined
+  #joined: { resolve: () => void; reject: (error: Error) => void } | undefined
+
+  constructor(options: PacketTransportOptions) {
+    this.#options = options
+    const { farmName, memberId } = options
+    this.#log = options.log.child({ farm: farmName, self: memberId })
+    const secret = parseSecret(options.secret)
+    this.#farmTag = farmKey(secret, options.farmName, 'datagram tag', 4).readUInt32BE(0)
+    this.#sockets = options.sockets ?? new UdpSockets(this.#udpOptions())
+  }
+
+  async start(): Promise<void> {
+    if (this.#state !== 'idle')
+      throw new HandfastError('ERR_HANDFAST_USAGE', 'the transport was started before')
+    this.#state = 'joining'
+    this.#startedAt = this.#options.clock.monotonic()
+    try {
+      await this.#join()
+    } catch (error) {
+      await this.close()
+      throw error
+    } finally {
+      this.#joinTimer?.cancel()
+    }
+  }
+
+  publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean> {
+    if (this.#state === 'closed' || this.#engine === undefined)
+      return Promise.resolve(level === 'local')
+    this.#token += 1
+    const token = this.#token
+    return new Promise(resolve => {
+      this.#settling.set(token, resolve)
+      this.#handle({ kind: 'publish', record, level, budget, token })
+    })
+  }
+
+  fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
+    if (this.#state === 'closed') return Promise.resolve(undefined)
+    return this.#options.channel.fetch(table, key, budget)
+  }
+
+  members(): Member[] {
+    const engine = this.#engine
+    if (engine === undefined) return []
+    const { memberId, channel } = this.#options
+    const self: Member = {
+      id: memberId,
+      incarnation: incarnationOf(engine.tag),
+      address: channel.address,
+      state: engine.ready ? 'ready' : 'joining',
+      self: true,
+    }
+    const others = [...engine.roster.all()].map((peer): Member => {
+      const presence = engine.roster.membership.state(peer.id)
+      const here = peer.ready ? 'ready' : 'joining'
+      return {
+        id: peer.id,
+        incarnation: incarnationOf(peer.sender),
+        address: peer.dialAddress,
+        state: presence === 'alive' ? here : presence,
+        self: false,
+      }
+    })
+    return [self, ...others, ...(channel.refused?.() ?? [])]
+  }
+
+  absent(): AbsentMember[] {
+    const engine = this.#engine
+    const absent = this.#options.channel.absent?.() ?? []
+    if (engine === undefined) return absent
+    const now = this.#options.clock.monotonic()
+    const { roster } = engine
+    // The stream may stand yet, and the other be silent; or datagrams pass where none does.
+    const silent = [...roster.all()].filter(
+      ({ id }) => roster.membership.state(id) !== 'alive',
+    )
+    const reached = new Set(roster.serving().map(({ id }) => id))
+    const told = silent.map(({ id, dialAddress }): AbsentMember => {
+      const away = Math.round(now - roster.membership.heardAt(id))
+      return { id, address: dialAddress, away }
+    })
+    const ids = new Set(told.map(({ id }) => id))
+    return [
+      ...told,
+      ...absent.filter(({ id }) => id === undefined || !(ids.has(id) || reached.has(id))),
+    ]
+  }
+
+  isCurrent(): boolean {
+    return this.#state === 'ready' && this.#engine?.current === true
+  }
+
+  stats(): TransportStats {
+    const { channel } = this.#options
+    const others = this.members().filter(({ self }) => !self)
+    const count = (state: Member['state']) =>
+      others.filter(other => other.state === state).length
+    return {
+      ...channel.stats?.(),
+      membersReady: count('ready'),
+      membersJoining: count('joining'),
+      membersSuspect: count('suspect'),
+      membersGone: count('gone'),
+      ...this.#engine?.stats(),
+      socketErrors: this.#sockets.errors,
+    }
+  }
+
+  /** Seals under a new key from now on, for example when a member has left for good. */
+  rotateKey(): void {
+    this.#handle({ kind: 'rotate' })
+  }
+
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return
+    this.#handle({ kind: 'leave' })
+    this.#state = 'closed'
+    this.#timer?.cancel()
+    clearImmediate(this.#immediate)
+    for (const settle of this.#settling.values()) settle(false)
+    this.#settling.clear()
+    this.#joined?.reject(new HandfastError('ERR_HANDFAST_CLOSED', 'closed while joining'))
+    await Promise.all([this.#sockets.close(), this.#options.channel.close()])
+  }
+
+  #handle(event: PacketEvent): void {
+    const engine = this.#engine
+    if (engine === undefined || this.#state === 'closed') return
+    const now = this.#options.clock.monotonic()
+    for (const action of engine.handle(event, now)) this.#perform(action)
+    this.#arm(engine.deadline, now)
+  }
+
+  #perform(action: PacketAction): void {
+    const { channel } = this.#options
+    switch (action.kind) {
+      case 'multicast':
+        this.#sockets.multicast(action.datagram)
+        break
+      case 'unicast':
+        this.#unicast(action)
+        break
+      case 'message':
+        channel.send(action.to, action.message, action.spare)
+        break
+      case 'settle':
+        this.#settling.get(action.token)?.(action.reached)
+        this.#settling.delete(action.token)
+        break
+      case 'ready':
+        this.#onReady()
+        break
+      case 'member':
+        this.#log.info({ member: action.id }, `member ${action.change}`)
+        break
+      case 'path':
+        this.#log.info({ member: action.id, path: action.path }, pathTexts[action.path])
+        break
+    }
+  }
+
+  async #join(): Promise<void> {
+    const { channel, transport } = this.#options
+    const port = await this.#sockets.open((datagram, from, by) =>
+      this.#handle({ kind: 'datagram', datagram, from, by }),
+    )
+    if (transport === 'multicast' && !this.#sockets.multicasts)
+      throw noGroup(this.#sockets.groupError)
+    this.#engine = this.#createEngine(port)
+    const joined = new Promise<void>((resolve, reject) => {
+      this.#joined = { resolve, reject }
+    })
+    this.#watchJoin(0)
+    channel.listen({
+      up: peer => this.#handle({ kind: 'up', peer }),
+      down: id => this.#handle({ kind: 'down', id }),
+      refused: id => this.#handle({ kind: 'refused', id }),
+      message: (from, message) => this.#handle({ kind: 'message', from, message }),
+    })
+    const connected = channel.start().then(() => this.#handle({ kind: 'connected' }))
+    await Promise.all([connected, joined])
+  }
+
+  #onReady(): void {
+    this.#state = 'ready'
+    const { recordsFetched: records = 0 } = this.#engine?.stats() ?? {}
+    const ms = Math.round(this.#options.clock.monotonic() - this.#startedAt)
+    this.#log.info({ records, ms }, 'joined the farm')
+    this.#joined?.resolve()
+  }
+
+  /** A large table may take its time, as long as something comes. */
+  #watchJoin(before: number): void {
+    const { clock, joinTimeout = defaultJoinTimeout } = this.#options
+    this.#joinTimer = clock.after(joinTimeout, () => {
+      const fetched = this.#engine?.stats()['recordsFetched'] ?? 0
+      if (fetched > before) this.#watchJoin(fetched)
+      else this.#joined?.reject(joinError())
+    })
+  }
+
+  #unicast({ datagram, to }: PacketAction & { kind: 'unicast' }): void {
+    if (to !== undefined) this.#sockets.unicast(datagram, to.host, to.port)
+    // The feedback loop of one who sends to each alone: nothing to serialise, so no socket.
+    else setImmediate(() => this.#handle(ownCopy(datagram)))
+  }
+
+  /** One timer for everything; an engine that is due already gets the next turn of the loop. */
+  #arm(deadline: number, now: number): void {
+    if (deadline <= now) {
+      this.#immediate ??= setImmediate(() => {
+        this.#immediate = undefined
+        this.#handle({ kind: 'tick' })
+      })
+      return
+    }
+    if (deadline >= this.#timerAt || deadline === Infinity) return
+    this.#timer?.cancel()
+    this.#timerAt = deadline
+    this.#timer = this.#options.clock.after(deadline - now, () => {
+      this.#timerAt = Infinity
+      this.#handle({ kind: 'tick' })
+    })
+  }
+
+  #createEngine(port: number): PacketEngine {
+    const { clock, replica, memberId, channel, repository = false } = this.#options
+    const { receiveBuffer, multicasts } = this.#sockets
+    if (receiveBuffer < smallBuffer)
+      this.#log.warn(
+        { receiveBuffer },
+        'the socket buffer is small: raise net.core.rmem_max',
+      )
+    if (!multicasts && this.#options.transport !== 'unicast')
+      this.#log.warn({}, 'no multicast here, sending to each member by itself')
+    return new PacketEngine(
+      {
+        id: memberId,
+        sender: senderTag(randomInt(2 ** 16), randomInt(2 ** 32)),
+        farmTag: this.#farmTag,
+        repository,
+        settings: {
+          ...defaultPacketSettings,
+          ceiling: ceilingFor(receiveBuffer),
+          ...this.#options.settings,
+        },
+        multicast: multicasts,
+        port,
+        replica,
+        random: Math.random,
+        newKey: () => randomBytes(epochKeyLength),
+        wall: () => clock.now(),
+        ahead: id => channel.ahead?.(id) ?? 0,
+      },
+      clock.monotonic(),
+    )
+  }
+
+  #udpOptions(): UdpOptions {
+    const { transport, udp } = this.#options
+    const [high, low] = [(this.#farmTag >>> 8) & 0xff, this.#farmTag & 0xff]
+    // Site-local, RFC 2365 and RFC 4291 2.7.
+    const group = isIPv6(udp?.host ?? '')
+      ? `ff15::${high.toString(16)}:${low.toString(16)}`
+      : `239.255.${high}.${low}`
+    return {
+      groupPort,
+      ...udp,
+      group: transport === 'unicast' ? undefined : (udp?.group ?? group),
+    }
+  }
+}
+
+function ownCopy(datagram: Buffer): PacketEvent {
+  return { kind: 'datagram', datagram, from: '', by: 'unicast' }
+}
+
+const pathTexts: { readonly [path in Path]: string } = {
+  multicast: 'multicast reaches the member',
+  unicast: 'unicast reaches the member',
+  stream: 'no datagram reaches the member: records go over its TLS stream',
+}
+
+function noGroup(error: Error | undefined): HandfastError {
+  const why = error === undefined ? '' : ` (${error.message})`
+  return new HandfastError(
+    'ERR_HANDFAST_JOIN',
+    `option transport is multicast, but this host can't join a group${why}; ` +
+      'auto and unicast do without',
+    { cause: error },
+  )
+}
+
+function joinError(): HandfastError {
+  return new HandfastError(
+    'ERR_HANDFAST_JOIN',
+    'the other members could not bring this one up to date in time',
+  )
+}

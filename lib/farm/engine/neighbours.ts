@@ -1,0 +1,362 @@
+import type { ControlMessage } from '../../wire/control-message.ts'
+import { datagramTypes, type SenderTag } from '../../wire/datagram.ts'
+import { type Heartbeat, writeAccusation } from '../../wire/datagram-control.ts'
+import type { ControlPeer } from '../link/control-channel.ts'
+import { type EngineContext, wake } from './engine-context.ts'
+import { Heartbeats } from './heartbeats.ts'
+import type { MembershipAnswer } from './membership.ts'
+import { type Hearing, type Path, Peer } from './peer.ts'
+
+/** Members have the next key this long, ms, before it is used. */
+const keyLead = 1_000
+/** Heartbeats missed on one way before that way counts as closed. */
+const missedOnPath = 5
+
+/** Of the heartbeats to a member that multicast reaches, one in so many goes to it alone too. */
+export const probeEvery = 2
+
+/** After a standstill of our own, what lay in the socket is read within this, ms. */
+const backlogTime = 100
+
+/** What neighbours tell the rest of the engine. */
+export interface NeighbourHooks {
+  /** First meeting, or back with holes that datagrams can't fill. */
+  incomplete(peer: Peer): void
+  /** Who is there, or who is complete, is different now. */
+  changed(): void
+  lost(peer: Peer): void
+}
+
+/**
+ * Who the others are and how they are reached: introductions and keys over the stream, signs of
+ * life, suspicion, and which kind of datagram gets through to whom.
+ */
+export class Neighbours {
+  readonly heartbeats: Heartbeats
+  readonly #context: EngineContext
+  readonly #hooks: NeighbourHooks
+  /** Those with a stream, introduced or not. */
+  readonly #connected = new Map<string, ControlPeer>()
+  #key: { epoch: number; epochKey: Buffer }
+  #nextKey: { epoch: number; epochKey: Buffer; useAt: number } | undefined
+  readonly #startedAt: number
+  #turnedAt = -Infinity
+  #rotationDue = false
+  #refutations = 0
+  #joining = true
+
+  constructor(context: EngineContext, epochKey: Buffer, hooks: NeighbourHooks) {
+    this.#context = context
+    this.#hooks = hooks
+    this.#key = { epoch: 0, epochKey }
+    this.#startedAt = context.now
+    this.heartbeats = new Heartbeats(context.options.settings.heartbeat, context.now)
+  }
+
+  get refutations(): number {
+    return this.#refutations
+  }
+
+  /** Connected members that have introduced themselves, against those connected. */
+  get introduced(): boolean {
+    for (const id of this.#connected.keys())
+      if (this.#context.roster.get(id) === undefined) return false
+    return true
+  }
+
+  /** Nobody is silent or unheard of, and of each we have what it had when it was met. */
+  get current(): boolean {
+    const { roster } = this.#context
+    for (const peer of roster.all()) {
+      const alive = roster.membership.state(peer.id) === 'alive'
+      if (!alive || !peer.connected || !peer.current) return false
+    }
+    return this.introduced
+  }
+
+  /** This member has all that the farm had. */
+  complete(): void {
+    this.#joining = false
+    this.heartbeats.hurry(this.#context.now)
+  }
+
+  // -- streams
+
+  up(peer: ControlPeer): void {
+    this.#connected.set(peer.id, peer)
+    this.#introduce(peer.id)
+  }
+
+  down(id: string): void {
+    this.#connected.delete(id)
+    const peer = this.#context.roster.get(id)
+    if (peer === undefined) return
+    peer.connected = false
+    this.#context.roster.membership.connected(id, false)
+    this.#hooks.lost(peer)
+  }
+
+  refused(id: string): void {
+    this.#connected.delete(id)
+    const peer = this.#context.roster.get(id)
+    if (peer !== undefined) this.left(peer)
+  }
+
+  announced(id: string, message: ControlMessage & { type: 'announce' }): void {
+    const { roster, now } = this.#context
+    const known = roster.get(id)
+    const connection = this.#connected.get(id)
+    const address = { host: connection?.host ?? '', port: message.port }
+    if (known?.sender !== message.sender) {
+      this.#meet(id, message, address)
+    } else {
+      known.connected = true
+      known.address = address
+      known.rekey(message.epoch, message.epochKey, now)
+      known.window.learn(message.last)
+      roster.membership.connected(id, true)
+      this.heard(known)
+      known.head = message.last
+      if (!known.settled) this.#hooks.incomplete(known)
+    }
+    const peer = roster.get(id)
+    if (peer !== undefined) {
+      peer.dialAddress = connection?.address
+      // What we hear may have changed while no stream could say so.
+      this.#tellHearing(peer, this.#hearing(peer), true)
+    }
+    // The first heartbeat is the probe for both kinds of datagram.
+    this.heartbeats.hurry(this.#context.now)
+    this.#hooks.changed()
+  }
+
+  rekeyed(peer: Peer, message: ControlMessage & { type: 'key' }): void {
+    peer.rekey(message.epoch, message.epochKey, this.#context.now)
+  }
+
+  /** The other side says which of our datagrams reach it. */
+  hears(peer: Peer, hearing: Hearing): void {
+    peer.hearsUnicast = hearing.unicast
+    const path = this.#bestPath(hearing)
+    if (path === peer.path) return
+    peer.path = path
+    // While it is probed, a datagram of its own may arrive before the first multicast.
+    const best = this.#context.options.multicast ? 'multicast' : 'unicast'
+    if (path === best || this.#isProbed(peer)) this.#sayPath(peer)
+    this.#hooks.changed()
+  }
+
+  // -- signs of life
+
+  /** Something authentic came from a member. */
+  heard(peer: Peer): void {
+    if (!this.#context.roster.membership.heard(peer.id, this.#context.now)) return
+    peer.head = Infinity
+    this.#context.outlet.push({ kind: 'member', id: peer.id, change: 'back' })
+    this.#hooks.changed()
+  }
+
+  heardBy(peer: Peer, by: Path): void {
+    if (by === 'multicast') peer.heardMulticastAt = this.#context.now
+    else if (by === 'unicast') peer.heardUnicastAt = this.#context.now
+    this.heard(peer)
+    if (by !== 'stream' && !peer.told[by])
+      this.#tellHearing(peer, this.#hearing(peer), false)
+  }
+
+  heartbeat(peer: Peer, heartbeat: Heartbeat): void {
+    const fresh = this.#context.now >= peer.headFrom
+    if (peer.head === Infinity && fresh) peer.head = heartbeat.last
+    if (heartbeat.ready === peer.ready) return
+    peer.ready = heartbeat.ready
+    this.#hooks.changed()
+  }
+
+  accused(subject: SenderTag): void {
+    const { options, roster, sender, outlet, counters, now } = this.#context
+    if (subject === options.sender) {
+      this.#refutations = (this.#refutations + 1) % 256
+      counters.refutations += 1
+      this.heartbeats.hurry(this.#context.now)
+      return
+    }
+    const peer = roster.bySender(subject)
+    if (peer === undefined) return
+    const ago = now - roster.membership.heardAt(peer.id)
+    if (ago > options.settings.heartbeat * 2) return
+    const body = writeAccusation({ subject, number: ago })
+    outlet.spread(sender.control(datagramTypes.vouch, body, now), false)
+  }
+
+  vouched(subject: SenderTag, ago: number): void {
+    const peer = this.#context.roster.bySender(subject)
+    if (peer !== undefined)
+      this.#context.roster.membership.vouched(peer.id, ago, this.#context.now)
+  }
+
+  left(peer: Peer): void {
+    this.#context.roster.remove(peer.id)
+    this.#context.outlet.push({ kind: 'member', id: peer.id, change: 'gone' })
+    this.#hooks.lost(peer)
+    this.#hooks.changed()
+  }
+
+  /** Membership and paths; `healthy`: our own silence does not come from ourselves. */
+  check(healthy: boolean): void {
+    const { roster, now } = this.#context
+    for (const answer of roster.membership.check(now, healthy)) this.#act(answer)
+    for (const peer of roster.all()) {
+      const hearing = this.#hearing(peer)
+      const { told } = peer
+      if (hearing.multicast !== told.multicast || hearing.unicast !== told.unicast)
+        this.#tellHearing(peer, hearing, false)
+      peer.dropOldKey(now)
+      // A member that was never reached by datagrams has changed its path as little.
+      if (!peer.pathSaid && peer.connected && this.#isProbed(peer)) this.#sayPath(peer)
+    }
+    this.#turnKey()
+  }
+
+  /** Our own loop stood still for `ms`: what it did not hear meanwhile proves nothing. */
+  excuse(ms: number): void {
+    const { roster, options, now } = this.#context
+    roster.membership.excuse(now)
+    for (const peer of roster.all()) {
+      peer.heardMulticastAt += ms
+      peer.heardUnicastAt += ms
+      if (ms <= missedOnPath * options.settings.heartbeat) continue
+      peer.head = Infinity
+      peer.headFrom = now + backlogTime
+    }
+    this.#hooks.changed()
+  }
+
+  /** A new epoch key, as soon as one may follow the last. */
+  rotate(): void {
+    this.#rotationDue = true
+    this.#turnKey()
+  }
+
+  /**
+   * First everybody gets the next key, then it is used. Receivers keep two keys, so everything
+   * that can still be repaired must be sealed under the last two: no two turns in a ring's age.
+   */
+  #turnKey(): void {
+    const { sender, options, now } = this.#context
+    const { keyAge, ringAge } = options.settings
+    if (this.#nextKey !== undefined) {
+      if (this.#nextKey.useAt > now) return
+      this.#key = this.#nextKey
+      this.#nextKey = undefined
+      this.#turnedAt = now
+      sender.rekey(this.#key.epoch, this.#key.epochKey)
+      return
+    }
+    if (now - Math.max(this.#turnedAt, this.#startedAt) > keyAge) this.#rotationDue = true
+    if (this.#rotationDue && now - this.#turnedAt > ringAge) this.#handOutKey()
+  }
+
+  #handOutKey(): void {
+    const { roster, outlet, options, sender, now } = this.#context
+    const key = { epoch: (sender.epoch + 1) % 256, epochKey: options.newKey() }
+    this.#rotationDue = false
+    this.#nextKey = { ...key, useAt: now + keyLead }
+    for (const peer of roster.all())
+      if (peer.connected) outlet.message(peer.id, { type: 'key', ...key })
+  }
+
+  #introduce(id: string): void {
+    const { options, sender, outlet } = this.#context
+    outlet.message(id, {
+      type: 'announce',
+      joining: this.#joining,
+      repository: options.repository,
+      sender: options.sender,
+      last: sender.last,
+      port: options.port,
+      ...this.#key,
+    })
+    if (this.#nextKey !== undefined) outlet.message(id, { type: 'key', ...this.#nextKey })
+  }
+
+  /** A member that we do not know, or a new life of one that we did. */
+  #meet(
+    id: string,
+    message: ControlMessage & { type: 'announce' },
+    address: { host: string; port: number },
+  ): void {
+    const { roster, outlet, options, sender, now } = this.#context
+    const before = roster.remove(id)
+    if (before !== undefined) this.#hooks.lost(before)
+    const { epoch, epochKey, repository } = message
+    const peer = new Peer(
+      { id, sender: message.sender, repository, ready: !message.joining },
+      address,
+      { epoch, epochKey },
+      message.last,
+      options.random,
+      now,
+    )
+    roster.add(peer, now)
+    // It must be appointed again: what an acker of that name knew is forgotten.
+    sender.acks.remove(message.sender)
+    outlet.push({ kind: 'member', id, change: 'joined' })
+    // One that is joining and never wrote has nothing that we could lack.
+    if (!message.joining || message.last > 0) this.#hooks.incomplete(peer)
+  }
+
+  #act({ kind, id }: MembershipAnswer): void {
+    const { roster, outlet, sender, counters, now } = this.#context
+    const peer = roster.get(id)
+    if (peer === undefined) return
+    if (kind === 'probe') {
+      if (peer.connected) outlet.message(id, { type: 'ping' })
+    } else if (kind === 'suspect') {
+      counters.suspicions += 1
+      const body = writeAccusation({ subject: peer.sender, number: 0 })
+      outlet.spread(sender.control(datagramTypes.suspect, body, now), false)
+      outlet.push({ kind: 'member', id, change: 'suspect' })
+      this.#hooks.changed()
+    } else if (kind === 'gone') {
+      outlet.push({ kind: 'member', id, change: 'gone' })
+      this.#hooks.lost(peer)
+      this.#hooks.changed()
+    } else roster.remove(id)
+  }
+
+  #hearing(peer: Peer): Hearing {
+    const { now, options } = this.#context
+    const time = missedOnPath * options.settings.heartbeat
+    const multicast = peer.heardMulticastAt > now - time
+    // Whom multicast reaches is sent a heartbeat of its own less often.
+    const unicast = peer.heardUnicastAt > now - (multicast ? probeEvery * time : time)
+    return { multicast, unicast }
+  }
+
+  #tellHearing(peer: Peer, hearing: Hearing, always: boolean): void {
+    if (!peer.connected) return
+    if (!always && !hearing.multicast && !hearing.unicast) {
+      // Silence on every way is for the membership to judge, unless the stream says otherwise.
+      const { membership } = this.#context.roster
+      if (membership.state(peer.id) !== 'alive') return
+    }
+    peer.told = hearing
+    this.#context.outlet.message(peer.id, { type: 'hears', ...hearing })
+    wake(this.#context, this.#context.now)
+  }
+
+  #isProbed({ metAt }: Peer): boolean {
+    const { now, options } = this.#context
+    return now - metAt > missedOnPath * options.settings.heartbeat
+  }
+
+  #sayPath(peer: Peer): void {
+    peer.pathSaid = true
+    this.#context.outlet.push({ kind: 'path', id: peer.id, path: peer.path })
+  }
+
+  #bestPath({ multicast, unicast }: Hearing): Path {
+    if (multicast && this.#context.options.multicast) return 'multicast'
+    return unicast ? 'unicast' : 'stream'
+  }
+}

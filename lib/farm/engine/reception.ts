@@ -1,0 +1,245 @@
+import { maxClockLead } from '../../record/hybrid-clock.ts'
+import { type CacheRecord, readRecord, recordLength } from '../../record/record.ts'
+import type { VectorEntry } from '../../wire/control-message.ts'
+import { ackRequestedFlag, datagramTypes } from '../../wire/datagram.ts'
+import { readFragment } from '../../wire/datagram-batch.ts'
+import {
+  type Heartbeat,
+  type SequenceRange,
+  writeNack,
+  writeStatus,
+} from '../../wire/datagram-control.ts'
+import { type EngineContext, wake } from './engine-context.ts'
+import type { Opened } from './intake.ts'
+import type { Peer } from './peer.ts'
+import { receiveWindowLength } from './receive-window.ts'
+import { Synchronizer } from './synchronizer.ts'
+
+/**
+ * What the others write: into the table on arrival, in whatever order it comes, for records
+ * carry versions. Sequence numbers only say what is missing and what may be acknowledged.
+ */
+export class Reception {
+  readonly synchronizer: Synchronizer
+  readonly #context: EngineContext
+  /** Whose windows begin where the table that is being fetched ends. */
+  readonly #lowered = new Set<Peer>()
+
+  constructor(context: EngineContext, ready: () => boolean) {
+    this.#context = context
+    const { replica, random, wall } = context.options
+    this.synchronizer = new Synchronizer(
+      replica,
+      {
+        ready,
+        wall,
+        vector: () => this.#vector(),
+        send: (to, message) => context.outlet.message(to, message),
+        apply: (record, donor) => this.#apply(record, donor),
+        started: (donor, donorReady, vector) => this.#started(donor, donorReady, vector),
+        completed: (donor, donorReady, vector) =>
+          this.#completed(donor, donorReady, vector),
+      },
+      random,
+    )
+  }
+
+  data({ peer, header, body }: Opened): void {
+    const { window } = peer
+    try {
+      if (header.type !== datagramTypes.fragment) this.#applyRecords(peer, body)
+      else if (!this.#takeFragment(peer, header.sequence, body)) return
+    } catch {
+      // Authentic and still not readable: another version, or a member gone wrong.
+      this.#context.counters.malformed += 1
+    }
+    window.mark(header.sequence)
+    this.#context.sender.ownLoop.passed()
+    const requested = (header.flags & ackRequestedFlag) !== 0
+    peer.ack.data({ ...header, requested }, window.contiguous, this.#context.now)
+    peer.tail = Math.max(peer.tail, header.tail)
+    this.#look(peer, header.sequence)
+  }
+
+  heartbeat(peer: Peer, heartbeat: Heartbeat): void {
+    peer.window.learn(heartbeat.last)
+    peer.tail = Math.max(peer.tail, heartbeat.tail)
+    if (heartbeat.flush)
+      peer.ack.flush(heartbeat.last, peer.window.contiguous, this.#context.now)
+    this.#look(peer, heartbeat.last)
+  }
+
+  /** The other side says that it can't repair below `tail`. */
+  gone(peer: Peer, tail: number): void {
+    peer.tail = Math.max(peer.tail, tail)
+    this.#look(peer, 0)
+  }
+
+  /** Fetches what the member's table has and ours may lack. */
+  fetchTable(peer: Peer): void {
+    this.#context.counters.resyncs += 1
+    this.synchronizer.want(peer.id, 'need', this.#context.now)
+    wake(this.#context, this.#context.now)
+  }
+
+  /** Asks for what is missing and acknowledges what is due, for one sender. */
+  due(peer: Peer): void {
+    const { now } = this.#context
+    const loss = peer.detector.due(now)
+    const ranges = loss === undefined ? [] : repairable(loss.ranges, peer.tail)
+    if (loss !== undefined && ranges.length > 0) {
+      if (loss.kind === 'pull' && peer.connected) this.#pull(peer, ranges)
+      else this.#nack(peer, ranges)
+    }
+    const echo = peer.ack.due(peer.window.contiguous, now)
+    if (echo !== undefined) this.#acknowledge(peer, echo)
+  }
+
+  #nack(peer: Peer, ranges: readonly SequenceRange[]): void {
+    const { sender, outlet, counters, now } = this.#context
+    counters.nacksSent += 1
+    const body = writeNack({ target: peer.sender, ranges })
+    outlet.aloud(peer, sender.control(datagramTypes.nack, body, now))
+  }
+
+  #pull(peer: Peer, ranges: readonly SequenceRange[]): void {
+    this.#context.counters.pullsSent += 1
+    this.#context.outlet.message(peer.id, { type: 'pull', ranges })
+  }
+
+  #acknowledge(peer: Peer, { echo, held }: { echo: number; held: number }): void {
+    const { sender, outlet, counters, now } = this.#context
+    const { contiguous, highest } = peer.window
+    counters.acksSent += 1
+    const body = writeStatus({
+      target: peer.sender,
+      // Until our table backs it, an acknowledgement would be a lie.
+      contiguous: peer.settled ? contiguous : 0,
+      highest,
+      window: peer.settled ? receiveWindowLength : 0,
+      echo,
+      held,
+    })
+    outlet.direct(peer, sender.control(datagramTypes.status, body, now))
+  }
+
+  #look(peer: Peer, sequence: number): void {
+    if (peer.tail > peer.window.contiguous + 1 && this.#cutOff(peer)) {
+      peer.settled = false
+      if (peer.connected && !this.synchronizer.needs(peer.id)) this.fetchTable(peer)
+    }
+    peer.detector.look(sequence, peer.group, this.#context.now)
+    wake(this.#context, Math.min(peer.detector.deadline, peer.ack.deadline))
+  }
+
+  /** Something is missing that the sender no longer has. */
+  #cutOff(peer: Peer): boolean {
+    return peer.window.missing(0, peer.tail - 1, 1, 1).length > 0
+  }
+
+  #takeFragment(peer: Peer, sequence: number, body: Buffer): boolean {
+    if (!peer.reassembly.accepts(sequence, peer.window.contiguous)) return false
+    const whole = peer.reassembly.add(sequence, readFragment(body))
+    if (whole !== undefined) this.#take(peer, readRecord(whole, 0))
+    return true
+  }
+
+  #applyRecords(peer: Peer, body: Buffer): void {
+    for (let offset = 0; offset < body.length; ) {
+      const record = readRecord(body, offset)
+      this.#take(peer, record)
+      offset += recordLength(record)
+    }
+  }
+
+  /** One that can't be taken leaves the table without it: nothing more is acknowledged then. */
+  #take(peer: Peer, record: CacheRecord): void {
+    if (this.#apply(record, peer.id)) return
+    peer.settled = false
+    if (peer.connected && !this.synchronizer.needs(peer.id)) this.fetchTable(peer)
+  }
+
+  /** False when the record is not in the table, nor need not be. */
+  #apply(record: CacheRecord, from: string): boolean {
+    const { counters } = this.#context
+    const { replica, wall, ahead } = this.#context.options
+    if (record.version.ms > wall() + maxClockLead) {
+      counters.refusedFuture += 1
+      return false
+    }
+    const lead = ahead?.(from) ?? 0
+    const expiresAt = Math.max(0, record.expiresAt - lead)
+    try {
+      if (replica.apply(lead === 0 ? record : { ...record, expiresAt }))
+        counters.recordsApplied += 1
+      else counters.recordsIgnored += 1
+      return true
+    } catch {
+      counters.applyErrors += 1
+      return false
+    }
+  }
+
+  /** Of each sender, up to where our table has everything that it wrote. */
+  #vector(): VectorEntry[] {
+    const { roster, sender, options } = this.#context
+    const vector = [{ sender: options.sender, contiguous: sender.last }]
+    for (const { settled, sender: from, window, reassembly } of roster.all()) {
+      // A record of which only some fragments are here is not in the table.
+      const whole = Math.min(window.contiguous, reassembly.firstIncomplete - 1)
+      if (settled) vector.push({ sender: from, contiguous: whole })
+    }
+    return vector
+  }
+
+  /** What came to the donor after its walk began must come to us as datagrams. */
+  #started(donor: string, donorReady: boolean, vector: readonly VectorEntry[]): void {
+    this.#lowered.clear()
+    for (const { peer, contiguous } of this.#backed(donor, donorReady, vector))
+      this.#lower(peer, contiguous)
+  }
+
+  #completed(donor: string, donorReady: boolean, vector: readonly VectorEntry[]): void {
+    for (const { peer, contiguous } of this.#backed(donor, donorReady, vector)) {
+      // We may have met it while the pages came: 1. vector: D has 1..7 of P; 2. P says that
+      // its next is 12; 3. last page. 8..11 are neither in the pages nor awaited yet.
+      if (!this.#lowered.has(peer)) this.#lower(peer, contiguous)
+      peer.window.skip(contiguous)
+      peer.reassembly.forget(peer.window.contiguous)
+      peer.settled = true
+      this.synchronizer.satisfied(peer.id)
+      this.#look(peer, 0)
+    }
+  }
+
+  #lower(peer: Peer, contiguous: number): void {
+    this.#lowered.add(peer)
+    if (peer.settled || contiguous >= peer.window.contiguous) return
+    peer.window.lower(contiguous)
+    peer.detector.restart(peer.group, this.#context.now)
+    wake(this.#context, peer.detector.deadline)
+  }
+
+  /** A donor that is still joining can answer for what it wrote itself, no more. */
+  *#backed(
+    donor: string,
+    donorReady: boolean,
+    vector: readonly VectorEntry[],
+  ): Generator<{ peer: Peer; contiguous: number }> {
+    for (const { sender, contiguous } of vector) {
+      const peer = this.#context.roster.bySender(sender)
+      if (peer !== undefined && (donorReady || peer.id === donor))
+        yield { peer, contiguous }
+    }
+  }
+}
+
+/** What lies below the sender's tail is not worth asking for. */
+function repairable(ranges: readonly SequenceRange[], tail: number): SequenceRange[] {
+  return ranges
+    .map(({ first, length }) => {
+      const from = Math.max(first, tail)
+      return { first: from, length: first + length - from }
+    })
+    .filter(({ length }) => length > 0)
+}

@@ -1,0 +1,244 @@
+import type { Cache } from '../../cache/cache.ts'
+import type { Clock, Timer } from '../../clock.ts'
+import type { WriteReach } from '../../farm/transport.ts'
+import { type HybridClock, maxClockDifference } from '../../record/hybrid-clock.ts'
+import { tables } from '../../record/key.ts'
+import type { CacheRecord } from '../../record/record.ts'
+import { compareVersions } from '../../record/version.ts'
+import type { SessionTerms } from '../session/session-record.ts'
+import { type KnownRevocation, RevocationIndex } from './revocation-index.ts'
+import {
+  checkReason,
+  decodeRevocation,
+  encodeRevocation,
+  type Revocation,
+} from './revocation-record.ts'
+import {
+  checkTarget,
+  keyOf,
+  kindOf,
+  type RevocationKind,
+  type RevocationTarget,
+  shownName,
+} from './revocation-target.ts'
+
+export interface RevokeOptions {
+  /** Kept with the revocation: one line of at most 500 characters. */
+  readonly reason?: string
+  /**
+   * Close the open connections of whom it names. Default: yes, but not for `serverName` and
+   * `all`, where every client would come back for a full handshake in the same second. Of `all`
+   * only what was let in as somebody is closed then: requests, streams and WebSockets.
+   */
+  readonly close?: boolean
+}
+
+/** Who has applied it: all, all that can be reached, or not even those in time. */
+export interface RevocationOutcome extends WriteReach {
+  /** Time in ms: what was made up to it is revoked. */
+  readonly at: number
+}
+
+/** A revocation as it may be shown: no id in it resumes anything. */
+export interface ListedRevocation {
+  readonly kind: RevocationKind
+  /**
+   * The user or server name; the digest of a certificate; of a session or lineage the first
+   * 16 hex digits of the SHA-256 of its id. Undefined for `all`.
+   */
+  readonly name: string | undefined
+  /** Time in ms: what was made up to it is revoked. */
+  readonly at: number
+  /** Time in ms at which there is nothing left that it could end. */
+  readonly until: number
+  readonly reason: string
+}
+
+export interface RevocationsOptions {
+  readonly cache: Cache
+  readonly clock: Clock
+  readonly versions: HybridClock
+  /** How long a chain of resumptions may last: a revocation is kept for longer. Ms. */
+  readonly lineageTimeout: number
+  /** Longest wait for the other members. Default 500 ms. */
+  readonly budget?: number
+  /** The record under a key of the table, with its version. */
+  readonly readRecord: (key: Buffer) => CacheRecord | undefined
+  /** The user who is logged in under a lineage, if any. */
+  readonly subjectOf?: (lineage: Buffer) => string | undefined
+}
+
+/** So many are looked for in the table, so often. */
+const keepCount = 1_000
+const keepInterval = 5_000
+
+/**
+ * What has been revoked, in the virtual table `revocation`. The time of a revocation comes
+ * from the hybrid clock, which is ahead of every session seen here, so that no member's slow
+ * clock saves one.
+ */
+export class Revocations {
+  readonly #options: RevocationsOptions
+  readonly #listeners = new Set<(revocation: Revocation) => void>()
+  /** Most farms revoke nothing for weeks: then no handshake need look any further. */
+  readonly #index: RevocationIndex
+  #keeping: Timer | undefined
+  #closed = false
+
+  constructor(
+    options: RevocationsOptions,
+    index: RevocationIndex = new RevocationIndex(),
+  ) {
+    this.#options = options
+    this.#index = index
+  }
+
+  /** Takes effect here at once, and resolves when the others have it or the budget is up. */
+  async revoke(
+    target: RevocationTarget,
+    how: RevokeOptions = {},
+  ): Promise<RevocationOutcome> {
+    checkTarget(target)
+    const { reason = '', close = !('all' in target || 'serverName' in target) } = how
+    const users = how.close === undefined && 'all' in target
+    checkReason(reason)
+    const {
+      cache,
+      clock,
+      versions,
+      lineageTimeout,
+      readRecord,
+      budget = 500,
+    } = this.#options
+    const { ms: at } = versions.tick()
+    const revocation = { target, at, reason, close, ...(users ? { users } : {}) }
+    // It outlives what it revokes, by whatever clock.
+    const ttl = lineageTimeout + maxClockDifference
+    const key = keyOf(target)
+    const now = clock.now()
+    const value = encodeRevocation(revocation)
+    const options = { ttl, level: 'all', budget } as const
+    const reach = await cache.reach(() => {
+      const writes = [cache.add(tables.revocation, key, value, options)]
+      const record = readRecord(key)
+      // The record's own end is the same on every member; the clock here has moved on since.
+      this.#know(key, { revocation, until: record?.expiresAt ?? now + ttl, record }, now)
+      if ('session' in target) {
+        writes.push(
+          cache.delete(tables.session, target.session, { level: 'all', budget }),
+        )
+      }
+      this.#tell(revocation)
+      return writes
+    })
+    return { at, ...reach }
+  }
+
+  /** Those that still end something, the newest first, in the same order on every member. */
+  list(): ListedRevocation[] {
+    return this.#index
+      .live(this.#options.clock.now())
+      .flatMap(({ revocation, until }) => {
+        if (revocation === undefined) return []
+        const { target, at, reason } = revocation
+        return { kind: kindOf(target), name: shownName(target), at, until, reason }
+      })
+      .sort(newestFirst)
+  }
+
+  /** Asked before a session is offered to TLS: looks at what this member knows only. */
+  isRevoked(record: SessionTerms, id: Buffer): boolean {
+    if (this.#index.isEmpty) return false
+    const { originalAt, lineage, serverName, certificate, clientAuthorized } = record
+    if (this.#since({ all: true }) >= originalAt) return true
+    if (this.#since({ serverName }) >= originalAt) return true
+    if (this.#since({ lineage }) >= 0 || this.#since({ session: id }) >= 0) return true
+    if (clientAuthorized && this.#since({ certificate }) >= originalAt) return true
+    const user = this.#options.subjectOf?.(lineage)
+    return user !== undefined && this.#since({ user }) >= originalAt
+  }
+
+  /** Whether a log-in of this time, under this lineage if any, is void. */
+  voidsLogin(user: string, at: number, lineage: Buffer | undefined): boolean {
+    if (this.#index.isEmpty) return false
+    if (this.#since({ user }) >= at || this.#since({ all: true }) >= at) return true
+    return lineage !== undefined && this.#since({ lineage }) >= 0
+  }
+
+  /** Takes note of a revocation that another member made; the record is in the table. */
+  notice(given: CacheRecord): void {
+    // What was revoked stays so: there is no way back.
+    if (given.tombstone) return
+    // Bytes of the network's buffers, or views into the table.
+    const record = {
+      ...given,
+      key: Buffer.from(given.key),
+      value: Buffer.from(given.value),
+    }
+    const revocation = decodeRevocation(record.value)
+    const known = { revocation, until: record.expiresAt, record }
+    this.#know(record.key, known, this.#options.clock.now())
+    if (revocation !== undefined) this.#tell(revocation)
+  }
+
+  /** It is not known here, or an older one is. */
+  lacks({ key, version, expiresAt }: CacheRecord): boolean {
+    const now = this.#options.clock.now()
+    const { versions } = this.#options
+    if (expiresAt <= now || !versions.accepts(version)) return false
+    const known = this.#index.get(key, now)?.record
+    return known === undefined || compareVersions(version, known.version) > 0
+  }
+
+  /** Calls back for every revocation, wherever it was made. Returns the way to stop it. */
+  onRevoke(listener: (revocation: Revocation) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#keeping?.cancel()
+  }
+
+  #know(key: Buffer, known: KnownRevocation, now: number): void {
+    this.#index.add(key, known, now)
+    this.#keeping ??= this.#options.clock.after(keepInterval, () => this.#keep())
+  }
+
+  /** Gives the table back what it has dropped, so that those who join hear of it. */
+  #keep(): void {
+    if (this.#closed) return
+    const { cache, clock } = this.#options
+    for (const { record } of this.#index.next(keepCount)) {
+      if (record === undefined) continue
+      if (cache.getLocal(record.table, record.key) === undefined) cache.apply(record)
+    }
+    this.#keeping = clock.after(keepInterval, () => this.#keep())
+  }
+
+  #tell(revocation: Revocation): void {
+    for (const listener of this.#listeners) listener(revocation)
+  }
+
+  /** The latest time up to which the target is revoked; -1 when it is not. */
+  #since(target: RevocationTarget): number {
+    const { cache, clock } = this.#options
+    const key = keyOf(target)
+    const known = this.#index.get(key, clock.now())
+    if (known !== undefined) return timeOf(known.revocation)
+    if (!this.#index.overflowed) return -1
+    const found = cache.getLocal(tables.revocation, key)
+    return found === undefined ? -1 : timeOf(decodeRevocation(found.value))
+  }
+}
+
+function newestFirst(a: ListedRevocation, b: ListedRevocation): number {
+  if (a.at !== b.at) return b.at - a.at
+  return `${a.kind} ${a.name}` < `${b.kind} ${b.name}` ? -1 : 1
+}
+
+/** One that can't be read counts for ever. */
+function timeOf(revocation: Revocation | undefined): number {
+  return revocation?.at ?? Number.POSITIVE_INFINITY
+}

@@ -1,0 +1,90 @@
+import type { SecureContext, Server, TLSSocket } from 'node:tls'
+import type { Connection } from './connection.ts'
+import { ExternalPsk } from './external-psk.ts'
+import { handleNow, type NativeHandle } from './native-handle.ts'
+import { isSessionEvent } from './session-events.ts'
+
+const connectionSymbol: unique symbol = Symbol('handfast.connection')
+
+interface StandIn extends Server {
+  readonly [connectionSymbol]: Connection
+}
+
+interface NotedHandle extends NativeHandle {
+  [connectionSymbol]?: {
+    readonly correlation: Correlation
+    readonly connection: Connection
+  }
+}
+
+/**
+ * Whose connection an event of the server is about: `newSession` and `resumeSession` name no
+ * socket. Each connection is begun with a stand-in for the server, whose `emit` notes the
+ * connection and then has the server emit. An AsyncLocalStorage would tell the same, but on
+ * Node 20 and 22 it makes every callback and promise of the whole process dearer: a tenth of
+ * the handshake's cost.
+ */
+export class Correlation {
+  readonly #psk: ExternalPsk
+  /** What all stand-ins have in common. */
+  readonly #seen: Server
+  #current: Connection | undefined
+
+  constructor(server: Server) {
+    this.#psk = new ExternalPsk(server)
+    const correlation = this
+    this.#seen = Object.create(server, {
+      emit: {
+        value(this: StandIn, ...event: Parameters<Server['emit']>): boolean {
+          const outer = correlation.#current
+          correlation.#current = this[connectionSymbol]
+          const socket = socketOf(event)
+          if (socket !== undefined) Object.assign(socket, { server })
+          try {
+            return server.emit(...event)
+          } finally {
+            correlation.#current = outer
+          }
+        },
+      },
+      listenerCount: {
+        // Node asks so whether it shall raise them at all.
+        value(...event: Parameters<Server['listenerCount']>): number {
+          return isSessionEvent(event[0]) ? 1 : server.listenerCount(...event)
+        },
+      },
+    })
+  }
+
+  /** The server as the TLS of this one connection is to see it, in `context` if given. */
+  standIn(connection: Connection, context?: SecureContext): Server {
+    const seen = Object.create(this.#seen)
+    seen[connectionSymbol] = connection
+    if (context !== undefined) seen._sharedCreds = context
+    this.#psk.note(seen, connection)
+    return seen
+  }
+
+  /** Inside an event: the connection that it is about. */
+  get current(): Connection | undefined {
+    if (this.#current !== undefined) return this.#current
+    const noted = (handleNow() as NotedHandle)[connectionSymbol]
+    // Two servers may hand their sockets to one.
+    return noted?.correlation === this ? noted.connection : undefined
+  }
+
+  /** The handshake is over: later events are known by the native handle. */
+  handOver(socket: TLSSocket, connection: Connection): void {
+    const { _handle: handle } = socket as TLSSocket & { _handle?: NotedHandle | null }
+    if (handle) handle[connectionSymbol] = { correlation: this, connection }
+  }
+}
+
+/**
+ * The socket that its owner gets with the event. From here on it is theirs: they may ask whose
+ * it is, and make another server its `server`.
+ */
+function socketOf([name, first, second]: readonly unknown[]): object | undefined {
+  if (name === 'secureConnection') return first as TLSSocket
+  return name === 'tlsClientError' ? (second as TLSSocket) : undefined
+}

@@ -1,0 +1,61 @@
+import type { TLSSocket } from 'node:tls'
+import type { Handshake } from '../handshake.ts'
+import type { Revocation } from '../revocation/revocation-record.ts'
+import { certificateDigest } from './mint.ts'
+
+/** The connections that attached servers have open, so that a revocation can end them. */
+export class OpenConnections {
+  readonly #open = new Map<TLSSocket, Open>()
+  /** One function for all sockets: every handshake pays for this. */
+  readonly #forget: (this: TLSSocket) => void
+  readonly #subjectOf: (lineage: Buffer) => string | undefined
+
+  /** `subjectOf`: the user who is logged in under a lineage, if any. */
+  constructor(subjectOf: (lineage: Buffer) => string | undefined = () => undefined) {
+    this.#subjectOf = subjectOf
+    const open = this.#open
+    this.#forget = function () {
+      open.delete(this)
+    }
+  }
+
+  /** `sessions`: ids of the session that it resumed and of those made on it, which may grow. */
+  add(socket: TLSSocket, handshake: Handshake, sessions: readonly Buffer[] = []): void {
+    this.#open.set(socket, { handshake, sessions })
+    socket.on('close', this.#forget)
+  }
+
+  /** Ends those that the revocation names, if it asks for it. */
+  close(revocation: Revocation): void {
+    if (!revocation.close) return
+    for (const [socket, open] of this.#open) {
+      if (open.handshake.originalAt > revocation.at) continue
+      if (this.#isNamed(revocation.target, socket, open)) socket.destroy()
+    }
+  }
+
+  #isNamed(
+    target: Revocation['target'],
+    socket: TLSSocket,
+    { handshake: { lineage, serverName, clientAuthorized }, sessions }: Open,
+  ): boolean {
+    if ('all' in target) return true
+    if ('serverName' in target) return serverName === target.serverName.toLowerCase()
+    if ('certificate' in target) {
+      // Null, whatever its type says, once the connection has begun to close.
+      const peer: { raw?: Buffer } | null = socket.getPeerCertificate()
+      if (!clientAuthorized || peer?.raw === undefined) return false
+      return certificateDigest(peer.raw).equals(target.certificate)
+    }
+    if (lineage === undefined) return false
+    if ('user' in target) return this.#subjectOf(lineage) === target.user
+    if ('lineage' in target) return lineage.equals(target.lineage)
+    const { session } = target
+    return lineage.equals(session) || sessions.some(id => id.equals(session))
+  }
+}
+
+interface Open {
+  readonly handshake: Handshake
+  readonly sessions: readonly Buffer[]
+}

@@ -1,0 +1,283 @@
+import { createHash } from 'node:crypto'
+import type { SecureContext, SecureContextOptions, Server } from 'node:tls'
+import { HandfastError } from '../../errors.ts'
+import { shown } from '../../shown.ts'
+import { digestLength } from './session-record.ts'
+
+/** What an attached server may do with the sessions of a name. */
+export type ResumptionMode =
+  /** Session IDs and stateful tickets: revocable, bound to a lineage, known to auth. */
+  | 'stateful'
+  /** Tickets under the farm's ring of keys: nothing is stored, and nothing can be revoked. */
+  | 'stateless'
+  | 'off'
+
+export interface Policy {
+  readonly mode: ResumptionMode
+  /** Sessions resume only under the hash that they were minted under. */
+  readonly hash: Buffer
+  /**
+   * The same for sessions in which the client showed a certificate. It covers the authorities
+   * and revocation lists on a server that asks for none at first, too: TLS 1.2 can ask later,
+   * by renegotiation. Undefined where these can't be seen: then no such session is kept.
+   */
+  readonly certificateHash: Buffer | undefined
+  /** Clients without a good certificate are refused, so their sessions must not be kept. */
+  readonly clientRequired: boolean
+}
+
+export interface PolicyOptions {
+  /** For all names, or name by name. Default `stateful`. Names come as clients write them. */
+  readonly resumption?: ResumptionMode | ((serverName: string) => ResumptionMode)
+  /**
+   * Names the policy of a server name in any text that changes when the policy does. Needed
+   * where handfast can't see the policy: a server with its own SNICallback, or contexts that
+   * were made beforehand, that asks for client certificates.
+   */
+  readonly policyOf?: (serverName: string) => string
+  /**
+   * What `policyOf` tells is all that counts. For a server whose SNICallback has a context for
+   * every name: its own certificate and authorities, which the policy holds otherwise, are
+   * those of no name or of one, and their change would end the sessions of all. Default false.
+   */
+  readonly policyIsWhole?: boolean
+}
+
+/** Of a name that has no policy we know of: full handshakes, of which nothing is kept. */
+export const noResumption: Policy = {
+  mode: 'off',
+  hash: Buffer.alloc(digestLength),
+  certificateHash: undefined,
+  clientRequired: false,
+}
+
+/**
+ * What each name of a server asks of its clients, as a hash that is equal on every member with
+ * the same settings: certificate, client-CA set, CRL, requestCert, rejectUnauthorized, ALPN.
+ * Sessions bound to it can't be carried from a lax name to a strict one (CVE-2025-23419 and
+ * its kin), nor past a change of settings (CVE-2025-68121).
+ */
+export class ServerPolicies {
+  readonly #server: TlsServer
+  readonly #options: PolicyOptions
+  #default: ContextFacts
+  #named: { readonly pattern: RegExp; readonly facts: ContextFacts }[] = []
+  readonly #hashes = new Map<string, Hashes>()
+
+  constructor(server: Server, options: PolicyOptions) {
+    this.#server = server as TlsServer
+    this.#options = options
+    this.#default = factsOf(this.#server)
+    for (const [pattern, context] of this.#server._contexts) {
+      this.#named.push({ pattern, facts: factsOfContext({ context }) })
+    }
+    if (typeof options.resumption !== 'function') checkMode(options.resumption)
+    this.#checkVisible()
+  }
+
+  /** The default context changed; the server already has the new settings. */
+  replaceDefault(): void {
+    this.#default = factsOf(this.#server)
+    this.#hashes.clear()
+  }
+
+  /** A context was added; the server already has it. */
+  add(context: SecureContextOptions | SecureContext): void {
+    const pattern = this.#server._contexts.at(-1)?.[0]
+    if (pattern === undefined) return
+    const facts = isSecureContext(context) ? factsOfContext(context) : factsOf(context)
+    this.#named.push({ pattern, facts })
+    this.#hashes.clear()
+    this.#checkVisible()
+  }
+
+  /**
+   * What a name asks, written as the client did: so does Node look for its context. Throws
+   * what the functions in the options throw.
+   */
+  of(serverName: string): Policy {
+    const { resumption = 'stateful', policyOf, policyIsWhole } = this.#options
+    const mode = typeof resumption === 'function' ? resumption(serverName) : resumption
+    checkMode(mode)
+    const { requestCert, rejectUnauthorized, ALPNProtocols } = this.#server
+    const told = policyOf?.(serverName) ?? ''
+    const clientRequired = requestCert && rejectUnauthorized
+    if (policyIsWhole === true && policyOf !== undefined) {
+      const hash = hashOf(['whole', ALPNProtocols ?? '', told])
+      return { mode, hash, certificateHash: hash, clientRequired }
+    }
+    const facts = this.#factsOf(serverName)
+    const name = `${requestCert}|${rejectUnauthorized}|${ALPNProtocols?.toString('latin1')}|${facts.id}|${told}`
+    let hashes = this.#hashes.get(name)
+    if (hashes === undefined) {
+      hashes = this.#hashesOf(facts, told)
+      if (this.#hashes.size > mostHashes) this.#hashes.clear()
+      this.#hashes.set(name, hashes)
+    }
+    // The owner began to ask for certificates after attach, of a name that hides whose.
+    if (requestCert && hashes.certificateHash === undefined) {
+      return { ...noResumption, clientRequired }
+    }
+    return { mode, ...hashes, clientRequired }
+  }
+
+  #hashesOf(facts: ContextFacts, told: string): Hashes {
+    const { requestCert, rejectUnauthorized, ALPNProtocols } = this.#server
+    const over = (withClients: boolean, first: string) =>
+      hashOf([
+        first,
+        rejectUnauthorized ? 'reject' : '',
+        ALPNProtocols ?? '',
+        facts.certificate,
+        withClients ? facts.authorities : '',
+        withClients ? facts.revocations : '',
+        told,
+      ])
+    const hash = over(requestCert, requestCert ? 'request' : '')
+    const visible = facts.visible && !hasSniCallback(this.#server)
+    if (!visible && this.#options.policyOf === undefined)
+      return { hash, certificateHash: undefined }
+    return { hash, certificateHash: requestCert ? hash : over(true, 'later') }
+  }
+
+  /** The last match wins, as in Node's own SNI selection. */
+  #factsOf(serverName: string): ContextFacts {
+    if (serverName !== '') {
+      const found = this.#named.findLast(({ pattern }) => pattern.test(serverName))
+      if (found !== undefined) return found.facts
+    }
+    return this.#default
+  }
+
+  #checkVisible(): void {
+    if (!this.#server.requestCert || this.#options.policyOf !== undefined) return
+    const hidden = this.#named.some(({ facts }) => !facts.visible)
+    if (!hidden && !hasSniCallback(this.#server)) return
+    throw new HandfastError(
+      'ERR_HANDFAST_USAGE',
+      'the server asks for client certificates, and handfast cannot see which authorities ' +
+        'each name trusts: attach before addContext, add contexts by their options, or pass ' +
+        'policyOf to attach',
+    )
+  }
+}
+
+function checkMode(mode: unknown = 'stateful'): void {
+  if (mode === 'stateful' || mode === 'stateless' || mode === 'off') return
+  throw new HandfastError(
+    'ERR_HANDFAST_USAGE',
+    `resumption must be 'stateful', 'stateless' or 'off', got ${shown(mode)}`,
+  )
+}
+
+/** `policyOf` may tell a different text for each name; the cache of hashes stays small. */
+const mostHashes = 1_000
+
+type Hashes = Pick<Policy, 'hash' | 'certificateHash'>
+
+/** The settings of a context that its sessions depend on. */
+interface ContextFacts {
+  readonly id: number
+  readonly certificate: Buffer | string
+  readonly authorities: string
+  readonly revocations: string
+  /** False when the authorities could not be seen. */
+  readonly visible: boolean
+}
+
+/** Node's own record of a server's settings; stable and readable, if not documented. */
+interface TlsServer extends Server {
+  readonly _contexts: [RegExp, NativeContext][]
+  readonly _sharedCreds: SecureContext
+  readonly requestCert: boolean
+  readonly rejectUnauthorized: boolean
+  readonly ALPNProtocols?: Buffer
+  readonly cert?: SecureContextOptions['cert']
+  readonly ca?: SecureContextOptions['ca']
+  readonly pfx?: SecureContextOptions['pfx']
+  readonly crl?: SecureContextOptions['crl']
+  readonly allowPartialTrustChain?: boolean
+}
+
+interface NativeContext {
+  getCertificate?(): Buffer | null
+}
+
+let factsMade = 0
+
+function factsOf(options: SecureContextOptions | TlsServer): ContextFacts {
+  const shared = '_sharedCreds' in options ? options._sharedCreds : undefined
+  const own = options.cert === undefined ? shared : undefined
+  const partial = options.allowPartialTrustChain === true ? 'partial' : ''
+  return {
+    id: factsMade++,
+    certificate: own === undefined ? ownCertificate(options) : certificateOf(own),
+    // Authorities in a PFX are trusted too.
+    authorities: `${pem(options.ca)}|${digests(options.pfx)}|${partial}`,
+    revocations: pem(options.crl),
+    visible: true,
+  }
+}
+
+function ownCertificate({ cert, pfx }: SecureContextOptions): string {
+  return cert === undefined ? digests(pfx) : pem(cert)
+}
+
+function factsOfContext(context: { context: unknown }): ContextFacts {
+  return {
+    id: factsMade++,
+    certificate: certificateOf(context),
+    authorities: '',
+    revocations: '',
+    visible: false,
+  }
+}
+
+function certificateOf({ context }: { context: unknown }): Buffer | string {
+  return (context as NativeContext).getCertificate?.() ?? ''
+}
+
+function isSecureContext(
+  context: SecureContextOptions | SecureContext,
+): context is SecureContext {
+  return 'context' in context
+}
+
+/** The text of PEM blocks without white space, so that equal files hash alike on all members. */
+function pem(source: unknown): string {
+  if (source === undefined || source === null) return ''
+  if (Array.isArray(source)) return source.map(pem).join('|')
+  const text = ArrayBuffer.isView(source)
+    ? Buffer.from(source.buffer, source.byteOffset, source.byteLength).toString()
+    : String(source)
+  const blocks = text.match(/-----BEGIN [^-]+-----[^-]+/g)
+  return (blocks ?? [text]).map(block => block.replace(/\s+/g, '')).join('|')
+}
+
+function digests(pfx: SecureContextOptions['pfx']): string {
+  const files = pfx === undefined ? [] : Array.isArray(pfx) ? pfx : [pfx]
+  return files
+    .map(file => (typeof file === 'object' && 'buf' in file ? file.buf : file))
+    .map(file => createHash('sha256').update(file).digest('hex'))
+    .join('|')
+}
+
+/** SHA-256 over the parts, each behind its length so that no two lists run together. */
+function hashOf(parts: readonly (Buffer | string)[]): Buffer {
+  const hash = createHash('sha256').update('handfast policy 1')
+  for (const part of parts) {
+    const bytes = Buffer.from(part as string)
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(bytes.length)
+    hash.update(length).update(bytes)
+  }
+  return hash.digest().subarray(0, digestLength)
+}
+
+function hasSniCallback(server: TlsServer): boolean {
+  return Object.getOwnPropertySymbols(server).some(
+    symbol =>
+      symbol.description === 'snicallback' &&
+      typeof Reflect.get(server, symbol) === 'function',
+  )
+}

@@ -1,0 +1,330 @@
+import { hkdfSync, randomBytes } from 'node:crypto'
+import type { Clock, Timer } from '../../clock.ts'
+import { HandfastError } from '../../errors.ts'
+import { farmKey } from '../../farm/secret.ts'
+import type { WriteLevel } from '../../farm/transport.ts'
+import type { Log } from '../../log.ts'
+import { InterimKeys } from './interim-keys.ts'
+import type { TicketBoard } from './ticket-board.ts'
+import type { EpochKeys, Moment } from './ticket-epoch.ts'
+import { masterLength, RingKey, type TicketKey } from './ticket-key.ts'
+import { type KeyringAction, TicketKeyring } from './ticket-keyring.ts'
+import {
+  decodeTicketRecord,
+  encodeTicketRecord,
+  TicketSeal,
+  ticketRecordKey,
+} from './ticket-record.ts'
+import { TicketSchedule, type TicketTimesOptions } from './ticket-schedule.ts'
+
+export interface TicketRingOptions {
+  readonly board: TicketBoard
+  /** 32 bytes, the same on every member. */
+  readonly secret: Buffer
+  readonly farmName: string
+  readonly clock: Clock
+  readonly log: Log
+  readonly times?: TicketTimesOptions
+  /** Between two looks at the board. Default 250 ms. */
+  readonly interval?: number
+  /** Default that of node:crypto. */
+  readonly random?: (size: number) => Buffer
+}
+
+/** What may be told of the ring. Times in milliseconds. */
+export interface TicketRingStatus {
+  /** The members have agreed on the key that encrypts now. */
+  readonly shared: boolean
+  readonly epoch: number
+  readonly keys: readonly {
+    readonly epoch: number
+    readonly count: number
+    /** Wall time from which on these keys are void. */
+    readonly endsAt: number
+  }[]
+}
+
+/**
+ * The ticket keys of this member, kept in step with those of the farm. They are drawn at
+ * random, live in memory and are zeroed in time: who learns the farm secret later can't read
+ * what old tickets protected, as it could if keys were derived from that secret. Only those of
+ * a farm's first seconds are.
+ *
+ * The board is looked at four times a second, a handful of lookups in a table of this process:
+ * nothing is lost if a change is not told of.
+ */
+export class TicketRing {
+  readonly #board: TicketBoard
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #schedule: TicketSchedule
+  readonly #seal: TicketSeal
+  readonly #random: (size: number) => Buffer
+  readonly #interval: number
+  readonly #keyring: TicketKeyring
+  readonly #listeners = new Set<() => void>()
+  /** The values last read, so that equal ones are not opened again. */
+  readonly #seen = new Map<number, Buffer>()
+  #encrypting: RingKey | undefined
+  #timer: Timer | undefined
+  #closed = false
+
+  constructor(options: TicketRingOptions) {
+    const { random = randomBytes } = options
+    this.#board = options.board
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#schedule = new TicketSchedule(options.times)
+    this.#seal = new TicketSeal(options.secret, options.farmName, random)
+    this.#random = random
+    this.#interval = options.interval ?? 250
+    const interimRoot = farmKey(options.secret, options.farmName, 'interim ticket keys')
+    this.#keyring = new TicketKeyring(this.#schedule, {
+      chance: () => random(4).readUInt32BE(0) / 2 ** 32,
+      privateKey: () => new RingKey(random(masterLength)),
+      interim: new InterimKeys({
+        slot: this.#schedule.times.interim,
+        derive: slot => interimKey(interimRoot, this.#schedule.times.interim, slot),
+      }),
+    })
+  }
+
+  /**
+   * Takes over the keys that the farm has. To be called when this member is up to date, before
+   * it serves; a farm without keys gets some within seconds, and is served meanwhile.
+   */
+  async start(): Promise<void> {
+    this.#look()
+    const { period } = this.#schedule.times
+    const missing = this.#keyring
+      .window(this.#now())
+      .filter(epoch => !this.#keyring.epoch(epoch).hasLive())
+    await Promise.all(
+      missing.map(epoch => this.#board.ask(ticketRecordKey(period, epoch), askBudget)),
+    )
+    if (!this.#closed) this.#tick()
+  }
+
+  /** The key for a new ticket of this scope. There always is one until `close`. */
+  encrypting(scope = ''): TicketKey {
+    if (this.#closed) throw new HandfastError('ERR_HANDFAST_CLOSED', 'the ring is closed')
+    return this.#keyring.encrypting(this.#now()).for(scope)
+  }
+
+  /** The key that the name at the front of a ticket stands for, while it may be used. */
+  decrypting(name: Buffer, scope = ''): TicketKey | undefined {
+    return this.#keyring.find(name, scope, this.#now())
+  }
+
+  /** Calls back whenever another key encrypts. Answers the way to stop it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /**
+   * Makes every ticket of the farm worthless: withdraws all keys, here at once and on each
+   * member as it hears of it, and makes new ones. True when every reachable member has been
+   * told.
+   */
+  async withdrawAll(): Promise<boolean> {
+    const at = this.#now()
+    const current = this.#schedule.epochAt(at.wall)
+    this.#keyring.dropPrivate()
+    const told = await Promise.all(
+      this.#keyring.window(at).map(epoch => {
+        const keys = this.#keyring.epoch(epoch)
+        const place = this.#place(epoch)
+        const live = keys.live()
+        for (const { entry } of live) {
+          const withdrawal = this.#seal.withdrawal(place, entry)
+          this.#keyring.add(epoch, withdrawal, undefined, at)
+        }
+        if (live.length > 0 && epoch >= current) this.#make(keys, at)
+        // Interim keys end with the first withdrawal that a member hears of.
+        const told = live.length > 0 || epoch === current
+        if (live.length === 0 && told) this.#withdrawNothing(keys, at)
+        return told ? this.#post(keys, 'all') : true
+      }),
+    )
+    this.#log.warn({ epoch: current }, 'all ticket keys withdrawn')
+    if (!this.#closed) this.#announce()
+    return told.every(reached => reached)
+  }
+
+  /** Another member has posted something: withdrawn keys are to be gone at once. */
+  notice(): void {
+    if (this.#closed) return
+    this.#look()
+    this.#announce()
+  }
+
+  status(): TicketRingStatus {
+    const at = this.#now()
+    return {
+      shared: this.#keyring.isShared(at),
+      epoch: this.#schedule.epochAt(at.wall),
+      keys: this.#keyring
+        .window(at)
+        .map(epoch => ({
+          epoch,
+          count: this.#keyring.epoch(epoch).live().length,
+          endsAt: this.#schedule.endOf(epoch),
+        }))
+        .filter(({ count }) => count > 0),
+    }
+  }
+
+  /** Zeroes all keys. Tickets can't be made or read any more. */
+  close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+    this.#listeners.clear()
+    this.#keyring.destroy()
+    this.#seen.clear()
+  }
+
+  /** Keys are made, and zeroed in time, whatever becomes of the board. */
+  #tick(): void {
+    if (this.#closed) return
+    this.#look()
+    const at = this.#now()
+    for (const action of this.#keyring.tick(at)) this.#do(action, at)
+    this.#announce()
+    this.#timer = this.#clock.after(this.#interval, () => this.#tick())
+  }
+
+  #look(): void {
+    try {
+      this.#readBoard()
+    } catch (error) {
+      const { code } = error as { code?: string }
+      this.#log.error({ code }, 'the ticket keys of the farm can not be read')
+    }
+  }
+
+  #do(action: KeyringAction, at: Moment): void {
+    const { epoch } = action
+    switch (action.kind) {
+      case 'make': {
+        const keys = this.#keyring.epoch(epoch)
+        this.#make(keys, at)
+        void this.#post(keys)
+        break
+      }
+      case 'ask':
+        void this.#board.ask(ticketRecordKey(this.#place(epoch).period, epoch), askBudget)
+        break
+      case 'post':
+        void this.#post(this.#keyring.epoch(epoch))
+        break
+      case 'dropped':
+        this.#log.debug({ epoch, count: action.count }, 'old ticket keys zeroed')
+        break
+    }
+  }
+
+  #readBoard(): void {
+    const at = this.#now()
+    const window = this.#keyring.window(at)
+    for (const epoch of this.#seen.keys()) {
+      if (!window.includes(epoch)) this.#seen.delete(epoch)
+    }
+    for (const epoch of window) {
+      const value = this.#board.read(ticketRecordKey(this.#place(epoch).period, epoch))
+      const seen = this.#seen.get(epoch)
+      if (value === undefined) {
+        if (seen !== undefined) {
+          this.#seen.delete(epoch)
+          this.#keyring.epoch(epoch).tableHolds([])
+        }
+      } else if (seen?.equals(value) !== true) {
+        this.#seen.set(epoch, Buffer.from(value))
+        this.#learn(epoch, value, at)
+      }
+    }
+  }
+
+  #learn(epoch: number, value: Buffer, at: Moment): void {
+    const entries = decodeTicketRecord(value)
+    if (entries === undefined) {
+      this.#log.warn({ epoch }, 'a record of ticket keys is malformed')
+      return
+    }
+    for (const entry of entries) {
+      if (!this.#keyring.wants(epoch, entry, at)) continue
+      const master = this.#seal.open(this.#place(epoch), entry)
+      if (master === undefined) {
+        this.#log.warn({ epoch }, 'a ticket key was sealed under another farm secret')
+        continue
+      }
+      if (entry.withdrawn) master.fill(0)
+      this.#keyring.add(epoch, entry, entry.withdrawn ? undefined : keyOf(master), at)
+    }
+    this.#keyring.epoch(epoch).tableHolds(entries)
+  }
+
+  #make(keys: EpochKeys, at: Moment): void {
+    const master = this.#random(masterLength)
+    const entry = this.#seal.seal(this.#place(keys.epoch), master, at.wall)
+    this.#keyring.add(keys.epoch, entry, new RingKey(master), at)
+    this.#log.debug({ epoch: keys.epoch }, 'made a ticket key')
+  }
+
+  /** A withdrawal of a key that never was. */
+  #withdrawNothing(keys: EpochKeys, at: Moment): void {
+    const place = this.#place(keys.epoch)
+    const never = this.#seal.seal(place, this.#random(masterLength), at.wall)
+    const withdrawal = this.#seal.withdrawal(place, never)
+    this.#keyring.add(keys.epoch, withdrawal, undefined, at)
+  }
+
+  #post(keys: EpochKeys, level: WriteLevel = 'local'): Promise<boolean> {
+    const { period } = this.#schedule.times
+    const { epoch } = keys
+    return this.#board.post(
+      ticketRecordKey(period, epoch),
+      encodeTicketRecord(keys.entries),
+      {
+        weight: keys.weight,
+        expiresAt: this.#schedule.endOf(epoch),
+        datedAt: this.#schedule.startOf(epoch - 2),
+        level,
+      },
+    )
+  }
+
+  #announce(): void {
+    const now = this.#keyring.encrypting(this.#now())
+    if (now === this.#encrypting) return
+    this.#encrypting = now
+    const { epoch, shared } = this.status()
+    this.#log.info({ epoch, shared }, 'another ticket key encrypts')
+    for (const listener of this.#listeners) listener()
+  }
+
+  #place(epoch: number): { readonly period: number; readonly epoch: number } {
+    return { period: this.#schedule.times.period, epoch }
+  }
+
+  #now(): Moment {
+    return { wall: this.#clock.now(), monotonic: this.#clock.monotonic() }
+  }
+}
+
+const askBudget = 1_000
+
+/** The slot's length is part of it: members with other settings have other keys. */
+function interimKey(root: Buffer, length: number, slot: number): RingKey {
+  const info = `slot ${length} ${slot}`
+  return new RingKey(Buffer.from(hkdfSync('sha256', root, '', info, masterLength)))
+}
+
+/** Undefined for what no honest member posts. */
+function keyOf(master: Buffer): RingKey | undefined {
+  try {
+    return new RingKey(master)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,37 @@
+import type { Settings } from './settings.ts'
+
+/** From the primary to a worker, over the channel that node:cluster keeps between them. */
+export type ToWorker =
+  /** Answer to `hello`: what to serve, and in `farm.members` the workers to join. */
+  | { readonly type: 'start'; readonly settings: Settings; readonly slot: number }
+  | { readonly type: 'reload'; readonly settings: Settings }
+  | { readonly type: 'drain' }
+
+/** From a serving process to the process that started it, when there is a channel. */
+export type FromServer =
+  /** First message of a worker: what is sent before someone listens may be lost. */
+  | { readonly type: 'hello' }
+  | {
+      readonly type: 'listening'
+      readonly host: string
+      readonly port: number
+      readonly farmAddress: string | undefined
+    }
+  | { readonly type: 'stats'; readonly stats: ServerStats }
+  | { readonly type: 'failed'; readonly message: string; readonly exitCode: number }
+
+export interface ServerStats {
+  readonly connections: number
+  readonly requests: number
+  readonly full: number
+  readonly resumedLocal: number
+  readonly resumedPeer: number
+}
+
+/** Tells the parent, if there is one that listens. */
+export function tellParent(message: FromServer): void {
+  if (process.connected && process.send !== undefined) {
+    // The parent may go at any moment; its going is noticed elsewhere.
+    process.send(message, () => {})
+  }
+}

@@ -1,0 +1,61 @@
+import type { Log } from '../log.ts'
+import { needsRestart, type Settings } from './settings.ts'
+
+export interface ReloaderOptions {
+  readonly settings: Settings
+  load(): Promise<Settings>
+  /** Brings new settings into service; a throw leaves the old ones there. */
+  apply(settings: Settings): void
+  readonly log: Log
+}
+
+/**
+ * Reads the settings again when asked, one reading at a time. New ones that are wrong are
+ * refused with a line in the log: whatever the file says, what is served stays whole.
+ */
+export class Reloader {
+  readonly #options: ReloaderOptions
+  #settings: Settings
+  #running: Promise<void> | undefined
+  #again = false
+
+  constructor(options: ReloaderOptions) {
+    this.#options = options
+    this.#settings = options.settings
+  }
+
+  /** The settings in service. */
+  get settings(): Settings {
+    return this.#settings
+  }
+
+  /** Resolves when nothing is left to read; never rejects. */
+  request(): Promise<void> {
+    this.#again = true
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+    })
+    return this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { load, apply, log } = this.#options
+    while (this.#again) {
+      this.#again = false
+      try {
+        const fresh = await load()
+        apply(fresh)
+        if (needsRestart(this.#settings, fresh)) {
+          log.warn({}, 'all but sites and limits changes at the next start')
+        }
+        for (const warning of fresh.warnings) log.warn({}, warning)
+        // What stands until the next start is kept, so that each reload says so again.
+        this.#settings = { ...this.#settings, sites: fresh.sites, limits: fresh.limits }
+        log.info({ sites: fresh.sites.length }, 'reloaded config and certificates')
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error)
+        log.error({ reason }, 'reload refused: the old config stays')
+      }
+    }
+  }
+}

@@ -1,0 +1,210 @@
+import cluster, { type Worker } from 'node:cluster'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseAddress } from '../address.ts'
+import { systemClock } from '../clock.ts'
+import { generateSecret } from '../farm/secret.ts'
+import { defaultLimits } from '../proxy/limits.ts'
+import type { FromServer, ToWorker } from './messages.ts'
+import { Reloader } from './reloader.ts'
+import type { ServeOptions } from './serve-alone.ts'
+import type { AdminSettings, FarmSettings } from './settings.ts'
+import { onSignals } from './signals.ts'
+import { Supervisor, type SupervisorEvent } from './supervisor.ts'
+
+/** From the fork to the first client, the join of the farm included. */
+const startLimit = 60_000
+
+/** What a drain may take beyond the time that requests have. */
+const drainSlack = 5_000
+
+/**
+ * Serves with several processes that share the port. This one carries no traffic: it starts
+ * the workers, tells them whom to join, and passes signals on. Answers the exit code.
+ */
+export async function serveCluster(options: ServeOptions): Promise<number> {
+  const primary = new Primary(options)
+  return await primary.run()
+}
+
+class Primary {
+  readonly #options: ServeOptions
+  readonly #reloader: Reloader
+  readonly #supervisor: Supervisor
+  readonly #workers = new Map<number, Worker>()
+  /** Of this farm when the operator gave none: no other host is meant to join it. */
+  readonly #secret = generateSecret()
+  #listening: { host: string; port: number } | undefined
+  #failure: { message: string; exitCode: number } | undefined
+  #draining = false
+  #killed = false
+  #resolve: (exitCode: number) => void = () => {}
+  #reject: (error: Error) => void = () => {}
+
+  constructor(options: ServeOptions) {
+    const { settings, load, log } = options
+    this.#options = options
+    this.#supervisor = new Supervisor(settings.workers)
+    this.#reloader = new Reloader({
+      settings,
+      load,
+      log,
+      apply: fresh => this.#tellAll({ type: 'reload', settings: fresh }),
+    })
+  }
+
+  async run(): Promise<number> {
+    cluster.setupPrimary({
+      exec: fileURLToPath(
+        new URL(`../cli/main${extname(import.meta.url)}`, import.meta.url),
+      ),
+      args: ['worker'],
+    })
+    const stopListening = onSignals({
+      drain: signal => this.#drain(signal),
+      abort: () => this.#kill(),
+      reload: () => void this.#reloader.request(),
+    })
+    const orphaned = () => this.#kill()
+    process.once('disconnect', orphaned)
+    try {
+      return await new Promise<number>((resolve, reject) => {
+        this.#resolve = resolve
+        this.#reject = reject
+        this.#on({ type: 'begin' })
+      })
+    } finally {
+      stopListening()
+      process.off('disconnect', orphaned)
+    }
+  }
+
+  #on(event: SupervisorEvent): void {
+    const { log, onListening } = this.#options
+    for (const action of this.#supervisor.on(event, systemClock.monotonic())) {
+      switch (action.type) {
+        case 'fork':
+          this.#fork(action.slot, action.seeds, action.address)
+          break
+        case 'wake':
+          setTimeout(() => this.#on({ type: 'wake' }), action.ms)
+          break
+        case 'complete':
+          log.info({ workers: this.#workers.size }, 'all workers are up')
+          if (this.#listening !== undefined) onListening(this.#listening)
+          break
+        case 'give-up':
+          this.#giveUp()
+          break
+        case 'stopped':
+          this.#resolve(this.#killed ? 1 : 0)
+          break
+      }
+    }
+  }
+
+  #fork(slot: number, seeds: readonly string[], address: string | undefined): void {
+    const { log } = this.#options
+    const worker = cluster.fork()
+    this.#workers.set(slot, worker)
+    const late = setTimeout(() => worker.process.kill('SIGKILL'), startLimit)
+    late.unref()
+    worker.on('message', (message: FromServer) => {
+      if (message.type === 'hello') {
+        const { settings } = this.#reloader
+        const place = { slot, seeds, address, secret: this.#secret }
+        const farm = workerFarm(settings.farm, place)
+        const admin = workerAdmin(settings.admin, slot)
+        const own = { ...settings, farm, admin }
+        this.#tell(worker, { type: 'start', slot, settings: own })
+        if (this.#draining) this.#tell(worker, { type: 'drain' })
+      } else if (message.type === 'listening') {
+        clearTimeout(late)
+        this.#listening ??= { host: message.host, port: message.port }
+        this.#on({ type: 'ready', slot, address: message.farmAddress })
+      } else if (message.type === 'failed') {
+        this.#failure = message
+        log.error({ slot, reason: message.message }, 'worker failed to start')
+      }
+    })
+    worker.on('error', error =>
+      log.warn({ slot, reason: error.message }, 'worker channel'),
+    )
+    worker.on('exit', (code, signal) => {
+      clearTimeout(late)
+      log.info({ slot, code, signal }, 'worker ended')
+      this.#workers.delete(slot)
+      this.#on({ type: 'exited', slot })
+    })
+  }
+
+  #drain(signal: NodeJS.Signals): void {
+    const { log } = this.#options
+    log.info({ signal, workers: this.#workers.size }, 'draining')
+    this.#draining = true
+    this.#tellAll({ type: 'drain' })
+    const limit =
+      this.#reloader.settings.limits.drainTimeout ?? defaultLimits.drainTimeout
+    setTimeout(() => this.#kill(), limit + drainSlack).unref()
+    this.#on({ type: 'stop' })
+  }
+
+  /** Ends all workers now. Their end is heard as usual. */
+  #kill(): void {
+    this.#killed = true
+    for (const worker of this.#workers.values()) worker.process.kill('SIGKILL')
+    this.#on({ type: 'stop' })
+  }
+
+  #giveUp(): void {
+    const { message, exitCode } = this.#failure ?? {
+      message: 'no worker came up',
+      exitCode: 1,
+    }
+    if (exitCode === 2) this.#resolve(2)
+    else this.#reject(new Error(message))
+  }
+
+  #tellAll(message: ToWorker): void {
+    for (const worker of this.#workers.values()) this.#tell(worker, message)
+  }
+
+  #tell(worker: Worker, message: ToWorker): void {
+    // A worker that is just dying can't be told; its successor gets the settings at start.
+    if (worker.isConnected()) worker.send(message, () => {})
+  }
+}
+
+/** What tells one worker from the next. */
+export interface WorkerPlace {
+  readonly slot: number
+  readonly seeds: readonly string[]
+  /** `host:port` of the worker that was in this slot before. */
+  readonly address: string | undefined
+  /** Used when the operator gave none. */
+  readonly secret: string
+}
+
+/**
+ * Each worker is a member of its own: farm port of worker i is the one given plus i, or any
+ * free one on the loopback address when nobody outside is to join.
+ */
+export function workerFarm(farm: FarmSettings, place: WorkerPlace): FarmSettings {
+  const { slot, seeds, address, secret } = place
+  const { host, port } = farm.listen ?? { host: '127.0.0.1', port: 0 }
+  const before = address === undefined ? 0 : parseAddress(address).port
+  return {
+    ...farm,
+    secret: farm.secret ?? secret,
+    members: [...farm.members, ...seeds],
+    listen: { host, port: port === 0 ? before : port + slot },
+  }
+}
+
+/** Each worker has figures of its own, so each has an admin port. */
+export function workerAdmin(
+  admin: AdminSettings | undefined,
+  slot: number,
+): AdminSettings | undefined {
+  return admin && { ...admin, port: admin.port === 0 ? 0 : admin.port + slot }
+}

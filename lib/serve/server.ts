@@ -1,0 +1,131 @@
+import { formatAddress } from '../address.ts'
+import { type Admin, createAdmin } from '../admin/admin.ts'
+import { adminToken } from '../admin/admin-token.ts'
+import { parseSecret } from '../farm/secret.ts'
+import type { Log } from '../log.ts'
+import { createFarm } from '../member/create-farm.ts'
+import type { Farm } from '../member/farm.ts'
+import type { FarmOptions } from '../member/options.ts'
+import type { Proxy as RunningProxy } from '../proxy/options.ts'
+import { createProxy } from '../proxy/proxy.ts'
+import type { ServerStats } from './messages.ts'
+import type { Settings } from './settings.ts'
+import { SiteAuths } from './site-auths.ts'
+
+/** A farm member and the proxy on top of it, in this process. */
+export interface Server {
+  readonly host: string
+  readonly port: number
+  readonly farmAddress: string | undefined
+  reload(settings: Settings): void
+  /** Lets open requests finish within the limit, then leaves the farm. */
+  drain(): Promise<void>
+  close(): Promise<void>
+  stats(): ServerStats
+}
+
+/** Joins the farm first, so that the first client already finds every session there is. */
+export async function startServer(
+  settings: Settings,
+  log: Log,
+  droppedLines: () => number = () => 0,
+): Promise<Server> {
+  const farm = await createFarm(farmOptionsOf(settings, log))
+  const auths = new SiteAuths(farm, settings)
+  let admin: Admin | undefined
+  let proxy: RunningProxy
+  try {
+    admin = await startAdmin(settings, farm, log, droppedLines)
+    const listening = auths.rebuild(settings.sites, sites =>
+      createProxy({
+        host: settings.listen.host,
+        port: settings.listen.port,
+        sites,
+        limits: settings.limits,
+        trustedProxies: settings.trustedProxies,
+        ...settings.tls,
+        sessions: farm,
+        limitCounters: farm.limitCounters,
+        log,
+      }),
+    )
+    proxy = await listening.catch(error => {
+      throw isListenError(error) ? cannotListen(settings.listen, error) : error
+    })
+  } catch (error) {
+    await admin?.close()
+    await farm.close()
+    throw error
+  }
+  return {
+    host: proxy.host,
+    port: proxy.port,
+    farmAddress: farm.address,
+    reload(fresh) {
+      const { limits } = fresh
+      auths.rebuild(fresh.sites, sites => proxy.reload({ sites, limits }))
+    },
+    async drain() {
+      await proxy.drain()
+      await admin?.close()
+      await farm.close()
+    },
+    async close() {
+      await proxy.close()
+      await admin?.close()
+      await farm.close()
+    },
+    stats() {
+      const { full, causes } = farm.stats().handshakes
+      return {
+        ...proxy.stats(),
+        full,
+        resumedLocal: causes['resumed:local'] ?? 0,
+        resumedPeer: causes['resumed:peer'] ?? 0,
+      }
+    },
+  }
+}
+
+function farmOptionsOf({ farm }: Settings, log: Log): FarmOptions {
+  const { listen, advertise, ...rest } = farm
+  return {
+    ...rest,
+    listen,
+    advertise:
+      advertise === undefined || listen === undefined
+        ? undefined
+        : formatAddress({ host: advertise, port: listen.port }),
+    log,
+  }
+}
+
+/** Status, metrics and revocation. Without a farm secret nothing can be changed over it. */
+async function startAdmin(
+  { admin, farm: { name, secret } }: Settings,
+  farm: Farm,
+  log: Log,
+  droppedLines: () => number,
+): Promise<Admin | undefined> {
+  if (admin === undefined) return undefined
+  const { host, port, names } = admin
+  const token = secret === undefined ? undefined : adminToken(parseSecret(secret), name)
+  return await createAdmin({ farm, host, port, token, log, names, droppedLines }).catch(
+    error => {
+      throw isListenError(error) ? cannotListen(admin, error) : error
+    },
+  )
+}
+
+/** In a worker the primary binds for it, and Node names that instead. */
+function isListenError({ syscall }: NodeJS.ErrnoException): boolean {
+  return syscall === 'listen' || syscall === 'bind'
+}
+
+function cannotListen(
+  { host = '*', port }: Settings['listen'],
+  error: NodeJS.ErrnoException,
+): Error {
+  const where = formatAddress({ host, port })
+  return new Error(`can't listen on ${where}: ${error.code}`, { cause: error })
+}

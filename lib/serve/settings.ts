@@ -1,0 +1,74 @@
+import type { ListenAddress } from '../address.ts'
+import type { AuthOptions } from '../auth/options.ts'
+import type { LogOptions } from '../log.ts'
+import type { FarmOptions } from '../member/options.ts'
+import type { Limits, ProxyOptions, Site } from '../proxy/options.ts'
+
+/**
+ * Everything a proxy process runs from, files already read: a worker gets it whole from the
+ * primary, so that all workers serve the same even while files change under them.
+ */
+export interface Settings {
+  readonly listen: ListenAddress
+  readonly sites: readonly SiteSettings[]
+  readonly farm: FarmSettings
+  /** Where status, metrics and revocation are served; undefined: nowhere. */
+  readonly admin?: AdminSettings | undefined
+  readonly limits: Partial<Limits>
+  readonly tls: Pick<ProxyOptions, 'minVersion' | 'maxVersion'>
+  /** Addresses and subnets whose `X-Forwarded-*` is believed. */
+  readonly trustedProxies: readonly string[]
+  readonly workers: number
+  readonly logLevel: NonNullable<LogOptions['level']>
+  /** Sentences for the operator: nothing is wrong, but something is worth a change. */
+  readonly warnings: readonly string[]
+}
+
+/** A site with, instead of what judges its requests, the settings to make that from. */
+export interface SiteSettings extends Omit<Site, 'authorizer'> {
+  readonly auth?: AuthSettings | undefined
+}
+
+/** Without functions, so that it can be sent to a worker. */
+export interface AuthSettings extends AuthOptions {
+  readonly realm: string
+  /** Whether what the backend is told of the user is signed. */
+  readonly sign?: boolean | undefined
+}
+
+export interface AdminSettings extends ListenAddress {
+  /** Names under which it may be called, beside addresses and its own. */
+  readonly names?: readonly string[] | undefined
+}
+
+export interface FarmSettings {
+  readonly name: string
+  readonly secret?: string | undefined
+  readonly members: readonly string[]
+  readonly listen?: ListenAddress | undefined
+  /** Host under which other members reach this one, when it listens on every address. */
+  readonly advertise?: string | undefined
+  readonly memory?: number | undefined
+  readonly sessionTimeout?: number | undefined
+  readonly lineageTimeout?: number | undefined
+  readonly lookupBudget?: number | undefined
+  readonly mintBudget?: number | undefined
+  readonly mintLimit?: number | undefined
+  readonly helloTimeout?: number | undefined
+  readonly joinTimeout?: number | undefined
+  readonly onPartition?: 'serve' | 'full-handshake' | undefined
+  readonly transport?: FarmOptions['transport']
+}
+
+export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
+
+/** True when a reload can't bring in the difference: a port or the farm would change. */
+export function needsRestart(before: Settings, after: Settings): boolean {
+  const fixed = ({
+    sites: _sites,
+    limits: _limits,
+    warnings: _warnings,
+    ...rest
+  }: Settings) => JSON.stringify(rest)
+  return fixed(before) !== fixed(after)
+}

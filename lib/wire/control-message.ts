@@ -1,0 +1,309 @@
+import { HandfastError } from '../errors.ts'
+import {
+  type CacheRecord,
+  readRecord,
+  recordLength,
+  writeRecord,
+} from '../record/record.ts'
+import {
+  readSenderTag,
+  readSequence,
+  type SenderTag,
+  senderTagLength,
+  writeSenderTag,
+  writeSequence,
+} from './datagram.ts'
+import { maxRanges, rangeLength, type SequenceRange } from './datagram-control.ts'
+import { digestLength } from './digest-length.ts'
+import { epochKeyLength } from './seal.ts'
+
+/**
+ * What members of a packet farm tell each other over the control channel. The first byte is
+ * the type; what follows it is drawn here, all big-endian.
+ *
+ *      1 announce     flags u8 | epoch u8 | sender tag 6 | epoch key 32 | last u64 | port u16
+ *                     flags: 1 joining, 2 repository
+ *      2 key          epoch u8 | epoch key 32
+ *      3 acker        0 or 1: acknowledge what I send
+ *      4 hears        1 multicast | 2 unicast: which of my datagrams reach the other side
+ *      5 datagram     one sealed datagram
+ *      6 pull         as many as there are: first u64 | length u16
+ *      7 gone         tail u64
+ *      8 ping         9 pong          10 leave
+ *      11 sync open   id u32 | nothing, or a table digest of 8192 bytes
+ *      12 sync vector id u32 | flags u8 (1 ready) | as many: sender tag 6 | contiguous u64
+ *      13 sync next   id u32 | page u32
+ *      14 sync page   id u32 | page u32 | flags u8 (1 last, 2 differed) | records
+ *      15 sync hint   the other side may lack something of ours
+ */
+export type ControlMessage =
+  | {
+      readonly type: 'announce'
+      readonly joining: boolean
+      readonly repository: boolean
+      readonly epoch: number
+      readonly sender: SenderTag
+      readonly epochKey: Buffer
+      readonly last: number
+      readonly port: number
+    }
+  | { readonly type: 'key'; readonly epoch: number; readonly epochKey: Buffer }
+  | { readonly type: 'acker'; readonly on: boolean }
+  | { readonly type: 'hears'; readonly multicast: boolean; readonly unicast: boolean }
+  | { readonly type: 'datagram'; readonly datagram: Buffer }
+  | { readonly type: 'pull'; readonly ranges: readonly SequenceRange[] }
+  | { readonly type: 'gone'; readonly tail: number }
+  | { readonly type: 'ping' | 'pong' | 'leave' | 'hint' }
+  | SyncMessage
+
+export type SyncMessage =
+  | { readonly type: 'open'; readonly id: number; readonly digest: Buffer | undefined }
+  | {
+      readonly type: 'vector'
+      readonly id: number
+      readonly ready: boolean
+      readonly vector: readonly VectorEntry[]
+    }
+  | { readonly type: 'next'; readonly id: number; readonly page: number }
+  | {
+      readonly type: 'page'
+      readonly id: number
+      readonly page: number
+      readonly last: boolean
+      readonly differed: boolean
+      readonly records: readonly CacheRecord[]
+    }
+
+export interface VectorEntry {
+  readonly sender: SenderTag
+  readonly contiguous: number
+}
+
+const types = [
+  'announce',
+  'key',
+  'acker',
+  'hears',
+  'datagram',
+  'pull',
+  'gone',
+  'ping',
+  'pong',
+  'leave',
+  'open',
+  'vector',
+  'next',
+  'page',
+  'hint',
+] as const satisfies readonly ControlMessage['type'][]
+
+const announceLength: number = 1 + 2 + senderTagLength + epochKeyLength + 8 + 2
+const vectorEntryLength: number = senderTagLength + 8
+const pageHeaderLength = 10
+
+export function writeControlMessage(message: ControlMessage): Buffer {
+  const body = bodyOf(message)
+  body[0] = types.indexOf(message.type) + 1
+  return body
+}
+
+/** Throws ERR_HANDFAST_PROTOCOL for bytes that are no message. */
+export function readControlMessage(bytes: Buffer): ControlMessage {
+  const type = types[(bytes[0] ?? 0) - 1]
+  switch (type) {
+    case 'announce':
+      return readAnnounce(bytes)
+    case 'key':
+      expect(bytes.length === 2 + epochKeyLength)
+      return { type, epoch: bytes.readUInt8(1), epochKey: Buffer.from(bytes.subarray(2)) }
+    case 'acker':
+      expect(bytes.length === 2)
+      return { type, on: bytes[1] === 1 }
+    case 'hears':
+      expect(bytes.length === 2)
+      return {
+        type,
+        multicast: (bytes.readUInt8(1) & 1) !== 0,
+        unicast: (bytes.readUInt8(1) & 2) !== 0,
+      }
+    case 'datagram':
+      return { type, datagram: bytes.subarray(1) }
+    case 'pull':
+      return { type, ranges: readRanges(bytes) }
+    case 'gone':
+      expect(bytes.length === 9)
+      return { type, tail: readSequence(bytes, 1) }
+    case 'ping':
+    case 'pong':
+    case 'leave':
+    case 'hint':
+      expect(bytes.length === 1)
+      return { type }
+    case 'open':
+      expect(bytes.length === 5 || bytes.length === 5 + digestLength)
+      return {
+        type,
+        id: bytes.readUInt32BE(1),
+        digest: bytes.length === 5 ? undefined : Buffer.from(bytes.subarray(5)),
+      }
+    case 'vector':
+      return readVector(bytes)
+    case 'next':
+      expect(bytes.length === 9)
+      return { type, id: bytes.readUInt32BE(1), page: bytes.readUInt32BE(5) }
+    case 'page':
+      return readPage(bytes)
+    default:
+      throw malformed(`unknown type ${bytes[0]}`)
+  }
+}
+
+function bodyOf(message: ControlMessage): Buffer {
+  switch (message.type) {
+    case 'announce':
+      return writeAnnounce(message)
+    case 'key':
+      return Buffer.concat([Buffer.from([0, message.epoch]), message.epochKey])
+    case 'acker':
+      return Buffer.from([0, message.on ? 1 : 0])
+    case 'hears':
+      return Buffer.from([0, (message.multicast ? 1 : 0) | (message.unicast ? 2 : 0)])
+    case 'datagram':
+      return Buffer.concat([Buffer.alloc(1), message.datagram])
+    case 'pull':
+      return writeRanges(message.ranges)
+    case 'gone': {
+      const body = Buffer.alloc(9)
+      writeSequence(message.tail, body, 1)
+      return body
+    }
+    case 'ping':
+    case 'pong':
+    case 'leave':
+    case 'hint':
+      return Buffer.alloc(1)
+    case 'open':
+      return Buffer.concat([numbers(message.id), message.digest ?? Buffer.alloc(0)])
+    case 'vector':
+      return writeVector(message)
+    case 'next':
+      return numbers(message.id, message.page)
+    case 'page':
+      return writePage(message)
+  }
+}
+
+function writeAnnounce(message: ControlMessage & { type: 'announce' }): Buffer {
+  const body = Buffer.alloc(announceLength)
+  body[1] = (message.joining ? 1 : 0) | (message.repository ? 2 : 0)
+  body[2] = message.epoch
+  writeSenderTag(message.sender, body, 3)
+  message.epochKey.copy(body, 9)
+  writeSequence(message.last, body, 41)
+  body.writeUInt16BE(message.port, 49)
+  return body
+}
+
+function readAnnounce(bytes: Buffer): ControlMessage {
+  expect(bytes.length === announceLength)
+  const last = readSequence(bytes, 41)
+  expect(last < 2 ** 53)
+  return {
+    type: 'announce',
+    joining: (bytes.readUInt8(1) & 1) !== 0,
+    repository: (bytes.readUInt8(1) & 2) !== 0,
+    epoch: bytes.readUInt8(2),
+    sender: readSenderTag(bytes, 3),
+    epochKey: Buffer.from(bytes.subarray(9, 41)),
+    last,
+    port: bytes.readUInt16BE(49),
+  }
+}
+
+function writeRanges(ranges: readonly SequenceRange[]): Buffer {
+  const body = Buffer.alloc(1 + ranges.length * rangeLength)
+  ranges.forEach((range, i) => {
+    writeSequence(range.first, body, 1 + i * rangeLength)
+    body.writeUInt16BE(range.length, 9 + i * rangeLength)
+  })
+  return body
+}
+
+function readRanges(bytes: Buffer): SequenceRange[] {
+  const count = (bytes.length - 1) / rangeLength
+  expect(Number.isInteger(count) && count >= 1 && count <= maxRanges)
+  return Array.from({ length: count }, (_, i) => ({
+    first: readSequence(bytes, 1 + i * rangeLength),
+    length: bytes.readUInt16BE(9 + i * rangeLength),
+  }))
+}
+
+function writeVector(message: SyncMessage & { type: 'vector' }): Buffer {
+  const body = Buffer.alloc(6 + message.vector.length * vectorEntryLength)
+  body.writeUInt32BE(message.id, 1)
+  body[5] = message.ready ? 1 : 0
+  message.vector.forEach((entry, i) => {
+    writeSenderTag(entry.sender, body, 6 + i * vectorEntryLength)
+    writeSequence(entry.contiguous, body, 6 + i * vectorEntryLength + senderTagLength)
+  })
+  return body
+}
+
+function readVector(bytes: Buffer): ControlMessage {
+  const count = (bytes.length - 6) / vectorEntryLength
+  expect(Number.isInteger(count) && count >= 0)
+  return {
+    type: 'vector',
+    id: bytes.readUInt32BE(1),
+    ready: bytes[5] === 1,
+    vector: Array.from({ length: count }, (_, i) => ({
+      sender: readSenderTag(bytes, 6 + i * vectorEntryLength),
+      contiguous: readSequence(bytes, 6 + i * vectorEntryLength + senderTagLength),
+    })),
+  }
+}
+
+function writePage(message: SyncMessage & { type: 'page' }): Buffer {
+  const length = message.records.reduce((sum, record) => sum + recordLength(record), 0)
+  const body = Buffer.alloc(pageHeaderLength + length)
+  body.writeUInt32BE(message.id, 1)
+  body.writeUInt32BE(message.page, 5)
+  body[9] = (message.last ? 1 : 0) | (message.differed ? 2 : 0)
+  let offset = pageHeaderLength
+  for (const record of message.records) offset = writeRecord(record, body, offset)
+  return body
+}
+
+function readPage(bytes: Buffer): ControlMessage {
+  expect(bytes.length >= pageHeaderLength)
+  const records: CacheRecord[] = []
+  for (let offset = pageHeaderLength; offset < bytes.length; ) {
+    const record = readRecord(bytes, offset)
+    records.push(record)
+    offset += recordLength(record)
+  }
+  return {
+    type: 'page',
+    id: bytes.readUInt32BE(1),
+    page: bytes.readUInt32BE(5),
+    last: (bytes.readUInt8(9) & 1) !== 0,
+    differed: (bytes.readUInt8(9) & 2) !== 0,
+    records,
+  }
+}
+
+function numbers(...values: number[]): Buffer {
+  const body = Buffer.alloc(1 + values.length * 4)
+  values.forEach((value, i) => {
+    body.writeUInt32BE(value, 1 + i * 4)
+  })
+  return body
+}
+
+function expect(condition: boolean): void {
+  if (!condition) throw malformed('wrong length or number')
+}
+
+function malformed(what: string): HandfastError {
+  return new HandfastError('ERR_HANDFAST_PROTOCOL', `malformed control message: ${what}`)
+}
