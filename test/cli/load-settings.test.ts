@@ -1,0 +1,177 @@
+import t from 'tap'
+import { localhostCertificate, makeCertificate } from '../../lib/cli/certs.ts'
+import { loadSettings } from '../../lib/cli/config/load-settings.ts'
+import { readProxyFlags } from '../../lib/cli/config/proxy-flags.ts'
+import { generateSecret } from '../../lib/farm/secret.ts'
+import { needsRestart } from '../../lib/serve/settings.ts'
+import { fakeIo } from '../fixtures/cli-io.ts'
+import { load, pair, sites } from '../fixtures/config-file.ts'
+
+t.test('a whole config file', async t => {
+  const secret = generateSecret()
+  const settings = await load(
+    t,
+    `
+listen: 127.0.0.1:8443
+sites:
+  - names: [Shop.Example, '*.shop.example']
+    cert: a.crt
+    key: a.key
+    clientCa: a.crt
+    clientCertificate: optional
+    backends: [http://10.0.0.5:3000, "https://[::1]:3001"]
+    backendCa: a.crt
+  - cert: a.crt
+    key: a.key
+    backends: [http://127.0.0.1:3000]
+farm:
+  name: shop
+  members: [10.0.0.1, '10.0.0.2:7000']
+  listen: 7001
+  advertise: 10.0.0.3
+  memory: 512MiB
+  sessionTimeout: 2h
+  lookupBudget: 20
+  mintLimit: 0
+limits:
+  headersTimeout: 1.5s
+  maxBodyBytes: 10MiB
+  maxConnections: 500
+tls:
+  minVersion: TLSv1.3
+trustedProxies: [10.0.0.0/8, "::1"]
+workers: 2
+logLevel: warn
+`,
+    [],
+    { HANDFAST_SECRET: secret },
+  )
+  t.match(settings, {
+    listen: { host: '127.0.0.1', port: 8443 },
+    farm: {
+      name: 'shop',
+      secret,
+      members: ['10.0.0.1', '10.0.0.2:7000'],
+      listen: { port: 7001 },
+      advertise: '10.0.0.3',
+      memory: 512 * 1024 * 1024,
+      sessionTimeout: 7_200_000,
+      lookupBudget: 20,
+      mintLimit: 0,
+    },
+    tls: { minVersion: 'TLSv1.3' },
+    trustedProxies: ['10.0.0.0/8', '::1'],
+    workers: 2,
+    logLevel: 'warn',
+  })
+  t.strictSame(settings.limits, {
+    headersTimeout: 1_500,
+    maxBodyBytes: 10 * 1024 * 1024,
+    maxConnections: 500,
+  })
+  t.match(settings.sites[0], {
+    names: ['shop.example', '*.shop.example'],
+    cert: pair.cert,
+    key: pair.key,
+    clientCa: pair.cert,
+    clientCertificate: 'optional',
+    backends: ['http://10.0.0.5:3000', 'https://[::1]:3001'],
+    backendCa: pair.cert,
+  })
+  t.match(settings.sites[1], { names: [], clientCertificate: 'off' })
+  t.strictSame(settings.warnings, [])
+})
+
+t.test('flags come before the config file', async t => {
+  const yaml = `${sites}listen: 1\nworkers: 7\nlogLevel: error\nfarm: {name: a, listen: 5, transport: auto}`
+  const flags = ['--listen', '[::1]:2', '--workers', '1', '--log-level', 'debug']
+  const farm = [
+    '--farm-name',
+    'b',
+    '--farm-listen',
+    '127.0.0.1:6',
+    '--farm-advertise',
+    'h',
+    '--transport',
+    'unicast',
+  ]
+  const member = ['--member', 'a.test,b.test:1', '--member', '[::1]:2']
+  const settings = await load(t, yaml, [...flags, ...farm, ...member], {
+    HANDFAST_SECRET: generateSecret(),
+  })
+  t.match(settings, {
+    listen: { host: '::1', port: 2 },
+    workers: 1,
+    logLevel: 'debug',
+    farm: {
+      name: 'b',
+      listen: { host: '127.0.0.1', port: 6 },
+      advertise: 'h',
+      transport: 'unicast',
+      members: ['a.test', 'b.test:1', '[::1]:2'],
+    },
+  })
+})
+
+t.test(
+  'a site without names from flags, with a certificate made on first use',
+  async t => {
+    const io = fakeIo(t.testdir({}))
+    const flags = readProxyFlags([
+      '--backend',
+      'http://127.0.0.1:3000/',
+      '--workers',
+      '1',
+    ])
+    const settings = await loadSettings(flags, io)
+    t.match(settings, {
+      listen: { host: undefined, port: 8443 },
+      sites: [
+        { names: [], backends: ['http://127.0.0.1:3000'], clientCertificate: 'off' },
+      ],
+      farm: { name: 'handfast', members: [], listen: undefined, secret: undefined },
+      warnings: [/made certs\/localhost.crt, self-signed/],
+    })
+    t.strictSame((await loadSettings(flags, io)).warnings, [], 'said once')
+  },
+)
+
+t.test('members without a farm port listen on the usual one', async t => {
+  const flags = ['--member', '10.0.0.9']
+  const settings = await load(t, sites, flags, { HANDFAST_SECRET: generateSecret() })
+  t.match(settings.farm, { listen: { host: undefined, port: 7443 } })
+})
+
+t.test('a certificate that ran out is served, with a warning', async t => {
+  const old = await makeCertificate({ ...localhostCertificate, days: 0 })
+  const cwd = t.testdir({ 'a.crt': old.cert, 'a.key': old.key })
+  const flags = ['--backend', 'http://x', '--cert', 'a.crt', '--key', 'a.key']
+  const settings = await loadSettings(readProxyFlags(flags), fakeIo(cwd))
+  t.match(settings.warnings, [/^a.crt ran out on /])
+})
+
+t.test('only ports, farm and processes need a restart', async t => {
+  const before = await load(t, sites)
+  t.equal(needsRestart(before, await load(t, sites)), false)
+  t.equal(needsRestart(before, await load(t, `${sites}limits: {idleTimeout: 1s}`)), false)
+  t.equal(needsRestart(before, await load(t, `${sites}listen: 1`)), true)
+  t.equal(needsRestart(before, await load(t, `${sites}workers: 33`)), true)
+})
+
+t.test('admin port and resumption by flag; a flag of a site needs no file', async t => {
+  const flags = ['--admin', '9443', '--resumption', 'off']
+  const cwd = t.testdir({ 'a.crt': pair.cert, 'a.key': pair.key })
+  const site = ['--backend', 'http://127.0.0.1:1', '--cert', 'a.crt', '--key', 'a.key']
+  const settings = await loadSettings(readProxyFlags([...site, ...flags]), fakeIo(cwd))
+  t.strictSame(settings.admin, { host: undefined, port: 9443 })
+  t.equal(settings.sites[0]?.resumption, 'off')
+  const filed = await load(t, `${sites}admin: {listen: "127.0.0.1:1"}`)
+  t.strictSame(filed.admin, { host: '127.0.0.1', port: 1 })
+  t.equal(needsRestart(filed, await load(t, sites)), true)
+  t.throws(() => readProxyFlags(['--config', 'x', '--resumption', 'off']), {
+    message: '--resumption and --config exclude each other: put it into the file',
+  })
+  t.throws(() => readProxyFlags([...site, '--resumption', 'on']), {
+    message: '--resumption: expected stateful, stateless, off, got "on"',
+  })
+})

@@ -1,0 +1,130 @@
+import t from 'tap'
+import { load, sites } from '../fixtures/config-file.ts'
+
+t.test('an error names the place, the value and what was expected', async t => {
+  const cases: [string, string][] = [
+    ['', 'handfast.yaml: sites: expected a list, got nothing'],
+    ['[]', ':1: (top level): expected a mapping, got a list'],
+    ['sites: []', ':1: sites: expected at least one entry, got a list'],
+    ['sites: [{}]', ':1: sites[0].cert: expected the path of a file, got nothing'],
+    [
+      `sites:\n  - cert: a.crt\n    key: a.key\n    backends: [http://x, ftp://y]`,
+      ':4: sites[0].backends[1]: expected http://HOST[:PORT] or https://HOST[:PORT], got "ftp://y"',
+    ],
+    [
+      `sites: [{cert: a.crt, key: a.key, backends: []}]`,
+      ':1: sites[0].backends: expected at least one entry, got a list',
+    ],
+    [
+      `${sites}listn: 8443`,
+      ':2: listn: unknown key, expected one of listen, sites, farm',
+    ],
+    [
+      `${sites}limits:\n  idelTimeout: 3`,
+      ':3: limits.idelTimeout: unknown key, expected one of headersTimeout,',
+    ],
+    [
+      `${sites}tls: {min: 3}`,
+      ':2: tls.min: unknown key, expected one of minVersion, maxV',
+    ],
+    [
+      `${sites}farm: {nam: x}`,
+      ':2: farm.nam: unknown key, expected one of name, secret,',
+    ],
+    [
+      'sites: [{certificate: x}]',
+      ':1: sites[0].cert: expected the path of a file, got nothing',
+    ],
+    [`${sites}listen: 99999`, ':2: listen: expected [HOST:]PORT, got 99999'],
+    [`${sites}limits: 5`, ':2: limits: expected a mapping, got 5'],
+    [
+      `${sites}limits:\n  idleTimeout: 5 minutes`,
+      ':3: limits.idleTimeout: expected milliseconds or a time such as 500ms, 30s, 1h, ' +
+        'got "5 minutes"',
+    ],
+    [`${sites}limits: {bodyTimeout: -1}`, 'limits.bodyTimeout: expected milliseconds'],
+    [`${sites}limits: {bodyTimeout: 30d}`, 'limits.bodyTimeout: expected milliseconds'],
+    [
+      `${sites}limits: {maxBodyBytes: 1MB}`,
+      'limits.maxBodyBytes: expected bytes or a size',
+    ],
+    [`${sites}limits: {bodyTimeout: 0}`, 'limits.bodyTimeout must be'],
+    [`${sites}farm: {lookupBudget: 1h}`, 'option lookupBudget must be'],
+    [`${sites}farm: {mintLimit: -1}`, 'farm.mintLimit: expected a whole number, 0 for'],
+    [
+      `${sites}trustedProxies: [10.0.0.0/33]`,
+      'trustedProxies[0]: expected an IP address',
+    ],
+    [`${sites}workers: 0`, 'workers: expected a whole number from 1, got 0'],
+    [`${sites}logLevel: loud`, 'expected debug, info, warn, error or silent, got "loud"'],
+    [`${sites}tls: {minVersion: TLSv1.1}`, 'expected TLSv1.2 or TLSv1.3, got "TLSv1.1"'],
+    [
+      `${sites}tls: {minVersion: TLSv1.3, maxVersion: TLSv1.2}`,
+      'tls.maxVersion: expected a version not below minVersion',
+    ],
+    [
+      `${sites}farm: {members: [a b]}`,
+      'farm.members[0]: expected HOST[:PORT], got "a b"',
+    ],
+    [`${sites}farm: {members: 7}`, 'farm.members: expected a list, got 7'],
+    [
+      `${sites}farm: {sessionTimeout: 2h, lineageTimeout: 1h}`,
+      'farm.lineageTimeout: expected at least sessionTimeout, got "1h"',
+    ],
+    [
+      `${sites}farm: {advertise: a.test, listen: 0}`,
+      'farm.listen: expected a port other than 0',
+    ],
+    [`${sites}farm: {listen: 7000}`, 'joining a farm needs its secret'],
+    [
+      `${sites}farm: {secretFile: none}`,
+      'farm.secretFile: expected a readable file (ENOENT)',
+    ],
+    [
+      `${sites}farm: {secretFile: short.secret}`,
+      'farm.secretFile: expected a file with 32',
+    ],
+    [sites + sites, 'not valid YAML (duplicate key)'],
+    ['sites: [', ':1: not valid YAML ('],
+    ['a: *b', 'not valid YAML ('],
+    [
+      sites.replace('a.crt', 'no.crt'),
+      'sites[0].cert: expected a readable file (ENOENT)',
+    ],
+    [sites.replace('a.crt', 'text.pem'), 'sites[0].cert: expected a file in PEM form'],
+    [
+      sites.replace('a.crt', 'broken.pem'),
+      'sites[0].cert: expected a file with a certifi',
+    ],
+    [
+      sites.replace('a.key', 'other.key'),
+      'the private key that belongs to the certificate',
+    ],
+    [sites.replace('a.key', 'locked.key'), 'a private key that is not encrypted'],
+    [sites.replace('cert', 'clientCa: broken.pem, cert'), 'sites[0].clientCa: expected'],
+    [
+      sites.replace('cert', 'clientCertificate: required, cert'),
+      'sites[0].clientCa: expected a file, because clientCertificate is required, got nothing',
+    ],
+    [
+      `sites:\n${'  - {cert: a.crt, key: a.key, backends: ["http://x"]}\n'.repeat(2)}`,
+      ':3: sites[1].names: expected names, because sites[0] serves all others, got nothing',
+    ],
+    [
+      `sites:\n${'  - {names: [a.test], cert: a.crt, key: a.key, backends: ["http://x"]}\n'.repeat(2)}`,
+      ':3: sites[1].names[0]: expected another name than those of sites[0], got "a.test"',
+    ],
+    [
+      sites.replace('cert', 'names: ["a b"], cert'),
+      'sites[0].names[0]: expected a host name, or *. and a host name, got "a b"',
+    ],
+  ]
+  for (const [yaml, expected] of cases) {
+    const error = await load(t, yaml).then(
+      () => undefined,
+      (error: Error) => error,
+    )
+    t.match(error, { code: 'ERR_HANDFAST_CONFIG', message: expected }, yaml)
+    t.notMatch(error?.message, '\n', 'one line')
+  }
+})
