@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import { shown } from '../shown.ts'
-import { BackendPool, type PoolOptions } from './pool.ts'
-import type { BackendHandler, BackendRequest, ClientConnection } from './request.ts'
+import { BackendPool, type PoolCall, type PoolOptions } from './pool.ts'
+import type { BackendHandler, BackendRequest, BoundClient } from './request.ts'
 import { type SlotOptions, Slots } from './slots.ts'
 
 /** How long a backend that failed is passed over while others are there, in milliseconds. */
@@ -17,7 +17,6 @@ export class Backend {
   readonly #clock: Clock
   /** To be had before a request is sent. */
   readonly slots: Slots
-  #active = 0
   #coolUntil = -Infinity
 
   constructor(address: string, options: BackendOptions) {
@@ -33,22 +32,13 @@ export class Backend {
     return this.#clock.monotonic() >= this.#coolUntil
   }
 
-  get active(): number {
-    return this.#active
-  }
-
-  /** Sends a request. Whoever calls says `release` once, when it is over. */
-  send(request: BackendRequest, handler: BackendHandler): void {
-    this.#active++
-    this.#pool.send(request, handler)
-  }
-
-  release(): void {
-    this.#active--
+  /** Sends a request, for which a slot has been taken. `fresh`: on a new connection. */
+  send(request: BackendRequest, handler: BackendHandler, fresh = false): PoolCall {
+    return this.#pool.send(request, handler, fresh)
   }
 
   /** Whether connections to it are bound to this client by a log-in. */
-  holds(client: ClientConnection): boolean {
+  holds(client: BoundClient): boolean {
     return this.#pool.holds(client)
   }
 

@@ -9,7 +9,7 @@ import type {
   BackendCall,
   BackendHandler,
   BackendRequest,
-  ClientConnection,
+  BoundClient,
 } from './request.ts'
 import { fieldsOf } from './response-fields.ts'
 import { mendParser, plainStatus } from './response-parser.ts'
@@ -52,7 +52,7 @@ export class BackendPool {
   readonly #open = new Set<Connection>()
   /** The one used last is used next, so that those too many grow old. */
   #idle: Connection[] = []
-  readonly #own = new WeakMap<ClientConnection, Connection[]>()
+  readonly #own = new WeakMap<BoundClient, Connection[]>()
   #owners = 0
   #sweeping = false
   #closed = false
@@ -75,13 +75,14 @@ export class BackendPool {
     }
   }
 
-  send(request: BackendRequest, handler: BackendHandler): void {
+  /** `fresh`: on a new connection, for one that was kept alive may be dead. */
+  send(request: BackendRequest, handler: BackendHandler, fresh: boolean): PoolCall {
     if (this.#closed) {
-      handler.onError(new errors.ClientClosedError())
-      return
+      process.nextTick(() => handler.onError(new errors.ClientClosedError()))
+      return overCall
     }
     const owner = carriesConnectionLogin(request.fields) ? request.client : undefined
-    const connection = this.#choose(request, owner !== undefined)
+    const connection = this.#choose(request, owner !== undefined, fresh)
     const options = {
       method: request.method as Dispatcher.HttpMethod,
       path: request.path,
@@ -100,11 +101,12 @@ export class BackendPool {
     const call = new Call(handler, connection, request.client)
     connection.client.dispatch(options, call)
     // undici found fault with the request at once: the connection has heard nothing of it.
-    if (call.refused && !queued) this.#drained(connection)
+    if (call.handOut() && !queued) this.#drained(connection)
+    return call
   }
 
   /** Whether this client has connections of its own here. */
-  holds(client: ClientConnection): boolean {
+  holds(client: BoundClient): boolean {
     return this.#owners > 0 && this.#own.has(client)
   }
 
@@ -119,7 +121,11 @@ export class BackendPool {
     await Promise.all([...this.#open].map(({ client }) => client.destroy()))
   }
 
-  #choose({ client, fresh }: BackendRequest, login: boolean): Connection {
+  #choose(
+    { client, upgrade }: BackendRequest,
+    login: boolean,
+    fresh: boolean,
+  ): Connection {
     const own = client !== undefined && this.holds(client) ? this.#own.get(client) : []
     const free = own?.find(connection => connection.idle)
     if (free !== undefined) return free
@@ -127,7 +133,8 @@ export class BackendPool {
     const last = own?.at(-1)
     if (login && last !== undefined) return last
     const oldest = this.#clock.monotonic() - idleTime
-    while (!fresh) {
+    // A tunnel keeps its connection: one of its own from the start is never stale.
+    while (!fresh && upgrade === undefined) {
       const connection = this.#idle.pop()
       if (connection === undefined) break
       if (connection.idle && connection.since > oldest) return connection
@@ -220,7 +227,7 @@ export class BackendPool {
   }
 
   /** From now on a client's own. */
-  #bind(connection: Connection, owner: ClientConnection): void {
+  #bind(connection: Connection, owner: BoundClient): void {
     if (connection.owner !== undefined) return
     connection.owner = owner
     const own = this.#own.get(owner)
@@ -266,10 +273,10 @@ class Connection {
   /** Requests on the connection that stands now. */
   served = 0
   /** The only one whose requests may come on it. */
-  owner: ClientConnection | undefined
-  readonly bind: (owner: ClientConnection) => void
+  owner: BoundClient | undefined
+  readonly bind: (owner: BoundClient) => void
 
-  constructor(client: Client, bind: (owner: ClientConnection) => void) {
+  constructor(client: Client, bind: (owner: BoundClient) => void) {
     this.client = client
     this.bind = bind
   }
@@ -277,85 +284,100 @@ class Connection {
 
 const lastBytes = new WeakMap<Duplex, LastBytes>()
 
-/** One request on its way: undici's words into ours. */
-class Call implements BackendCall, Dispatcher.DispatchHandler {
+/** A request on a connection. */
+export interface PoolCall extends BackendCall {
+  /** The connection has served other requests before. */
+  readonly reused: boolean
+}
+
+/** Of a request that nobody took. */
+const overCall: PoolCall = { reused: false, abort() {}, pause() {}, resume() {} }
+
+/**
+ * One request on its way: undici's words into ours. In the form of handler that undici has
+ * inside: what translates the newer one reads all fields of a response into an object first.
+ */
+class Call implements PoolCall, Dispatcher.DispatchHandler {
   reused = false
-  /** Over before a connection was ready for it. */
-  refused = false
   readonly #handler: BackendHandler
   readonly #connection: Connection
-  readonly #client: ClientConnection | undefined
-  #controller: Dispatcher.DispatchController | undefined
-  #status = 0
+  readonly #client: BoundClient | undefined
+  #abort: ((reason: Error) => void) | undefined
+  /** Given up before there was a connection. */
+  #givenUp: Error | undefined
+  #paused = false
+  #resume: (() => void) | undefined
+  #handedOut = false
+  #refusal: Error | undefined
 
   constructor(
     handler: BackendHandler,
     connection: Connection,
-    client: ClientConnection | undefined,
+    client: BoundClient | undefined,
   ) {
     this.#handler = handler
     this.#connection = connection
     this.#client = client
   }
 
+  /** The caller is about to have it; answers whether the request was refused already. */
+  handOut(): boolean {
+    this.#handedOut = true
+    const refusal = this.#refusal
+    if (refusal !== undefined) process.nextTick(() => this.#handler.onError(refusal))
+    return refusal !== undefined && this.#abort === undefined
+  }
+
   abort(reason: Error): void {
-    this.#controller?.abort(reason)
+    if (this.#abort === undefined) this.#givenUp ??= reason
+    else this.#abort(reason)
   }
 
   pause(): void {
-    this.#controller?.pause()
+    this.#paused = true
   }
 
   resume(): void {
-    this.#controller?.resume()
+    if (!this.#paused) return
+    this.#paused = false
+    this.#resume?.()
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller
+  onConnect(abort: (reason?: Error) => void): void {
+    this.#abort = abort
     this.reused = this.#connection.served++ > 0
-    this.#handler.onSend(this)
+    if (this.#givenUp === undefined) this.#handler.onSend()
+    else abort(this.#givenUp)
   }
 
-  onRequestUpgrade(
-    controller: Dispatcher.DispatchController,
-    _status: number,
-    _fields: object,
-    socket: Duplex,
-  ): void {
+  onUpgrade(_status: number, fields: Buffer[] | string[] | null, socket: Duplex): void {
     lastBytes.get(socket)?.release()
-    this.#handler.onUpgrade(fieldsOf(controller.rawHeaders), socket)
+    this.#handler.onUpgrade(fieldsOf(fields), socket)
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    _fields: object,
-    text?: string,
-  ): void {
-    this.#status = status
-    const fields = fieldsOf(controller.rawHeaders)
+  onHeaders(status: number, raw: Buffer[], resume: () => void, text: string): boolean {
+    this.#resume = resume
+    const fields = fieldsOf(raw)
     if (this.#client !== undefined && offersConnectionLogin(status, fields)) {
       this.#connection.bind(this.#client)
     }
     if (status < 200) this.#handler.onInform(plainStatus(status), fields)
     else this.#handler.onResponse(status, text ?? '', fields)
+    return !this.#paused
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onData(chunk: Buffer): boolean {
     // After a pause the parser tells what it has in hand, which may be nothing.
     if (chunk.length > 0) this.#handler.onData(chunk)
+    return !this.#paused
   }
 
-  onResponseEnd(controller: Dispatcher.DispatchController): void {
-    this.#handler.onEnd(fieldsOf(controller.rawTrailers))
+  onComplete(trailers: string[] | null): void {
+    this.#handler.onEnd(fieldsOf(trailers))
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.refused = this.#controller === undefined
-    // undici misses the body whose length a 304 may tell, and never has (RFC 9110 8.6).
-    const bodiless = this.#status === 304 || this.#status === 204
-    if (bodiless && error instanceof errors.ResponseContentLengthMismatchError) {
-      this.#handler.onEnd([])
-    } else this.#handler.onError(error instanceof ConnectionLost ? error.reason : error)
+  onError(error: Error): void {
+    if (!this.#handedOut) this.#refusal = error
+    else this.#handler.onError(error instanceof ConnectionLost ? error.reason : error)
   }
 }

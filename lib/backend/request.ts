@@ -10,21 +10,24 @@ export interface BackendRequest {
   /** The protocol to switch to, for an upgrade. */
   readonly upgrade: string | undefined
   /** Whose request it is. */
-  readonly client?: ClientConnection | undefined
-  /** On a new connection: none that is kept alive can be trusted to be so. */
-  readonly fresh?: boolean | undefined
+  readonly client?: BoundClient | undefined
 }
 
 /** A client's connection, as far as a backend's may be bound to it. */
-export interface ClientConnection {
+export interface BoundClient {
   readonly destroyed: boolean
   once(event: 'close', listener: () => void): unknown
 }
 
-/** What becomes of a request. `onSend` may be missing before `onError`: nothing was sent then. */
+/**
+ * What becomes of a request, in this order: `onSend`, any number of `onInform`, `onResponse`, any
+ * number of `onData`, `onEnd`. `onUpgrade` may stand in place of `onResponse`, and is the last
+ * then; `onError` may come at any time, and is the last. Of these `onSend` alone may come before
+ * the call has been handed out.
+ */
 export interface BackendHandler {
   /** A connection stands and the request is about to be written to it. */
-  onSend(call: BackendCall): void
+  onSend(): void
   /** An interim response: 100, 103 and so on, or what is none: a status below 100, or 101. */
   onInform(status: number, fields: string[]): void
   onResponse(status: number, text: string, fields: string[]): void
@@ -32,13 +35,13 @@ export interface BackendHandler {
   onEnd(trailers: string[]): void
   /** The backend switched protocols; the socket belongs to the handler now. */
   onUpgrade(fields: string[], socket: Duplex): void
+  /** Without `onSend` before it nothing was sent. */
   onError(error: Error): void
 }
 
+/** A request under way, from when it is handed over. Each method does nothing once it is over. */
 export interface BackendCall {
-  /** The connection has served other requests before. */
-  readonly reused: boolean
-  /** Gives up: closes the connection the request is on. */
+  /** Gives up: closes the connection the request is on, as soon as there is one. */
   abort(reason: Error): void
   /** No more `onData` until `resume`. */
   pause(): void

@@ -56,9 +56,9 @@ export function mendParser(socket: Duplex): void {
     }
     // RFC 9112 6.3: a length beside chunks says nothing; who sends both is not asked again.
     const both = parser.contentLength !== '' && coding !== ''
-    // RFC 9110 8.6: with 304 it is the length that the body of a 200 would have, and undici
-    // finds that body missing.
-    if (both || status === 304) parser.contentLength = ''
+    // RFC 9110 8.6: with 304 it is the length that the body of a 200 would have, and with 204
+    // it should not be there. undici finds that body missing.
+    if (both || status === 304 || status === 204) parser.contentLength = ''
     length = parser.contentLength
     const said = status === 100 ? disguised100 : status
     return complete.call(parser, said, upgrade, keepAlive && !both)

@@ -1,29 +1,37 @@
-/** What choosing needs to know of a backend. */
-export interface Candidate {
-  /** False for one that failed a moment ago. */
-  readonly ready: boolean
-}
+import type { Selection } from './selection.ts'
 
-/**
- * Backends in turn. Each request gets all of them as a list of candidates, first choice first,
- * so that whoever asks can go on to the next. Those that are not ready come last instead of
- * never: when all of them are down, trying one beats giving up.
- */
-export class Rotation<T extends Candidate> {
-  readonly #members: readonly T[]
+/** Backends in turn. */
+export class Rotation<Backend> implements Selection<Backend> {
+  readonly #members: readonly Backend[]
   #next = 0
 
-  constructor(members: readonly T[]) {
+  constructor(members: readonly Backend[]) {
     this.#members = members
   }
 
-  candidates(): T[] {
+  candidates(): Iterator<Backend, undefined> {
     const start = this.#next
     this.#next = (start + 1) % Math.max(1, this.#members.length)
-    const turn = [...this.#members.slice(start), ...this.#members.slice(0, start)]
-    return [
-      ...turn.filter(member => member.ready),
-      ...turn.filter(member => !member.ready),
-    ]
+    return new Turn(this.#members, start)
+  }
+}
+
+class Turn<Backend> implements Iterator<Backend, undefined> {
+  readonly #members: readonly Backend[]
+  #at: number
+  #left: number
+
+  constructor(members: readonly Backend[], start: number) {
+    this.#members = members
+    this.#at = start
+    this.#left = members.length
+  }
+
+  next(): IteratorResult<Backend, undefined> {
+    if (this.#left === 0) return { done: true, value: undefined }
+    const value = this.#members[this.#at] as Backend
+    this.#left--
+    this.#at = (this.#at + 1) % this.#members.length
+    return { done: false, value }
   }
 }

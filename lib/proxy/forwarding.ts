@@ -1,16 +1,10 @@
 import type { Duplex } from 'node:stream'
-import type { Backend } from '../backend/backend.ts'
-import type { BackendCall, BackendHandler } from '../backend/request.ts'
-import type { Slot, SlotLimit, SlotUse } from '../backend/slots.ts'
-import { Attempts } from '../dispatch/attempts.ts'
+import { isInvalidRequest, wasReset } from '../backend/failure.ts'
+import type { SlotLimit } from '../backend/slots.ts'
+import type { DispatchCall, DispatchHandler } from '../dispatch/dispatch.ts'
+import type { Dispatcher } from '../dispatch/dispatcher.ts'
 import { answer, type Exchange } from './exchange.ts'
-import {
-  closed,
-  failureOf,
-  isInvalidRequest,
-  lostBeforeAnswer,
-  wasReset,
-} from './failure.ts'
+import { failureOf } from './failure.ts'
 import { type Fields, filterFields } from './fields.ts'
 import type { Hop } from './forwarded.ts'
 import {
@@ -46,8 +40,8 @@ export interface ForwardingOptions {
   readonly identity: Fields | undefined
   /** Names of fields that only the site's log-in may say. */
   readonly ownFields: ReadonlySet<string>
-  /** Backends to try, first choice first. */
-  readonly candidates: readonly Backend[]
+  /** To the backends of the site. */
+  readonly dispatcher: Dispatcher
   readonly limits: Limits
   /** The network that the request counts for where backends are shared out. */
   readonly client: string | undefined
@@ -60,22 +54,18 @@ export interface ForwardingOptions {
 }
 
 /**
- * The way of one request to a backend and of its response to the client. Either side may be
- * the slower one, and either may vanish: each is told of the other at once.
+ * Relays one request to the dispatcher and its response to the client. Either side may be the
+ * slower one, and either may vanish: each is told of the other at once.
  */
-export class Forwarding implements BackendHandler {
+export class Forwarding implements DispatchHandler {
   readonly #options: ForwardingOptions
   readonly #exchange: Exchange
-  readonly #attempts: Attempts<Backend>
   readonly #webSocketKey: string | undefined
   #body: RequestBody | undefined
-  #backend: Backend | undefined
-  #slot: Slot | undefined
-  /** No backend hears of the request before the first bytes of its body are there. */
-  #awaitsBody = false
-  #bodyArrived = false
-  #busy: SlotLimit | undefined
-  #call: BackendCall | undefined
+  /** From when the request is given to the dispatcher. */
+  #call: DispatchCall | undefined
+  /** The dispatcher will say more. */
+  #underWay = false
   #phase: Phase = 'select'
   #status: number | undefined
   /** The answer that has begun ends with its header section. */
@@ -83,13 +73,9 @@ export class Forwarding implements BackendHandler {
   /** A reset is the end of the answer, as long as the request has not been sent in full. */
   #endsByReset = false
   #error: string | undefined
-  /** The request is being written to a connection, or has been. */
-  #sent = false
   #clientGone = false
   #tunnelled = false
   #tunnelBytes = 0
-  #lastError: Error | undefined
-  #backendName: string | undefined
   /** The proxy itself has answered: whatever the backend still says is too late. */
   #failed = false
   #settled = false
@@ -97,9 +83,6 @@ export class Forwarding implements BackendHandler {
   constructor(options: ForwardingOptions) {
     this.#options = options
     this.#exchange = options.exchange
-    const { socket } = options.exchange.connection
-    const holder = options.candidates.find(backend => backend.holds(socket))
-    this.#attempts = new Attempts(options.candidates, holder)
     const { request } = options
     this.#webSocketKey =
       request.websocket && request.method === 'CONNECT' ? newWebSocketKey() : undefined
@@ -109,12 +92,14 @@ export class Forwarding implements BackendHandler {
     const { exchange, request, limits } = this.#options
     exchange.onClose = () => this.#clientClosed()
     exchange.onDrain = () => this.#call?.resume()
-    if (request.bodyLength !== 0) {
-      if (limits.maxBodyBytes > 0 && Number(request.bodyLength) > limits.maxBodyBytes) {
-        this.#phase = 'forward'
-        this.#fail(413, 'Content Too Large', 'too-large')
-        return
-      }
+    if (request.bodyLength === 0) this.#dispatch()
+    else if (
+      limits.maxBodyBytes > 0 &&
+      Number(request.bodyLength) > limits.maxBodyBytes
+    ) {
+      this.#phase = 'forward'
+      this.#fail(413, 'Content Too Large', 'too-large')
+    } else {
       this.#body = new RequestBody(exchange.source, {
         maxBytes: limits.maxBodyBytes,
         timeout: limits.bodyTimeout,
@@ -122,26 +107,22 @@ export class Forwarding implements BackendHandler {
         onWanted: () => {
           if (request.expectContinue && !exchange.started) exchange.continue()
         },
-        onArrived: () => this.#bodyHasArrived(),
+        onArrived: () => this.#bodyArrived(),
       })
-      // A client that holds its body back is asked for it when a backend stands ready.
-      if (!request.expectContinue) {
-        this.#awaitsBody = true
-        this.#body.once('error', error => {
-          if (this.#awaitsBody) this.#bodyFailed(error as BodyError)
-        })
-        this.#body.open()
-        return
-      }
+      this.#body.once('error', error => this.#bodyFailed(error))
+      // No backend hears of the request before the first bytes of its body are there. A client
+      // that holds them back is asked for them when a backend stands ready.
+      if (request.expectContinue) this.#dispatch()
+      else this.#body.open()
     }
-    this.#next()
   }
 
-  onSend(call: BackendCall): void {
-    this.#call = call
-    this.#sent = true
+  onSend(): void {
     this.#phase = 'forward'
-    if (this.#clientGone) call.abort(new Error('client gone'))
+  }
+
+  onLimit(limit: SlotLimit): void {
+    this.#options.onLimit(limit)
   }
 
   onInform(status: number, fields: string[]): void {
@@ -163,7 +144,6 @@ export class Forwarding implements BackendHandler {
 
   onResponse(status: number, text: string, fields: string[]): void {
     this.#phase = 'respond'
-    this.#backend?.answered()
     const { method } = this.#options.request
     this.#bodiless = method === 'HEAD' || status === 204 || status === 304
     if (hasUnknownCoding(fields)) {
@@ -189,113 +169,68 @@ export class Forwarding implements BackendHandler {
   }
 
   onEnd(trailers: string[]): void {
-    this.#releaseBackend()
+    this.#underWay = false
     if (this.#status !== undefined && !this.#bodiless)
       this.#exchange.end(trailerFields(trailers))
     this.#settle()
   }
 
   onUpgrade(fields: string[], socket: Duplex): void {
+    this.#underWay = false
     this.#phase = 'respond'
-    this.#backend?.answered()
     if (this.#clientGone) {
       socket.destroy()
-      this.#releaseBackend()
       this.#settle()
       return
     }
     const client = switchedClient(this.#exchange, fields, this.#webSocketKey)
     if (client === undefined) {
       socket.destroy()
-      this.#releaseBackend()
       this.#fail(502, 'Bad Gateway', 'invalid-response')
       return
     }
     this.#tunnelled = true
-    this.#slot?.become('tunnel')
     this.#status = this.#webSocketKey === undefined ? 101 : 200
     tunnel(client, socket, this.#options.limits, ({ bytes }) => {
       this.#tunnelled = false
       this.#tunnelBytes = bytes
       this.#clientGone = true
-      this.#releaseBackend()
       this.#settle()
     })
   }
 
   onError(error: Error): void {
-    const backend = this.#backend as Backend
-    this.#releaseBackend()
+    this.#underWay = false
+    const bodyError = this.#body?.errored
     if (this.#clientGone || this.#failed || (this.#bodiless && this.#exchange.started)) {
       // An answer without body was whole: what came behind it is no matter of the client's.
       this.#settle()
-      return
-    }
-    const body = this.#body?.errored
-    if (body instanceof BodyError) {
-      this.#bodyFailed(body)
-      return
-    }
-    if (!this.#sent && isInvalidRequest(error)) {
+    } else if (bodyError instanceof BodyError) {
+      this.#refuseBody(bodyError)
+    } else if (this.#phase === 'select' && isInvalidRequest(error)) {
       this.#fail(400, 'Bad Request', 'invalid-request')
-      return
-    }
-    if (this.#status === undefined && !closed(error)) {
-      // A kept-alive connection that was found dead says nothing of the backend.
-      const stale = this.#call?.reused === true && lostBeforeAnswer(error)
-      if (!stale) backend.failed()
-    }
-    if (!this.#sent) {
-      // Not a byte has left: any request may try its luck elsewhere.
-      this.#lastError = error
-      this.#next()
-      return
-    }
-    if (this.#mayRetry(error) && this.#attempts.retry(backend)) {
-      this.#lastError = error
-      this.#sent = false
-      this.#call = undefined
-      this.#next()
-      return
-    }
-    if (this.#status !== undefined) {
-      if (this.#endsByReset && wasReset(error) && !this.#body?.readableEnded) {
-        this.#exchange.end([])
-        this.#settle()
-        return
-      }
+    } else if (this.#status === undefined) {
+      const { status, text, code } = failureOf(error)
+      this.#fail(status, text, code)
+    } else if (this.#endsByReset && wasReset(error) && !this.#body?.readableEnded) {
+      this.#exchange.end([])
+      this.#settle()
+    } else {
       this.#error = failureOf(error).code
       this.#exchange.breakOff()
-      return
     }
-    const failure = failureOf(error)
-    this.#fail(failure.status, failure.text, failure.code)
   }
 
-  #next(): void {
-    const backend = this.#attempts.next()
-    if (backend === undefined) {
-      if (this.#busy !== undefined) this.#options.onLimit(this.#busy)
-      const { status, text, code } = failureOf(this.#lastError)
-      this.#fail(status, text, code)
-      return
-    }
-    const { request, client } = this.#options
-    const slot = backend.slots.take(this.#use(), client)
-    if (typeof slot === 'string') {
-      this.#busy = slot
-      this.#lastError ??= Object.assign(new Error('full'), { code: 'busy' })
-      this.#next()
-      return
-    }
-    this.#backend = backend
-    this.#slot = slot
+  #dispatch(): void {
+    const { request, client, dispatcher } = this.#options
     let fields = requestFields(request, this.#options)
     if (this.#webSocketKey !== undefined) {
       fields = filterFields(fields, name => name !== 'sec-websocket-key')
       fields.push('Sec-WebSocket-Key', this.#webSocketKey)
     }
-    backend.send(
+    const held = this.#body !== undefined && request.expectContinue
+    this.#underWay = true
+    this.#call = dispatcher.dispatch(
       {
         method: request.websocket ? 'GET' : request.method,
         path: request.path,
@@ -303,51 +238,27 @@ export class Forwarding implements BackendHandler {
         body: this.#body,
         upgrade: request.websocket ? 'websocket' : undefined,
         client: this.#exchange.connection.socket,
-        // A tunnel keeps its connection: one of its own from the start is never stale.
-        fresh: this.#attempts.retrying || request.websocket,
+        network: client,
+        use: request.websocket ? 'upgrade' : held ? 'held' : 'request',
       },
       this,
     )
   }
 
-  #use(): SlotUse {
-    const { websocket, expectContinue } = this.#options.request
-    if (websocket) return 'upgrade'
-    return expectContinue && this.#body && !this.#bodyArrived ? 'held' : 'request'
-  }
-
-  #bodyHasArrived(): void {
-    this.#bodyArrived = true
+  #bodyArrived(): void {
     this.#options.onBody()
-    if (this.#awaitsBody) {
-      this.#awaitsBody = false
-      this.#next()
-      return
-    }
-    const limit = this.#slot?.become('request')
-    if (limit === undefined) return
-    this.#options.onLimit(limit)
-    this.#fail(503, 'Service Unavailable', 'busy')
-    this.#call?.abort(new Error('busy'))
+    if (this.#call === undefined) this.#dispatch()
+    else this.#call.bodyArrived()
   }
 
-  /**
-   * RFC 9110 9.2.2: a request may be sent again on its own when doing it twice does no harm. A
-   * kept-alive connection that the backend closes just then is the usual case.
-   */
-  #mayRetry(error: Error): boolean {
-    const { method, bodyLength, websocket } = this.#options.request
-    const harmless = method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
-    return (
-      harmless &&
-      bodyLength === 0 &&
-      !websocket &&
-      this.#status === undefined &&
-      lostBeforeAnswer(error)
-    )
+  /** undici ends a body as well, whose error is that of its connection. */
+  #bodyFailed(error: Error): void {
+    if (!(error instanceof BodyError)) return
+    if (this.#call === undefined) this.#refuseBody(error)
+    else this.#call.abort(error)
   }
 
-  #bodyFailed(error: BodyError): void {
+  #refuseBody(error: BodyError): void {
     this.#phase = 'forward'
     // RFC 9110 15.5.9: what is left of the body would stand in the way of the next request.
     if (!this.#exchange.head.http2) this.#exchange.final = true
@@ -383,26 +294,17 @@ export class Forwarding implements BackendHandler {
   #clientClosed(): void {
     if (this.#tunnelled || this.#clientGone) return
     this.#clientGone = true
-    if (this.#backend === undefined) {
+    if (!this.#underWay) {
       this.#settle()
       return
     }
-    // Still connecting: `onSend` will see that nobody waits any more.
     this.#body?.destroy(new BodyError('aborted'))
     this.#call?.abort(new Error('client gone'))
   }
 
-  #releaseBackend(): void {
-    this.#backendName = this.#backend?.origin ?? this.#backendName
-    this.#backend?.release()
-    this.#backend = undefined
-    this.#slot?.release()
-    this.#slot = undefined
-  }
-
   /** Both sides are done with: tell how it went. */
   #settle(): void {
-    if (!this.#clientGone || this.#backend !== undefined || this.#tunnelled) return
+    if (!this.#clientGone || this.#underWay || this.#tunnelled) return
     if (this.#settled) return
     this.#settled = true
     this.#body?.destroy()
@@ -410,7 +312,7 @@ export class Forwarding implements BackendHandler {
       status: this.#exchange.status ?? this.#status,
       bytes: this.#exchange.bytes + this.#tunnelBytes,
       phase: this.#phase,
-      backend: this.#backendName,
+      backend: this.#call?.backend,
       error: this.#error,
     })
   }

@@ -1,3 +1,4 @@
+import type { BackendOptions } from '../backend/backend.ts'
 import { HandfastError } from '../errors.ts'
 import { usualShare } from '../limit/shares.ts'
 import type { Limits } from './options.ts'
@@ -55,4 +56,17 @@ export function resolveLimits(overrides: Partial<Limits> = {}): Limits {
     limits[name] = value
   }
   return limits as unknown as Limits
+}
+
+/** What of them a backend is held to. */
+export function backendLimits(limits: Limits): BackendOptions {
+  return {
+    connectTimeout: limits.connectTimeout,
+    headersTimeout: limits.backendHeadersTimeout,
+    bodyTimeout: limits.backendBodyTimeout,
+    maxHeaderBytes: limits.maxHeaderBytes,
+    maxRequests: limits.maxBackendRequests,
+    maxTunnels: limits.maxTunnels,
+    share: limits.clientShare / 100,
+  }
 }

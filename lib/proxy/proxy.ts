@@ -1,17 +1,17 @@
 import type { AddressInfo, Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { systemClock } from '../clock.ts'
+import { Backends } from '../dispatch/backends.ts'
 import { HandfastError } from '../errors.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { networkOf } from '../limit/network.ts'
 import { Shares, type SharesOptions } from '../limit/shares.ts'
-import { Backends } from './backends.ts'
 import { Connection, serverNameOf } from './connection.ts'
 import { plainAddress, trustedAddresses } from './forwarded.ts'
 import { Http1 } from './http1.ts'
 import { Http2 } from './http2.ts'
-import { resolveLimits } from './limits.ts'
-import type { Limits, ProxyOptions, Proxy as RunningProxy } from './options.ts'
+import { backendLimits, resolveLimits } from './limits.ts'
+import type { Limits, ProxyOptions, Proxy as RunningProxy, Site } from './options.ts'
 import { RequestHandler } from './request-handler.ts'
 import { Sites } from './sites.ts'
 import { SlowClients } from './slow-clients.ts'
@@ -55,7 +55,7 @@ class HttpsProxy implements RunningProxy {
     this.#limitCounters = limitCounters
     this.#connectionShares = new Shares(connectionShares(this.#limits))
     this.#backends = new Backends(options.log)
-    this.#sites = this.#backends.rebuild(this.#limits, of => new Sites(options.sites, of))
+    this.#sites = this.#sitesOf(options.sites, this.#limits)
     this.#handler = new RequestHandler(
       () => ({ sites: this.#sites, limits: this.#limits }),
       this.#trusts,
@@ -108,7 +108,7 @@ class HttpsProxy implements RunningProxy {
       throw new HandfastError('ERR_HANDFAST_CLOSED', 'the proxy is closed')
     }
     const limits = resolveLimits(options.limits)
-    this.#sites = this.#backends.rebuild(limits, of => new Sites(options.sites, of))
+    this.#sites = this.#sitesOf(options.sites, limits)
     this.#limits = limits
     this.#handler.setLimits(limits)
     this.#http1.setLimits(limits)
@@ -147,6 +147,15 @@ class HttpsProxy implements RunningProxy {
 
   stats(): { readonly connections: number; readonly requests: number } {
     return { connections: this.#sockets.size, requests: this.#handler.total }
+  }
+
+  #sitesOf(sites: readonly Site[], limits: Limits): Sites {
+    return this.#backends.rebuild(
+      dispatcherTo =>
+        new Sites(sites, ({ backends, backendCa: ca }) =>
+          dispatcherTo(backends, { ca, ...backendLimits(limits) }),
+        ),
+    )
   }
 
   #createServer(): Server {

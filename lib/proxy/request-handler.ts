@@ -239,7 +239,7 @@ export class RequestHandler {
         site.clientCertificate === 'off' ? undefined : connection.clientCertificate,
       identity,
       ownFields: site.authorizer?.ownFields ?? none,
-      candidates: site.rotation.candidates(),
+      dispatcher: site.dispatcher,
       limits,
       client,
       onBody,

@@ -4,8 +4,7 @@ import {
   type SecureContext,
   type SecureContextOptions,
 } from 'node:tls'
-import type { Backend } from '../backend/backend.ts'
-import { Rotation } from '../dispatch/rotation.ts'
+import type { Dispatcher } from '../dispatch/dispatcher.ts'
 import { HandfastError } from '../errors.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
 import type { Authorizer, Site } from './options.ts'
@@ -24,7 +23,7 @@ export interface ServedSite {
   readonly sessionPolicy: string
   readonly resumption: ResumptionMode
   readonly authorizer: Authorizer | undefined
-  readonly rotation: Rotation<Backend>
+  readonly dispatcher: Dispatcher
 }
 
 /** All sites at one moment. Never changed: a reload makes another. */
@@ -41,12 +40,9 @@ export class Sites {
   readonly needsServerName: boolean
 
   /** Throws ERR_HANDFAST_CONFIG naming the site and what is wrong with it. */
-  constructor(
-    sites: readonly Site[],
-    backendOf: (address: string, site: Site) => Backend,
-  ) {
+  constructor(sites: readonly Site[], dispatcherOf: (site: Site) => Dispatcher) {
     if (sites.length === 0) throw config('sites must not be empty')
-    const served = sites.map(site => serve(site, backendOf))
+    const served = sites.map(site => serve(site, dispatcherOf))
     for (const site of served) {
       for (const name of site.names) this.#add(name, site)
     }
@@ -98,10 +94,7 @@ export class Sites {
   }
 }
 
-function serve(
-  site: Site,
-  backendOf: (address: string, site: Site) => Backend,
-): ServedSite {
+function serve(site: Site, dispatcherOf: (site: Site) => Dispatcher): ServedSite {
   const label = site.names[0] ?? 'the default site'
   const clientCertificate = site.clientCertificate ?? 'off'
   if (clientCertificate !== 'off' && site.clientCa === undefined) {
@@ -140,7 +133,7 @@ function serve(
     sessionPolicy: digest([leaf.fingerprint256, String(site.cert), certificatePolicy]),
     resumption: site.resumption ?? 'stateful',
     authorizer: site.authorizer,
-    rotation: new Rotation(site.backends.map(address => backendOf(address, site))),
+    dispatcher: dispatcherOf(site),
   }
 }
 

@@ -45,13 +45,9 @@ function ask(
       trailers: [],
       error: undefined,
     }
-    let call: BackendCall | undefined
-    const over = () => {
-      backend.release()
-      resolve(outcome)
-    }
+    const over = () => resolve(outcome)
     const body = upload ? new PassThrough() : undefined
-    backend.send(
+    const call: BackendCall = backend.send(
       {
         method,
         path: '/',
@@ -60,9 +56,7 @@ function ask(
         upgrade: undefined,
       },
       {
-        onSend(made) {
-          call = made
-        },
+        onSend() {},
         onInform: status => outcome.informed.push(status),
         onResponse(status) {
           outcome.status = status
@@ -70,8 +64,8 @@ function ask(
         onData(chunk) {
           outcome.bytes += chunk.length
           if (pace === undefined) return
-          call?.pause()
-          void pace().then(() => call?.resume())
+          call.pause()
+          void pace().then(() => call.resume())
         },
         onEnd(trailers) {
           outcome.trailers = trailers

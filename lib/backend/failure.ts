@@ -1,0 +1,41 @@
+/** What kind of end a request came to, by the codes of undici and Node. */
+
+const timeouts: readonly string[] = [
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'ETIMEDOUT',
+]
+const closing: readonly string[] = ['UND_ERR_DESTROYED', 'UND_ERR_CLOSED']
+const invalid: readonly string[] = ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED']
+const losses: readonly string[] = ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']
+
+/** The backend took longer than it may. */
+export function timedOut(error: Error): boolean {
+  return timeouts.includes(codeOf(error))
+}
+
+/** It is we who have let go of the backend. */
+export function closed(error: Error): boolean {
+  return closing.includes(codeOf(error))
+}
+
+/** A request was given up before a connection was looked for: it can't be said on any. */
+export function isInvalidRequest(error: Error): boolean {
+  return invalid.includes(codeOf(error))
+}
+
+/** The connection broke, and maybe the backend had said nothing yet. */
+export function lostConnection(error: Error): boolean {
+  return losses.includes(codeOf(error))
+}
+
+export function wasReset(error: Error): boolean {
+  return codeOf(error) === 'ECONNRESET'
+}
+
+/** Its code, or its name. */
+export function codeOf(error: Error): string {
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' ? code : error.name
+}

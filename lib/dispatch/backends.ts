@@ -1,0 +1,71 @@
+import { createHash } from 'node:crypto'
+import { Backend, type BackendOptions } from '../backend/backend.ts'
+import type { Log } from '../log.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { Rotation } from './rotation.ts'
+
+/** Makes the dispatcher to a list of addresses. */
+export type DispatcherTo = (
+  addresses: readonly string[],
+  options: BackendOptions,
+) => Dispatcher
+
+/** The backends in use. One stays the same over a reload when nothing about it changes. */
+export class Backends {
+  readonly #log: Log
+  #byKey = new Map<string, Backend>()
+
+  constructor(log: Log) {
+    this.#log = log
+  }
+
+  /**
+   * Runs `build`, which asks for dispatchers, and lets go of the backends that none of them
+   * needs: their open requests finish. When it throws nothing has changed.
+   */
+  rebuild<T>(build: (dispatcherTo: DispatcherTo) => T): T {
+    const next = new Map<string, Backend>()
+    const made: Backend[] = []
+    const backendAt = (address: string, options: BackendOptions): Backend => {
+      const key = keyOf(address, options)
+      let backend = next.get(key) ?? this.#byKey.get(key)
+      if (backend === undefined) {
+        backend = new Backend(address, options)
+        made.push(backend)
+      }
+      next.set(key, backend)
+      return backend
+    }
+    let result: T
+    try {
+      result = build((addresses, options) => {
+        const backends = addresses.map(address => backendAt(address, options))
+        return new Dispatcher(backends, new Rotation(backends))
+      })
+    } catch (error) {
+      for (const backend of made) this.#letGo(backend.destroy())
+      throw error
+    }
+    for (const [key, backend] of this.#byKey) {
+      if (!next.has(key)) this.#letGo(backend.close())
+    }
+    this.#byKey = next
+    return result
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.allSettled([...this.#byKey.values()].map(backend => backend.destroy()))
+  }
+
+  #letGo(closing: Promise<void>): void {
+    closing.catch(error => this.#log.debug({ error: String(error) }, 'closing a backend'))
+  }
+}
+
+/** Equal for options that are. */
+function keyOf(address: string, { ca, ...others }: BackendOptions): string {
+  const digest = createHash('sha256')
+    .update(String(ca ?? ''))
+    .digest('base64')
+  return JSON.stringify([address, digest, Object.entries(others).sort()])
+}

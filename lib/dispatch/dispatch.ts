@@ -1,0 +1,34 @@
+import type { BackendCall, BackendHandler, BackendRequest } from '../backend/request.ts'
+import type { SlotLimit, SlotUse } from '../backend/slots.ts'
+
+/** All that a choice of backend, and of who comes first, may go by. */
+export interface DispatchRequest extends BackendRequest {
+  /** What it costs a backend to begin with. */
+  readonly use: SlotUse
+  /** The network that it counts for where backends are shared out; undefined: for nobody's. */
+  readonly network: string | undefined
+}
+
+/**
+ * As of a backend, with these differences, for there may be more than one behind it:
+ *
+ * - `onSend` and `onInform` may come again until `onResponse`, or `onUpgrade`, comes; that comes
+ *   once. What `onData` has told is never told again.
+ * - `onError` comes once, when no other backend can or may be asked. Its error is what the last
+ *   one that was asked came to; without one, one of no-backend.ts.
+ */
+export interface DispatchHandler extends BackendHandler {
+  /** A backend has no room left. Another may be asked yet. */
+  onLimit(limit: SlotLimit): void
+}
+
+/** The same object from the first attempt to the last byte, whichever backend it is at. */
+export interface DispatchCall extends BackendCall {
+  /** Origin of the backend that the request was last given to. */
+  readonly backend: string | undefined
+  /**
+   * The first bytes of a body that the client held back (a use of `held`) are there: from now on
+   * the request costs a backend work. When there is no room for that it is over.
+   */
+  bodyArrived(): void
+}

@@ -1,0 +1,39 @@
+import type { Backend } from '../backend/backend.ts'
+import type { BoundClient } from '../backend/request.ts'
+import { Attempts } from './attempts.ts'
+import { Candidates } from './candidates.ts'
+import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
+import type { Selection } from './selection.ts'
+
+/** The backends of one site, from outside: it takes requests, and sees to the rest. */
+export class Dispatcher {
+  readonly #backends: readonly Backend[]
+  readonly #selection: Selection<Backend>
+
+  constructor(backends: readonly Backend[], selection: Selection<Backend>) {
+    this.#backends = backends
+    this.#selection = selection
+  }
+
+  /**
+   * Sends a request to some backend. More is built on it by handlers around handlers: one is
+   * given on in the place of the one that it was given, passes on what it does not change, and
+   * hands out a call of its own. Attempts is the first.
+   */
+  dispatch(request: DispatchRequest, handler: DispatchHandler): DispatchCall {
+    const candidates = new Candidates(
+      this.#selection.candidates(request),
+      this.#holderOf(request.client),
+    )
+    const attempts = new Attempts(candidates, request, handler)
+    attempts.start()
+    return attempts
+  }
+
+  /** A log-in that holds for a connection holds at one backend only. */
+  #holderOf(client: BoundClient | undefined): Backend | undefined {
+    if (client === undefined) return undefined
+    for (const backend of this.#backends) if (backend.holds(client)) return backend
+    return undefined
+  }
+}
