@@ -34,6 +34,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   farm: ['link', 'log', 'engine', 'datagram'],
   resumption: ['hello', 'session', 'revocation', 'ticket', 'server'],
   auth: ['method', 'login', 'form'],
+  proxy: ['message', 'client', 'relay'],
   cli: ['config', 'demo', 'commands'],
 }
 

@@ -49,10 +49,10 @@ export class BackendPool {
   readonly #options: Client.Options
   readonly #connect: buildConnector.connector
   readonly #clock: Clock
-  readonly #open = new Set<Connection>()
+  readonly #open = new Set<PooledConnection>()
   /** The one used last is used next, so that those too many grow old. */
-  #idle: Connection[] = []
-  readonly #own = new WeakMap<BoundClient, Connection[]>()
+  #idle: PooledConnection[] = []
+  readonly #own = new WeakMap<BoundClient, PooledConnection[]>()
   #owners = 0
   #sweeping = false
   #closed = false
@@ -125,7 +125,7 @@ export class BackendPool {
     { client, upgrade }: BackendRequest,
     login: boolean,
     fresh: boolean,
-  ): Connection {
+  ): PooledConnection {
     const own = client !== undefined && this.holds(client) ? this.#own.get(client) : []
     const free = own?.find(connection => connection.idle)
     if (free !== undefined) return free
@@ -143,12 +143,12 @@ export class BackendPool {
     return this.#make()
   }
 
-  #make(): Connection {
+  #make(): PooledConnection {
     const client = new Client(this.#origin, {
       ...this.#options,
       connect: (target, done) => this.#connectTo(target, done),
     })
-    const connection: Connection = new Connection(client, owner =>
+    const connection: PooledConnection = new PooledConnection(client, owner =>
       this.#bind(connection, owner),
     )
     this.#open.add(connection)
@@ -189,7 +189,7 @@ export class BackendPool {
   }
 
   /** A connection has nothing to do. */
-  #drained(connection: Connection): void {
+  #drained(connection: PooledConnection): void {
     if (connection.idle) return
     if (!connection.connected || this.#closed || !this.#open.has(connection)) {
       this.#drop(connection)
@@ -227,7 +227,7 @@ export class BackendPool {
   }
 
   /** From now on a client's own. */
-  #bind(connection: Connection, owner: BoundClient): void {
+  #bind(connection: PooledConnection, owner: BoundClient): void {
     if (connection.owner !== undefined) return
     connection.owner = owner
     const own = this.#own.get(owner)
@@ -245,12 +245,12 @@ export class BackendPool {
     })
   }
 
-  #drop(connection: Connection): void {
+  #drop(connection: PooledConnection): void {
     this.#forget(connection)
     connection.client.destroy().catch(() => {})
   }
 
-  #forget(connection: Connection): void {
+  #forget(connection: PooledConnection): void {
     connection.idle = false
     this.#open.delete(connection)
     if (connection.owner === undefined) return
@@ -261,7 +261,7 @@ export class BackendPool {
 }
 
 /** One client of undici, which has one connection at a time. */
-class Connection {
+class PooledConnection {
   readonly client: Client
   connected = false
   /** Has requests to see to. */
@@ -300,7 +300,7 @@ const overCall: PoolCall = { reused: false, abort() {}, pause() {}, resume() {} 
 class Call implements PoolCall, Dispatcher.DispatchHandler {
   reused = false
   readonly #handler: BackendHandler
-  readonly #connection: Connection
+  readonly #connection: PooledConnection
   readonly #client: BoundClient | undefined
   #abort: ((reason: Error) => void) | undefined
   /** Given up before there was a connection. */
@@ -312,7 +312,7 @@ class Call implements PoolCall, Dispatcher.DispatchHandler {
 
   constructor(
     handler: BackendHandler,
-    connection: Connection,
+    connection: PooledConnection,
     client: BoundClient | undefined,
   ) {
     this.#handler = handler

@@ -1,5 +1,5 @@
 import { defaultFarmPort, type ListenAddress, parseAddress } from '../address.ts'
-import { trustedAddresses } from '../proxy/forwarded.ts'
+import { trustedAddresses } from '../proxy/message/forwarded.ts'
 
 /**
  * Readers of the values that flags and config files hold. Each answers undefined for what it

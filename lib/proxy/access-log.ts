@@ -1,9 +1,9 @@
 import type { Log } from '../log.ts'
 import { handshakeOf } from '../resumption/handshake.ts'
-import type { Connection } from './connection.ts'
-import type { Exchange } from './exchange.ts'
-import type { Outcome } from './forwarding.ts'
-import type { Unreadable } from './http1.ts'
+import type { ClientConnection } from './client/client-connection.ts'
+import type { Exchange } from './client/exchange.ts'
+import type { Unreadable } from './client/http1.ts'
+import type { Outcome } from './relay/forwarding.ts'
 
 /** Longest text of a client that goes into the log. */
 const maxLength = 512
@@ -49,7 +49,7 @@ export function logUnreadable(log: Log, { connection, status, code }: Unreadable
   )
 }
 
-function connectionFields(connection: Connection): object {
+function connectionFields(connection: ClientConnection): object {
   const handshake = handshakeOf(connection.socket)
   return {
     client: connection.clientAddress,

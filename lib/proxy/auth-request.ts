@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { AuthRequest } from '../auth/request.ts'
-import type { Exchange } from './exchange.ts'
-import type { CheckedRequest } from './request-check.ts'
+import type { Exchange } from './client/exchange.ts'
+import type { CheckedRequest } from './message/request-check.ts'
 
 /** A request of the proxy as authentication sees it. */
 export function authRequestOf(

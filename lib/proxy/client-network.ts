@@ -1,6 +1,6 @@
 import { networkOf } from '../limit/network.ts'
-import { type Fields, valuesOf } from './fields.ts'
-import { clientBehind } from './forwarded.ts'
+import { type Fields, valuesOf } from './message/fields.ts'
+import { clientBehind } from './message/forwarded.ts'
 
 /**
  * The network that a request counts for where limits are shared out. Of a trusted proxy it is

@@ -3,7 +3,7 @@ import type { Answer, AuthRequest } from '../auth/request.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
-import type { Fields } from './fields.ts'
+import type { Fields } from './message/fields.ts'
 
 /** What a proxy needs from the farm: its servers' sessions are shared once attached. */
 export interface SessionSharing {
@@ -136,8 +136,8 @@ export interface ProxyOptions {
   readonly limitCounters?: LimitCounters | undefined
 }
 
-/** A running proxy, as `createProxy(options): Promise<Proxy>` in lib/proxy/proxy.ts gives it. */
-export interface Proxy {
+/** A running proxy, as `createProxy(options): Promise<RunningProxy>` in lib/proxy/proxy.ts gives it. */
+export interface RunningProxy {
   readonly host: string
   readonly port: number
   /** New certificates, sites and limits without dropping a connection. */

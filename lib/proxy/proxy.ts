@@ -6,15 +6,15 @@ import { HandfastError } from '../errors.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { networkOf } from '../limit/network.ts'
 import { Shares, type SharesOptions } from '../limit/shares.ts'
-import { Connection, serverNameOf } from './connection.ts'
-import { plainAddress, trustedAddresses } from './forwarded.ts'
-import { Http1 } from './http1.ts'
-import { Http2 } from './http2.ts'
+import { ClientConnection, serverNameOf } from './client/client-connection.ts'
+import { Http1 } from './client/http1.ts'
+import { Http2 } from './client/http2.ts'
+import { SlowClients } from './client/slow-clients.ts'
 import { backendLimits, resolveLimits } from './limits.ts'
-import type { Limits, ProxyOptions, Proxy as RunningProxy, Site } from './options.ts'
+import { plainAddress, trustedAddresses } from './message/forwarded.ts'
+import type { Limits, ProxyOptions, RunningProxy, Site } from './options.ts'
 import { RequestHandler } from './request-handler.ts'
 import { Sites } from './sites.ts'
-import { SlowClients } from './slow-clients.ts'
 
 /** Starts a proxy. Rejects when an option is bad or the port can't be had. */
 export async function createProxy(options: ProxyOptions): Promise<RunningProxy> {
@@ -36,7 +36,7 @@ class HttpsProxy implements RunningProxy {
   readonly #handler: RequestHandler
   readonly #backends: Backends
   readonly #sockets = new Set<Socket>()
-  readonly #connections = new Set<Connection>()
+  readonly #connections = new Set<ClientConnection>()
   readonly #slowClients = new SlowClients()
   readonly #trusts: (address: string) => boolean
   readonly #limitCounters: LimitCounters
@@ -240,7 +240,7 @@ class HttpsProxy implements RunningProxy {
     // Whatever happens to it from now on is no reason to end the process.
     socket.on('error', () => {})
     const site = this.#sites.forHandshake(serverNameOf(socket))
-    const connection = new Connection(socket, site.certificatePolicy)
+    const connection = new ClientConnection(socket, site.certificatePolicy)
     this.#connections.add(connection)
     socket.once('close', () => this.#connections.delete(connection))
     const server = connection.http2 ? this.#http2 : this.#http1

@@ -3,16 +3,16 @@ import { Shares, type SharesOptions } from '../limit/shares.ts'
 import type { Log } from '../log.ts'
 import { logRequest, logUnreadable } from './access-log.ts'
 import { authRequestOf } from './auth-request.ts'
+import type { ClientConnection } from './client/client-connection.ts'
+import { answer, type Exchange, reply } from './client/exchange.ts'
+import type { Unreadable } from './client/http1.ts'
 import { clientNetwork } from './client-network.ts'
-import type { Connection } from './connection.ts'
-import { answer, type Exchange, reply } from './exchange.ts'
-import type { Fields } from './fields.ts'
-import { Forwarding, type Outcome } from './forwarding.ts'
-import type { Unreadable } from './http1.ts'
 import { limitMet } from './limit-met.ts'
+import type { Fields } from './message/fields.ts'
+import { type CheckedRequest, checkRequest } from './message/request-check.ts'
 import type { Authorization, Authorizer, Limits } from './options.ts'
 import type { Phase } from './phases.ts'
-import { type CheckedRequest, checkRequest } from './request-check.ts'
+import { Forwarding, type Outcome } from './relay/forwarding.ts'
 import type { ServedSite, Sites } from './sites.ts'
 
 /** What may change under a request handler's feet; each request sees one state of it. */
@@ -177,7 +177,10 @@ export class RequestHandler {
     }
   }
 
-  #met(limit: keyof Limits, { connection }: { readonly connection: Connection }): void {
+  #met(
+    limit: keyof Limits,
+    { connection }: { readonly connection: ClientConnection },
+  ): void {
     this.#limitCounters.met(`limits.${limit}`, connection.clientAddress)
   }
 

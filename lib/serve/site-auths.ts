@@ -2,7 +2,7 @@ import { signingKey } from '../auth/signing-key.ts'
 import { parseSecret } from '../farm/secret.ts'
 import type { Farm } from '../member/farm.ts'
 import { AuthAuthorizer } from '../proxy/auth-authorizer.ts'
-import { clientBehind, trustedAddresses } from '../proxy/forwarded.ts'
+import { clientBehind, trustedAddresses } from '../proxy/message/forwarded.ts'
 import type { Site } from '../proxy/options.ts'
 import type { AuthSettings, Settings, SiteSettings } from './settings.ts'
 

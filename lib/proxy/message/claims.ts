@@ -1,4 +1,4 @@
-import { isIdentityHeader, plainName } from '../auth/identity-headers.ts'
+import { isIdentityHeader, plainName } from '../../auth/identity-headers.ts'
 
 /**
  * What a field would have a backend believe, because it is for a proxy to say: who the user is,

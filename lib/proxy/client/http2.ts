@@ -6,13 +6,13 @@ import {
   type ServerHttp2Stream,
   type Settings,
 } from 'node:http2'
-import { systemClock } from '../clock.ts'
-import type { Connection } from './connection.ts'
+import { systemClock } from '../../clock.ts'
+import type { Limits } from '../options.ts'
+import type { ClientConnection } from './client-connection.ts'
 import type { Exchange } from './exchange.ts'
 import type { Unreadable } from './http1.ts'
 import { Http2Connection } from './http2-connection.ts'
 import { Http2Exchange } from './http2-exchange.ts'
-import type { Limits } from './options.ts'
 
 /**
  * Bytes of a body that a client may send ahead. With the 64 KiB of RFC 9113 an upload over a
@@ -27,7 +27,7 @@ export class Http2 {
   readonly #connections = new Set<Http2Connection>()
   readonly #onExchange: (exchange: Exchange) => void
   readonly #onUnreadable: (unreadable: Unreadable) => void
-  #arriving: Connection | undefined
+  #arriving: ClientConnection | undefined
   #limits: Limits
   #draining = false
 
@@ -42,7 +42,7 @@ export class Http2 {
     this.#server = this.#createServer()
   }
 
-  accept(connection: Connection): void {
+  accept(connection: ClientConnection): void {
     // The session is made, and its event emitted, before this returns.
     this.#arriving = connection
     this.#server.emit('connection', connection.socket)
@@ -79,7 +79,7 @@ export class Http2 {
   }
 
   #open(session: ServerHttp2Session): void {
-    const connection = this.#arriving as Connection
+    const connection = this.#arriving as ClientConnection
     const own = new Http2Connection(connection, session, systemClock.monotonic())
     this.#connections.add(own)
     session.setLocalWindowSize(connectionWindow)

@@ -1,4 +1,4 @@
-import { plainName } from '../auth/identity-headers.ts'
+import { plainName } from '../../auth/identity-headers.ts'
 import { claimOf } from './claims.ts'
 import { type Fields, filterFields, tokensOf } from './fields.ts'
 import { forwardedFields, type Hop } from './forwarded.ts'

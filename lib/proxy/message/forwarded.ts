@@ -1,6 +1,6 @@
 import { BlockList, isIP, isIPv6 } from 'node:net'
-import { HandfastError } from '../errors.ts'
-import { shown } from '../shown.ts'
+import { HandfastError } from '../../errors.ts'
+import { shown } from '../../shown.ts'
 import { type Fields, valuesOf } from './fields.ts'
 
 /** What the connection itself tells of a client: the part nobody can make up. */

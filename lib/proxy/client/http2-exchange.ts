@@ -1,16 +1,16 @@
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
-import type { Connection } from './connection.ts'
+import { type Fields, filterFields, toHttp2Fields } from '../message/fields.ts'
+import type { RequestHead } from '../message/request-check.ts'
+import type { ClientConnection } from './client-connection.ts'
 import type { Exchange } from './exchange.ts'
-import { type Fields, filterFields, toHttp2Fields } from './fields.ts'
-import type { RequestHead } from './request-check.ts'
 
 /** Frames that wait for the client before interim responses are no longer added to them. */
 const maxWaiting = 1_000
 
 /** A request on a stream of HTTP/2. */
 export class Http2Exchange implements Exchange {
-  readonly connection: Connection
+  readonly connection: ClientConnection
   readonly head: RequestHead
   readonly source: ServerHttp2Stream
   bytes = 0
@@ -29,7 +29,7 @@ export class Http2Exchange implements Exchange {
   #handedOver = false
 
   constructor(
-    connection: Connection,
+    connection: ClientConnection,
     stream: ServerHttp2Stream,
     rawFields: Fields,
     endStream: boolean,

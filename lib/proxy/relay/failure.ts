@@ -1,4 +1,4 @@
-import { closed, codeOf, timedOut } from '../backend/failure.ts'
+import { closed, codeOf, timedOut } from '../../backend/failure.ts'
 
 /** What the client is told when a backend fails, and the word for the log. */
 export interface Failure {

@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls'
-import { handshakeOf } from '../resumption/handshake.ts'
-import { plainAddress } from './forwarded.ts'
+import { handshakeOf } from '../../resumption/handshake.ts'
+import { plainAddress } from '../message/forwarded.ts'
 
 /** What a connection has to know of an exchange on it. */
 export interface OpenExchange {
@@ -19,7 +19,7 @@ export interface OpenExchange {
 }
 
 /** A client connection whose handshake is done. */
-export class Connection {
+export class ClientConnection {
   readonly socket: TLSSocket
   readonly http2: boolean
   /** Read once: a socket forgets its addresses when it closes. */

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import type { Limits } from './options.ts'
+import type { Limits } from '../options.ts'
 
 export interface TunnelEnd {
   /** Bytes from the backend to the client. */

@@ -1,14 +1,14 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Connection } from './connection.ts'
+import { type Fields, filterFields } from '../message/fields.ts'
+import type { RequestHead } from '../message/request-check.ts'
+import type { ClientConnection } from './client-connection.ts'
 import type { Exchange } from './exchange.ts'
-import { type Fields, filterFields } from './fields.ts'
 import { closeSoon, discard } from './linger.ts'
-import type { RequestHead } from './request-check.ts'
 
 /** A request on HTTP/1.x. */
 export class Http1Exchange implements Exchange {
-  readonly connection: Connection
+  readonly connection: ClientConnection
   readonly head: RequestHead
   readonly source: IncomingMessage
   bytes = 0
@@ -31,7 +31,7 @@ export class Http1Exchange implements Exchange {
   #over = false
 
   constructor(
-    connection: Connection,
+    connection: ClientConnection,
     request: IncomingMessage,
     response: ServerResponse,
   ) {
@@ -198,7 +198,7 @@ export class Http1Upgrade extends Http1Exchange {
   readonly #early: Buffer
 
   constructor(
-    connection: Connection,
+    connection: ClientConnection,
     request: IncomingMessage,
     response: ServerResponse,
     early: Buffer,

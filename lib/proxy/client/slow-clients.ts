@@ -1,4 +1,4 @@
-import type { Connection, OpenExchange } from './connection.ts'
+import type { ClientConnection, OpenExchange } from './client-connection.ts'
 
 interface Wait {
   /** Bytes of the answer that the client had yet to take. */
@@ -14,7 +14,7 @@ export class SlowClients {
   #waits = new Map<OpenExchange, Wait>()
 
   /** To be called over and over. `timeout`: longest standstill in milliseconds, as is `now`. */
-  check(connections: Iterable<Connection>, now: number, timeout: number): void {
+  check(connections: Iterable<ClientConnection>, now: number, timeout: number): void {
     const waits = new Map<OpenExchange, Wait>()
     for (const { exchanges } of connections) {
       for (const exchange of exchanges) {

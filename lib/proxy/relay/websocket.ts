@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
-import type { Exchange } from './exchange.ts'
-import { type Fields, filterFields, tokensOf, valuesOf } from './fields.ts'
-import { responseFields } from './hop-fields.ts'
+import type { Exchange } from '../client/exchange.ts'
+import { type Fields, filterFields, tokensOf, valuesOf } from '../message/fields.ts'
+import { responseFields } from '../message/hop-fields.ts'
 
 /** RFC 6455 4.1: HTTP/2 clients send no key (RFC 8441 5.1), an HTTP/1.1 backend wants one. */
 export function newWebSocketKey(): string {

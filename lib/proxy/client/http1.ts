@@ -1,18 +1,18 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import type { Connection } from './connection.ts'
+import { valuesOf } from '../message/fields.ts'
+import type { Limits } from '../options.ts'
+import type { ClientConnection } from './client-connection.ts'
 import { answer, type Exchange } from './exchange.ts'
-import { valuesOf } from './fields.ts'
 import { Http1Exchange, Http1Upgrade } from './http1-exchange.ts'
 import { closeSoon } from './linger.ts'
-import type { Limits } from './options.ts'
 
 /** Requests that a client may send ahead of their answers. */
 const maxPipelined = 32
 
 /** Bytes that are no request, or not in time. */
 export interface Unreadable {
-  readonly connection: Connection
+  readonly connection: ClientConnection
   readonly status: number
   readonly code: string
 }
@@ -27,7 +27,7 @@ export class Http1 {
   readonly #onExchange: (exchange: Exchange) => void
   readonly #onUnreadable: (unreadable: Unreadable) => void
   readonly #queues = new WeakMap<Duplex, Http1Exchange[]>()
-  readonly #connections = new WeakMap<Duplex, Connection>()
+  readonly #connections = new WeakMap<Duplex, ClientConnection>()
   #draining = false
 
   constructor(
@@ -74,7 +74,7 @@ export class Http1 {
     this.#server.emit('listening')
   }
 
-  accept(connection: Connection): void {
+  accept(connection: ClientConnection): void {
     this.#connections.set(connection.socket, connection)
     this.#queues.set(connection.socket, [])
     // Each request that waits for its turn listens for the end of its connection.
@@ -102,7 +102,7 @@ export class Http1 {
   }
 
   /** One request too many has come on this connection, and it is ended. */
-  #isFull({ socket }: Connection): boolean {
+  #isFull({ socket }: ClientConnection): boolean {
     const full = (this.#queues.get(socket)?.length ?? 0) >= maxPipelined
     if (full) socket.destroy()
     return full || socket.destroyed
@@ -170,8 +170,8 @@ export class Http1 {
     }
   }
 
-  #of(socket: Duplex): Connection {
-    return this.#connections.get(socket) as Connection
+  #of(socket: Duplex): ClientConnection {
+    return this.#connections.get(socket) as ClientConnection
   }
 }
 

@@ -1,14 +1,14 @@
 import type { Duplex, Readable } from 'node:stream'
-import type { Connection, OpenExchange } from './connection.ts'
-import type { Fields } from './fields.ts'
-import type { RequestHead } from './request-check.ts'
+import type { Fields } from '../message/fields.ts'
+import type { RequestHead } from '../message/request-check.ts'
+import type { ClientConnection, OpenExchange } from './client-connection.ts'
 
 /**
  * One request and its answer, on either version of HTTP. It hides how each says things; what
  * is said is not its business.
  */
 export interface Exchange extends OpenExchange {
-  readonly connection: Connection
+  readonly connection: ClientConnection
   readonly head: RequestHead
   /** The body as it comes from the client. Nothing flows before somebody listens. */
   readonly source: Readable

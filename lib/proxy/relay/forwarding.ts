@@ -1,23 +1,23 @@
 import type { Duplex } from 'node:stream'
-import { isInvalidRequest, wasReset } from '../backend/failure.ts'
-import type { SlotLimit } from '../backend/slots.ts'
-import type { DispatchCall, DispatchHandler } from '../dispatch/dispatch.ts'
-import type { Dispatcher } from '../dispatch/dispatcher.ts'
-import { answer, type Exchange } from './exchange.ts'
-import { failureOf } from './failure.ts'
-import { type Fields, filterFields } from './fields.ts'
-import type { Hop } from './forwarded.ts'
+import { isInvalidRequest, wasReset } from '../../backend/failure.ts'
+import type { SlotLimit } from '../../backend/slots.ts'
+import type { DispatchCall, DispatchHandler } from '../../dispatch/dispatch.ts'
+import type { Dispatcher } from '../../dispatch/dispatcher.ts'
+import { answer, type Exchange } from '../client/exchange.ts'
+import { type Fields, filterFields } from '../message/fields.ts'
+import type { Hop } from '../message/forwarded.ts'
 import {
   endsWithConnection,
   hasUnknownCoding,
   requestFields,
   responseFields,
   trailerFields,
-} from './hop-fields.ts'
-import type { Limits } from './options.ts'
-import type { Phase } from './phases.ts'
+} from '../message/hop-fields.ts'
+import type { CheckedRequest } from '../message/request-check.ts'
+import type { Limits } from '../options.ts'
+import type { Phase } from '../phases.ts'
+import { failureOf } from './failure.ts'
 import { BodyError, RequestBody } from './request-body.ts'
-import type { CheckedRequest } from './request-check.ts'
 import { tunnel } from './tunnel.ts'
 import { newWebSocketKey, switchedClient } from './websocket.ts'
 

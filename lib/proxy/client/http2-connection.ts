@@ -1,8 +1,8 @@
 import type { ServerHttp2Session } from 'node:http2'
-import { hasEnded } from '../http2-ended.ts'
-import type { Connection } from './connection.ts'
+import { hasEnded } from '../../http2-ended.ts'
+import type { Limits } from '../options.ts'
+import type { ClientConnection } from './client-connection.ts'
 import { lingerTime } from './linger.ts'
-import type { Limits } from './options.ts'
 
 /**
  * The session of one connection, and its clock. That of Node (`session.setTimeout`) does not
@@ -10,13 +10,13 @@ import type { Limits } from './options.ts'
  * error, or where the client takes no bytes, all it could do is `close()`, which waits.
  */
 export class Http2Connection {
-  readonly #connection: Connection
+  readonly #connection: ClientConnection
   readonly #session: ServerHttp2Session
   #bytes = 0
   #quietSince: number
   #overSince: number | undefined
 
-  constructor(connection: Connection, session: ServerHttp2Session, now: number) {
+  constructor(connection: ClientConnection, session: ServerHttp2Session, now: number) {
     this.#connection = connection
     this.#session = session
     this.#quietSince = now
