@@ -117,7 +117,6 @@ const causes: Names<FullCause | ResumedFrom | NotTls> = {
   declined: true,
   local: true,
   peer: true,
-  repository: true,
   ticket: true,
   probe: true,
   'plain-http': true,

@@ -1,12 +1,15 @@
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
-import type { Transport, WriteLevel, WriteReach } from '../farm/transport.ts'
+import type { Replica, WriteReach } from '../farm/transport.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
 import { type TableId, tables } from '../record/key.ts'
 import { type CacheRecord, checkRecordSize } from '../record/record.ts'
 import type { RecordTable, ScanCursor, ScanStep } from '../table/record-table.ts'
-import { isKept, PurgeMarks, purgeable, purgeMark } from './purge-marks.ts'
+import { KeptRecords } from './kept-records.ts'
+import { Lookup } from './lookup.ts'
+import { mayBePurged, PurgeMarks, purgeMark } from './purge-marks.ts'
 import { reachOf } from './reach.ts'
+import { noTier, type Source, type Tier, type WriteLevel } from './tier.ts'
 
 /** How long a tombstone outlives the record that it deletes: room for skewed clocks. */
 const tombstoneSlack = 2_000
@@ -15,7 +18,6 @@ const shortestTombstone = 3_600_000
 
 export interface CacheOptions {
   readonly table: RecordTable
-  readonly transport: Transport
   readonly versions: HybridClock
   readonly clock: Clock
 }
@@ -24,56 +26,110 @@ export interface Found {
   readonly value: Buffer
   /** Wall time in milliseconds at which the record is gone. */
   readonly expiresAt: number
-  /** Where it was found: this member's table, another member, a repository. */
-  readonly source: 'local' | 'peer' | 'repository'
+  /** Where it was found: in this member's table, or at another member. */
+  readonly source: Source
 }
 
-export interface WriteOptions {
-  /** Milliseconds until the record is gone. */
-  readonly ttl: number
-  /** Default `one`. */
+export interface WriteTerms {
+  /** Default `one`; of a deletion `all`. */
   readonly level?: WriteLevel
   /** Longest wait for the level, in milliseconds. Default 1000. */
   readonly budget?: number
 }
 
+export interface WriteOptions extends WriteTerms {
+  /** Milliseconds until the record is gone. */
+  readonly ttl: number
+}
+
 /**
- * The verbs of row A11 (get, add, update, delete, purge) over the tiers: this member's table
- * first, then the farm. Keys and values that are passed in are copied; they may be reused.
+ * Is told of a record that changed what is here. Its bytes may be the network's: copy what is
+ * to be kept. What it throws keeps the record from being acknowledged.
  */
-export class Cache {
+export type Watcher = (record: CacheRecord) => void
+
+/**
+ * The verbs of row A11 (get, add, update, delete, purge) over this member's table first, then
+ * the tiers beyond it. Keys and values that are passed in are copied; they may be reused.
+ *
+ * A record comes in by one door, whoever wrote it and however it came (written here, told by
+ * another member, found in a tier), and whoever watches its table is told before anybody is
+ * told that it has been applied.
+ */
+export class Cache implements Replica {
   readonly #table: RecordTable
-  readonly #transport: Transport
   readonly #versions: HybridClock
   readonly #clock: Clock
+  readonly #kept: KeptRecords
   readonly #purges: PurgeMarks
-  /** Lookups under way in the farm, so that many askers cost one question. */
-  readonly #flights = new Map<string, Flight>()
+  readonly #tiers: Tier[] = []
+  readonly #lookup: Lookup
+  /** By number of the virtual table. */
+  readonly #watchers: (Watcher[] | undefined)[] = []
   #closed = false
 
-  constructor(options: CacheOptions) {
-    this.#table = options.table
-    this.#transport = options.transport
-    this.#versions = options.versions
-    this.#clock = options.clock
-    this.#purges = new PurgeMarks(options.table)
+  constructor({ table, versions, clock }: CacheOptions) {
+    this.#table = table
+    this.#versions = versions
+    this.#clock = clock
+    this.#kept = new KeptRecords(table, clock)
+    this.#purges = new PurgeMarks(table, this.#kept)
+    const apply = (record: CacheRecord) => this.apply(record)
+    this.#lookup = new Lookup({ clock, tiers: this.#tiers, apply })
+  }
+
+  /** Adds a tier that is farther away than those before. */
+  extend(tier: Tier): void {
+    this.#tiers.push(tier)
+  }
+
+  /**
+   * No full table loses records of this virtual table, or those with a key that is wanted. For
+   * few and small ones that matter. To be called before there are any.
+   */
+  keep(table: TableId, wants?: (key: Buffer) => boolean): void {
+    this.#kept.keep(table, wants)
+  }
+
+  /** Tells of all that changes in a virtual table. Returns the way to stop it. */
+  watch(table: TableId, watcher: Watcher): () => void {
+    // Copied at each change, for it may change while they are told.
+    this.#watchers[table] = [...(this.#watchers[table] ?? []), watcher]
+    return () => {
+      this.#watchers[table] = this.#watchers[table]?.filter(other => other !== watcher)
+    }
+  }
+
+  /** Resolves when what others hold is here, as far as they can be reached; see Tier.watch. */
+  async open(): Promise<void> {
+    try {
+      for (const tier of this.#tiers) await tier.watch()
+    } catch (error) {
+      await this.close()
+      throw error
+    }
   }
 
   /** What this member's own table has. */
   getLocal(table: TableId, key: Buffer): Found | undefined {
-    const record = this.#table.read(table, key)
+    const record = this.read(table, key)
     if (record === undefined || record.tombstone) return undefined
     return { value: record.value, expiresAt: record.expiresAt, source: 'local' }
   }
 
   /** True when the key was deleted here and the tombstone is still there: nobody need be asked. */
   isDeleted(table: TableId, key: Buffer): boolean {
-    return this.#table.read(table, key)?.tombstone === true
+    return this.read(table, key)?.tombstone === true
+  }
+
+  /** The whole record that is here, a tombstone too. */
+  read(table: TableId, key: Buffer): CacheRecord | undefined {
+    return this.#kept.get(table, key) ?? this.#table.read(table, key)
   }
 
   /**
-   * The own table, then the other members, for at most `budget` milliseconds (default 50).
-   * What a member answers is kept here too.
+   * The own table, then the tiers, for at most `budget` milliseconds (default 50). What is found
+   * is kept here too.
    */
   async get(table: TableId, key: Buffer, budget = 50): Promise<Found | undefined> {
     const found = await this.find(table, key, budget)
@@ -89,12 +145,11 @@ export class Cache {
     this.#checkOpen()
     const local = this.getLocal(table, key)
     if (local !== undefined || budget <= 0 || this.isDeleted(table, key)) return local
-    const { answer, endsAt } = this.#ask(table, key, budget)
-    const record = await answer
-    if (record !== undefined) this.apply(record)
+    const { landed, endsAt } = this.#lookup.ask(table, key, budget)
+    const source = await landed
     // A delete may have overtaken the answer: the table decides, not the answer.
-    const kept = this.getLocal(table, key)
-    if (kept !== undefined) return { ...kept, source: 'peer' }
+    const found = this.getLocal(table, key)
+    if (found !== undefined) return { ...found, source: source ?? 'local' }
     // Timers count whole milliseconds, and may fire within the last one.
     return this.#clock.monotonic() >= endsAt - 1 ? 'timeout' : undefined
   }
@@ -108,7 +163,7 @@ export class Cache {
   ): Promise<boolean> {
     this.#checkOpen()
     const record = this.#record(table, key, value, options.ttl)
-    this.#table.put(record)
+    this.#take(record)
     return this.#publish(record, options)
   }
 
@@ -121,7 +176,8 @@ export class Cache {
   ): Promise<boolean> {
     this.#checkOpen()
     const record = this.#record(table, key, value, options.ttl)
-    if (!this.#table.update(record)) return false
+    if (this.getLocal(table, key) === undefined) return false
+    this.#take(record)
     return this.#publish(record, options)
   }
 
@@ -129,16 +185,12 @@ export class Cache {
    * Deletes farm-wide: leaves a tombstone that outlives the record, so that a late replica
    * can't bring it back. True when the level was reached.
    */
-  delete(
-    table: TableId,
-    key: Buffer,
-    options: { level?: WriteLevel; budget?: number } = {},
-  ): Promise<boolean> {
+  delete(table: TableId, key: Buffer, terms: WriteTerms = {}): Promise<boolean> {
     this.#checkOpen()
     checkRecordSize(key.length, 0)
     checkNoMark(table)
     const now = this.#clock.now()
-    const old = this.#table.read(table, key)
+    const old = this.read(table, key)
     const record: CacheRecord = {
       table,
       key: Buffer.from(key),
@@ -150,67 +202,92 @@ export class Cache {
       ),
       tombstone: true,
     }
-    this.#table.put(record)
-    return this.#publish(record, { level: 'all', ...options })
+    this.#take(record)
+    return this.#publish(record, { level: 'all', ...terms })
   }
 
   /**
-   * Empties one virtual table, or those of sessions, log-ins, state and connections, farm-wide:
-   * a member that was away brings nothing back. Says which members have not done so within
-   * `budget` ms. Throws ERR_HANDFAST_USAGE for revocations and the farm's own table.
+   * Empties one virtual table farm-wide: a member that was away brings nothing back. Says which
+   * members have not done so within `budget` ms. Rejects with ERR_HANDFAST_USAGE for
+   * revocations and the farm's own table.
    */
-  async purge(table?: TableId, budget = 1_000): Promise<WriteReach> {
+  async purge(table: TableId, budget = 1_000): Promise<WriteReach> {
     this.#checkOpen()
-    if (table !== undefined && isKept(table)) {
+    if (!mayBePurged(table)) {
       throw new HandfastError('ERR_HANDFAST_USAGE', `table ${table} can't be purged`)
     }
-    const emptied = table === undefined ? purgeable : [table]
-    return await this.reach(() =>
-      emptied.map(id => {
-        const mark = purgeMark(id, this.#versions.tick(), this.#clock.now())
-        this.#purges.take(mark)
-        return this.#publish(mark, { level: 'all', budget })
-      }),
-    )
+    const mark = purgeMark(table, this.#versions.tick(), this.#clock.now())
+    return await this.reach(() => {
+      this.#take(mark)
+      return [this.#publish(mark, { level: 'all', budget })]
+    })
+  }
+
+  /**
+   * Writes a record whose version is its writer's choice. It goes on to the others even where it
+   * is no news here. True when the level was reached.
+   */
+  write(record: CacheRecord, terms: WriteTerms = {}): Promise<boolean> {
+    this.#checkOpen()
+    this.apply(record)
+    return this.#publish(record, terms)
   }
 
   /** Makes writes at level `all`, and says which members they did not come to. */
   reach(writes: () => readonly Promise<boolean>[]): Promise<WriteReach> {
-    return reachOf(this.#transport, writes)
+    return reachOf(() => this.#tiers.flatMap(tier => tier.absent()), writes)
   }
 
   /** A bounded step of a walk over what is here, for another member; see RecordTable.scan. */
   scan(cursor: ScanCursor | undefined, limit: number): ScanStep {
-    if (cursor === undefined) this.#purges.restore()
-    return this.#table.scan(cursor, limit)
+    const walk = (cursor as Walk | undefined) ?? { kept: this.#kept.all() }
+    const records: CacheRecord[] = []
+    while (records.length < limit) {
+      const { done, value } = walk.kept.next()
+      if (done === true) {
+        const step = this.#table.scan(walk.next, limit - records.length)
+        const next = step.next && { kept: walk.kept, next: step.next }
+        return { records: [...records, ...step.records], next }
+      }
+      records.push(value)
+    }
+    return { records, next: walk }
   }
 
-  /** Takes a record that another member wrote. True when it changed the table. */
+  /** Takes a record that another member wrote. True when it changed what is here. */
   apply(record: CacheRecord): boolean {
     if (record.expiresAt <= this.#clock.now()) return false
-    if (!this.#versions.witness(record.version)) return false
-    if (record.table === tables.purge) return this.#purges.take(record)
-    return !this.#purges.covers(record) && this.#table.put(record)
+    return this.#versions.witness(record.version) && this.#take(record)
   }
 
-  close(): void {
+  /** Closes the tiers too, but not the table. */
+  async close(): Promise<void> {
     this.#closed = true
+    await Promise.all(this.#tiers.map(tier => tier.close()))
   }
 
-  #ask(table: TableId, key: Buffer, budget: number): Flight {
-    const name = `${table}:${key.toString('latin1')}`
-    const endsAt = this.#clock.monotonic() + budget
-    const flying = this.#flights.get(name)
-    // One that may outlast this asker's patience is of no use to it.
-    if (flying !== undefined && flying.endsAt <= endsAt) return flying
-    const answer = this.#transport.fetch(table, Buffer.from(key), budget)
-    const flight = { answer, endsAt }
-    this.#flights.set(name, flight)
-    const landed = () => {
-      if (this.#flights.get(name) === flight) this.#flights.delete(name)
-    }
-    answer.then(landed, landed)
-    return flight
+  /** The door. */
+  #take(record: CacheRecord): boolean {
+    const { table, key } = record
+    const changed =
+      table === tables.purge
+        ? this.#purges.take(record)
+        : !this.#purges.covers(record) &&
+          (this.#kept.wants(table, key) ? this.#kept : this.#table).put(record)
+    const watchers = this.#watchers[table]
+    if (changed && watchers !== undefined) for (const tell of watchers) tell(record)
+    return changed
+  }
+
+  #publish(
+    record: CacheRecord,
+    { level = 'one', budget = 1_000 }: WriteTerms,
+  ): Promise<boolean> {
+    const [tier = noTier, ...farther] = this.#tiers
+    const reached = tier.put(record, level, budget)
+    if (farther.length === 0) return reached
+    const others = farther.map(other => other.put(record, level, budget))
+    return Promise.all([reached, ...others]).then(all => all.every(yes => yes))
   }
 
   #record(table: TableId, key: Buffer, value: Buffer, ttl: number): CacheRecord {
@@ -227,26 +304,20 @@ export class Cache {
     }
   }
 
-  #publish(
-    record: CacheRecord,
-    { level = 'one', budget = 1_000 }: { level?: WriteLevel; budget?: number },
-  ): Promise<boolean> {
-    return this.#transport.publish(record, level, budget)
-  }
-
   #checkOpen(): void {
     if (this.#closed)
       throw new HandfastError('ERR_HANDFAST_CLOSED', 'the cache is closed')
   }
 }
 
+/** First what is kept, then the table. */
+interface Walk {
+  readonly kept: Generator<CacheRecord, undefined>
+  readonly next?: ScanCursor
+}
+
 /** A purge is made by `purge` alone: elsewhere its record would mean what it says, not here. */
 function checkNoMark(table: TableId): void {
   if (table === tables.purge)
     throw new HandfastError('ERR_HANDFAST_USAGE', `table ${table} can't be written to`)
-}
-
-interface Flight {
-  readonly answer: Promise<CacheRecord | undefined>
-  readonly endsAt: number
 }

@@ -2,14 +2,10 @@ import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import { compareVersions, type Version } from '../record/version.ts'
 import type { RecordTable } from '../table/record-table.ts'
+import type { KeptRecords } from './kept-records.ts'
 
 /** A record that is to live for longer, on a member that was away for as long, comes back. */
 const markLife = 366 * 24 * 3_600_000
-
-/** What `purge` without a table empties. */
-export const purgeable: readonly TableId[] = Object.values(tables).filter(
-  table => !isKept(table),
-)
 
 /**
  * A purge is a record of its own, a mark: what the virtual table held up to the mark's version
@@ -21,45 +17,32 @@ export const purgeable: readonly TableId[] = Object.values(tables).filter(
  */
 export class PurgeMarks {
   readonly #table: RecordTable
-  readonly #marks = new Map<TableId, CacheRecord>()
+  readonly #kept: KeptRecords
+  /** Up to which version each table has been emptied. */
+  readonly #versions = new Map<TableId, Version>()
 
-  constructor(table: RecordTable) {
+  constructor(table: RecordTable, kept: KeptRecords) {
     this.#table = table
+    this.#kept = kept
+    kept.keep(tables.purge)
   }
 
-  /** Empties the table up to what the mark says. True when that changed anything here. */
+  /** Empties the table up to what the mark says. True when that is news here. */
   take(mark: CacheRecord): boolean {
     const emptied = mark.key[0] as TableId
-    if (mark.tombstone || mark.key.length !== 1 || isKept(emptied)) return false
-    const known = this.#marks.get(emptied)
-    if (known !== undefined && compareVersions(mark.version, known.version) <= 0) {
-      return this.#restore(known)
-    }
-    // The bytes may be the network's.
-    const kept = { ...mark, key: Buffer.from(mark.key), value: nothing }
-    this.#marks.set(emptied, kept)
+    if (mark.tombstone || mark.key.length !== 1 || !mayBePurged(emptied)) return false
+    const known = this.#versions.get(emptied)
+    if (known !== undefined && compareVersions(mark.version, known) <= 0) return false
+    this.#versions.set(emptied, mark.version)
+    this.#kept.put({ ...mark, value: nothing })
     this.#table.purge(emptied, mark.version)
-    this.#table.put(kept)
     return true
   }
 
   /** Whether the record was written before its table was emptied. */
   covers({ table, version }: CacheRecord): boolean {
-    const mark = this.#marks.get(table)
-    if (mark === undefined || compareVersions(version, mark.version) > 0) return false
-    // Whoever sent it has not seen the mark, and is to find it here.
-    this.#restore(mark)
-    return true
-  }
-
-  /** Gives the table back what it has dropped, before others are shown what is in it. */
-  restore(): void {
-    for (const mark of this.#marks.values()) this.#restore(mark)
-  }
-
-  /** A full table drops marks like any record. True when this one had to be put back. */
-  #restore(mark: CacheRecord): boolean {
-    return this.#table.read(mark.table, mark.key) === undefined && this.#table.put(mark)
+    const known = this.#versions.get(table)
+    return known !== undefined && compareVersions(version, known) <= 0
   }
 }
 
@@ -75,8 +58,8 @@ export function purgeMark(emptied: TableId, version: Version, now: number): Cach
 }
 
 /** Revocations and the keys of the farm must outlast whatever is emptied for good reasons. */
-export function isKept(table: TableId): boolean {
-  return table === tables.revocation || table === tables.farm || table === tables.purge
+export function mayBePurged(table: TableId): boolean {
+  return table !== tables.revocation && table !== tables.farm && table !== tables.purge
 }
 
 const nothing = Buffer.alloc(0)

@@ -1,17 +1,16 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto'
-import type { Auth } from '../auth/auth.ts'
 import type { AuthContext } from '../auth/auth-context.ts'
 import { AuthCounters } from '../auth/auth-counters.ts'
+import { Auths } from '../auth/auths.ts'
 import { type IsRevoked, OpenExchanges } from '../auth/open-exchanges.ts'
 import { Cache } from '../cache/cache.ts'
-import { type Clock, systemClock } from '../clock.ts'
+import { peersTier } from '../cache/peers-tier.ts'
+import { systemClock } from '../clock.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
-import type { Replica } from '../farm/transport.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { silentLog } from '../log.ts'
 import { HybridClock } from '../record/hybrid-clock.ts'
 import { tables } from '../record/key.ts'
-import type { CacheRecord } from '../record/record.ts'
 import { HandshakeCounters } from '../resumption/counters.ts'
 import { Resumption } from '../resumption/resumption.ts'
 import { Revocations } from '../resumption/revocation/revocation.ts'
@@ -44,23 +43,23 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   const numbers = farmNumbers(options)
   const { lineageTimeout } = numbers
   const { name = 'handfast', clock = systemClock, log = silentLog } = options
+
+  // Where records are: in the own table, then with the other members. Its clock is the farm's:
+  // what happens after a revocation must not seem older where the own clock is behind.
   const table = new OffHeapTable({ clock, maxBytes: numbers.memory })
   const versions = new HybridClock(clock, randomInt(0x10000))
-  const replica: Replica = {
-    apply: record => take(record),
-    read: (id, key) => table.read(id, key),
-    scan: (cursor, limit) => cache.scan(cursor, limit),
-  }
-  const { transport, address } = farmTransport(options, replica, versions, clock)
-  const cache = new Cache({ table, transport, versions, clock })
-  const auths = new Set<Auth>()
-  const subjectOf = (lineage: Buffer) => firstOf(auths, auth => auth.subjectOf(lineage))
+  const cache = new Cache({ table, versions, clock })
+  const { transport, address } = farmTransport(options, cache, versions, clock)
+  cache.extend(peersTier(transport))
+
+  // What ends what was let in.
+  const auths = new Auths()
+  const { subjectOf } = auths
   const revocations = new Revocations({
     cache,
     clock,
     versions,
     lineageTimeout,
-    readRecord: key => table.read(tables.revocation, key),
     subjectOf,
   })
   const open = new OpenConnections(subjectOf)
@@ -69,37 +68,21 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     revocations.voidsLogin(subject, at, lineage)
   revocations.onRevoke(revocation => exchanges.revoke(revocation, isRevoked))
   revocations.onRevoke(revocation => open.close(revocation))
-  /** What another member wrote. */
-  const take = (record: CacheRecord): boolean => {
-    const changed = cache.apply(record)
-    // What a table without room does not take is revoked all the same.
-    if (record.table === tables.revocation && (changed || revocations.lacks(record)))
-      revocations.notice(record)
-    if (changed && record.table === tables.auth && record.tombstone)
-      exchanges.loggedOut(record.key)
-    if (changed && record.table === tables.farm) ticketKeys.notice(record.key)
-    return changed
-  }
+  cache.watch(tables.auth, ({ key, tombstone }) => {
+    if (tombstone) exchanges.loggedOut(key)
+  })
   const ticketKeys = new FarmTicketKeys({
-    board: ticketBoard(cache, transport),
+    board: ticketBoard(cache),
     secret: secretKey(options, name, 'tickets'),
     farmName: name,
     clock,
     log,
     times: timesWithin(lineageTimeout),
   })
-  try {
-    await transport.start()
-  } catch (error) {
-    await transport.close()
-    throw error
-  }
-  // What happens after a revocation must not seem older to a clock that is behind.
-  const farmClock: Clock = {
-    now: () => versions.now(),
-    monotonic: () => clock.monotonic(),
-    after: (ms, fn) => clock.after(ms, fn),
-  }
+
+  await cache.open()
+
+  // What serves.
   const counters = new HandshakeCounters()
   const limitCounters = new LimitCounters(clock, log)
   const sleepGuard =
@@ -109,7 +92,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     counters,
     open,
     ticketKeys,
-    clock: farmClock,
+    clock: versions,
     log,
     sessionIdContext: sessionIdContext(name),
     isCut: sleepGuard ? () => sleepGuard.hasSlept || !transport.isCurrent() : () => false,
@@ -121,7 +104,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
   const authCounters = new AuthCounters()
   const authContext: AuthContext = {
     cache,
-    clock: farmClock,
+    clock: versions,
     wall: () => clock.now(),
     log,
     key: secretKey(options, name, 'auth'),
@@ -153,17 +136,6 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
 function secretKey(options: FarmOptions, farmName: string, purpose: string): Buffer {
   const { secret = randomBytes(32) } = options
   return farmKey(parseSecret(secret), farmName, purpose)
-}
-
-function firstOf<Item, Found>(
-  items: Iterable<Item>,
-  find: (item: Item) => Found | undefined,
-): Found | undefined {
-  for (const item of items) {
-    const found = find(item)
-    if (found !== undefined) return found
-  }
-  return undefined
 }
 
 /** 32 characters, the most that OpenSSL takes; the farm's name is not for the clients. */

@@ -1,7 +1,8 @@
 import type { Server } from 'node:tls'
-import { type Auth, type AuthMiddleware, createAuth } from '../auth/auth.ts'
+import { type AuthMiddleware, createAuth } from '../auth/auth.ts'
 import type { AuthContext } from '../auth/auth-context.ts'
 import type { AuthCounters, AuthCounts } from '../auth/auth-counters.ts'
+import type { Auths } from '../auth/auths.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { Cache } from '../cache/cache.ts'
 import type {
@@ -39,7 +40,7 @@ export interface FarmParts {
   readonly authCounters: AuthCounters
   readonly limitCounters: LimitCounters
   /** Those that `Farm.auth` made. */
-  readonly auths: Set<Auth>
+  readonly auths: Auths
   readonly ticketKeys: FarmTicketKeys
   /** Where a partition ends resumption. */
   readonly sleepGuard: SleepGuard | undefined
@@ -105,7 +106,7 @@ export class Farm implements AsyncDisposable {
   auth(options: AuthOptions): AuthMiddleware {
     const { auths, authContext } = this.#parts
     const onClose = () => auths.delete(auth)
-    const auth: Auth = createAuth(options, { ...authContext, onClose })
+    const auth = createAuth(options, { ...authContext, onClose })
     auths.add(auth)
     return auth.middleware()
   }
@@ -174,14 +175,13 @@ export class Farm implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { resumption, ticketKeys, transport, cache, table, auths } = this.#parts
+    const { resumption, ticketKeys, cache, table, auths } = this.#parts
     resumption.close()
     ticketKeys.close()
     this.#parts.revocations.close()
     this.#parts.sleepGuard?.close()
-    await Promise.all([...auths].map(auth => auth.close()))
-    await transport.close()
-    cache.close()
+    await auths.close()
+    await cache.close()
     table.close()
   }
 }

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock, Timer } from '../clock.ts'
 import type { Version } from './version.ts'
 
 /** Clocks of two members may differ by this much, ms; one that differs more is refused. */
@@ -23,7 +23,7 @@ const slewRate = 0.99
  * wall time, and never go back when the wall clock does. It follows the clock of the farm that
  * is furthest ahead, and goes on from there: what happens here after something seen is later.
  */
-export class HybridClock {
+export class HybridClock implements Clock {
   readonly node: number
   readonly #clock: Clock
   #ms = 0
@@ -51,6 +51,15 @@ export class HybridClock {
     const wall = this.#clock.now()
     const passed = this.#clock.monotonic() - this.#reachedAt
     return Math.max(wall, Math.floor(this.#ms + slewRate * passed))
+  }
+
+  /** As on the own clock. */
+  monotonic(): number {
+    return this.#clock.monotonic()
+  }
+
+  after(ms: number, fn: () => void): Timer {
+    return this.#clock.after(ms, fn)
   }
 
   /** The own wall clock, in ms. */

@@ -1,3 +1,5 @@
+import type { Source } from '../cache/tier.ts'
+
 /** Why a handshake was full although the farm stands ready. One of these, always. */
 export type FullCause =
   /** The client offered nothing that could be a session of ours. */
@@ -21,7 +23,7 @@ export type FullCause =
   | 'declined'
 
 /** Where the session was: in a tier of the cache, or in a stateless ticket. */
-export type ResumedFrom = 'local' | 'peer' | 'repository' | 'ticket'
+export type ResumedFrom = Source | 'ticket'
 
 /** What is known of a finished handshake. */
 export interface Handshake {

@@ -297,7 +297,7 @@ t.test('what can not be checked lets nobody in', async t => {
   world.clock.advance(10_000)
   t.equal(shortly(await waiting), 503, 'never answers')
   const closed = world.member({ basic: verify })
-  world.at(-1).cache.close()
+  await world.at(-1).cache.close()
   const decision = await closed.authenticate(request(connection(world.clock), ann))
   t.equal(shortly(decision), 503, 'the cache is closed')
   t.notMatch(world.log.lines.join('\n'), annsPassword)

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { tables } from '../../lib/record/key.ts'
 import { startChild } from '../fixtures/farm-stream-child.ts'
 import {
   FarmMember,
@@ -150,7 +151,8 @@ t.test(
     const late = reader.record('late')
     reader.table.put(late)
     await until(() => Date.now() > late.version.ms)
-    t.match(await writer.cache.purge(), { reachable: true, everywhere: false })
+    const { session } = tables
+    t.match(await writer.cache.purge(session), { reachable: true, everywhere: false })
     for (let i = 0; i < 100; i++) writer.write(`new${i}`)
     t.ok(await reader.transport.publish(late, 'all', 5_000))
     t.ok(reader.has('late') && !writer.has('late'), 'the mark is here and not there')
@@ -160,7 +162,7 @@ t.test(
     t.equal(reader.contents(), writer.contents())
 
     reader.write('fresh')
-    const purged = writer.cache.purge()
+    const purged = writer.cache.purge(session)
     t.match(await purged, { everywhere: true }, 'each has done so when it resolves')
     t.notOk(reader.has('new1'))
     await until(() => reader.contents() === writer.contents())

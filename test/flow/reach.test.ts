@@ -92,7 +92,7 @@ t.test('a member that was never met is missed too', async t => {
       { id: undefined, address: 'none.invalid', away: Number },
     ],
   })
-  t.match(await farm.cache.purge(), { everywhere: false, reachable: true })
+  t.match(await farm.cache.purge(tables.state), { everywhere: false, reachable: true })
 })
 
 t.test('the own address, or a second one of a member, misses nobody', async t => {

@@ -146,7 +146,7 @@ for (const version of versions) {
       t.match(told(first), { clientAuthorized: true })
       const [id] = [Buffer.from(told(first).lineage ?? '', 'hex')]
       const found = world.cache.getLocal(tables.session, id)
-      await world.cache.purge()
+      await world.cache.purge(tables.session)
       const asking = resume(world.port, first.sessions[0], { ...mine, ...only(version) })
       await until(() => world.questions.length === 1)
       world.server.setSecureContext({

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { formatAddress } from '../../lib/address.ts'
 import { Cache } from '../../lib/cache/cache.ts'
+import { peersTier } from '../../lib/cache/peers-tier.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { StreamTransport } from '../../lib/farm/log/stream-transport.ts'
 import { silentLog } from '../../lib/log.ts'
@@ -36,12 +37,10 @@ async function member(
   known: readonly string[],
 ): Promise<Member> {
   const table = new MapTable({ clock: systemClock })
-  const transport: StreamTransport = new StreamTransport({
-    replica: {
-      apply: record => cache.apply(record),
-      read: (id, key) => table.read(id, key),
-      scan: (cursor, limit) => table.scan(cursor, limit),
-    },
+  const versions = new HybridClock(systemClock, number)
+  const cache = new Cache({ table, versions, clock: systemClock })
+  const transport = new StreamTransport({
+    replica: cache,
     clock: systemClock,
     log: silentLog,
     farmName: 'tickets',
@@ -49,11 +48,11 @@ async function member(
     listen: { host: '127.0.0.1', port: 0 },
     members: known,
   })
-  const versions = new HybridClock(systemClock, number)
-  const cache = new Cache({ table, transport, versions, clock: systemClock })
-  await transport.start()
+  cache.extend(peersTier(transport))
+  const board = ticketBoard(cache)
+  await cache.open()
   const ring = new TicketRing({
-    board: ticketBoard(cache, transport),
+    board,
     secret,
     farmName: 'tickets',
     clock: systemClock,
@@ -67,8 +66,7 @@ async function member(
   const port = await listening(t, server)
   t.teardown(async () => {
     ring.close()
-    await transport.close()
-    cache.close()
+    await cache.close()
   })
   if (transport.address === undefined) throw new Error('the member does not listen')
   return { ring, port, address: formatAddress(transport.address) }

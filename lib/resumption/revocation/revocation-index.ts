@@ -1,4 +1,3 @@
-import type { CacheRecord } from '../../record/record.ts'
 import type { Revocation } from './revocation-record.ts'
 
 /** A revocation that this member knows. */
@@ -7,29 +6,23 @@ export interface KnownRevocation {
   readonly revocation: Revocation | undefined
   /** Wall time in ms at which it is over. */
   readonly until: number
-  /** As it stands in the table, or stood. */
-  readonly record: CacheRecord | undefined
 }
 
 /**
- * The revocations of the farm, in the memory of this process. The table has them too, for
- * those who join, but a table that is full drops what is old: a flood of sessions must not
- * be a way to bring a revoked one back. What it has dropped is given back to it.
- *
- * Of the newest it has room for 100,000; older ones are then left to the table.
+ * The revocations of the farm as they are asked for. It has room for the newest 100,000; older
+ * ones are then looked for in the cache.
  */
 export class RevocationIndex {
   readonly #most: number
   readonly #known = new Map<string, KnownRevocation>()
   #sweepAt = 1_000
-  #walk: Iterator<KnownRevocation> | undefined
   #overflowed = false
 
   constructor(most = 100_000) {
     this.#most = most
   }
 
-  /** Some live ones may be in the table alone. */
+  /** Some live ones may be in the cache alone. */
   get overflowed(): boolean {
     return this.#overflowed
   }
@@ -58,21 +51,6 @@ export class RevocationIndex {
 
   live(now: number): KnownRevocation[] {
     return [...this.#known.values()].filter(({ until }) => until > now)
-  }
-
-  /** The next ones of a walk over all, round and round. */
-  next(most: number): KnownRevocation[] {
-    const found: KnownRevocation[] = []
-    this.#walk ??= this.#known.values()
-    while (found.length < most) {
-      const { done, value } = this.#walk.next()
-      if (done === true) {
-        this.#walk = undefined
-        break
-      }
-      found.push(value)
-    }
-    return found
   }
 
   #sweep(now: number): void {

@@ -1,12 +1,11 @@
 import type { Cache } from '../../cache/cache.ts'
-import type { Clock, Timer } from '../../clock.ts'
+import type { Clock } from '../../clock.ts'
 import type { WriteReach } from '../../farm/transport.ts'
 import { type HybridClock, maxClockDifference } from '../../record/hybrid-clock.ts'
 import { tables } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
-import { compareVersions } from '../../record/version.ts'
 import type { SessionTerms } from '../session/session-record.ts'
-import { type KnownRevocation, RevocationIndex } from './revocation-index.ts'
+import { RevocationIndex } from './revocation-index.ts'
 import {
   checkReason,
   decodeRevocation,
@@ -62,15 +61,9 @@ export interface RevocationsOptions {
   readonly lineageTimeout: number
   /** Longest wait for the other members. Default 500 ms. */
   readonly budget?: number
-  /** The record under a key of the table, with its version. */
-  readonly readRecord: (key: Buffer) => CacheRecord | undefined
   /** The user who is logged in under a lineage, if any. */
   readonly subjectOf?: (lineage: Buffer) => string | undefined
 }
-
-/** So many are looked for in the table, so often. */
-const keepCount = 1_000
-const keepInterval = 5_000
 
 /**
  * What has been revoked, in the virtual table `revocation`. The time of a revocation comes
@@ -82,8 +75,7 @@ export class Revocations {
   readonly #listeners = new Set<(revocation: Revocation) => void>()
   /** Most farms revoke nothing for weeks: then no handshake need look any further. */
   readonly #index: RevocationIndex
-  #keeping: Timer | undefined
-  #closed = false
+  readonly #unwatch: () => void
 
   constructor(
     options: RevocationsOptions,
@@ -91,6 +83,9 @@ export class Revocations {
   ) {
     this.#options = options
     this.#index = index
+    const { cache } = options
+    cache.keep(tables.revocation)
+    this.#unwatch = cache.watch(tables.revocation, record => this.#notice(record))
   }
 
   /** Takes effect here at once, and resolves when the others have it or the budget is up. */
@@ -102,34 +97,20 @@ export class Revocations {
     const { reason = '', close = !('all' in target || 'serverName' in target) } = how
     const users = how.close === undefined && 'all' in target
     checkReason(reason)
-    const {
-      cache,
-      clock,
-      versions,
-      lineageTimeout,
-      readRecord,
-      budget = 500,
-    } = this.#options
+    const { cache, versions, lineageTimeout, budget = 500 } = this.#options
     const { ms: at } = versions.tick()
     const revocation = { target, at, reason, close, ...(users ? { users } : {}) }
     // It outlives what it revokes, by whatever clock.
     const ttl = lineageTimeout + maxClockDifference
-    const key = keyOf(target)
-    const now = clock.now()
     const value = encodeRevocation(revocation)
-    const options = { ttl, level: 'all', budget } as const
+    const terms = { level: 'all', budget } as const
     const reach = await cache.reach(() => {
-      const writes = [cache.add(tables.revocation, key, value, options)]
-      const record = readRecord(key)
-      // The record's own end is the same on every member; the clock here has moved on since.
-      this.#know(key, { revocation, until: record?.expiresAt ?? now + ttl, record }, now)
-      if ('session' in target) {
-        writes.push(
-          cache.delete(tables.session, target.session, { level: 'all', budget }),
-        )
-      }
-      this.#tell(revocation)
-      return writes
+      const revoked = cache.add(tables.revocation, keyOf(target), value, {
+        ttl,
+        ...terms,
+      })
+      if (!('session' in target)) return [revoked]
+      return [revoked, cache.delete(tables.session, target.session, terms)]
     })
     return { at, ...reach }
   }
@@ -165,31 +146,6 @@ export class Revocations {
     return lineage !== undefined && this.#since({ lineage }) >= 0
   }
 
-  /** Takes note of a revocation that another member made; the record is in the table. */
-  notice(given: CacheRecord): void {
-    // What was revoked stays so: there is no way back.
-    if (given.tombstone) return
-    // Bytes of the network's buffers, or views into the table.
-    const record = {
-      ...given,
-      key: Buffer.from(given.key),
-      value: Buffer.from(given.value),
-    }
-    const revocation = decodeRevocation(record.value)
-    const known = { revocation, until: record.expiresAt, record }
-    this.#know(record.key, known, this.#options.clock.now())
-    if (revocation !== undefined) this.#tell(revocation)
-  }
-
-  /** It is not known here, or an older one is. */
-  lacks({ key, version, expiresAt }: CacheRecord): boolean {
-    const now = this.#options.clock.now()
-    const { versions } = this.#options
-    if (expiresAt <= now || !versions.accepts(version)) return false
-    const known = this.#index.get(key, now)?.record
-    return known === undefined || compareVersions(version, known.version) > 0
-  }
-
   /** Calls back for every revocation, wherever it was made. Returns the way to stop it. */
   onRevoke(listener: (revocation: Revocation) => void): () => void {
     this.#listeners.add(listener)
@@ -197,27 +153,16 @@ export class Revocations {
   }
 
   close(): void {
-    this.#closed = true
-    this.#keeping?.cancel()
+    this.#unwatch()
   }
 
-  #know(key: Buffer, known: KnownRevocation, now: number): void {
-    this.#index.add(key, known, now)
-    this.#keeping ??= this.#options.clock.after(keepInterval, () => this.#keep())
-  }
-
-  /** Gives the table back what it has dropped, so that those who join hear of it. */
-  #keep(): void {
-    if (this.#closed) return
-    const { cache, clock } = this.#options
-    for (const { record } of this.#index.next(keepCount)) {
-      if (record === undefined) continue
-      if (cache.getLocal(record.table, record.key) === undefined) cache.apply(record)
-    }
-    this.#keeping = clock.after(keepInterval, () => this.#keep())
-  }
-
-  #tell(revocation: Revocation): void {
+  /** Made here or by another member; it is in the cache. */
+  #notice({ key, value, expiresAt, tombstone }: CacheRecord): void {
+    // What was revoked stays so: there is no way back.
+    if (tombstone) return
+    const revocation = decodeRevocation(value)
+    this.#index.add(key, { revocation, until: expiresAt }, this.#options.clock.now())
+    if (revocation === undefined) return
     for (const listener of this.#listeners) listener(revocation)
   }
 

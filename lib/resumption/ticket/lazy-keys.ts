@@ -1,7 +1,6 @@
 import { HandfastError } from '../../errors.ts'
 import type { TicketKeys } from './ticket-install.ts'
 import type { TicketKey } from './ticket-key.ts'
-import { isTicketRecordKey } from './ticket-record.ts'
 import { TicketRing, type TicketRingOptions } from './ticket-ring.ts'
 
 /** The farm's ring of ticket keys, begun when the first server wants stateless tickets. */
@@ -36,11 +35,6 @@ export class FarmTicketKeys implements TicketKeys {
     const ring = this.#begun()
     await this.#started
     return ring.withdrawAll()
-  }
-
-  /** Takes note of a record that another member wrote; it is in the table. */
-  notice(key: Buffer): void {
-    if (isTicketRecordKey(key)) this.#ring?.notice()
   }
 
   close(): void {

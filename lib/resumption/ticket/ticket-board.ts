@@ -1,10 +1,11 @@
 import type { Cache } from '../../cache/cache.ts'
-import type { Transport, WriteLevel } from '../../farm/transport.ts'
+import type { WriteLevel } from '../../cache/tier.ts'
 import { tables } from '../../record/key.ts'
+import { isTicketRecordKey } from './ticket-record.ts'
 
 /** Where members post what they know of ticket keys, for each other to read. */
 export interface TicketBoard {
-  /** What this member's table holds under the key. */
+  /** What this member holds under the key. */
   read(key: Buffer): Buffer | undefined
   /** Asks the other members, for at most `budget` ms; an answer can be read. Never rejects. */
   ask(key: Buffer, budget: number): Promise<void>
@@ -14,6 +15,8 @@ export interface TicketBoard {
    * when `level` was reached.
    */
   post(key: Buffer, value: Buffer, terms: PostTerms): Promise<boolean>
+  /** Calls back when anything changes, whoever posted it. Returns the way to stop it. */
+  watch(listener: () => void): () => void
 }
 
 export interface PostTerms {
@@ -30,7 +33,8 @@ export interface PostTerms {
  * were written, and a member whose clock is ahead would win over, or be refused by, all others.
  * Here the version says how much the record knows instead, so that clocks have no part in it.
  */
-export function ticketBoard(cache: Cache, transport: Transport): TicketBoard {
+export function ticketBoard(cache: Cache): TicketBoard {
+  cache.keep(tables.farm, isTicketRecordKey)
   return {
     read: key => cache.getLocal(tables.farm, key)?.value,
     ask: async (key, budget) => {
@@ -46,12 +50,15 @@ export function ticketBoard(cache: Cache, transport: Transport): TicketBoard {
         tombstone: false,
       }
       try {
-        cache.apply(record)
-        return await transport.publish(record, level, postBudget)
+        return await cache.write(record, { level, budget: postBudget })
       } catch {
         return false
       }
     },
+    watch: listener =>
+      cache.watch(tables.farm, ({ key }) => {
+        if (isTicketRecordKey(key)) listener()
+      }),
   }
 }
 

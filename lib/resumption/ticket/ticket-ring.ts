@@ -1,8 +1,8 @@
 import { hkdfSync, randomBytes } from 'node:crypto'
+import type { WriteLevel } from '../../cache/tier.ts'
 import type { Clock, Timer } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import { farmKey } from '../../farm/secret.ts'
-import type { WriteLevel } from '../../farm/transport.ts'
 import type { Log } from '../../log.ts'
 import { InterimKeys } from './interim-keys.ts'
 import type { TicketBoard } from './ticket-board.ts'
@@ -25,7 +25,7 @@ export interface TicketRingOptions {
   readonly clock: Clock
   readonly log: Log
   readonly times?: TicketTimesOptions
-  /** Between two looks at the board. Default 250 ms. */
+  /** Between two looks at the clock. Default 1 s, and less where keys last for seconds. */
   readonly interval?: number
   /** Default that of node:crypto. */
   readonly random?: (size: number) => Buffer
@@ -50,8 +50,8 @@ export interface TicketRingStatus {
  * what old tickets protected, as it could if keys were derived from that secret. Only those of
  * a farm's first seconds are.
  *
- * The board is looked at four times a second, a handful of lookups in a table of this process:
- * nothing is lost if a change is not told of.
+ * The board is looked at when it changes, and when an epoch begins: others may have posted of
+ * one that was still too far ahead.
  */
 export class TicketRing {
   readonly #board: TicketBoard
@@ -65,7 +65,10 @@ export class TicketRing {
   readonly #listeners = new Set<() => void>()
   /** The values last read, so that equal ones are not opened again. */
   readonly #seen = new Map<number, Buffer>()
+  readonly #unwatch: () => void
   #encrypting: RingKey | undefined
+  /** When the board was last looked at. */
+  #lookedIn: number | undefined
   #timer: Timer | undefined
   #closed = false
 
@@ -77,7 +80,8 @@ export class TicketRing {
     this.#schedule = new TicketSchedule(options.times)
     this.#seal = new TicketSeal(options.secret, options.farmName, random)
     this.#random = random
-    this.#interval = options.interval ?? 250
+    const { period } = this.#schedule.times
+    this.#interval = options.interval ?? Math.min(1_000, Math.max(250, period / 8))
     const interimRoot = farmKey(options.secret, options.farmName, 'interim ticket keys')
     this.#keyring = new TicketKeyring(this.#schedule, {
       chance: () => random(4).readUInt32BE(0) / 2 ** 32,
@@ -87,6 +91,7 @@ export class TicketRing {
         derive: slot => interimKey(interimRoot, this.#schedule.times.interim, slot),
       }),
     })
+    this.#unwatch = this.#board.watch(() => this.#notice())
   }
 
   /**
@@ -152,13 +157,6 @@ export class TicketRing {
     return told.every(reached => reached)
   }
 
-  /** Another member has posted something: withdrawn keys are to be gone at once. */
-  notice(): void {
-    if (this.#closed) return
-    this.#look()
-    this.#announce()
-  }
-
   status(): TicketRingStatus {
     const at = this.#now()
     return {
@@ -179,6 +177,7 @@ export class TicketRing {
   close(): void {
     this.#closed = true
     this.#timer?.cancel()
+    this.#unwatch()
     this.#listeners.clear()
     this.#keyring.destroy()
     this.#seen.clear()
@@ -187,11 +186,17 @@ export class TicketRing {
   /** Keys are made, and zeroed in time, whatever becomes of the board. */
   #tick(): void {
     if (this.#closed) return
-    this.#look()
     const at = this.#now()
+    if (this.#schedule.epochAt(at.wall) !== this.#lookedIn) this.#look()
     for (const action of this.#keyring.tick(at)) this.#do(action, at)
     this.#announce()
     this.#timer = this.#clock.after(this.#interval, () => this.#tick())
+  }
+
+  /** Somebody has posted something: withdrawn keys are to be gone at once. */
+  #notice(): void {
+    this.#look()
+    this.#announce()
   }
 
   #look(): void {
@@ -226,6 +231,7 @@ export class TicketRing {
 
   #readBoard(): void {
     const at = this.#now()
+    this.#lookedIn = this.#schedule.epochAt(at.wall)
     const window = this.#keyring.window(at)
     for (const epoch of this.#seen.keys()) {
       if (!window.includes(epoch)) this.#seen.delete(epoch)
