@@ -1,10 +1,10 @@
-import type { Settings } from './settings.ts'
+import type { ServeSettings } from './settings.ts'
 
 /** From the primary to a worker, over the channel that node:cluster keeps between them. */
 export type ToWorker =
   /** Answer to `hello`: what to serve, and in `farm.members` the workers to join. */
-  | { readonly type: 'start'; readonly settings: Settings; readonly slot: number }
-  | { readonly type: 'reload'; readonly settings: Settings }
+  | { readonly type: 'start'; readonly settings: ServeSettings; readonly slot: number }
+  | { readonly type: 'reload'; readonly settings: ServeSettings }
   | { readonly type: 'drain' }
 
 /** From a serving process to the process that started it, when there is a channel. */

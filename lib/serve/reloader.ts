@@ -1,11 +1,11 @@
 import type { Log } from '../log.ts'
-import { needsRestart, type Settings } from './settings.ts'
+import { needsRestart, type ServeSettings } from './settings.ts'
 
 export interface ReloaderOptions {
-  readonly settings: Settings
-  load(): Promise<Settings>
+  readonly settings: ServeSettings
+  load(): Promise<ServeSettings>
   /** Brings new settings into service; a throw leaves the old ones there. */
-  apply(settings: Settings): void
+  apply(settings: ServeSettings): void
   readonly log: Log
 }
 
@@ -15,7 +15,7 @@ export interface ReloaderOptions {
  */
 export class Reloader {
   readonly #options: ReloaderOptions
-  #settings: Settings
+  #settings: ServeSettings
   #running: Promise<void> | undefined
   #again = false
 
@@ -25,7 +25,7 @@ export class Reloader {
   }
 
   /** The settings in service. */
-  get settings(): Settings {
+  get settings(): ServeSettings {
     return this.#settings
   }
 

@@ -2,15 +2,15 @@ import type { ProcessLog } from '../log.ts'
 import { tellParent } from './messages.ts'
 import { Reloader } from './reloader.ts'
 import { startServer } from './server.ts'
-import type { Settings } from './settings.ts'
+import type { ServeSettings } from './settings.ts'
 import { onSignals } from './signals.ts'
 
 const statsInterval = 200
 
 export interface ServeOptions {
-  readonly settings: Settings
+  readonly settings: ServeSettings
   /** Reads the settings anew for SIGHUP. */
-  readonly load: () => Promise<Settings>
+  readonly load: () => Promise<ServeSettings>
   readonly log: ProcessLog
   /** Called once, when clients can connect. */
   readonly onListening: (at: { host: string; port: number }) => void

@@ -1,6 +1,4 @@
 import cluster, { type Worker } from 'node:cluster'
-import { extname } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../address.ts'
 import { systemClock } from '../clock.ts'
 import { generateSecret } from '../farm/secret.ts'
@@ -18,17 +16,22 @@ const startLimit = 60_000
 /** What a drain may take beyond the time that requests have. */
 const drainSlack = 5_000
 
+export interface ClusterOptions extends ServeOptions {
+  /** The program, and its arguments, that calls `serveWorker`. */
+  readonly worker: { readonly exec: string; readonly args: string[] }
+}
+
 /**
  * Serves with several processes that share the port. This one carries no traffic: it starts
  * the workers, tells them whom to join, and passes signals on. Answers the exit code.
  */
-export async function serveCluster(options: ServeOptions): Promise<number> {
+export async function serveCluster(options: ClusterOptions): Promise<number> {
   const primary = new Primary(options)
   return await primary.run()
 }
 
 class Primary {
-  readonly #options: ServeOptions
+  readonly #options: ClusterOptions
   readonly #reloader: Reloader
   readonly #supervisor: Supervisor
   readonly #workers = new Map<number, Worker>()
@@ -41,7 +44,7 @@ class Primary {
   #resolve: (exitCode: number) => void = () => {}
   #reject: (error: Error) => void = () => {}
 
-  constructor(options: ServeOptions) {
+  constructor(options: ClusterOptions) {
     const { settings, load, log } = options
     this.#options = options
     this.#supervisor = new Supervisor(settings.workers)
@@ -54,12 +57,7 @@ class Primary {
   }
 
   async run(): Promise<number> {
-    cluster.setupPrimary({
-      exec: fileURLToPath(
-        new URL(`../cli/main${extname(import.meta.url)}`, import.meta.url),
-      ),
-      args: ['worker'],
-    })
+    cluster.setupPrimary(this.#options.worker)
     const stopListening = onSignals({
       drain: signal => this.#drain(signal),
       abort: () => this.#kill(),

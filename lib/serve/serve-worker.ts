@@ -3,7 +3,7 @@ import { createLog } from '../log.ts'
 import { type ToWorker, tellParent } from './messages.ts'
 import { logProcessFaults } from './process-faults.ts'
 import { type Server, startServer } from './server.ts'
-import type { Settings } from './settings.ts'
+import type { ServeSettings } from './settings.ts'
 
 /**
  * A worker of `handfast proxy`: does what the primary says. Signals from the terminal reach
@@ -48,8 +48,8 @@ export async function serveWorker(): Promise<number> {
 class Orders {
   readonly start: Promise<Extract<ToWorker, { type: 'start' }>>
   readonly drain: Promise<void>
-  #fresh: Settings | undefined
-  #reload: ((settings: Settings) => void) | undefined
+  #fresh: ServeSettings | undefined
+  #reload: ((settings: ServeSettings) => void) | undefined
 
   constructor() {
     let started: (message: Extract<ToWorker, { type: 'start' }>) => void = ignore
@@ -69,7 +69,7 @@ class Orders {
     })
   }
 
-  onReload(reload: (settings: Settings) => void): void {
+  onReload(reload: (settings: ServeSettings) => void): void {
     this.#reload = reload
     if (this.#fresh !== undefined) reload(this.#fresh)
   }

@@ -9,7 +9,7 @@ import type { FarmOptions } from '../member/options.ts'
 import type { RunningProxy } from '../proxy/options.ts'
 import { createProxy } from '../proxy/proxy.ts'
 import type { ServerStats } from './messages.ts'
-import type { Settings } from './settings.ts'
+import type { ServeSettings } from './settings.ts'
 import { SiteAuths } from './site-auths.ts'
 
 /** A farm member and the proxy on top of it, in this process. */
@@ -17,7 +17,7 @@ export interface Server {
   readonly host: string
   readonly port: number
   readonly farmAddress: string | undefined
-  reload(settings: Settings): void
+  reload(settings: ServeSettings): void
   /** Lets open requests finish within the limit, then leaves the farm. */
   drain(): Promise<void>
   close(): Promise<void>
@@ -26,7 +26,7 @@ export interface Server {
 
 /** Joins the farm first, so that the first client already finds every session there is. */
 export async function startServer(
-  settings: Settings,
+  settings: ServeSettings,
   log: Log,
   droppedLines: () => number = () => 0,
 ): Promise<Server> {
@@ -87,7 +87,7 @@ export async function startServer(
   }
 }
 
-function farmOptionsOf({ farm }: Settings, log: Log): FarmOptions {
+function farmOptionsOf({ farm }: ServeSettings, log: Log): FarmOptions {
   const { listen, advertise, ...rest } = farm
   return {
     ...rest,
@@ -102,7 +102,7 @@ function farmOptionsOf({ farm }: Settings, log: Log): FarmOptions {
 
 /** Status, metrics and revocation. Without a farm secret nothing can be changed over it. */
 async function startAdmin(
-  { admin, farm: { name, secret } }: Settings,
+  { admin, farm: { name, secret } }: ServeSettings,
   farm: Farm,
   log: Log,
   droppedLines: () => number,
@@ -123,7 +123,7 @@ function isListenError({ syscall }: NodeJS.ErrnoException): boolean {
 }
 
 function cannotListen(
-  { host = '*', port }: Settings['listen'],
+  { host = '*', port }: ServeSettings['listen'],
   error: NodeJS.ErrnoException,
 ): Error {
   const where = formatAddress({ host, port })

@@ -8,7 +8,7 @@ import type { Limits, ProxyOptions, Site } from '../proxy/options.ts'
  * Everything a proxy process runs from, files already read: a worker gets it whole from the
  * primary, so that all workers serve the same even while files change under them.
  */
-export interface Settings {
+export interface ServeSettings {
   readonly listen: ListenAddress
   readonly sites: readonly SiteSettings[]
   readonly farm: FarmSettings
@@ -26,11 +26,11 @@ export interface Settings {
 
 /** A site with, instead of what judges its requests, the settings to make that from. */
 export interface SiteSettings extends Omit<Site, 'authorizer'> {
-  readonly auth?: AuthSettings | undefined
+  readonly auth?: SiteAuthSettings | undefined
 }
 
 /** Without functions, so that it can be sent to a worker. */
-export interface AuthSettings extends AuthOptions {
+export interface SiteAuthSettings extends AuthOptions {
   readonly realm: string
   /** Whether what the backend is told of the user is signed. */
   readonly sign?: boolean | undefined
@@ -63,12 +63,12 @@ export interface FarmSettings {
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
 /** True when a reload can't bring in the difference: a port or the farm would change. */
-export function needsRestart(before: Settings, after: Settings): boolean {
+export function needsRestart(before: ServeSettings, after: ServeSettings): boolean {
   const fixed = ({
     sites: _sites,
     limits: _limits,
     warnings: _warnings,
     ...rest
-  }: Settings) => JSON.stringify(rest)
+  }: ServeSettings) => JSON.stringify(rest)
   return fixed(before) !== fixed(after)
 }

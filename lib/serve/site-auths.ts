@@ -4,7 +4,7 @@ import type { Farm } from '../member/farm.ts'
 import { AuthAuthorizer } from '../proxy/auth-authorizer.ts'
 import { clientBehind, trustedAddresses } from '../proxy/message/forwarded.ts'
 import type { Site } from '../proxy/options.ts'
-import type { AuthSettings, Settings, SiteSettings } from './settings.ts'
+import type { ServeSettings, SiteAuthSettings, SiteSettings } from './settings.ts'
 
 /**
  * What judges the requests of each site. One stays the same over a reload when its settings
@@ -17,7 +17,7 @@ export class SiteAuths {
   readonly #clientShare: number | undefined
   #bySettings = new Map<string, AuthAuthorizer>()
 
-  constructor(farm: Farm, { farm: { secret }, trustedProxies, limits }: Settings) {
+  constructor(farm: Farm, { farm: { secret }, trustedProxies, limits }: ServeSettings) {
     this.#farm = farm
     this.#secret = secret === undefined ? undefined : parseSecret(secret)
     this.#clientShare = limits.clientShare
@@ -30,7 +30,7 @@ export class SiteAuths {
    */
   rebuild<T>(sites: readonly SiteSettings[], apply: (sites: Site[]) => T): T {
     const next = new Map<string, AuthAuthorizer>()
-    const of = (auth: AuthSettings): AuthAuthorizer => {
+    const of = (auth: SiteAuthSettings): AuthAuthorizer => {
       const key = JSON.stringify(auth)
       const authorizer =
         next.get(key) ?? this.#bySettings.get(key) ?? this.#authorizerOf(auth)
@@ -53,7 +53,7 @@ export class SiteAuths {
     return result
   }
 
-  #authorizerOf({ sign, ...options }: AuthSettings): AuthAuthorizer {
+  #authorizerOf({ sign, ...options }: SiteAuthSettings): AuthAuthorizer {
     const { auth } = this.#farm.auth({
       ...options,
       clientShare: this.#clientShare,

@@ -14,7 +14,7 @@ import { main } from '../../lib/cli/main.ts'
 import { generateSecret, parseSecret } from '../../lib/farm/secret.ts'
 import { workerAdmin } from '../../lib/serve/serve-cluster.ts'
 import { type Server, startServer } from '../../lib/serve/server.ts'
-import type { Settings } from '../../lib/serve/settings.ts'
+import type { ServeSettings } from '../../lib/serve/settings.ts'
 import { SessionClient } from '../fixtures/auth-farm.ts'
 import { basic } from '../fixtures/auth-world.ts'
 import { fakeIo } from '../fixtures/cli-io.ts'
@@ -29,8 +29,8 @@ interface Running {
   readonly log: MemoryLog
   /** `host:port` of the admin port. */
   readonly admin: string
-  readonly settings: Settings
-  load(yaml?: string): Promise<Settings>
+  readonly settings: ServeSettings
+  load(yaml?: string): Promise<ServeSettings>
 }
 
 const siteYaml = (backend: string) => `admin: {listen: 0}
@@ -217,14 +217,17 @@ t.test('a reload keeps the log-ins, changes who gets in, or changes nothing', as
   t.equal((await open.ask(basic('ann', word))).status, 200, 'still known')
 
   const [site] = settings.sites
-  const bad = { ...site, auth: { ...site?.auth, ttl: -1 } } as Settings['sites'][number]
+  const bad = {
+    ...site,
+    auth: { ...site?.auth, ttl: -1 },
+  } as ServeSettings['sites'][number]
   t.throws(() => server.reload({ ...settings, sites: [bad] }), { message: /auth: ttl/ })
-  const unservable = { ...site, cert: 'no PEM' } as Settings['sites'][number]
+  const unservable = { ...site, cert: 'no PEM' } as ServeSettings['sites'][number]
   t.throws(() => server.reload({ ...settings, sites: [unservable] }))
   t.equal((await open.ask(basic('ann', word))).status, 200, 'the old one is whole')
 
   const other = { ...site, auth: { ...site?.auth, realm: 'other' } }
-  server.reload({ ...settings, sites: [other as Settings['sites'][number]] })
+  server.reload({ ...settings, sites: [other as ServeSettings['sites'][number]] })
   t.equal((await open.ask()).status, 401, 'another realm has users of its own')
   t.equal((await open.ask(basic('ann', word))).status, 200)
   server.reload({ ...settings, sites: [{ ...site, auth: undefined } as never] })

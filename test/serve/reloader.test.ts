@@ -1,9 +1,9 @@
 import t from 'tap'
 import type { Log } from '../../lib/log.ts'
 import { Reloader } from '../../lib/serve/reloader.ts'
-import type { Settings } from '../../lib/serve/settings.ts'
+import type { ServeSettings } from '../../lib/serve/settings.ts'
 
-const settings: Settings = {
+const settings: ServeSettings = {
   listen: { host: undefined, port: 1 },
   sites: [],
   farm: { name: 'f', members: [] },
@@ -34,7 +34,7 @@ function keepingLog(): Log & { readonly lines: string[] } {
 t.test('new settings are applied, with their warnings', async t => {
   const log = keepingLog()
   const fresh = { ...settings, limits: { idleTimeout: 5 }, warnings: ['mind this'] }
-  const applied: Settings[] = []
+  const applied: ServeSettings[] = []
   const reloader = new Reloader({
     settings,
     load: async () => fresh,

@@ -1,7 +1,9 @@
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { formatAddress } from '../../address.ts'
 import { createLog } from '../../log.ts'
 import { logProcessFaults } from '../../serve/process-faults.ts'
-import type { Settings } from '../../serve/settings.ts'
+import type { ServeSettings } from '../../serve/settings.ts'
 import type { Command } from '../command.ts'
 import { loadSettings } from '../config/load-settings.ts'
 import { readProxyFlags } from '../config/proxy-flags.ts'
@@ -58,12 +60,14 @@ with 0; SIGHUP reads certificates and the config file again.
       return await serveAlone(options)
     }
     const { serveCluster } = await import('../../serve/serve-cluster.ts')
-    return await serveCluster(options)
+    const main = new URL(`../main${extname(import.meta.url)}`, import.meta.url)
+    const worker = { exec: fileURLToPath(main), args: ['worker'] }
+    return await serveCluster({ ...options, worker })
   },
 }
 
 function announcement(
-  settings: Settings,
+  settings: ServeSettings,
   { host, port }: { host: string; port: number },
 ): string {
   const everywhere = host === '::' || host === '0.0.0.0'

@@ -9,7 +9,7 @@ import {
   type AdminSettings,
   type FarmSettings,
   logLevels,
-  type Settings,
+  type ServeSettings,
 } from '../../serve/settings.ts'
 import { ensureCertificate, localhostCertificate } from '../certs.ts'
 import type { Io } from '../command.ts'
@@ -32,7 +32,7 @@ export const defaultCertificate = {
  * ERR_HANDFAST_CONFIG that says where the fault is, what stood there and what was expected.
  * Called again for a reload.
  */
-export async function loadSettings(flags: ProxyFlags, io: Io): Promise<Settings> {
+export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSettings> {
   const source =
     flags.config === undefined ? fromFlags(flags, io) : await fromFile(flags, io)
   const { config, folder, fault, notes } = await source

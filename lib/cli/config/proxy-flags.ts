@@ -1,7 +1,7 @@
 import type { ListenAddress } from '../../address.ts'
 import { type FarmOptions, transports } from '../../member/options.ts'
 import type { ResumptionMode } from '../../resumption/session/policy.ts'
-import { logLevels, type Settings } from '../../serve/settings.ts'
+import { logLevels, type ServeSettings } from '../../serve/settings.ts'
 import { shown } from '../../shown.ts'
 import { badFlag, listOf, parseFlags } from '../flags.ts'
 import {
@@ -32,7 +32,7 @@ export interface ProxyFlags {
   readonly secretFile: string | undefined
   readonly admin: ListenAddress | undefined
   readonly workers: number | undefined
-  readonly logLevel: Settings['logLevel'] | undefined
+  readonly logLevel: ServeSettings['logLevel'] | undefined
 }
 
 /** Flags whose place is taken by the sites of a config file. */

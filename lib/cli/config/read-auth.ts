@@ -10,7 +10,7 @@ import {
 import { systemClock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import { silentLog } from '../../log.ts'
-import type { AuthSettings } from '../../serve/settings.ts'
+import type { SiteAuthSettings } from '../../serve/settings.ts'
 import { type Blame, readPem } from './read-pem.ts'
 import type { AuthConfig, SiteConfig } from './schema.ts'
 
@@ -20,7 +20,7 @@ export async function readAuth(
   site: SiteConfig,
   folder: string,
   blame: Blame,
-): Promise<AuthSettings> {
+): Promise<SiteAuthSettings> {
   const { certificate, basic, bearer, forward, form, ...rest } = config
   if (certificate !== undefined && site.clientCa === undefined) {
     throw blame('clientCa', 'a file, because auth.certificate is given')
@@ -36,7 +36,7 @@ export async function readAuth(
   if (key?.includes('PRIVATE KEY')) {
     throw blame('auth', 'a public key, which is enough to check tokens', 'bearer', 'key')
   }
-  const settings: AuthSettings = {
+  const settings: SiteAuthSettings = {
     ...rest,
     // Each site has users of its own unless the operator gives several the same realm.
     realm: config.realm ?? site.names?.[0] ?? defaultRealm,
@@ -52,7 +52,7 @@ export async function readAuth(
 
 /** What is wrong is better known now than in a worker. */
 async function tryOut(
-  settings: AuthSettings,
+  settings: SiteAuthSettings,
   blame: (expected: string) => HandfastError,
 ): Promise<void> {
   try {

@@ -5,10 +5,10 @@ import type { ForwardAuthOptions } from '../../auth/method/forward-auth.ts'
 import { transports } from '../../member/options.ts'
 import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
 import {
-  type AuthSettings,
   type FarmSettings,
   logLevels,
-  type Settings,
+  type ServeSettings,
+  type SiteAuthSettings,
 } from '../../serve/settings.ts'
 import {
   isWhole,
@@ -196,7 +196,7 @@ export interface ConfigFile {
     | undefined
   readonly trustedProxies?: readonly string[] | undefined
   readonly workers?: number | undefined
-  readonly logLevel?: Settings['logLevel'] | undefined
+  readonly logLevel?: ServeSettings['logLevel'] | undefined
 }
 
 /** As `Site`, with the paths of files in place of what is in them. */
@@ -212,10 +212,10 @@ export interface SiteConfig {
   readonly auth?: AuthConfig | undefined
 }
 
-/** As `AuthSettings`, with the paths of files in place of what is in them. */
+/** As `SiteAuthSettings`, with the paths of files in place of what is in them. */
 export interface AuthConfig
   extends Pick<
-    AuthSettings,
+    SiteAuthSettings,
     | 'required'
     | 'ttl'
     | 'sign'
