@@ -131,16 +131,21 @@ t.test('a third-party package is imported in one file', async t => {
   t.ok(importers.has('pino'), 'the reader of imports reads')
 })
 
-t.test('every package that is imported is a dependency', async t => {
+t.test('every package that is imported is a dependency, and no other is', async t => {
   const text = readFileSync(join(root, 'package.json'), 'utf8')
-  const { dependencies } = JSON.parse(text) as { dependencies: Record<string, string> }
+  const { dependencies, devDependencies, peerDependencies, peerDependenciesMeta } =
+    JSON.parse(text)
   const used = new Set(
     imports
       .filter(({ specifier, typeOnly }) => !typeOnly && !isOurs(specifier))
       .filter(({ specifier }) => !specifier.startsWith('node:'))
       .map(({ specifier }) => packageOf(specifier)),
   )
-  for (const name of used) t.ok(dependencies[name], `${name} is a dependency`)
+  t.same([...used].sort(), Object.keys(dependencies).sort())
+  for (const name of Object.keys(peerDependencies)) {
+    t.equal(peerDependenciesMeta[name]?.optional, true, `nobody has to have ${name}`)
+    t.equal(devDependencies[name], peerDependencies[name], `a test has ${name}`)
+  }
 })
 
 t.test('every module loads, so that dead code shows in the coverage', async t => {
