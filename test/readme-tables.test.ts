@@ -11,7 +11,7 @@ import { readProxyFlags } from '../lib/cli/config/proxy-flags.ts'
 import { parseConfig } from '../lib/cli/config/yaml-file.ts'
 import { generateSecret } from '../lib/farm/secret.ts'
 import { createFarm } from '../lib/member/create-farm.ts'
-import type { FarmOptions } from '../lib/member/options.ts'
+import { type FarmOptions, farmNumbers, farmWords } from '../lib/member/options.ts'
 import type { NotTls, UnstoredCause } from '../lib/resumption/counters.ts'
 import type { FullCause, ResumedFrom } from '../lib/resumption/handshake.ts'
 import type { AttachOptions } from '../lib/resumption/server/attachment.ts'
@@ -23,26 +23,18 @@ const metrics = readFileSync(new URL('docs/metrics.md', root), 'utf8')
 type Names<T> = Record<T extends string ? T : never, true>
 type Keys<T> = Names<keyof T>
 
-const farmOptions: Keys<FarmOptions> = {
+const farmOptions = {
+  ...farmNumbers,
+  ...farmWords,
   name: true,
   secret: true,
   members: true,
   listen: true,
   advertise: true,
-  transport: true,
   memberId: true,
-  memory: true,
-  sessionTimeout: true,
-  lineageTimeout: true,
-  lookupBudget: true,
-  mintBudget: true,
-  mintLimit: true,
-  helloTimeout: true,
-  joinTimeout: true,
-  onPartition: true,
   log: true,
   clock: true,
-}
+} satisfies { [name in keyof FarmOptions]-?: unknown }
 const attachOptions: Keys<AttachOptions> = {
   resumption: true,
   policyOf: true,

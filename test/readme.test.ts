@@ -17,7 +17,8 @@ import { visit } from '../lib/cli/demo/client.ts'
 import { kinds } from '../lib/cli/demo/kinds.ts'
 import { main } from '../lib/cli/main.ts'
 import { generateSecret } from '../lib/farm/secret.ts'
-import { defaultLimits } from '../lib/proxy/limits.ts'
+import { farmNumbers } from '../lib/member/options.ts'
+import { limitRules } from '../lib/proxy/limits.ts'
 import { startServer } from '../lib/serve/server.ts'
 import { SessionClient } from './fixtures/auth-farm.ts'
 import { basic } from './fixtures/auth-world.ts'
@@ -125,12 +126,19 @@ t.test('status, revoke and doctor do what they say', async t => {
 })
 
 t.test('the table of options says the defaults that hold', async t => {
-  const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, KiB: 1024 }
-  for (const [name, value] of Object.entries(defaultLimits)) {
-    const row = new RegExp(`\`limits\\.${name}\` \\| +\\| \`(\\d+)(\\w*)\``).exec(readme)
+  const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, KiB: 1024, MiB: 1024 ** 2 }
+  const rules = [
+    ...Object.entries(farmNumbers).map(([name, rule]) => [`farm.${name}`, rule] as const),
+    ...Object.entries(limitRules).map(
+      ([name, rule]) => [`limits.${name}`, rule] as const,
+    ),
+  ]
+  for (const [name, { usual }] of rules) {
+    if (usual === undefined) continue
+    const row = new RegExp(`\`${name}\` \\| +\\| \`(\\d+)(\\w*)\``).exec(readme)
     const [, digits, unit = ''] = row ?? []
     const factor = units[unit as keyof typeof units] ?? 1
-    t.equal(Number(digits) * factor, value, name)
+    t.equal(Number(digits) * factor, usual, name)
   }
 })
 

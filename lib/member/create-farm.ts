@@ -23,7 +23,7 @@ import { OffHeapTable } from '../table/off-heap-table.ts'
 import { Farm } from './farm.ts'
 import { farmTransport } from './farm-transport.ts'
 import { mintRoom } from './mint-room.ts'
-import { checkFarmOptions, type FarmOptions, farmNumbers } from './options.ts'
+import { checkFarmOptions, type FarmOptions } from './options.ts'
 import { SleepGuard } from './sleep-guard.ts'
 
 /**
@@ -39,8 +39,7 @@ import { SleepGuard } from './sleep-guard.ts'
  * ERR_HANDFAST_CONFIG for a bad option and ERR_HANDFAST_JOIN when the farm refuses it.
  */
 export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
-  checkFarmOptions(options)
-  const numbers = farmNumbers(options)
+  const numbers = checkFarmOptions(options)
   const { lineageTimeout } = numbers
   const { name = 'handfast', clock = systemClock, log = silentLog } = options
 

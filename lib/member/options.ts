@@ -2,9 +2,13 @@ import type { ListenAddress } from '../address.ts'
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { fillNumbers, type NumberRules } from '../number-options.ts'
 import { shown } from '../shown.ts'
 
-/** All times in milliseconds. */
+/**
+ * All times in milliseconds. An option is declared here, a number in `farmNumbers` and one of a
+ * few words in `farmWords`, too: the config file knows them from there.
+ */
 export interface FarmOptions {
   /** Name of the farm, equal on all members. Default `handfast`. */
   readonly name?: string | undefined
@@ -26,7 +30,7 @@ export interface FarmOptions {
    * start where there is no multicast. `unicast`: without multicast. These three work together
    * in one farm; `stream` must be given to all members or to none.
    */
-  readonly transport?: (typeof transports)[number] | undefined
+  readonly transport?: (typeof farmWords.transport)[number] | undefined
   /** Name of this member, unique in the farm. Default: made up at each start. */
   readonly memberId?: string | undefined
   /** Bytes for the record table. Default 256 MiB. */
@@ -62,69 +66,62 @@ export interface FarmOptions {
    * every member answers again, has taken its leave, or has been away for ten minutes; nor for a
    * second after this process stood still.
    */
-  readonly onPartition?: 'serve' | 'full-handshake' | undefined
+  readonly onPartition?: (typeof farmWords.onPartition)[number] | undefined
   /** Default: silent. */
   readonly log?: Log | undefined
   readonly clock?: Clock | undefined
 }
 
-export const transports = ['auto', 'multicast', 'unicast', 'stream'] as const
+export const farmWords = {
+  transport: ['auto', 'multicast', 'unicast', 'stream'],
+  onPartition: ['serve', 'full-handshake'],
+} as const
+
+/** Of a farm. */
+export const farmName: RegExp = /^[\w.-]{1,64}$/
 
 const week = 7 * 24 * 3600_000
 
-/** Default, least and most of each number. RFC 8446 4.6.1 lets no ticket live beyond a week. */
-const numbers: {
-  readonly [name in NumberName]: readonly [number | undefined, number, number]
-} = {
-  memory: [256 * 1024 * 1024, 4 * 1024 * 1024, 48 * 1024 ** 3],
-  sessionTimeout: [3600_000, 1000, week],
-  lineageTimeout: [24 * 3600_000, 1000, 52 * week],
-  lookupBudget: [50, 0, 10_000],
-  mintBudget: [10, 0, 1000],
-  mintLimit: [undefined, 0, Number.POSITIVE_INFINITY],
-  helloTimeout: [10_000, 10, 120_000],
-  joinTimeout: [5000, 10, 600_000],
+/** RFC 8446 4.6.1 lets no ticket live beyond a week. */
+export const farmNumbers: NumberRules<NumberName> = {
+  memory: {
+    unit: 'bytes',
+    usual: 256 * 1024 ** 2,
+    least: 4 * 1024 ** 2,
+    most: 48 * 1024 ** 3,
+  },
+  sessionTimeout: { unit: 'ms', usual: 3600_000, least: 1000, most: week },
+  lineageTimeout: { unit: 'ms', usual: 24 * 3600_000, least: 1000, most: 52 * week },
+  lookupBudget: { unit: 'ms', usual: 50, least: 0, most: 10_000 },
+  mintBudget: { unit: 'ms', usual: 10, least: 0, most: 1000 },
+  mintLimit: {
+    unit: 'count',
+    usual: undefined,
+    least: 0,
+    most: Number.POSITIVE_INFINITY,
+  },
+  helloTimeout: { unit: 'ms', usual: 10_000, least: 10, most: 120_000 },
+  joinTimeout: { unit: 'ms', usual: 5000, least: 10, most: 600_000 },
 }
 
-type NumberName =
-  | 'memory'
-  | 'sessionTimeout'
-  | 'lineageTimeout'
-  | 'lookupBudget'
-  | 'mintBudget'
-  | 'mintLimit'
-  | 'helloTimeout'
-  | 'joinTimeout'
+type NumberName = {
+  [Name in keyof FarmOptions]-?: number extends FarmOptions[Name] ? Name : never
+}[keyof FarmOptions]
 
 export type FarmNumbers = {
   readonly [name in Exclude<NumberName, 'mintLimit'>]: number
 } & { readonly mintLimit: number | undefined }
 
-/** The numbers of the options with defaults filled in; ERR_HANDFAST_CONFIG names a bad one. */
-export function farmNumbers(options: FarmOptions): FarmNumbers {
-  const entries = Object.entries(numbers).map(([name, [usual, least, most]]) => {
-    const given = options[name as NumberName]
-    const value = given ?? usual
-    if (value === undefined) return [name, undefined]
-    if (typeof value !== 'number' || !(value >= least && value <= most)) {
-      throw config(name, `a number from ${least} to ${most}`, value)
+/** The numbers of the options with defaults filled in; ERR_HANDFAST_CONFIG names a bad option. */
+export function checkFarmOptions(options: FarmOptions): FarmNumbers {
+  const { name, members, listen, secret } = options
+  for (const [option, words] of Object.entries(farmWords)) {
+    const word: string | undefined = options[option as keyof typeof farmWords]
+    if (word !== undefined && !(words as readonly string[]).includes(word)) {
+      throw config(option, words.map(known => `'${known}'`).join(', '), word)
     }
-    return [name, value]
-  })
-  return Object.fromEntries(entries) as FarmNumbers
-}
-
-/** Checks what is not a number. */
-export function checkFarmOptions(options: FarmOptions): void {
-  const { name, members, listen, secret, onPartition = 'serve' } = options
-  if (onPartition !== 'serve' && onPartition !== 'full-handshake') {
-    throw config('onPartition', "'serve' or 'full-handshake'", onPartition)
   }
-  const { transport = 'stream' } = options
-  if (!transports.includes(transport)) {
-    throw config('transport', transports.map(name => `'${name}'`).join(', '), transport)
-  }
-  if (name !== undefined && !/^[\w.-]{1,64}$/.test(name)) {
+  if (name !== undefined && !farmName.test(name)) {
     throw config('name', '1 to 64 letters, digits, dots, dashes or underscores', name)
   }
   if (members !== undefined && !Array.isArray(members)) {
@@ -141,6 +138,7 @@ export function checkFarmOptions(options: FarmOptions): void {
         '(`handfast secret` prints one)',
     )
   }
+  return fillNumbers(farmNumbers, options, { prefix: 'option ' })
 }
 
 function config(name: string, expected: string, got: unknown): HandfastError {

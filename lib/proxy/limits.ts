@@ -1,61 +1,56 @@
 import type { BackendOptions } from '../backend/backend.ts'
 import { HandfastError } from '../errors.ts'
 import { usualShare } from '../limit/shares.ts'
+import { fillNumbers, type NumberRule, type NumberRules } from '../number-options.ts'
 import type { Limits } from './options.ts'
 
-/** Each default with its reason. */
-export const defaultLimits: Limits = {
-  // A phone on a bad line sends 16 KiB within seconds; a slowloris would take minutes.
-  headersTimeout: 15_000,
-  bodyTimeout: 60_000,
-  // Longer than the 50 s that browsers wait between polls of a page.
-  idleTimeout: 60_000,
-  // Two lost SYNs are 3 s; more means that the backend is not there.
-  connectTimeout: 5_000,
-  backendHeadersTimeout: 60_000,
-  backendBodyTimeout: 60_000,
-  // A WebSocket may be silent for long; TCP keep-alive finds the dead ones sooner.
-  tunnelTimeout: 3_600_000,
-  // What Node and most backends take themselves: what they would refuse is refused here.
-  maxHeaderBytes: 16_384,
-  maxBodyBytes: 0,
-  // Of which one network has 10 000, or 2 048, when it is alone.
-  maxConnections: 12_500,
-  // What one HTTP/2 client may have open at a time; browsers never need more than 100.
-  maxStreams: 128,
-  maxBackendRequests: 2_560,
-  // They are silent for most of the time, and cost a backend little more than a connection.
-  maxTunnels: 10_000,
-  // They cost a backend nothing, and this process some 10 KiB each.
-  maxPendingBodies: 10_000,
-  // One client alone gets most of what there is, and the next one still gets in.
-  clientShare: 100 * usualShare,
-  drainTimeout: 30_000,
-}
+const most = Number.POSITIVE_INFINITY
 
-const mayBeZero: readonly (keyof Limits)[] = ['maxBodyBytes', 'drainTimeout']
+/** Each default with its reason. */
+export const limitRules: NumberRules<keyof Limits> = {
+  // A phone on a bad line sends 16 KiB within seconds; a slowloris would take minutes.
+  headersTimeout: time(15_000),
+  bodyTimeout: time(60_000),
+  // Longer than the 50 s that browsers wait between polls of a page.
+  idleTimeout: time(60_000),
+  // Two lost SYNs are 3 s; more means that the backend is not there.
+  connectTimeout: time(5_000),
+  backendHeadersTimeout: time(60_000),
+  backendBodyTimeout: time(60_000),
+  // A WebSocket may be silent for long; TCP keep-alive finds the dead ones sooner.
+  tunnelTimeout: time(3_600_000),
+  // What Node and most backends take themselves: what they would refuse is refused here.
+  maxHeaderBytes: { unit: 'bytes', usual: 16_384, least: 1, most },
+  maxBodyBytes: { unit: 'bytes', usual: 0, least: 0, most },
+  // Of which one network has 10 000, or 2 048, when it is alone.
+  maxConnections: count(12_500),
+  // What one HTTP/2 client may have open at a time; browsers never need more than 100.
+  maxStreams: count(128),
+  maxBackendRequests: count(2_560),
+  // They are silent for most of the time, and cost a backend little more than a connection.
+  maxTunnels: count(10_000),
+  // They cost a backend nothing, and this process some 10 KiB each.
+  maxPendingBodies: count(10_000),
+  // One client alone gets most of what there is, and the next one still gets in.
+  clientShare: { unit: 'percent', usual: 100 * usualShare, least: 1, most: 100 },
+  drainTimeout: time(30_000, 0),
+}
 
 /** The defaults with `overrides` laid over them. Throws ERR_HANDFAST_CONFIG naming a bad one. */
 export function resolveLimits(overrides: Partial<Limits> = {}): Limits {
-  const limits: Record<string, number> = { ...defaultLimits }
-  for (const [name, value] of Object.entries(overrides)) {
-    if (value === undefined) continue
-    const least = mayBeZero.includes(name as keyof Limits) ? 0 : 1
-    if (name === 'clientShare' && value > 100) {
-      throw new HandfastError(
-        'ERR_HANDFAST_CONFIG',
-        `limits.clientShare must be a percentage from 1 to 100, got ${value}`,
-      )
-    }
-    if (!(name in defaultLimits) || !Number.isSafeInteger(value) || value < least) {
-      throw new HandfastError(
-        'ERR_HANDFAST_CONFIG',
-        `limits.${name} must be a known limit and a whole number from ${least}, got ${value}`,
-      )
-    }
-    limits[name] = value
+  const unknown = Object.keys(overrides).find(name => !(name in limitRules))
+  if (unknown !== undefined) {
+    throw new HandfastError('ERR_HANDFAST_CONFIG', `limits.${unknown} is no known limit`)
   }
-  return limits as unknown as Limits
+  return fillNumbers(limitRules, overrides, { prefix: 'limits.', whole: true })
+}
+
+function time(usual: number, least = 1): NumberRule {
+  return { unit: 'ms', usual, least, most }
+}
+
+function count(usual: number): NumberRule {
+  return { unit: 'count', usual, least: 1, most }
 }
 
 /** What of them a backend is held to. */

@@ -72,7 +72,7 @@ export interface Site {
   readonly resumption?: ResumptionMode | undefined
 }
 
-/** All limits with their defaults in lib/proxy/limits.ts. Times in milliseconds. */
+/** All limits; defaults and ranges are in lib/proxy/limits.ts. Times in milliseconds. */
 export interface Limits {
   /** Client must have sent its request headers within. Default 15 000. */
   readonly headersTimeout: number

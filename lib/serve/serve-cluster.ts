@@ -2,7 +2,7 @@ import cluster, { type Worker } from 'node:cluster'
 import { parseAddress } from '../address.ts'
 import { systemClock } from '../clock.ts'
 import { generateSecret } from '../farm/secret.ts'
-import { defaultLimits } from '../proxy/limits.ts'
+import { resolveLimits } from '../proxy/limits.ts'
 import type { FromServer, ToWorker } from './messages.ts'
 import { Reloader } from './reloader.ts'
 import type { ServeOptions } from './serve-alone.ts'
@@ -141,9 +141,8 @@ class Primary {
     log.info({ signal, workers: this.#workers.size }, 'draining')
     this.#draining = true
     this.#tellAll({ type: 'drain' })
-    const limit =
-      this.#reloader.settings.limits.drainTimeout ?? defaultLimits.drainTimeout
-    setTimeout(() => this.#kill(), limit + drainSlack).unref()
+    const { drainTimeout } = resolveLimits(this.#reloader.settings.limits)
+    setTimeout(() => this.#kill(), drainTimeout + drainSlack).unref()
     this.#on({ type: 'stop' })
   }
 

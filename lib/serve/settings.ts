@@ -41,23 +41,12 @@ export interface AdminSettings extends ListenAddress {
   readonly names?: readonly string[] | undefined
 }
 
-export interface FarmSettings {
+export interface FarmSettings extends Omit<FarmOptions, 'memberId' | 'log' | 'clock'> {
   readonly name: string
   readonly secret?: string | undefined
   readonly members: readonly string[]
-  readonly listen?: ListenAddress | undefined
   /** Host under which other members reach this one, when it listens on every address. */
   readonly advertise?: string | undefined
-  readonly memory?: number | undefined
-  readonly sessionTimeout?: number | undefined
-  readonly lineageTimeout?: number | undefined
-  readonly lookupBudget?: number | undefined
-  readonly mintBudget?: number | undefined
-  readonly mintLimit?: number | undefined
-  readonly helloTimeout?: number | undefined
-  readonly joinTimeout?: number | undefined
-  readonly onPartition?: 'serve' | 'full-handshake' | undefined
-  readonly transport?: FarmOptions['transport']
 }
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const

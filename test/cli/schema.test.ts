@@ -40,7 +40,7 @@ t.test('an error names the place, the value and what was expected', async t => {
     [
       `${sites}limits:\n  idleTimeout: 5 minutes`,
       ':3: limits.idleTimeout: expected milliseconds or a time such as 500ms, 30s, 1h, ' +
-        'got "5 minutes"',
+        'from 1, got "5 minutes"',
     ],
     [`${sites}limits: {bodyTimeout: -1}`, 'limits.bodyTimeout: expected milliseconds'],
     [`${sites}limits: {bodyTimeout: 30d}`, 'limits.bodyTimeout: expected milliseconds'],
@@ -48,9 +48,16 @@ t.test('an error names the place, the value and what was expected', async t => {
       `${sites}limits: {maxBodyBytes: 1MB}`,
       'limits.maxBodyBytes: expected bytes or a size',
     ],
-    [`${sites}limits: {bodyTimeout: 0}`, 'limits.bodyTimeout must be'],
-    [`${sites}farm: {lookupBudget: 1h}`, 'option lookupBudget must be'],
-    [`${sites}farm: {mintLimit: -1}`, 'farm.mintLimit: expected a whole number, 0 for'],
+    [`${sites}limits: {bodyTimeout: 0}`, '30s, 1h, from 1, got 0'],
+    [
+      `${sites}farm: {lookupBudget: 1h}`,
+      ':2: farm.lookupBudget: expected milliseconds or a time such as 500ms, 30s, 1h, ' +
+        'from 0 to 10000, got "1h"',
+    ],
+    [
+      `${sites}farm: {mintLimit: -1}`,
+      'farm.mintLimit: expected a whole number from 0, got -1',
+    ],
     [
       `${sites}trustedProxies: [10.0.0.0/33]`,
       'trustedProxies[0]: expected an IP address',

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:http2'
 import { createServer, connect as netConnect } from 'node:net'
 import t from 'tap'
-import { defaultLimits, resolveLimits } from '../../lib/proxy/limits.ts'
+import { limitRules, resolveLimits } from '../../lib/proxy/limits.ts'
 import {
   RawHttp2,
   rawConnection,
@@ -284,12 +284,16 @@ t.test(
 )
 
 t.test('limits that make no sense are named', t => {
-  t.strictSame(resolveLimits(), defaultLimits)
+  for (const [name, { usual }] of Object.entries(limitRules)) {
+    t.equal(resolveLimits()[name as keyof typeof limitRules], usual, name)
+  }
   t.throws(() => resolveLimits({ idleTimeout: -1 }), {
     code: 'ERR_HANDFAST_CONFIG',
     message: /limits\.idleTimeout/,
   })
   t.throws(() => resolveLimits({ idleTimeout: Number.NaN }), /idleTimeout/)
+  t.throws(() => resolveLimits({ maxStreams: 1.5 }), /maxStreams must be a whole number/)
+  t.throws(() => resolveLimits({ clientShare: 101 }), /clientShare .* from 1 to 100/)
   t.throws(() => resolveLimits({ nonsense: 1 } as object), /nonsense/)
   t.equal(resolveLimits({ maxBodyBytes: 0 }).maxBodyBytes, 0)
   t.end()

@@ -3,8 +3,6 @@ import { availableParallelism } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
 import { defaultFarmPort, type ListenAddress } from '../../address.ts'
 import type { HandfastError } from '../../errors.ts'
-import { farmNumbers } from '../../member/options.ts'
-import { resolveLimits } from '../../proxy/limits.ts'
 import {
   type AdminSettings,
   type FarmSettings,
@@ -66,9 +64,6 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
         '--secret-file (handfast secret prints a new one)',
     )
   }
-  // Both throw for a number out of its range, which is better known now than in a worker.
-  resolveLimits(withoutUndefined(config.limits ?? {}))
-  farmNumbers(farm)
   return {
     listen: flags.listen ?? config.listen ?? { host: undefined, port: defaultPort },
     sites: sites.map(({ warnings: _, ...site }) => site),
@@ -150,15 +145,14 @@ function farmOf(
   flags: ProxyFlags,
   secret: string | undefined,
 ): FarmSettings {
-  const members = [...(config.members ?? []), ...flags.members]
+  const members = [...(config.members ?? []), ...(flags.farm.members ?? [])]
   const usual =
     members.length > 0 ? { host: undefined, port: defaultFarmPort } : undefined
-  const listen: ListenAddress | undefined = flags.farmListen ?? config.listen ?? usual
+  const listen: ListenAddress | undefined = flags.farm.listen ?? config.listen ?? usual
   return {
     ...withoutUndefined(config),
-    ...(flags.farmAdvertise === undefined ? {} : { advertise: flags.farmAdvertise }),
-    ...(flags.transport === undefined ? {} : { transport: flags.transport }),
-    name: flags.farmName ?? config.name ?? 'handfast',
+    name: config.name ?? 'handfast',
+    ...withoutUndefined(flags.farm),
     secret,
     members,
     listen,

@@ -1,5 +1,5 @@
 import type { ListenAddress } from '../../address.ts'
-import { type FarmOptions, transports } from '../../member/options.ts'
+import { farmName, farmWords } from '../../member/options.ts'
 import type { ResumptionMode } from '../../resumption/session/policy.ts'
 import { logLevels, type ServeSettings } from '../../serve/settings.ts'
 import { shown } from '../../shown.ts'
@@ -12,6 +12,7 @@ import {
   readMember,
   readSubnet,
 } from '../quantity.ts'
+import type { FarmConfig } from './schema.ts'
 
 /** The command line of `handfast proxy`, each value read, no file opened. */
 export interface ProxyFlags {
@@ -23,11 +24,7 @@ export interface ProxyFlags {
   readonly clientCa: string | undefined
   readonly backendCa: string | undefined
   readonly resumption: ResumptionMode | undefined
-  readonly members: readonly string[]
-  readonly farmListen: ListenAddress | undefined
-  readonly farmName: string | undefined
-  readonly farmAdvertise: string | undefined
-  readonly transport: FarmOptions['transport']
+  readonly farm: FarmConfig
   readonly trustedProxies: readonly string[]
   readonly secretFile: string | undefined
   readonly admin: ListenAddress | undefined
@@ -73,10 +70,6 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
   if ((flags.cert === undefined) !== (flags.key === undefined)) {
     throw badFlag('--cert and --key belong together')
   }
-  const { 'farm-name': farmName } = flags
-  if (farmName !== undefined && !/^[A-Za-z0-9._-]{1,64}$/.test(farmName)) {
-    throw wrong('--farm-name', '1 to 64 letters, digits, dots, dashes', farmName)
-  }
   return {
     config: flags.config,
     listen: read('--listen', '[HOST:]PORT', flags.listen, readAddress),
@@ -88,18 +81,28 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     resumption: read('--resumption', resumptionModes.join(', '), flags.resumption, text =>
       resumptionModes.find(mode => mode === text),
     ),
-    members: readAll('--member', 'HOST[:PORT]', flags.member, readMember),
-    farmListen: read('--farm-listen', '[HOST:]PORT', flags['farm-listen'], readAddress),
-    farmName,
-    farmAdvertise: read(
-      '--farm-advertise',
-      'a host name or an IP address',
-      flags['farm-advertise'],
-      readHost,
-    ),
-    transport: read('--transport', transports.join(', '), flags.transport, text =>
-      transports.find(transport => transport === text),
-    ),
+    farm: {
+      members: readAll('--member', 'HOST[:PORT]', flags.member, readMember),
+      listen: read('--farm-listen', '[HOST:]PORT', flags['farm-listen'], readAddress),
+      name: read(
+        '--farm-name',
+        '1 to 64 letters, digits, dots, dashes',
+        flags['farm-name'],
+        text => (farmName.test(text) ? text : undefined),
+      ),
+      advertise: read(
+        '--farm-advertise',
+        'a host name or an IP address',
+        flags['farm-advertise'],
+        readHost,
+      ),
+      transport: read(
+        '--transport',
+        farmWords.transport.join(', '),
+        flags.transport,
+        text => farmWords.transport.find(transport => transport === text),
+      ),
+    },
     trustedProxies: readAll(
       '--trusted-proxy',
       'an IP address or a subnet such as 10.0.0.0/8',

@@ -2,7 +2,14 @@ import { z } from 'zod'
 import type { ListenAddress } from '../../address.ts'
 import type { BearerOptions } from '../../auth/method/bearer.ts'
 import type { ForwardAuthOptions } from '../../auth/method/forward-auth.ts'
-import { transports } from '../../member/options.ts'
+import { farmName, farmNumbers, farmWords } from '../../member/options.ts'
+import {
+  isWithin,
+  type NumberRule,
+  type NumberRules,
+  rangeText,
+} from '../../number-options.ts'
+import { limitRules } from '../../proxy/limits.ts'
 import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
 import {
   type FarmSettings,
@@ -28,8 +35,13 @@ import { readSecret } from '../secret.ts'
  * The config file. Each leaf is read by a function that answers undefined for what it can't
  * read; the text beside it is what the operator is told.
  */
-const duration = leaf('milliseconds or a time such as 500ms, 30s, 1h', readDuration)
-const bytes = leaf('bytes or a size such as 16KiB, 256MiB', readBytes)
+const units = {
+  ms: ['milliseconds or a time such as 500ms, 30s, 1h', readDuration],
+  bytes: ['bytes or a size such as 16KiB, 256MiB', readBytes],
+  count: ['a whole number', whole],
+  percent: ['a percentage', whole],
+} as const
+const duration = leaf(...units.ms)
 const file = leaf('the path of a file', value =>
   typeof value === 'string' && value !== '' && !value.includes('\n') ? value : undefined,
 )
@@ -46,9 +58,6 @@ const yesNo = leaf('true or false', value =>
 )
 const url = leaf('an http or https URL', readUrl)
 const count = leaf('a whole number from 1', positive)
-const countOrNone = leaf('a whole number, 0 for no limit', value =>
-  isWhole(value) ? value : undefined,
-)
 
 const auth = z.strictObject({
   realm: text.optional(),
@@ -114,30 +123,11 @@ const site = z.strictObject({
   auth: auth.optional(),
 })
 
-const limits = z.strictObject({
-  headersTimeout: duration.optional(),
-  bodyTimeout: duration.optional(),
-  idleTimeout: duration.optional(),
-  connectTimeout: duration.optional(),
-  backendHeadersTimeout: duration.optional(),
-  backendBodyTimeout: duration.optional(),
-  tunnelTimeout: duration.optional(),
-  maxHeaderBytes: bytes.optional(),
-  maxBodyBytes: bytes.optional(),
-  maxConnections: count.optional(),
-  maxStreams: count.optional(),
-  maxBackendRequests: count.optional(),
-  maxTunnels: count.optional(),
-  maxPendingBodies: count.optional(),
-  clientShare: leaf('a percentage from 1 to 100', value =>
-    isWhole(value) && value >= 1 && value <= 100 ? value : undefined,
-  ).optional(),
-  drainTimeout: duration.optional(),
-} satisfies Record<keyof Limits, z.ZodType>)
+const limits = z.strictObject(numbersOf(limitRules))
 
 const farm = z.strictObject({
   name: leaf('1 to 64 letters, digits, dots, dashes', value =>
-    typeof value === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(value) ? value : undefined,
+    typeof value === 'string' && farmName.test(value) ? value : undefined,
   ).optional(),
   secret: leaf(
     '32 bytes as base64url, base64 or hex (handfast secret)',
@@ -147,17 +137,9 @@ const farm = z.strictObject({
   members: z.array(leaf('HOST[:PORT]', readMember)).optional(),
   listen: address.optional(),
   advertise: leaf('a host name or an IP address', readHost).optional(),
-  memory: bytes.optional(),
-  sessionTimeout: duration.optional(),
-  lineageTimeout: duration.optional(),
-  lookupBudget: duration.optional(),
-  mintBudget: duration.optional(),
-  mintLimit: countOrNone.optional(),
-  helloTimeout: duration.optional(),
-  joinTimeout: duration.optional(),
-  onPartition: oneOf('serve', 'full-handshake').optional(),
-  transport: oneOf(...transports).optional(),
-})
+  ...numbersOf(farmNumbers),
+  ...wordsOf(farmWords),
+} satisfies Record<keyof FarmConfig, z.ZodType>)
 
 const configFile = z.strictObject({
   listen: address.optional(),
@@ -304,10 +286,45 @@ function leaf<T>(expected: string, read: (value: unknown) => T | undefined) {
   })
 }
 
+function numberOf(rule: NumberRule) {
+  const [what, read] = units[rule.unit]
+  const separator = what.includes(',') ? ',' : ''
+  return leaf(`${what}${separator} ${rangeText(rule)}`, value => {
+    const number = read(value)
+    return isWithin(rule, number) ? number : undefined
+  }).optional()
+}
+
+/** A mapping's numbers, each with its unit and within its range. */
+function numbersOf<Name extends string>(rules: NumberRules<Name>) {
+  const entries = Object.entries<NumberRule>(rules)
+  return Object.fromEntries(
+    entries.map(([name, rule]) => [name, numberOf(rule)]),
+  ) as Record<Name, ReturnType<typeof numberOf>>
+}
+
+/** The same for what is one of a few words. */
+function wordsOf<const Options extends { [name: string]: readonly string[] }>(
+  options: Options,
+) {
+  const entries = Object.entries(options)
+  return Object.fromEntries(
+    entries.map(([name, words]) => [name, oneOf(...words).optional()]),
+  ) as {
+    [Name in keyof Options]: z.ZodOptional<
+      ReturnType<typeof oneOf<Options[Name][number]>>
+    >
+  }
+}
+
 function oneOf<const T extends string>(...words: readonly T[]) {
   return leaf(words.join(', ').replace(/, ([^,]*)$/, ' or $1'), value =>
     words.find(word => word === value),
   )
+}
+
+function whole(value: unknown): number | undefined {
+  return isWhole(value) ? value : undefined
 }
 
 function positive(value: unknown): number | undefined {
