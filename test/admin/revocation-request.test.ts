@@ -1,5 +1,5 @@
 import t from 'tap'
-import { certificateDigest } from '../../lib/resumption/server/mint.ts'
+import { certificateDigest } from '../../lib/resumption/session/session-record.ts'
 import { bearer, lineageOf, token, world } from '../fixtures/admin-world.ts'
 import { only, resume, told, versions } from '../fixtures/resumption-world.ts'
 import { type Visit, visit } from '../fixtures/tls-client.ts'

@@ -4,7 +4,7 @@ import t from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { tables } from '../../lib/record/key.ts'
-import { certificateDigest } from '../../lib/resumption/server/mint.ts'
+import { certificateDigest } from '../../lib/resumption/session/session-record.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
 import {
   type MemberServer,

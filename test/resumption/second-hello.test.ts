@@ -5,11 +5,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import type { ClientHello } from '../../lib/resumption/hello/client-hello.ts'
-import {
-  askedAgain,
-  bytesSent,
-  offersOneSession,
-} from '../../lib/resumption/server/second-hello.ts'
+import { askedAgain, bytesSent } from '../../lib/resumption/server/second-hello.ts'
+import { offersOneSession } from '../../lib/resumption/session/offer.ts'
 import { authority, clientOf } from '../fixtures/certificates.ts'
 import { connectRewriting } from '../fixtures/first-write.ts'
 import { splitRecords } from '../fixtures/hello.ts'

@@ -8,16 +8,18 @@ import { type PlainHttp, readPlainHttp } from './plain-http.ts'
 import { Shadow } from './shadow.ts'
 
 export type HelloOutcome =
-  /** All of it is here, and held. `hello` is undefined when the bytes were none. */
-  | {
-      readonly kind: 'read'
-      readonly hello?: ClientHello
-      readonly records: number
-      /** The client takes this for a port of plain HTTP. */
-      readonly plainHttp?: PlainHttp
-    }
+  | ReadOutcome
   /** The connection ends, with its hello or before it. It must be released all the same. */
   | { readonly kind: 'gone'; readonly reason: GoneReason }
+
+/** All of it is here, and held. `hello` is undefined when the bytes were none. */
+export interface ReadOutcome {
+  readonly kind: 'read'
+  readonly hello?: ClientHello
+  readonly records: number
+  /** The client takes this for a port of plain HTTP. */
+  readonly plainHttp?: PlainHttp
+}
 
 export type GoneReason =
   /** Closed or reset without a byte: the health check of a load balancer, a port scan. */

@@ -1,58 +1,57 @@
 import type { Duplex } from 'node:stream'
-import type { SecureContextOptions, Server, TLSSocket } from 'node:tls'
+import type { Server, TLSSocket } from 'node:tls'
 import { channels } from '../../channels.ts'
-import type { Clock } from '../../clock.ts'
-import type { LimitCounters } from '../../limit/limit-counters.ts'
-import type { Log } from '../../log.ts'
-import type { HandshakeCounters } from '../counters.ts'
 import { setHandshake } from '../handshake.ts'
 import type { ClientHello } from '../hello/client-hello.ts'
-import { type GoneReason, HelloGate, handshakeTimedOut } from '../hello/hello-gate.ts'
+import {
+  type GoneReason,
+  HelloGate,
+  handshakeTimedOut,
+  type ReadOutcome,
+} from '../hello/hello-gate.ts'
 import { plainHttpAnswer } from '../hello/plain-http.ts'
-import { offerOf, offersAnything, refusal } from '../session/offer.ts'
+import {
+  type ConsultationOptions,
+  StatefulConsultation,
+  type Verdict,
+} from '../session/consultation.ts'
+import {
+  type Mechanism,
+  noMechanism,
+  PendingHandshake,
+} from '../session/pending-handshake.ts'
 import {
   noResumption,
   type Policy,
   type PolicyOptions,
+  type ResumptionMode,
   ServerPolicies,
 } from '../session/policy.ts'
-import type { SessionTerms } from '../session/session-record.ts'
-import type { Lookup, SessionStore } from '../session/session-store.ts'
-import { StatelessContexts, type TicketContext } from '../ticket/stateless-contexts.ts'
 import type { TicketKeys } from '../ticket/ticket-install.ts'
-import { Connection, type Verdict } from './connection.ts'
-import { sharedContextOptions, shortestTimeout, withTickets } from './context-options.ts'
+import { type SharedOptions, withTickets } from './context-options.ts'
 import { Correlation } from './correlation.ts'
 import { HandedOver } from './handed-over.ts'
+import { type IssueOptions, StatefulIssue } from './issue.ts'
 import type { MintLimit } from './mint-limit.ts'
-import { Minting } from './minting.ts'
 import { handleNow } from './native-handle.ts'
-import { correct, hasExpired, hasPeerCertificate } from './node-socket.ts'
+import { correct, hasProvedCertificate } from './node-socket.ts'
 import type { OpenConnections } from './open-connections.ts'
 import { preloadSession } from './preload.ts'
 import { askedAgain, bytesSent } from './second-hello.ts'
 import { type Begin, checkEndsTls, ServerPatch } from './server-patch.ts'
 import { SessionEvents } from './session-events.ts'
+import { StatelessTickets } from './stateless-tickets.ts'
 
 export interface AttachOptions extends PolicyOptions {}
 
 /** What all attachments of a farm share. Times in milliseconds. */
-export interface ResumptionSettings {
-  readonly store: SessionStore
-  readonly counters: HandshakeCounters
+export interface ResumptionSettings
+  extends ConsultationOptions,
+    IssueOptions,
+    SharedOptions {
   readonly open: OpenConnections
   /** Of the farm's ring, for names whose tickets are stateless. */
   readonly ticketKeys: TicketKeys & { prepare(): void }
-  readonly clock: Clock
-  readonly log: Log
-  /** Equal on all members, or TLS refuses each other's sessions. At most 32 bytes. */
-  readonly sessionIdContext: string
-  /** Asked before a session is offered to TLS, and again when it has resumed. */
-  readonly isRevoked: (record: SessionTerms, id: Buffer) => boolean
-  /** True when nothing may resume, since a revocation could be unheard. */
-  readonly isCut: () => boolean
-  readonly sessionTimeout: number
-  readonly lineageTimeout: number
   /**
    * Handshakes of one address in a minute whose sessions are stored; 0: no limit; undefined: as
    * `mintRoom` says.
@@ -60,24 +59,22 @@ export interface ResumptionSettings {
   readonly mintLimit?: number | undefined
   /** Bytes of sessions that one client network may hold through this member. Default: any. */
   readonly mintRoom?: (() => number) | undefined
-  readonly limitCounters?: LimitCounters | undefined
-  /** Longest wait for other members when a session is looked up. */
-  readonly lookupBudget: number
-  /** Longest wait for another member to have a session before the client is given it. */
-  readonly mintBudget: number
   /** A client must have sent its hello within. */
   readonly helloTimeout: number
 }
 
-/** A server whose sessions the farm shares, from `attach` to `detach`. */
+/**
+ * How the farm docks at a server, from `attach` to `detach`: it reads each hello before TLS does,
+ * asks what may resume, has TLS begin, and hears what TLS has made.
+ */
 export class Attachment {
   readonly #server: Server
   readonly #settings: ResumptionSettings
-  readonly #minting: Minting
   readonly #policies: ServerPolicies
   readonly #patch: ServerPatch
   readonly #handedOver: HandedOver
-  readonly #stateless: StatelessContexts
+  readonly #mechanisms: { readonly [mode in ResumptionMode]: Mechanism }
+  readonly #stateless: StatelessTickets
   readonly #correlation: Correlation
   readonly #sessionEvents: SessionEvents
   #detached = false
@@ -90,14 +87,14 @@ export class Attachment {
   ) {
     this.#server = server
     this.#settings = settings
-    this.#minting = new Minting(server, settings, mintLimit)
+    const { clock, counters, isCut, log, ticketKeys } = settings
     checkEndsTls(server)
     this.#correlation = new Correlation(server)
-    this.#policies = new ServerPolicies(server, options)
+    this.#policies = new ServerPolicies(server, options, log)
     this.#patch = new ServerPatch(
       server,
+      settings,
       {
-        contextOptions: given => this.#contextOptions(given),
         contextReplaced: () => {
           this.#policies.replaceDefault()
           this.#stateless.clear()
@@ -105,21 +102,27 @@ export class Attachment {
         contextAdded: context => this.#policies.add(context),
         accept: (socket, begin) => this.#accept(socket, begin),
       },
-      settings.clock,
+      clock,
     )
-    this.#stateless = new StatelessContexts({
-      keys: settings.ticketKeys,
-      clock: settings.clock,
-      log: settings.log,
-      makeContext: () => this.#patch.makeContext(withTickets),
-    })
+    const makeContext = () => this.#patch.makeContext(withTickets)
     const { resumption = 'stateful' } = options
     if (resumption === 'stateless' || typeof resumption === 'function') {
-      settings.ticketKeys.prepare()
+      ticketKeys.prepare()
+    }
+    this.#stateless = new StatelessTickets({
+      ...{ clock, counters, isCut, log, makeContext },
+      keys: ticketKeys,
+    })
+    this.#mechanisms = {
+      stateful: {
+        consultation: new StatefulConsultation(settings, this.#policies, this.#patch),
+        issue: new StatefulIssue(server, settings, this.#patch, mintLimit),
+      },
+      stateless: { consultation: this.#stateless, issue: this.#stateless },
+      off: noMechanism,
     }
     const newSession = this.#onNewSession
     const resumeSession = this.#onResumeSession
-    const { log } = settings
     this.#handedOver = new HandedOver(server, { newSession }, log)
     this.#sessionEvents = new SessionEvents(server, { newSession, resumeSession }, log)
     server.prependListener('secureConnection', this.#onSecureConnection)
@@ -135,11 +138,6 @@ export class Attachment {
     this.#handedOver.close()
     this.#stateless.clear()
     this.#patch.undo()
-  }
-
-  #contextOptions(given: SecureContextOptions): SecureContextOptions {
-    this.#minting.sessionTimeout = shortestTimeout(given, this.#settings)
-    return sharedContextOptions(given, this.#settings)
   }
 
   /** A raw connection: read its hello, ask the farm, then let TLS `begin`. */
@@ -158,7 +156,7 @@ export class Attachment {
         this.#giveUp(gate, socket, begin)
         return
       }
-      const { hello, records, plainHttp } = outcome
+      const { hello, plainHttp } = outcome
       if (plainHttp !== undefined) {
         counters.countNotTls('plain-http')
         counted = true
@@ -168,16 +166,20 @@ export class Attachment {
         } else this.#giveUp(gate, socket, begin)
         return
       }
-      const policy = this.#policyOf(hello)
+      const policy = this.#policies.of(hello)
       const asks = hello !== undefined && !this.#detached
-      const verdict = asks ? this.#consult(hello, policy) : 'none-offered'
+      const { consultation } = this.#mechanismOf(policy)
+      const verdict = asks ? consultation.consult(hello, policy) : 'none-offered'
       if (!(verdict instanceof Promise)) {
-        this.#begin(socket, gate, begin, hello, records, policy, verdict)
+        this.#begin(socket, gate, begin, outcome, policy, verdict)
         return
       }
       void verdict.then(later => {
         if (gate.released) return
-        this.#begin(socket, gate, begin, hello, records, this.#policyOf(hello), later)
+        // The policy may have changed while the farm was asked.
+        const now = this.#policies.of(hello)
+        const allowed = this.#mechanismOf(now) === this.#mechanismOf(policy)
+        this.#begin(socket, gate, begin, outcome, now, allowed ? later : 'policy')
       })
     })
   }
@@ -191,16 +193,9 @@ export class Attachment {
 
   /** TLS gets what can't become a handshake, and tells the owner with `tlsClientError`. */
   #giveUp(gate: HelloGate, socket: Duplex, begin: Begin): void {
-    const now = this.#settings.clock.now()
-    const connection = new Connection(
-      socket,
-      undefined,
-      noResumption,
-      'none-offered',
-      now,
-    )
-    connection.counted = true
-    const standIn = this.#detached ? undefined : this.#correlation.standIn(connection)
+    const pending = this.#pending(socket, undefined, noResumption, 'none-offered')
+    pending.counted = true
+    const standIn = this.#detached ? undefined : this.#correlation.standIn(pending)
     gate.release(() => begin(standIn))
   }
 
@@ -208,8 +203,7 @@ export class Attachment {
     socket: Duplex,
     gate: HelloGate,
     begin: Begin,
-    hello: ClientHello | undefined,
-    records: number,
+    { hello, records }: ReadOutcome,
     policy: Policy,
     verdict: Verdict,
   ): void {
@@ -217,155 +211,89 @@ export class Attachment {
       gate.release(begin)
       return
     }
-    const now = this.#settings.clock.now()
-    const connection = new Connection(socket, hello, policy, verdict, now)
-    const { session } = connection
-    // Without a key of the farm no ticket opens.
-    const tickets =
-      verdict === 'partition' ? undefined : hello && this.#ticketsOf(policy, hello)
-    connection.tickets = tickets
-    const standIn = this.#correlation.standIn(connection, tickets?.secureContext)
+    const pending = this.#pending(socket, hello, policy, verdict)
+    const { session } = pending
+    if (hello !== undefined) {
+      pending.context = pending.mechanism.issue.contextFor(pending, hello)
+    }
+    const standIn = this.#correlation.standIn(pending, pending.context?.secureContext)
     const raisesEvent = hello !== undefined && hello.sessionId.length > 0 && records === 1
     gate.release(() => {
       if (session === undefined || raisesEvent) begin(standIn)
-      else preloadSession(session, connection.mayAskAgain, () => begin(standIn))
+      else preloadSession(session, pending.mayAskAgain, () => begin(standIn))
     })
   }
 
-  #ticketsOf(policy: Policy, hello: ClientHello): TicketContext | undefined {
-    if (policy.mode !== 'stateless') return undefined
-    const tickets = this.#stateless.of(policy, hello)
-    if (tickets === undefined) this.#settings.counters.countUnstored('name-limit')
-    return tickets
+  #pending(
+    socket: Duplex,
+    hello: ClientHello | undefined,
+    policy: Policy,
+    verdict: Verdict,
+  ): PendingHandshake {
+    const mechanism = this.#mechanismOf(policy)
+    const now = this.#settings.clock.now()
+    return new PendingHandshake(socket, hello, policy, mechanism, verdict, now)
   }
 
-  /**
-   * What the name asks. Nothing is kept of a connection whose name we do not know: OpenSSL
-   * may read what we did not (a hello in more pieces, or longer), and make the session under
-   * a name that is not the default.
-   */
-  #policyOf(hello: ClientHello | undefined): Policy {
-    if (hello === undefined) return noResumption
-    try {
-      return this.#policies.of(hello.sentName)
-    } catch (error) {
-      const { serverName } = hello
-      this.#settings.log.error({ err: error, serverName }, 'the name has no policy')
-      return noResumption
-    }
-  }
-
-  /** The session that may resume, or why none may. Never rejects. */
-  #consult(hello: ClientHello, policy: Policy): Verdict | Promise<Verdict> {
-    const { mode } = policy
-    if (mode === 'off') return 'off'
-    if (mode === 'stateless') {
-      if (!offersAnything(hello)) return 'none-offered'
-      // Else TLS decides by itself; if it makes a full handshake, this is why.
-      return this.#settings.isCut() ? 'partition' : 'unknown'
-    }
-    const offer = offerOf(hello, this.#patch.speaks13)
-    if (offer === undefined) return offersAnything(hello) ? 'unknown' : 'none-offered'
-    if (this.#settings.isCut()) return 'partition'
-    const { store, clock, lineageTimeout, lookupBudget } = this.#settings
-    const judge = (lookup: Lookup, policy: Policy): Verdict => {
-      if (typeof lookup === 'string') return lookup
-      if (this.#settings.isCut()) return 'partition'
-      const { sessionTimeout } = this.#minting
-      const terms = { policy, sessionTimeout, lineageTimeout, now: clock.now() }
-      const cause = refusal(lookup.record, offer, hello, terms)
-      if (cause !== undefined) return cause
-      return this.#settings.isRevoked(lookup.record, offer.id) ? 'revoked' : lookup
-    }
-    const local = store.findLocal(offer.id)
-    if (local !== 'unknown' || lookupBudget <= 0) return judge(local, policy)
-    if (store.isDeleted(offer.id)) return 'revoked'
-    return store.find(offer.id, lookupBudget).then(
-      // The policy may have changed while the farm was asked.
-      lookup => judge(lookup, this.#policyOf(hello)),
-      () => 'unknown',
-    )
+  #mechanismOf({ mode }: Policy): Mechanism {
+    return this.#mechanisms[mode]
   }
 
   readonly #onResumeSession = (
     _id: Buffer,
     callback: (error: Error | null, session: Buffer | null) => void,
   ): boolean => {
-    const connection = this.#correlation.current
-    if (connection === undefined) return false
-    const session = connection.session ?? null
+    const pending = this.#correlation.current
+    if (pending === undefined) return false
+    const session = pending.session ?? null
     const handle = handleNow()
     const before = bytesSent(handle)
     // Never an error: Node would destroy the connection.
     callback(null, session)
-    if (session === null || !connection.mayAskAgain) return true
+    if (session === null || !pending.mayAskAgain) return true
     // TLS has read the hello by now.
     if (askedAgain(handle, before)) handle.loadSession?.(session)
     return true
   }
 
   readonly #onNewSession = (id: Buffer, session: Buffer, done: () => void): boolean => {
-    const connection = this.#correlation.current
-    if (connection === undefined) return false
-    if (!this.#minting.keep(connection, id, session, done)) done()
+    const pending = this.#correlation.current
+    if (pending === undefined) return false
+    if (!pending.mechanism.issue.keep(pending, id, session, done)) done()
     return true
   }
 
   readonly #onSecureConnection = (socket: TLSSocket): void => {
-    const connection = this.#correlation.current
-    if (connection === undefined) return
-    connection.session = undefined
-    const reused = connection.hasResumed(socket.isSessionReused()) === true
-    const { mode } = connection.policy
+    const pending = this.#correlation.current
+    if (pending === undefined) return
+    pending.session = undefined
+    const reused = pending.hasResumed(socket.isSessionReused()) === true
     const protocol = socket.getProtocol() ?? ''
-    if (connection.supports13) this.#patch.noteVersion(protocol === 'TLSv1.3')
-    connection.tickets?.finished(socket)
-    connection.tickets = undefined
-    if (!this.#maySpeak(socket, connection, reused)) {
-      const { serverName } = connection
+    if (pending.supports13) this.#patch.noteVersion(protocol === 'TLSv1.3')
+    pending.context?.finished(socket)
+    pending.context = undefined
+    const { offered, policy, serverName } = pending
+    const { consultation } = pending.mechanism
+    const resumed = reused ? consultation.confirm(offered, socket) : undefined
+    if ((reused && resumed === undefined) || !isNamed(socket, pending, reused)) {
       this.#settings.counters.countFailure()
+      const { mode } = policy
       this.#settings.log.warn({ serverName, mode, reused }, 'connection refused')
       socket.destroy()
       return
     }
-    const handshake = connection.finish({
-      protocol,
-      reused,
-      authorized:
-        (!reused || mode === 'stateless') &&
-        socket.authorized &&
-        hasPeerCertificate(socket),
-    })
-    if (reused) correct(socket, handshake.clientAuthorized, connection.serverName)
-    this.#correlation.handOver(socket, connection)
+    const authorized = !reused && hasProvedCertificate(socket)
+    const handshake = pending.finish(protocol, resumed, authorized)
+    if (reused) correct(socket, handshake.clientAuthorized, serverName)
+    this.#correlation.handOver(socket, pending)
     this.#handedOver.watch(socket)
     setHandshake(socket, handshake)
-    if (reused && connection.foundId) connection.sessions.push(connection.foundId)
-    this.#settings.open.add(socket, handshake, connection.sessions)
+    if (resumed?.id !== undefined) pending.sessions.push(resumed.id)
+    this.#settings.open.add(socket, handshake, pending.sessions)
     this.#settings.counters.count(handshake)
     if (channels.handshake.hasSubscribers) {
       channels.handshake.publish({ server: this.#server, socket, handshake })
     }
-  }
-
-  /** The outcome, judged once more: a client can take a minute to finish its handshake. */
-  #maySpeak(socket: TLSSocket, connection: Connection, reused: boolean): boolean {
-    const { policy, found, foundId } = connection
-    // On TLS 1.2 Node tells no name of a resumed connection.
-    const named = socket as TLSSocket & { servername?: string | false }
-    if (
-      !(reused && named.servername === false) &&
-      !connection.isNamed(named.servername)
-    ) {
-      return false
-    }
-    if (!reused) return true
-    const { clock, isRevoked, isCut } = this.#settings
-    if (isCut()) return false
-    // The ticket may have outlived its client's certificate.
-    if (policy.mode === 'stateless') return !hasExpired(socket, clock.now())
-    // TLS resumed what we never offered: it can't, and if it ever does, it must not serve.
-    return found !== undefined && foundId !== undefined && !isRevoked(found, foundId)
   }
 
   readonly #onClientError = (
@@ -378,4 +306,10 @@ export class Attachment {
     this.#settings.counters.countFailure()
     this.#settings.log.debug({ code: error.code }, 'TLS handshake failed')
   }
+}
+
+/** On TLS 1.2 Node tells no name of a resumed connection. */
+function isNamed(socket: TLSSocket, pending: PendingHandshake, reused: boolean): boolean {
+  const { servername } = socket as TLSSocket & { servername?: string | false }
+  return (reused && servername === false) || pending.isNamed(servername)
 }

@@ -3,9 +3,9 @@ import type { SecureContextOptions } from 'node:tls'
 
 /** What all members must have in common. */
 export interface SharedOptions {
-  /** At most 32 bytes. */
+  /** Without it TLS refuses each other's sessions. At most 32 bytes. */
   readonly sessionIdContext: string
-  /** Milliseconds from minting. */
+  /** Milliseconds from the making of a session. */
   readonly sessionTimeout: number
 }
 

@@ -1,19 +1,19 @@
 import type { SecureContext, Server, TLSSocket } from 'node:tls'
-import type { Connection } from './connection.ts'
+import type { PendingHandshake } from '../session/pending-handshake.ts'
 import { ExternalPsk } from './external-psk.ts'
 import { handleNow, type NativeHandle } from './native-handle.ts'
 import { isSessionEvent } from './session-events.ts'
 
-const connectionSymbol: unique symbol = Symbol('handfast.connection')
+const handshakeSymbol: unique symbol = Symbol('handfast.pendingHandshake')
 
 interface StandIn extends Server {
-  readonly [connectionSymbol]: Connection
+  readonly [handshakeSymbol]: PendingHandshake
 }
 
 interface NotedHandle extends NativeHandle {
-  [connectionSymbol]?: {
+  [handshakeSymbol]?: {
     readonly correlation: Correlation
-    readonly connection: Connection
+    readonly handshake: PendingHandshake
   }
 }
 
@@ -28,7 +28,7 @@ export class Correlation {
   readonly #psk: ExternalPsk
   /** What all stand-ins have in common. */
   readonly #seen: Server
-  #current: Connection | undefined
+  #current: PendingHandshake | undefined
 
   constructor(server: Server) {
     this.#psk = new ExternalPsk(server)
@@ -37,7 +37,7 @@ export class Correlation {
       emit: {
         value(this: StandIn, ...event: Parameters<Server['emit']>): boolean {
           const outer = correlation.#current
-          correlation.#current = this[connectionSymbol]
+          correlation.#current = this[handshakeSymbol]
           const socket = socketOf(event)
           if (socket !== undefined) Object.assign(socket, { server })
           try {
@@ -57,26 +57,26 @@ export class Correlation {
   }
 
   /** The server as the TLS of this one connection is to see it, in `context` if given. */
-  standIn(connection: Connection, context?: SecureContext): Server {
+  standIn(handshake: PendingHandshake, context?: SecureContext): Server {
     const seen = Object.create(this.#seen)
-    seen[connectionSymbol] = connection
+    seen[handshakeSymbol] = handshake
     if (context !== undefined) seen._sharedCreds = context
-    this.#psk.note(seen, connection)
+    this.#psk.note(seen, handshake)
     return seen
   }
 
   /** Inside an event: the connection that it is about. */
-  get current(): Connection | undefined {
+  get current(): PendingHandshake | undefined {
     if (this.#current !== undefined) return this.#current
-    const noted = (handleNow() as NotedHandle)[connectionSymbol]
+    const noted = (handleNow() as NotedHandle)[handshakeSymbol]
     // Two servers may hand their sockets to one.
-    return noted?.correlation === this ? noted.connection : undefined
+    return noted?.correlation === this ? noted.handshake : undefined
   }
 
   /** The handshake is over: later events are known by the native handle. */
-  handOver(socket: TLSSocket, connection: Connection): void {
+  handOver(socket: TLSSocket, handshake: PendingHandshake): void {
     const { _handle: handle } = socket as TLSSocket & { _handle?: NotedHandle | null }
-    if (handle) handle[connectionSymbol] = { correlation: this, connection }
+    if (handle) handle[handshakeSymbol] = { correlation: this, handshake }
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Server, TLSSocket } from 'node:tls'
-import type { Connection } from './connection.ts'
+import type { PendingHandshake } from '../session/pending-handshake.ts'
 
 /**
  * A server with `pskCallback` shares keys with its clients. In TLS 1.3 OpenSSL takes the use of
@@ -20,14 +20,14 @@ export class ExternalPsk {
   }
 
   /** `seen` stands for the server for this one connection. */
-  note(seen: object, connection: Connection): void {
+  note(seen: object, handshake: PendingHandshake): void {
     if (this.#symbol === undefined) return
     const ask = Reflect.get(this.#server, this.#symbol) as PskCallback | undefined
     if (typeof ask !== 'function') return
     Object.defineProperty(seen, this.#symbol, {
       value(this: unknown, socket: TLSSocket, identity: string): unknown {
         const key = ask.call(this, socket, identity)
-        if (key !== undefined && key !== null) connection.externalPsk = true
+        if (key !== undefined && key !== null) handshake.externalPsk = true
         return key
       },
     })

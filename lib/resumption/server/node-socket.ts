@@ -1,7 +1,8 @@
 import type { TLSSocket } from 'node:tls'
 
-export function hasPeerCertificate(socket: TLSSocket): boolean {
-  return Object.keys(socket.getPeerCertificate()).length > 0
+/** In a full handshake, or in the one that its stateless ticket tells of. */
+export function hasProvedCertificate(socket: TLSSocket): boolean {
+  return socket.authorized && hasPeerCertificate(socket)
 }
 
 /** The client's certificate has run out. */
@@ -27,6 +28,10 @@ export function correct(
   }
   socket.authorized = authorized
   if (serverName !== '' && !named.servername) named.servername = serverName
+}
+
+function hasPeerCertificate(socket: TLSSocket): boolean {
+  return Object.keys(socket.getPeerCertificate()).length > 0
 }
 
 /** What Node says of a client without a certificate in a full handshake. */

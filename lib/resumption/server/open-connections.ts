@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls'
 import type { Handshake } from '../handshake.ts'
 import type { Revocation } from '../revocation/revocation-record.ts'
-import { certificateDigest } from './mint.ts'
+import { certificateDigest } from '../session/session-record.ts'
 
 /** The connections that attached servers have open, so that a revocation can end them. */
 export class OpenConnections {

@@ -1,5 +1,3 @@
-import type { ClientHello } from '../hello/client-hello.ts'
-import { sessionIdLength } from '../session/offer.ts'
 import type { NativeHandle } from './native-handle.ts'
 
 /*
@@ -22,14 +20,6 @@ export function bytesSent(handle: NativeHandle): number {
 export function askedAgain(handle: NativeHandle, before: number): boolean {
   const sent = bytesSent(handle) - before
   return sent > 0 && sent <= longestRetryRequest
-}
-
-/**
- * The second hello can offer nothing but the session of the first. With more than one to choose
- * from a client may drop one in between (RFC 8446, 4.1.2), and Node would answer for another.
- */
-export function offersOneSession(hello: ClientHello): boolean {
-  return hello.identities.filter(({ length }) => length === sessionIdLength).length === 1
 }
 
 /** A resumed handshake begins with at least 187 bytes, a request with its CCS has 99 or fewer. */

@@ -10,12 +10,16 @@ import {
 } from 'node:tls'
 import type { Clock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
+import type { ServerTerms } from '../session/consultation.ts'
 import { tls13 } from '../session/offer.ts'
+import {
+  type SharedOptions,
+  sharedContextOptions,
+  shortestTimeout,
+} from './context-options.ts'
 import { type TlsListener, tlsListenerOf } from './tls-listener.ts'
 
 export interface ServerHooks {
-  /** The options that a context of the server must have, from those its owner gave. */
-  contextOptions(given: SecureContextOptions): SecureContextOptions
   /** The owner replaced the default context. */
   contextReplaced(): void
   /** The owner added a context for a name. */
@@ -32,24 +36,25 @@ export type Begin = (server?: Server) => void
  * listener waits until we have read the hello, and `setSecureContext` and `addContext`, with
  * which certificates are renewed, keep our options and tell us of new policies.
  */
-export class ServerPatch {
+export class ServerPatch implements ServerTerms {
   readonly #server: PatchedServer
-  readonly #hooks: ServerHooks
+  readonly #shared: SharedOptions
   readonly #clock: Clock
   /** Milliseconds that the owner gives a handshake; undefined when Node would not say. */
   readonly handshakeTimeout: number | undefined
   readonly #timeoutSymbol: symbol | undefined
   readonly #listener: TlsListener
-  readonly #before: Settings
+  readonly #before: ContextSettings
   /** The newest that the owner gave, if any since we came. */
   #given: SecureContextOptions | undefined
   /** Seconds, as the owner gave them last. */
   #ownTimeout: number | undefined
   #speaks13: boolean | undefined
+  #sessionTimeout = 0
 
-  constructor(server: Server, hooks: ServerHooks, clock: Clock) {
+  constructor(server: Server, shared: SharedOptions, hooks: ServerHooks, clock: Clock) {
     this.#server = server as PatchedServer
-    this.#hooks = hooks
+    this.#shared = shared
     this.#clock = clock
     this.#listener = tlsListenerOf(server) as TlsListener
     this.#before = settingsOf(this.#server)
@@ -97,6 +102,11 @@ export class ServerPatch {
     return this.#speaks13
   }
 
+  /** What the farm allows, or the server's owner where that is less. */
+  get sessionTimeout(): number {
+    return this.#sessionTimeout
+  }
+
   /** A client that can speak TLS 1.3 has finished its handshake, in TLS 1.3 or an older version. */
   noteVersion(is13: boolean): void {
     this.#speaks13 = is13
@@ -136,7 +146,8 @@ export class ServerPatch {
     // Where none is given Node keeps the one of before, which is ours.
     const sessionTimeout = options.sessionTimeout || this.#ownTimeout
     const given = { ...options, sessionTimeout }
-    plain.setSecureContext.call(this.#server, this.#hooks.contextOptions(given))
+    plain.setSecureContext.call(this.#server, sharedContextOptions(given, this.#shared))
+    this.#sessionTimeout = shortestTimeout(given, this.#shared)
     this.#ownTimeout = sessionTimeout
     this.#speaks13 = undefined
   }
@@ -181,7 +192,7 @@ const plain = {
   },
 }
 
-type Settings = SecureContextOptions & { readonly _sharedCreds: SecureContext }
+type ContextSettings = SecureContextOptions & { readonly _sharedCreds: SecureContext }
 
 interface PatchedServer extends Server {
   setSecureContext(options: SecureContextOptions): void
@@ -218,12 +229,12 @@ const settingNames = [
   '_sharedCreds',
 ] as const
 
-function settingsOf(server: PatchedServer): Settings {
+function settingsOf(server: PatchedServer): ContextSettings {
   return Object.fromEntries(
     settingNames
       .filter(name => Object.hasOwn(server, name))
       .map(name => [name, Reflect.get(server, name)]),
-  ) as unknown as Settings
+  ) as unknown as ContextSettings
 }
 
 function timeoutAt(

@@ -40,6 +40,14 @@ export function offersAnything(hello: ClientHello): boolean {
   return !hello.supports13 && hello.sessionId.length > 0
 }
 
+/**
+ * A second hello (see second-hello.ts) can offer nothing but the session of the first. With more than one to choose
+ * from a client may drop one in between (RFC 8446, 4.1.2), and Node would answer for another.
+ */
+export function offersOneSession(hello: ClientHello): boolean {
+  return hello.identities.filter(({ length }) => length === sessionIdLength).length === 1
+}
+
 /** What a session must meet to resume. */
 export interface Terms {
   /** What the server name asks now. */

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { SecureContext, SecureContextOptions, Server } from 'node:tls'
 import { HandfastError } from '../../errors.ts'
+import type { Log } from '../../log.ts'
 import { shown } from '../../shown.ts'
+import type { ClientHello } from '../hello/client-hello.ts'
 import { digestLength } from './session-record.ts'
 
 /** What an attached server may do with the sessions of a name. */
@@ -60,13 +62,15 @@ export const noResumption: Policy = {
 export class ServerPolicies {
   readonly #server: TlsServer
   readonly #options: PolicyOptions
+  readonly #log: Log
   #default: ContextFacts
   #named: { readonly pattern: RegExp; readonly facts: ContextFacts }[] = []
   readonly #hashes = new Map<string, Hashes>()
 
-  constructor(server: Server, options: PolicyOptions) {
+  constructor(server: Server, options: PolicyOptions, log: Log) {
     this.#server = server as TlsServer
     this.#options = options
+    this.#log = log
     this.#default = factsOf(this.#server)
     for (const [pattern, context] of this.#server._contexts) {
       this.#named.push({ pattern, facts: factsOfContext({ context }) })
@@ -92,10 +96,24 @@ export class ServerPolicies {
   }
 
   /**
-   * What a name asks, written as the client did: so does Node look for its context. Throws
-   * what the functions in the options throw.
+   * What the name in a hello asks. Nothing is kept of a connection whose name we do not know:
+   * OpenSSL may read what we did not (a hello in more pieces, or longer), and make the session
+   * under a name that is not the default.
    */
-  of(serverName: string): Policy {
+  of(hello: ClientHello | undefined): Policy {
+    if (hello === undefined) return noResumption
+    try {
+      // Written as the client did: so does Node look for its context.
+      return this.#policyOf(hello.sentName)
+    } catch (error) {
+      const { serverName } = hello
+      this.#log.error({ err: error, serverName }, 'the name has no policy')
+      return noResumption
+    }
+  }
+
+  /** Throws what the functions in the options throw. */
+  #policyOf(serverName: string): Policy {
     const { resumption = 'stateful', policyOf, policyIsWhole } = this.#options
     const mode = typeof resumption === 'function' ? resumption(serverName) : resumption
     checkMode(mode)

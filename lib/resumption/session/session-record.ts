@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { ResumedFrom } from '../handshake.ts'
 
 /**
@@ -112,4 +113,9 @@ export function decodeSessionRecord(value: Buffer): SessionRecord | undefined {
     alpn: alpn.toString('latin1'),
     session: value.subarray(at),
   }
+}
+
+/** The cut SHA-256 by which a certificate is known in session records. */
+export function certificateDigest(der: Buffer): Buffer {
+  return createHash('sha256').update(der).digest().subarray(0, digestLength)
 }

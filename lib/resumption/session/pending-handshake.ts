@@ -1,25 +1,13 @@
 import type { Duplex } from 'node:stream'
-import type { FullCause, Handshake, ResumedFrom } from '../handshake.ts'
+import type { SecureContext, TLSSocket } from 'node:tls'
+import type { FullCause, Handshake } from '../handshake.ts'
 import type { ClientHello } from '../hello/client-hello.ts'
-import { tls13 } from '../session/offer.ts'
-import type { Policy } from '../session/policy.ts'
-import type { FoundSession, SessionTerms } from '../session/session-record.ts'
-import type { TicketContext } from '../ticket/stateless-contexts.ts'
-import { offersOneSession } from './second-hello.ts'
-
-/** What the consultation of the farm came to. */
-export type Verdict = FoundSession | FullCause
-
-/** A session that TLS has made and the client has not yet been given. */
-export interface Minted {
-  readonly id: Buffer
-  readonly session: Buffer
-  /** Lets TLS go on. */
-  readonly done: () => void
-}
+import type { Consultation, OfferedSession, Resumed, Verdict } from './consultation.ts'
+import { offersOneSession, tls13 } from './offer.ts'
+import type { Policy } from './policy.ts'
 
 /** One connection from its hello to the end of its handshake. */
-export class Connection {
+export class PendingHandshake {
   /** The raw connection under TLS. */
   readonly socket: Duplex & { readonly remoteAddress?: string | undefined }
   readonly serverName: string
@@ -28,20 +16,18 @@ export class Connection {
   /** The client can speak TLS 1.3. */
   readonly supports13: boolean
   readonly policy: Policy
+  readonly mechanism: Mechanism
   /** Wall time in ms at which it was accepted. */
   readonly acceptedAt: number
   /** Whose session TLS may resume. */
-  readonly found: SessionTerms | undefined
-  /** The id that it was offered by. */
-  readonly foundId: Buffer | undefined
-  readonly source: ResumedFrom | undefined
+  readonly offered: OfferedSession | undefined
   /** The bytes of that session, until the handshake is over. */
   session: Buffer | undefined
   /** If TLS asks for a second hello, the session is wanted again. */
   readonly mayAskAgain: boolean
-  /** Where its stateless tickets come from, until the handshake is over. */
-  tickets: TicketContext | undefined
-  /** Why it may not. */
+  /** What TLS runs in, until the handshake is over. Undefined: the server's own. */
+  context: HandshakeContext | undefined
+  /** Why no session may resume. */
   readonly cause: FullCause | undefined
   /** Whether its sessions are stored at all; undefined until the first is made. */
   mayStore: boolean | undefined
@@ -50,17 +36,18 @@ export class Connection {
   /** It is in the figures already, whatever becomes of it. */
   counted = false
   /** Sessions waiting to be stored together. */
-  minted: Minted[] = []
+  unissued: UnissuedSession[] = []
   /** Ids of the session that was resumed here and of all that were made here. */
   readonly sessions: Buffer[] = []
-  /** Id of the first session minted here, where the handshake was full. */
-  #firstMinted: Buffer | undefined
+  /** Id of the first session made here, where the handshake was full. */
+  #firstSession: Buffer | undefined
   #handshake: { -readonly [name in keyof Handshake]: Handshake[name] } | undefined
 
   constructor(
     socket: Duplex,
     hello: ClientHello | undefined,
     policy: Policy,
+    mechanism: Mechanism,
     verdict: Verdict,
     now: number,
   ) {
@@ -69,17 +56,17 @@ export class Connection {
     this.sentName = hello?.sentName
     this.supports13 = hello?.supports13 ?? false
     this.policy = policy
+    this.mechanism = mechanism
     this.acceptedAt = now
     if (typeof verdict === 'string') {
       this.cause = verdict
       this.mayAskAgain = false
     } else {
+      const { id, source } = verdict
       // Apart, because a connection may stay for hours and needs no secret of its past.
       const { session, ...record } = verdict.record
-      this.found = record
-      this.foundId = verdict.id
+      this.offered = { ...record, id, source }
       this.session = session
-      this.source = verdict.source
       this.mayAskAgain =
         hello !== undefined && record.protocol === tls13 && offersOneSession(hello)
     }
@@ -91,10 +78,10 @@ export class Connection {
    * nothing, and must not become whoever that session belongs to.
    */
   chain(reused: boolean): { lineage: Buffer | undefined; originalAt: number } {
-    if (!reused || this.found === undefined) {
-      return { lineage: this.#firstMinted, originalAt: this.acceptedAt }
+    if (!reused || this.offered === undefined) {
+      return { lineage: this.#firstSession, originalAt: this.acceptedAt }
     }
-    return this.found
+    return this.offered
   }
 
   /**
@@ -112,21 +99,19 @@ export class Connection {
     return this.sentName === undefined || this.sentName === (name || '')
   }
 
-  /** The handshake as others may see it, once TLS has finished it. */
-  finish(outcome: Outcome): Handshake {
-    const resumed = outcome.reused ? this.found : undefined
-    // TLS itself has read the ticket, with a key that is this policy's own.
-    const byTicket = outcome.reused && this.policy.mode === 'stateless'
-    const source = byTicket ? 'ticket' : resumed === undefined ? false : this.source
-    const { lineage, originalAt } = this.chain(outcome.reused)
+  /**
+   * The handshake as others may see it, once TLS has finished it. `authorized`: the client
+   * proved a certificate in it, if it was full.
+   */
+  finish(protocol: string, resumed: Resumed | undefined, authorized: boolean): Handshake {
     this.#handshake = {
       serverName: this.serverName,
-      protocol: outcome.protocol,
-      resumed: source ?? false,
-      cause: source === false ? this.#whyFull() : undefined,
-      lineage,
-      originalAt,
-      clientAuthorized: resumed?.clientAuthorized ?? outcome.authorized,
+      protocol,
+      resumed: resumed?.source ?? false,
+      cause: resumed === undefined ? this.#whyFull() : undefined,
+      lineage: resumed === undefined ? this.#firstSession : resumed.lineage,
+      originalAt: resumed?.originalAt ?? this.acceptedAt,
+      clientAuthorized: resumed?.clientAuthorized ?? authorized,
     }
     return this.#handshake
   }
@@ -139,15 +124,54 @@ export class Connection {
 
   /** The first session of a full handshake, which may be made a moment after its end. */
   beginChain(id: Buffer): void {
-    if (this.#firstMinted !== undefined) return
-    this.#firstMinted = Buffer.from(id)
-    if (this.#handshake?.resumed === false) this.#handshake.lineage = this.#firstMinted
+    if (this.#firstSession !== undefined) return
+    this.#firstSession = Buffer.from(id)
+    if (this.#handshake?.resumed === false) this.#handshake.lineage = this.#firstSession
   }
 }
 
-export interface Outcome {
-  readonly protocol: string
-  readonly reused: boolean
-  /** The client proved a certificate, here or in the handshake of its stateless ticket. */
-  readonly authorized: boolean
+/** How the sessions of a connection resume, chosen by the policy of its name and its hello. */
+export interface Mechanism {
+  readonly consultation: Consultation
+  readonly issue: Issue
+}
+
+/** What a client is given to resume with another time. */
+export interface Issue {
+  /** What TLS must run in; undefined: the server's own context. Asked once, before TLS begins. */
+  contextFor(
+    handshake: PendingHandshake,
+    hello: ClientHello,
+  ): HandshakeContext | undefined
+  /**
+   * TLS has made a session, and sends nothing to the client before `done` is called. False when
+   * it is not kept, and the caller is to call it.
+   */
+  keep(
+    handshake: PendingHandshake,
+    id: Buffer,
+    session: Buffer,
+    done: () => void,
+  ): boolean
+}
+
+/** A context that not all connections of a server share. */
+export interface HandshakeContext {
+  readonly secureContext: SecureContext
+  /** The handshake has ended well. In TLS 1.3 its tickets are made after this. */
+  finished(socket: TLSSocket): void
+}
+
+/** A session that TLS has made and the client has not yet been given. */
+export interface UnissuedSession {
+  readonly id: Buffer
+  readonly session: Buffer
+  /** Lets TLS go on. */
+  readonly done: () => void
+}
+
+/** Full handshakes, of which nothing is kept. */
+export const noMechanism: Mechanism = {
+  consultation: { consult: () => 'off', confirm: () => undefined },
+  issue: { contextFor: () => undefined, keep: () => false },
 }

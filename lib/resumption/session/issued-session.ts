@@ -1,35 +1,35 @@
-import { createHash, X509Certificate } from 'node:crypto'
-import { tls13 } from '../session/offer.ts'
-import { readSession } from '../session/session-der.ts'
-import { digestLength, type SessionRecord } from '../session/session-record.ts'
-import type { Connection } from './connection.ts'
+import { X509Certificate } from 'node:crypto'
+import { tls13 } from './offer.ts'
+import type { PendingHandshake } from './pending-handshake.ts'
+import { readSession } from './session-der.ts'
+import { certificateDigest, digestLength, type SessionRecord } from './session-record.ts'
 
 const noCertificate = Buffer.alloc(digestLength)
 
 /**
- * The record of a session that TLS has just made on this connection. `reused`: TLS resumed
+ * The record of a session that TLS has just made in this handshake. `reused`: TLS resumed
  * another session to get here; undefined when Node would not say, and then the new session
  * gets the worse of both: no lineage to inherit, no later end. Undefined when the bytes are
  * not a session we understand, or it has a certificate of which we can't tell who vouches for it.
  */
-export function mintRecord(
+export function issuedSession(
   session: Buffer,
   id: Buffer,
-  connection: Connection,
+  handshake: PendingHandshake,
   reused: boolean | undefined,
   now: number,
 ): SessionRecord | undefined {
   const facts = readSession(session)
   if (facts === undefined) return undefined
-  const { lineage, originalAt } = connection.chain(reused === true)
+  const { lineage, originalAt } = handshake.chain(reused === true)
   const { peerCertificate } = facts
-  const { hash, certificateHash } = connection.policy
+  const { hash, certificateHash } = handshake.policy
   const policy = peerCertificate === undefined ? hash : certificateHash
   if (policy === undefined) return undefined
   return {
     protocol: facts.protocol,
     cipher: facts.cipher,
-    originalAt: reused === undefined ? connection.chain(true).originalAt : originalAt,
+    originalAt: reused === undefined ? handshake.chain(true).originalAt : originalAt,
     mintedAt: now,
     certificateNotAfter: peerCertificate === undefined ? 0 : notAfter(peerCertificate),
     policy,
@@ -38,15 +38,10 @@ export function mintRecord(
     clientAuthorized: facts.peerVerified,
     extendedMasterSecret: facts.protocol === tls13 || facts.extendedMasterSecret,
     lineage: lineage ?? id,
-    serverName: connection.serverName,
+    serverName: handshake.serverName,
     alpn: facts.alpn,
     session,
   }
-}
-
-/** The cut SHA-256 by which a certificate is known in session records. */
-export function certificateDigest(der: Buffer): Buffer {
-  return createHash('sha256').update(der).digest().subarray(0, digestLength)
 }
 
 /** Wall time in ms; the past when the certificate can't be read. */
