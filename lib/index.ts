@@ -1,5 +1,5 @@
 export { defaultFarmPort } from './address.ts'
-export { Auth, type AuthMiddleware, createAuth } from './auth/auth.ts'
+export type { Auth, AuthMiddleware } from './auth/auth.ts'
 export type { AuthCounts, LoginOutcome } from './auth/auth-counters.ts'
 export type { Identity, MethodName } from './auth/identity.ts'
 export {
@@ -9,8 +9,9 @@ export {
 } from './auth/identity-headers.ts'
 export type { AuthOptions } from './auth/options.ts'
 export type { AuthDecision, Authenticated, AuthRequest } from './auth/request.ts'
-export type { Found, WriteOptions } from './cache/cache.ts'
-export { Cache } from './cache/cache.ts'
+export type { Found, WriteOptions, WriteTerms } from './cache/cache.ts'
+export type { StateCache } from './cache/state-cache.ts'
+export type { WriteLevel } from './cache/tier.ts'
 export { channels } from './channels.ts'
 export type { Clock, Timer } from './clock.ts'
 export { type ErrorCode, HandfastError } from './errors.ts'
@@ -19,7 +20,6 @@ export type {
   AbsentMember,
   Member,
   TransportStats,
-  WriteLevel,
   WriteReach,
 } from './farm/transport.ts'
 export { createLog, type Log, type LogOptions } from './log.ts'

@@ -20,7 +20,7 @@ import { FarmTicketKeys } from '../resumption/ticket/lazy-keys.ts'
 import { ticketBoard } from '../resumption/ticket/ticket-board.ts'
 import { timesWithin } from '../resumption/ticket/ticket-schedule.ts'
 import { OffHeapTable } from '../table/off-heap-table.ts'
-import { Farm } from './farm.ts'
+import { Farm, type FarmParts } from './farm.ts'
 import { farmTransport } from './farm-transport.ts'
 import { mintRoom } from './mint-room.ts'
 import { checkFarmOptions, type FarmOptions } from './options.ts'
@@ -39,6 +39,11 @@ import { SleepGuard } from './sleep-guard.ts'
  * ERR_HANDFAST_CONFIG for a bad option and ERR_HANDFAST_JOIN when the farm refuses it.
  */
 export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
+  return new Farm(await joinFarm(options))
+}
+
+/** The parts of a member that has joined; whoever holds them ends them with a Farm. */
+export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
   const numbers = checkFarmOptions(options)
   const { lineageTimeout } = numbers
   const { name = 'handfast', clock = systemClock, log = silentLog } = options
@@ -113,7 +118,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     isRevoked,
     exchanges,
   }
-  return new Farm({
+  return {
     name,
     table,
     transport,
@@ -128,7 +133,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
     ticketKeys,
     sleepGuard,
     address: address(),
-  })
+  }
 }
 
 /** A farm of one may go without a secret: nobody else needs its keys. */

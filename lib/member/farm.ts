@@ -5,6 +5,7 @@ import type { AuthCounters, AuthCounts } from '../auth/auth-counters.ts'
 import type { Auths } from '../auth/auths.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { Cache } from '../cache/cache.ts'
+import { StateCache } from '../cache/state-cache.ts'
 import type {
   AbsentMember,
   Member,
@@ -59,11 +60,14 @@ export interface FarmStats {
 
 /** One member of a farm: the servers attached to it resume what any other member minted. */
 export class Farm implements AsyncDisposable {
+  /** State of one's own, on every member. */
+  readonly cache: StateCache
   readonly #parts: FarmParts
   #closed: Promise<void> | undefined
 
   constructor(parts: FarmParts) {
     this.#parts = parts
+    this.cache = new StateCache(parts.cache)
   }
 
   get name(): string {
@@ -73,11 +77,6 @@ export class Farm implements AsyncDisposable {
   /** `host:port` where other members reach this one; undefined in a farm of one. */
   get address(): string | undefined {
     return this.#parts.address
-  }
-
-  /** The distributed cache under it, for state of one's own. */
-  get cache(): Cache {
-    return this.#parts.cache
   }
 
   /**

@@ -3,6 +3,7 @@ import { createAdmin } from '../../lib/admin/admin.ts'
 import { tables } from '../../lib/record/key.ts'
 import { decodeSessionRecord } from '../../lib/resumption/session/session-record.ts'
 import { bearer, lineageOf, token, world } from '../fixtures/admin-world.ts'
+import { cacheOf } from '../fixtures/farm-insides.ts'
 import { memoryLog } from '../fixtures/farm-stream-member.ts'
 import { masterKeyOf, only, spellings, versions } from '../fixtures/resumption-world.ts'
 import { visit } from '../fixtures/tls-client.ts'
@@ -29,7 +30,7 @@ t.test('no answer holds what lets somebody in', async t => {
   for (const version of versions) {
     const first = await visit({ port, ...only(version) })
     const id = Buffer.from(lineageOf(first), 'hex')
-    const value = farm.cache.getLocal(tables.session, id)?.value ?? Buffer.alloc(0)
+    const value = cacheOf(farm).getLocal(tables.session, id)?.value ?? Buffer.alloc(0)
     const { session = Buffer.alloc(0) } = decodeSessionRecord(value) ?? {}
     const key = masterKeyOf(session, id)
     t.ok(key.length >= 32)

@@ -7,6 +7,7 @@ import { signer, token } from '../fixtures/auth-tokens.ts'
 import { connection, request, shortly } from '../fixtures/auth-world.ts'
 import { fakeIo } from '../fixtures/cli-io.ts'
 import { ClockFarm, type ClockMember } from '../fixtures/clock-farm.ts'
+import { cacheOf } from '../fixtures/farm-insides.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
 
 const minute = 60_000
@@ -25,7 +26,7 @@ for (const transport of transports)
         [b, a],
       ]
       const held = ({ farm }: ClockMember, key: Buffer) =>
-        farm.cache.getLocal(tables.state, key)
+        cacheOf(farm).getLocal(tables.state, key)
       const left = (member: ClockMember, key: Buffer) =>
         (held(member, key)?.expiresAt ?? 0) - member.clock.now()
 
@@ -176,6 +177,6 @@ t.test('a record that no clock can have made yet is not acknowledged', async t =
   })
   a.clock.off = 0
   t.notOk(await added)
-  t.equal(b.farm.cache.getLocal(tables.state, Buffer.from('k')), undefined)
+  t.equal(cacheOf(b.farm).getLocal(tables.state, Buffer.from('k')), undefined)
   t.ok(b.log.said('member refused').length > 0)
 })

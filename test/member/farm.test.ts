@@ -5,7 +5,8 @@ import { systemClock } from '../../lib/clock.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
-import { tables } from '../../lib/record/key.ts'
+import { type TableId, tableId, tables } from '../../lib/record/key.ts'
+import { cacheOf, openFarm } from '../fixtures/farm-insides.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
 import {
   certificateFor,
@@ -73,29 +74,65 @@ t.test('members find each other, and their figures tell', async t => {
   t.equal(a.stats().table.records, b.stats().table.records)
 })
 
+t.test(
+  "the cache of a farm is for state of one's own, not for what the farm keeps",
+  async t => {
+    const farm = await createFarm()
+    t.teardown(() => farm.close())
+    const [key, value] = [Buffer.from('key'), Buffer.from('value')]
+    const free = [tables.state, tableId(8), tableId(255)]
+    for (const table of free) {
+      t.equal(await farm.cache.add(table, key, value, { ttl: 60_000 }), true)
+      t.equal(await farm.cache.update(table, key, value, { ttl: 60_000 }), true)
+      t.match(await farm.cache.get(table, key), { value, source: 'local' })
+    }
+    t.equal(await farm.cache.delete(tables.state, key), true)
+    t.match(await farm.cache.purge(tableId(8)), { everywhere: true })
+    const left = await Promise.all(free.map(table => farm.cache.get(table, key)))
+    t.same(
+      left.map(found => found !== undefined),
+      [false, false, true],
+    )
+    const taken = Object.values(tables).filter(table => table !== tables.state)
+    for (const table of [...taken, 0, 256, 8.5, Number.NaN, undefined]) {
+      const id = table as TableId
+      const refused = {
+        code: 'ERR_HANDFAST_USAGE',
+        message: /^table \S+ is not for state: use /,
+      }
+      await t.rejects(farm.cache.get(id, key), refused)
+      await t.rejects(farm.cache.add(id, key, value, { ttl: 60_000 }), refused)
+      await t.rejects(farm.cache.update(id, key, value, { ttl: 60_000 }), refused)
+      await t.rejects(farm.cache.delete(id, key), refused)
+      await t.rejects(farm.cache.purge(id), refused)
+    }
+  },
+)
+
 for (const transport of ['stream', 'unicast'] as const) {
   t.test(`a purge empties the table on every member, by ${transport}`, async t => {
     const secret = generateSecret()
-    const a = await createFarm({ secret, listen, transport })
+    const a = await openFarm({ secret, listen, transport })
     const members = [a.address ?? '']
-    const b = await createFarm({ secret, listen, transport, members })
+    const b = await openFarm({ secret, listen, transport, members })
     t.teardown(() => Promise.all([a.close(), b.close()]))
     // Until it has heard that the other serves, it waits for nobody.
     await until(() => a.members().filter(({ state }) => state === 'ready').length === 2)
     const key = Buffer.from('key')
+    const own = tableId(8)
     const options = { ttl: 60_000, level: 'all', budget: 10_000 } as const
-    for (const table of [tables.state, tables.auth]) {
+    for (const table of [tables.state, own]) {
       t.ok(await a.cache.add(table, key, Buffer.from('value'), options))
-      await until(() => b.cache.getLocal(table, key) !== undefined)
+      await until(() => cacheOf(b).getLocal(table, key) !== undefined)
     }
     t.match(await a.cache.purge(tables.state, 10_000), { everywhere: true })
-    t.equal(b.cache.getLocal(tables.state, key), undefined)
-    t.ok(b.cache.getLocal(tables.auth, key), 'same key, other table')
-    const late = await createFarm({ secret, listen, transport, members })
+    t.equal(cacheOf(b).getLocal(tables.state, key), undefined)
+    t.ok(cacheOf(b).getLocal(own, key), 'same key, other table')
+    const late = await openFarm({ secret, listen, transport, members })
     t.teardown(() => late.close())
     t.equal(await late.cache.get(tables.state, key), undefined)
     t.ok(await b.cache.add(tables.state, key, Buffer.from('new'), options))
-    const holders = [a, b, late].map(({ cache }) => cache)
+    const holders = [a, b, late].map(cacheOf)
     await until(() => holders.every(cache => cache.getLocal(tables.state, key)))
   })
 }

@@ -10,6 +10,7 @@ import {
 import { createServer as createTlsServer, type Server, TLSSocket } from 'node:tls'
 import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
+import { cacheOf } from '../fixtures/farm-insides.ts'
 import { HeldConnection } from '../fixtures/resumption-held.ts'
 import { deferred, farmOfOne } from '../fixtures/resumption-world.ts'
 import { certificateFor, type TeardownScope, tellingServer } from '../fixtures/servers.ts'
@@ -101,7 +102,7 @@ t.test('while the farm is asked for a session the owner may end it, too', async 
   for (const end of ended) {
     const raw = once(server, 'connection')
     const asked = deferred<void>()
-    farm.cache.find = () => {
+    cacheOf(farm).find = () => {
       asked.resolve()
       return new Promise(() => {})
     }

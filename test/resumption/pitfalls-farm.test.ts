@@ -2,6 +2,7 @@ import t from 'tap'
 import { parseAddress } from '../../lib/address.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { tables } from '../../lib/record/key.ts'
+import { cacheOf } from '../fixtures/farm-insides.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
 import { type Relay, startRelay } from '../fixtures/farm-stream-relay.ts'
 import {
@@ -87,7 +88,7 @@ t.test('10: a revocation behind a partition', async t => {
   toB.mend()
   await until(() => isWhole(a) && isWhole(b))
   const knows = ({ farm }: MemberServer, visited: Visit) =>
-    farm.cache.getLocal(
+    cacheOf(farm).getLocal(
       tables.revocation,
       Buffer.concat([Buffer.from('l'), lineageOf(visited)]),
     ) !== undefined

@@ -13,6 +13,7 @@ import { tables } from '../../lib/record/key.ts'
 import { decodeSessionRecord } from '../../lib/resumption/session/session-record.ts'
 import { authority, clientOf, p256, rsa } from '../fixtures/certificates.ts'
 import { collectedMemory } from '../fixtures/collected-memory.ts'
+import { cacheOf } from '../fixtures/farm-insides.ts'
 import { memoryLog } from '../fixtures/farm-stream-member.ts'
 import { startRelay } from '../fixtures/farm-stream-relay.ts'
 import { captureHello } from '../fixtures/hello.ts'
@@ -113,7 +114,7 @@ t.test('6: nothing secret is on the wire, in a log, or in a file', async t => {
     for (const { farm, port } of [a, b]) {
       const first = await visit({ port, ...only(version) })
       const id = Buffer.from(told(first).lineage ?? '', 'hex')
-      const value = farm.cache.getLocal(tables.session, id)?.value ?? Buffer.alloc(0)
+      const value = cacheOf(farm).getLocal(tables.session, id)?.value ?? Buffer.alloc(0)
       const { session = Buffer.alloc(0) } = decodeSessionRecord(value) ?? {}
       const key = masterKeyOf(session, id)
       t.ok(key.length >= 32)
@@ -212,7 +213,7 @@ t.test('12: ids that we did not make cost the farm nothing, or little', async t 
   // As fast as no socket can: what is beyond the bucket is a miss at once.
   const began = performance.now()
   const flood = Array.from({ length: 5000 }, () =>
-    a.farm.cache.get(tables.session, randomBytes(32), 20),
+    cacheOf(a.farm).get(tables.session, randomBytes(32), 20),
   )
   t.ok((await Promise.all(flood)).every(found => found === undefined))
   const refilled = 2_000 * ((performance.now() - began) / 1000)
@@ -277,10 +278,10 @@ for (const version of versions) {
     ]
     const ids = [one, two].map(visited => Buffer.from(told(visited).lineage ?? '', 'hex'))
     const values = ids.map(
-      id => farm.cache.getLocal(tables.session, id)?.value ?? Buffer.alloc(0),
+      id => cacheOf(farm).getLocal(tables.session, id)?.value ?? Buffer.alloc(0),
     )
     const put = (id: Buffer | undefined, value: Buffer | undefined) =>
-      farm.cache.add(tables.session, id as Buffer, value as Buffer, { ttl: 60_000 })
+      cacheOf(farm).add(tables.session, id as Buffer, value as Buffer, { ttl: 60_000 })
     await put(ids[0], values[1])
     await put(ids[1], values[0])
     for (const visited of [one, two]) {

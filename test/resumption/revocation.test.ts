@@ -5,6 +5,7 @@ import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { tables } from '../../lib/record/key.ts'
 import { certificateDigest } from '../../lib/resumption/session/session-record.ts'
+import { cacheOf } from '../fixtures/farm-insides.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
 import {
   type MemberServer,
@@ -51,11 +52,11 @@ t.test('a late replica brings no revoked session back', async t => {
   const [a, b] = (await memberServers(t, 2)) as [MemberServer, MemberServer]
   const minted = await visit({ port: a.port, maxVersion: 'TLSv1.2' })
   const id = lineageOf(minted)
-  const value = a.farm.cache.getLocal(tables.session, id)?.value as Buffer
+  const value = cacheOf(a.farm).getLocal(tables.session, id)?.value as Buffer
   await a.farm.revoke({ session: id })
-  t.equal(b.farm.cache.getLocal(tables.session, id), undefined)
+  t.equal(cacheOf(b.farm).getLocal(tables.session, id), undefined)
   // Even written anew it does not resume, anywhere.
-  await b.farm.cache.add(tables.session, id, value, { ttl: 60_000, level: 'all' })
+  await cacheOf(b.farm).add(tables.session, id, value, { ttl: 60_000, level: 'all' })
   for (const { port } of [a, b]) {
     const again = await resume(port, minted.sessions[0], { maxVersion: 'TLSv1.2' })
     t.match(told(again), { resumed: false, cause: 'revoked' })

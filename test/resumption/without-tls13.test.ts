@@ -2,6 +2,7 @@ import { constants } from 'node:crypto'
 import type { SecureContextOptions, Server } from 'node:tls'
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
+import { cacheOf } from '../fixtures/farm-insides.ts'
 import {
   memberServer,
   memberServers,
@@ -89,10 +90,11 @@ t.test('a server that hides it shows it with its first handshake', async t => {
 t.test('the noise of a TLS 1.3 client is still asked of nobody', async t => {
   const { port, farm } = await memberServer(t)
   const asked: Buffer[] = []
-  const { getLocal } = farm.cache
-  farm.cache.getLocal = (table, id) => {
+  const cache = cacheOf(farm)
+  const { getLocal } = cache
+  cache.getLocal = (table, id) => {
     if (table === tables.session) asked.push(id)
-    return getLocal.call(farm.cache, table, id)
+    return getLocal.call(cache, table, id)
   }
   for (let n = 0; n < 3; n += 1) await visit({ port })
   t.same(asked, [])
