@@ -104,12 +104,38 @@ export class OffHeapTable implements RecordTable {
     return segment.recordAt(offset)
   }
 
-  put(record: CacheRecord): boolean {
-    return this.#write(record, false)
-  }
-
-  update(record: CacheRecord): boolean {
-    return this.#write(record, true)
+  put(given: CacheRecord): boolean {
+    checkRecordSize(given.key.length, given.value.length)
+    if (this.#closed) return false
+    const record: Writable = {
+      table: given.table,
+      key: given.key,
+      value: given.tombstone ? nothing : given.value,
+      version: given.version,
+      expiresAt: expiryOf(given.expiresAt),
+      tombstone: given.tombstone,
+    }
+    const { table, key } = record
+    const length = storedLength(record, this.#segments.epoch)
+    const now = this.#clock.now()
+    this.#tidy(length, now)
+    let found = this.#find(table, key, now)
+    if (found) {
+      const old = this.#index.segment.contenderAt(this.#index.offset)
+      if (!supersedes(record as CacheRecord, old)) return false
+    }
+    if (record.expiresAt <= now) {
+      if (found) this.#remove()
+      return found
+    }
+    let target = this.#open.withRoom(table, ttlClass(record.expiresAt - now), length)
+    if (target === undefined) {
+      target = this.#room(table, record.expiresAt - now, length, now)
+      if (target === undefined) return false
+      // Making room may have moved the old record, or dropped it.
+      found = this.#find(table, key, now)
+    }
+    return this.#append(record, target, length, found)
   }
 
   touch(table: TableId, key: Uint8Array, expiresAt: number): boolean {
@@ -216,41 +242,6 @@ export class OffHeapTable implements RecordTable {
       return false
     }
     return true
-  }
-
-  #write(given: CacheRecord, existingOnly: boolean): boolean {
-    checkRecordSize(given.key.length, given.value.length)
-    if (this.#closed) return false
-    const record: Writable = {
-      table: given.table,
-      key: given.key,
-      value: given.tombstone ? nothing : given.value,
-      version: given.version,
-      expiresAt: expiryOf(given.expiresAt),
-      tombstone: given.tombstone,
-    }
-    const { table, key } = record
-    const length = storedLength(record, this.#segments.epoch)
-    const now = this.#clock.now()
-    this.#tidy(length, now)
-    let found = this.#find(table, key, now)
-    if (found) {
-      const old = this.#index.segment.contenderAt(this.#index.offset)
-      if (existingOnly && old.tombstone) return false
-      if (!supersedes(record as CacheRecord, old)) return false
-    } else if (existingOnly) return false
-    if (record.expiresAt <= now) {
-      if (found) this.#remove()
-      return found
-    }
-    let target = this.#open.withRoom(table, ttlClass(record.expiresAt - now), length)
-    if (target === undefined) {
-      target = this.#room(table, record.expiresAt - now, length, now)
-      if (target === undefined) return false
-      // Making room may have moved the old record, or dropped it.
-      found = this.#find(table, key, now)
-    }
-    return this.#append(record, target, length, found)
   }
 
   /** `#hash` is that of the key; when `found`, `#index` stands on its slot. */

@@ -23,8 +23,6 @@ export interface RecordTable {
    * value beyond the limits of lib/record, and for nothing else: a full table evicts.
    */
   put(record: CacheRecord): boolean
-  /** Like `put`, but only over a live record (row A11, UPDATE). */
-  update(record: CacheRecord): boolean
   /** Sets the expiry of a live record without a new version. True when there was one. */
   touch(table: TableId, key: Uint8Array, expiresAt: number): boolean
   /**

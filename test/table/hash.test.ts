@@ -1,7 +1,6 @@
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
 import { BuzHash, buzhashSeedLength } from '../../lib/table/buzhash.ts'
-import { Placement } from '../../lib/table/placement.ts'
 import { seeded, seededBytes } from '../fixtures/table-records.ts'
 
 const million = 1_000_000
@@ -89,84 +88,6 @@ t.test('what plain BUZhash mixes up', async t => {
     hash.update(1, Buffer.from('key'), 0, 3)
     t.not(other.low, hash.low)
     t.not(other.high, hash.high)
-  })
-})
-
-t.test('placement', async t => {
-  const members = Array.from({ length: 10 }, (_, i) => `proxy-${i}`)
-  const key = Buffer.alloc(32)
-
-  t.test('is the same on every member, however the others are listed', async t => {
-    const here = new Placement()
-    const there = new Placement()
-    for (let i = 0; i < 1000; i += 1) {
-      key.writeUInt32BE(i, 28)
-      const owners = here.owners(tables.session, key, members, 3)
-      t.same(there.owners(tables.session, key, members.toReversed(), 3), owners)
-      if (new Set(owners).size !== 3) t.fail('an owner twice')
-    }
-    key.fill(1)
-    t.same(
-      here.owners(tables.session, key, members, 3),
-      ['proxy-7', 'proxy-8', 'proxy-2'],
-      'never changes: members of two releases must agree',
-    )
-  })
-
-  t.test('follows the seed', async t => {
-    const a = new Placement()
-    const b = new Placement('another')
-    let same = 0
-    for (let i = 0; i < 1000; i += 1) {
-      key.writeUInt32BE(i, 28)
-      const [first] = a.owners(tables.session, key, members, 1)
-      if (b.owners(tables.session, key, members, 1)[0] === first) same += 1
-    }
-    t.ok(same > 50 && same < 150, `${same} of 1000`)
-  })
-
-  t.test('gives each member its share, first and second', async t => {
-    const placement = new Placement()
-    const first = new Uint32Array(10)
-    const second = new Uint32Array(10)
-    for (let i = 0; i < 100_000; i += 1) {
-      key.writeUInt32BE(i, 28)
-      const owners = placement.owners(tables.session, key, members, 2)
-      for (const [place, cells] of [first, second].entries()) {
-        const at = members.indexOf(owners[place] as string)
-        cells[at] = (cells[at] as number) + 1
-      }
-    }
-    for (const cells of [first, second]) {
-      const score = chiSquareScore(cells, 100_000)
-      t.ok(Math.abs(score) < 5, `${score.toFixed(2)} standard deviations`)
-    }
-  })
-
-  t.test('a member that leaves moves only its own keys', async t => {
-    const placement = new Placement()
-    const fewer = members.filter(id => id !== 'proxy-4')
-    let moved = 0
-    for (let i = 0; i < 10_000; i += 1) {
-      key.writeUInt32BE(i, 28)
-      const [before] = placement.owners(tables.session, key, members, 1)
-      const [after] = placement.owners(tables.session, key, fewer, 1)
-      if (before === after) continue
-      moved += 1
-      if (before !== 'proxy-4') t.fail(`moved from ${before}`)
-    }
-    t.ok(moved > 800 && moved < 1200, `${moved} of 10000`)
-  })
-
-  t.test('forgets members that are long gone', async t => {
-    const placement = new Placement()
-    for (let i = 0; i < 3000; i += 1) {
-      placement.owners(tables.session, key, [`member ${i}`], 1)
-    }
-    t.same(
-      placement.owners(tables.session, key, members, 3),
-      new Placement().owners(tables.session, key, members, 3),
-    )
   })
 })
 

@@ -81,7 +81,6 @@ t.test('sizes at their limits', async t => {
     name: 'RangeError',
     message: /at most 65536 bytes, got 65537/,
   })
-  t.throws(() => table.update(record({ value: large })), RangeError)
   t.equal(table.get(session, long), undefined, 'asking for what cannot be is a miss')
   t.equal(table.touch(session, Buffer.alloc(0), start), false)
   t.equal(table.stats().records, 0)
@@ -133,10 +132,6 @@ t.test('a late replica never resurrects a deleted record', async t => {
   t.equal(table.get(session, key), undefined)
   t.equal(table.read(session, key)?.tombstone, true)
   t.equal(table.read(session, key)?.value.length, 0)
-  t.equal(
-    table.update({ ...written, version: { ms: start + 2, logical: 0, node: 1 } }),
-    false,
-  )
   t.equal(table.touch(session, key, start + 99_000), false)
   clock.ms = start + 89_999
   t.equal(
@@ -146,26 +141,6 @@ t.test('a late replica never resurrects a deleted record', async t => {
   )
   clock.ms = start + 90_000
   t.equal(table.read(session, key), undefined, 'a tombstone has a life of its own')
-})
-
-t.test('update writes over a live record only', async t => {
-  const { table, clock } = newTable()
-  const next = record({ version: { ms: start + 1, logical: 0, node: 1 }, value: 'next' })
-  t.equal(table.update(next), false, 'none there')
-  table.put(record())
-  t.equal(table.update(record({ value: 'alter' })), false, 'an older one')
-  t.equal(table.update(next), true)
-  t.equal(table.get(session, key)?.toString(), 'next')
-  clock.ms = start + 60_000
-  t.equal(
-    table.update({
-      ...next,
-      version: { ms: start + 2, logical: 0, node: 1 },
-      expiresAt: start * 2,
-    }),
-    false,
-    'an expired one',
-  )
 })
 
 t.test('a record is gone at its expiry', async t => {
