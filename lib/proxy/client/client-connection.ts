@@ -29,6 +29,8 @@ export class ClientConnection {
   /** The demand for client certificates under which the handshake was made. */
   readonly certificatePolicy: string
   readonly exchanges: Set<OpenExchange> = new Set()
+  /** What the access log says of it in each line; made by the first. */
+  logText: string | undefined
 
   constructor(socket: TLSSocket, certificatePolicy: string) {
     this.socket = socket
