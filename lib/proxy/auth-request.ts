@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { AuthRequest } from '../auth/request.ts'
 import type { Exchange } from './client/exchange.ts'
+import { lowerCase } from './message/fields.ts'
 import type { CheckedRequest } from './message/request-check.ts'
 
 /** A request of the proxy as authentication sees it. */
@@ -42,7 +43,7 @@ function headersOf(request: CheckedRequest): IncomingHttpHeaders {
   const headers: Record<string, string> = Object.create(null)
   const { fields } = request
   for (let i = 0; i < fields.length; i += 2) {
-    const name = (fields[i] as string).toLowerCase()
+    const name = lowerCase(fields[i] as string)
     const before = headers[name]
     const separator = name === 'cookie' ? '; ' : ', '
     const value = fields[i + 1] as string

@@ -1,4 +1,5 @@
 import { networkOf } from '../limit/network.ts'
+import type { ClientConnection } from './client/client-connection.ts'
 import { type Fields, valuesOf } from './message/fields.ts'
 import { clientBehind } from './message/forwarded.ts'
 
@@ -8,11 +9,12 @@ import { clientBehind } from './message/forwarded.ts'
  * many, and is not one of them.
  */
 export function clientNetwork(
-  address: string,
+  { clientAddress, network }: ClientConnection,
   fields: Fields,
   trusts: (address: string) => boolean,
 ): string | undefined {
-  if (!trusts(address)) return networkOf(address)
-  const client = clientBehind(address, valuesOf(fields, 'x-forwarded-for').join(), trusts)
+  if (network !== undefined) return network
+  const forwardedFor = valuesOf(fields, 'x-forwarded-for').join()
+  const client = clientBehind(clientAddress, forwardedFor, trusts)
   return trusts(client) ? undefined : networkOf(client)
 }

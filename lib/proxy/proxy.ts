@@ -240,7 +240,7 @@ class HttpsProxy implements RunningProxy {
     // Whatever happens to it from now on is no reason to end the process.
     socket.on('error', () => {})
     const site = this.#sites.forHandshake(serverNameOf(socket))
-    const connection = new ClientConnection(socket, site.certificatePolicy)
+    const connection = new ClientConnection(socket, site.certificatePolicy, this.#trusts)
     this.#connections.add(connection)
     socket.once('close', () => this.#connections.delete(connection))
     const server = connection.http2 ? this.#http2 : this.#http1

@@ -139,11 +139,7 @@ export class RequestHandler {
       refuse('route', 403, 'A client certificate is required')
       return
     }
-    const client = clientNetwork(
-      exchange.connection.clientAddress,
-      request.fields,
-      this.#trusts,
-    )
+    const client = clientNetwork(exchange.connection, request.fields, this.#trusts)
     const onBody = request.bodyLength === 0 ? () => {} : this.#awaitBody(client)
     if (onBody === undefined) {
       this.#met('maxPendingBodies', exchange)
@@ -228,16 +224,10 @@ export class RequestHandler {
     user: string | undefined,
   ): void {
     const { connection } = exchange
-    const { clientAddress } = connection
     new Forwarding({
       exchange,
       request,
-      hop: {
-        clientAddress,
-        localPort: connection.localPort,
-        authority: request.authority,
-        trusted: this.#trusts(clientAddress),
-      },
+      hop: connection,
       clientCertificate:
         site.clientCertificate === 'off' ? undefined : connection.clientCertificate,
       identity,

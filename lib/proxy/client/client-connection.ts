@@ -1,6 +1,7 @@
 import type { TLSSocket } from 'node:tls'
+import { networkOf } from '../../limit/network.ts'
 import { handshakeOf } from '../../resumption/handshake.ts'
-import { plainAddress } from '../message/forwarded.ts'
+import { forwardedNode, type Hop, plainAddress } from '../message/forwarded.ts'
 
 /** What a connection has to know of an exchange on it. */
 export interface OpenExchange {
@@ -19,11 +20,15 @@ export interface OpenExchange {
 }
 
 /** A client connection whose handshake is done. */
-export class ClientConnection {
+export class ClientConnection implements Hop {
   readonly socket: TLSSocket
   readonly http2: boolean
   /** Read once: a socket forgets its addresses when it closes. */
   readonly clientAddress: string
+  readonly forwardedNode: string
+  readonly trusted: boolean
+  /** Undefined for a trusted proxy: what it opens is for many clients, whom its requests name. */
+  readonly network: string | undefined
   readonly localPort: number
   readonly tlsVersion: string
   /** The demand for client certificates under which the handshake was made. */
@@ -32,10 +37,17 @@ export class ClientConnection {
   /** What the access log says of it in each line; made by the first. */
   logText: string | undefined
 
-  constructor(socket: TLSSocket, certificatePolicy: string) {
+  constructor(
+    socket: TLSSocket,
+    certificatePolicy: string,
+    trusts: (address: string) => boolean,
+  ) {
     this.socket = socket
     this.http2 = socket.alpnProtocol === 'h2'
     this.clientAddress = plainAddress(socket.remoteAddress ?? '')
+    this.forwardedNode = forwardedNode(this.clientAddress)
+    this.trusted = trusts(this.clientAddress)
+    this.network = this.trusted ? undefined : networkOf(this.clientAddress)
     this.localPort = socket.localPort ?? 0
     this.tlsVersion = socket.getProtocol() ?? ''
     this.certificatePolicy = certificatePolicy

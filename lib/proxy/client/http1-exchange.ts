@@ -52,7 +52,6 @@ export class Http1Exchange implements Exchange {
       this.onDrain()
     })
     response.on('finish', () => this.#finish())
-    connection.socket.once('close', this.#end)
   }
 
   get complete(): boolean {
@@ -142,6 +141,16 @@ export class Http1Exchange implements Exchange {
     })
   }
 
+  /** The answer has been sent, or the connection is gone. */
+  close(): void {
+    if (this.#over) return
+    this.#over = true
+    this.connection.exchanges.delete(this)
+    this.onClose()
+    this.onOver()
+    this.onDone()
+  }
+
   /** The fields as Node takes them for this client. */
   #sayable(fields: Fields, last: boolean): string[] {
     const lengths = filterFields(fields, isContentLength)
@@ -163,20 +172,10 @@ export class Http1Exchange implements Exchange {
   }
 
   #finish(): void {
-    this.#end()
+    this.close()
     // What is left of the request is read and dropped, within reason.
     const { socket } = this.connection
     if (!this.source.complete && !socket.destroyed) discard(this.source, socket)
-  }
-
-  readonly #end = (): void => {
-    if (this.#over) return
-    this.#over = true
-    this.connection.socket.off('close', this.#end)
-    this.connection.exchanges.delete(this)
-    this.onClose()
-    this.onOver()
-    this.onDone()
   }
 }
 

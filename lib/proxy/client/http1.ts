@@ -75,13 +75,16 @@ export class Http1 {
   }
 
   accept(connection: ClientConnection): void {
-    this.#connections.set(connection.socket, connection)
-    this.#queues.set(connection.socket, [])
-    // Each request that waits for its turn listens for the end of its connection.
-    connection.socket.setMaxListeners(maxPipelined + 16)
+    const { socket } = connection
+    const queue: Http1Exchange[] = []
+    this.#connections.set(socket, connection)
+    this.#queues.set(socket, queue)
     // This is how Node ends a connection after its last answer: too soon, see linger.ts.
-    connection.socket.destroySoon = () => closeSoon(connection.socket)
-    this.#server.emit('connection', connection.socket)
+    socket.destroySoon = () => closeSoon(socket)
+    this.#server.emit('connection', socket)
+    socket.once('close', () => {
+      for (const exchange of [...queue]) exchange.close()
+    })
   }
 
   setLimits(limits: Limits): void {

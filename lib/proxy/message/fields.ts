@@ -1,24 +1,45 @@
 /** Header fields as they came, flat: name, value, name, value. Order and repeats are kept. */
 export type Fields = readonly string[]
 
+const none: readonly string[] = []
+
 /** All values of a field, in order. `name` in lower case. */
-export function valuesOf(fields: Fields, name: string): string[] {
-  const values: string[] = []
+export function valuesOf(fields: Fields, name: string): readonly string[] {
+  let values: string[] | undefined
   for (let i = 0; i < fields.length; i += 2) {
     const candidate = fields[i] as string
-    if (candidate.length === name.length && candidate.toLowerCase() === name) {
+    if (candidate.length === name.length && lowerCase(candidate) === name) {
+      values ??= []
       values.push(fields[i + 1] as string)
     }
   }
-  return values
+  return values ?? none
 }
 
 /** The members of a comma-separated field, lower case: for tokens, not for quoted strings. */
-export function tokensOf(fields: Fields, name: string): string[] {
-  return valuesOf(fields, name)
+export function tokensOf(fields: Fields, name: string): readonly string[] {
+  const values = valuesOf(fields, name)
+  if (values.length === 0) return none
+  return values
     .flatMap(value => value.split(','))
     .map(token => token.trim().toLowerCase())
     .filter(token => token !== '')
+}
+
+/** Clients name the fields, so what is remembered of them has a bound. */
+const maxKnown = 1_000
+const maxKnownLength = 64
+const known = new Map<string, string>()
+
+/** The name of a field in lower case. The same few come in all requests. */
+export function lowerCase(name: string): string {
+  const before = known.get(name)
+  if (before !== undefined) return before
+  const lower = name.toLowerCase()
+  if (name.length > maxKnownLength) return lower
+  if (known.size >= maxKnown) known.clear()
+  known.set(name, lower)
+  return lower
 }
 
 /** The fields for which `keep` (given the name in lower case) is true. */
@@ -30,7 +51,7 @@ export function filterFields(
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] as string
     const value = fields[i + 1] as string
-    if (keep(name.toLowerCase(), value)) kept.push(name, value)
+    if (keep(lowerCase(name), value)) kept.push(name, value)
   }
   return kept
 }
@@ -96,7 +117,7 @@ const lists: ReadonlySet<string> = new Set([
 export function toHttp2Fields(fields: Fields): Record<string, string | string[]> {
   const object: Record<string, string | string[]> = Object.create(null)
   for (let i = 0; i < fields.length; i += 2) {
-    const name = (fields[i] as string).toLowerCase()
+    const name = lowerCase(fields[i] as string)
     const value = fields[i + 1] as string
     const before = object[name]
     if (before === undefined) object[name] = value

@@ -6,31 +6,28 @@ import { type Fields, valuesOf } from './fields.ts'
 /** What the connection itself tells of a client: the part nobody can make up. */
 export interface Hop {
   readonly clientAddress: string
+  /** The same as RFC 7239 has it. */
+  readonly forwardedNode: string
   readonly localPort: number
-  readonly authority: string
   /** From a proxy whose word counts: what it said is passed on and added to. */
   readonly trusted: boolean
 }
 
 /** `Forwarded` (RFC 7239) and its older kin, for the request to the backend. */
-export function forwardedFields(incoming: Fields, hop: Hop): string[] {
-  const element = [
-    `for=${forwardedNode(hop.clientAddress)}`,
-    ...(hop.authority === '' ? [] : [`host=${quote(hop.authority)}`]),
-    'proto=https',
-  ].join(';')
+export function forwardedFields(incoming: Fields, hop: Hop, authority: string): string[] {
+  const host = authority === '' ? '' : `host=${quote(authority)};`
   const before = (name: string) => (hop.trusted ? valuesOf(incoming, name) : [])
   const append = (name: string, value: string) => [...before(name), value].join(', ')
   const keepFirst = (name: string, value: string) => before(name)[0] ?? value
   return [
     'Forwarded',
-    append('forwarded', element),
+    append('forwarded', `for=${hop.forwardedNode};${host}proto=https`),
     'X-Forwarded-For',
     append('x-forwarded-for', hop.clientAddress),
     'X-Forwarded-Proto',
     keepFirst('x-forwarded-proto', 'https'),
     'X-Forwarded-Host',
-    keepFirst('x-forwarded-host', hop.authority),
+    keepFirst('x-forwarded-host', authority),
     'X-Forwarded-Port',
     keepFirst('x-forwarded-port', String(hop.localPort)),
   ]
@@ -88,7 +85,7 @@ export function clientBehind(
 }
 
 /** RFC 7239 6: an IPv6 address stands in brackets, hence in quotes. */
-function forwardedNode(address: string): string {
+export function forwardedNode(address: string): string {
   return isIPv6(address) ? `"[${address}]"` : address
 }
 

@@ -1,6 +1,6 @@
 import { plainName } from '../../auth/identity-headers.ts'
 import { claimOf } from './claims.ts'
-import { type Fields, filterFields, tokensOf } from './fields.ts'
+import { type Fields, filterFields, tokensOf, valuesOf } from './fields.ts'
 import { forwardedFields, type Hop } from './forwarded.ts'
 import type { CheckedRequest } from './request-check.ts'
 
@@ -46,7 +46,7 @@ export function requestFields(
   request: CheckedRequest,
   { hop, clientCertificate, identity, ownFields }: RequestContext,
 ): string[] {
-  const listed = new Set(tokensOf(request.fields, 'connection'))
+  const listed = listedOf(request.fields)
   const fields = ['Host', request.authority]
   const cookies: string[] = []
   fields.push(
@@ -80,7 +80,8 @@ export function requestFields(
     fields.push('TE', 'trailers')
   }
   fields.push('Via', via(request))
-  fields.push(...forwardedFields(request.fields, hop), ...(identity ?? []))
+  fields.push(...forwardedFields(request.fields, hop, request.authority))
+  if (identity !== undefined) fields.push(...identity)
   if (clientCertificate !== undefined) {
     // RFC 9440 2.2: a byte sequence of RFC 8941.
     fields.push('Client-Cert', `:${clientCertificate.toString('base64')}:`)
@@ -88,18 +89,23 @@ export function requestFields(
   return fields
 }
 
+const none: ReadonlySet<string> = new Set()
+
+/** The fields that Connection names: they concern the connection as well. */
+function listedOf(fields: Fields): ReadonlySet<string> {
+  const listed = tokensOf(fields, 'connection')
+  return listed.length === 0 ? none : new Set(listed)
+}
+
 /** RFC 9110 7.6.3. A gateway must say it on the way in. */
 function via(request: CheckedRequest): string {
-  const before = filterFields(request.fields, name => name === 'via').filter(
-    (_, i) => i % 2,
-  )
   const version = request.httpVersion.startsWith('2') ? '2.0' : request.httpVersion
-  return [...before, `${version} handfast`].join(', ')
+  return [...valuesOf(request.fields, 'via'), `${version} handfast`].join(', ')
 }
 
 /** The header section for the client. */
 export function responseFields(status: number, fields: Fields): string[] {
-  const listed = new Set(tokensOf(fields, 'connection'))
+  const listed = listedOf(fields)
   // RFC 9112 6.3: Transfer-Encoding overrides; RFC 9110 8.6: none with 1xx and 204.
   const noLength =
     status < 200 || status === 204 || tokensOf(fields, 'transfer-encoding').length > 0
