@@ -1,14 +1,16 @@
 export { defaultFarmPort } from './address.ts'
 export type { Auth, AuthMiddleware } from './auth/auth.ts'
 export type { AuthCounts, LoginOutcome } from './auth/auth-counters.ts'
+export type { AuthDecision } from './auth/decision.ts'
 export type { Identity, MethodName } from './auth/identity.ts'
 export {
   identityHeaders,
   stripIdentityHeaders,
   verifyIdentityHeaders,
 } from './auth/identity-headers.ts'
+export type { Authenticated } from './auth/node-request.ts'
 export type { AuthOptions } from './auth/options.ts'
-export type { AuthDecision, Authenticated, AuthRequest } from './auth/request.ts'
+export type { AuthRequest } from './auth/request.ts'
 export type { Found, WriteOptions, WriteTerms } from './cache/cache.ts'
 export type { StateCache } from './cache/state-cache.ts'
 export type { WriteLevel } from './cache/tier.ts'

@@ -1,7 +1,8 @@
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
 import type { Auth } from '../lib/auth/auth.ts'
+import type { Answer } from '../lib/auth/decision.ts'
 import type { Identity } from '../lib/auth/identity.ts'
-import { type Answer, authRequest } from '../lib/auth/request.ts'
+import { authRequest } from '../lib/auth/node-request.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

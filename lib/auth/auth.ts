@@ -7,6 +7,13 @@ import { Shares } from '../limit/shares.ts'
 import type { Log } from '../log.ts'
 import { type AuthContext, deriveKey } from './auth-context.ts'
 import { AuthCounters } from './auth-counters.ts'
+import {
+  type Answer,
+  type AuthDecision,
+  answer,
+  type Identified,
+  unauthorized,
+} from './decision.ts'
 import { FormLogin } from './form/form-login.ts'
 import { LoginForm } from './form/login-form.ts'
 import { LogoutPath } from './form/logout-path.ts'
@@ -24,6 +31,7 @@ import { proveByCertificate } from './method/certificate.ts'
 import type { ForwardAuth } from './method/forward-auth.ts'
 import { causeOf } from './method/method.ts'
 import { type Credentials, createMethods, type Methods } from './method/methods.ts'
+import { type Authenticated, authRequest, sendAnswer } from './node-request.ts'
 import { type IsRevoked, OpenExchanges } from './open-exchanges.ts'
 import {
   type AuthOptions,
@@ -32,22 +40,8 @@ import {
   formSettings,
   logoutPathOf,
 } from './options.ts'
-import {
-  type Answer,
-  type AuthDecision,
-  type Authenticated,
-  type AuthRequest,
-  answer,
-  authRequest,
-  cameThroughProxy,
-  fromOwnSite,
-  headerOf,
-  type Identified,
-  isAmbient,
-  sendAnswer,
-  unauthorized,
-  wantsPage,
-} from './request.ts'
+import { fromOwnSite, isAmbient } from './own-site.ts'
+import { type AuthRequest, cameThroughProxy, headerOf, wantsPage } from './request.ts'
 
 export interface AuthMiddleware {
   (

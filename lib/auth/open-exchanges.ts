@@ -1,14 +1,6 @@
 import type { Revocation } from '../resumption/revocation/revocation-record.ts'
 import type { Basis, Identity, MethodName } from './identity.ts'
-import type { RememberedLogin } from './login/remembered-login.ts'
-
-/** A request, a stream or a WebSocket that may stay open for long after it was let in. */
-export interface OpenExchange {
-  /** Breaks it off, so that its client can tell. */
-  readonly end: () => void
-  /** Calls back once when it is over by itself, at once when it is already. */
-  readonly onOver: (listener: () => void) => void
-}
+import type { OpenExchange } from './request.ts'
 
 /** As whom an exchange was let in, and by what. */
 export interface Admission {
@@ -21,7 +13,12 @@ export interface Admission {
   /** Keys of log-ins with records of their own, which the cookie names. */
   readonly keys: readonly Buffer[]
   /** What is remembered on its connection and speaks for it. */
-  readonly remembered: readonly RememberedLogin[]
+  readonly remembered: readonly Remembered[]
+}
+
+/** Something that a log-out can end; itself, or by its record's key. */
+export interface Remembered {
+  readonly key: Buffer | undefined
 }
 
 /** Whether a log-in of this time, under this lineage if any, is void. */
@@ -105,7 +102,7 @@ export class OpenExchanges {
   }
 
   /** What was remembered on a connection alone has ended. */
-  forgotten(login: RememberedLogin): void {
+  forgotten(login: Remembered): void {
     for (const [exchange, { remembered }] of this.#open)
       if (remembered.includes(login)) this.#end(exchange)
   }

@@ -1,5 +1,6 @@
 import type { Server } from 'node:tls'
-import type { Answer, AuthRequest } from '../auth/request.ts'
+import type { Answer } from '../auth/decision.ts'
+import type { AuthRequest } from '../auth/request.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'

@@ -1,9 +1,11 @@
 import type { AuthCounters } from '../auth-counters.ts'
+import { type Answer, answer } from '../decision.ts'
 import type { ConnectionState } from '../login/connection-state.ts'
 import type { LoginCheck } from '../login/login-check.ts'
 import type { Memory } from '../login/memory.ts'
 import type { PasswordCheck } from '../method/password.ts'
-import { type Answer, type AuthRequest, answer, fromOwnSite, pathOf } from '../request.ts'
+import { fromOwnSite } from '../own-site.ts'
+import { type AuthRequest, pathOf } from '../request.ts'
 import type { LoginForm } from './login-form.ts'
 
 export interface FormLoginOptions {

@@ -1,7 +1,9 @@
 import type { AuthCounters } from '../auth-counters.ts'
+import { type Answer, answer } from '../decision.ts'
 import type { ConnectionState } from '../login/connection-state.ts'
 import type { Memory } from '../login/memory.ts'
-import { type Answer, type AuthRequest, answer, fromOwnSite, pathOf } from '../request.ts'
+import { fromOwnSite } from '../own-site.ts'
+import { type AuthRequest, pathOf } from '../request.ts'
 
 export interface LogoutPathOptions {
   readonly path: string

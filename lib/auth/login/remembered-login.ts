@@ -1,5 +1,5 @@
 import type { Handshake } from '../../resumption/handshake.ts'
-import type { AuthDecision } from '../request.ts'
+import type { AuthDecision } from '../decision.ts'
 import { Waiters } from '../waiters.ts'
 import type { Binding, Login } from './identity-record.ts'
 import type { Logins, SeenLogin } from './logins.ts'

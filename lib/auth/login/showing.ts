@@ -1,14 +1,9 @@
 import { createHmac } from 'node:crypto'
+import { type Answer, answer, unauthorized } from '../decision.ts'
 import type { ForwardAuth } from '../method/forward-auth.ts'
 import type { CredentialMethod } from '../method/method.ts'
 import type { Methods } from '../method/methods.ts'
-import {
-  type Answer,
-  type AuthRequest,
-  answer,
-  headerOf,
-  unauthorized,
-} from '../request.ts'
+import { type AuthRequest, headerOf } from '../request.ts'
 import type { LoginCheck } from './login-check.ts'
 import type { Shown } from './shown-login.ts'
 
