@@ -261,6 +261,46 @@ t.test('a member that missed a record asks for it before it makes a key', async 
   t.ok(cut.ring.status().keys.every(({ count }) => count === 1))
 })
 
+t.test(
+  'the board is looked at when something is posted, not round and round',
+  async t => {
+    const { time, farm } = farmAt(epochStart + hour, { interval: second })
+    const [a, b] = [await farm.join(), await farm.join()]
+    await time.advance(minute)
+    let looks = 0
+    const read = b.cache.getLocal.bind(b.cache)
+    b.cache.getLocal = (...asked) => {
+      looks += 1
+      return read(...asked)
+    }
+    farm.published = 0
+    await time.advance(10 * second)
+    t.ok(looks <= 6 * farm.published, `${looks} looks, ${farm.published} posted`)
+    const before = looks
+    const name = Buffer.from(a.ring.encrypting().name)
+    await a.ring.withdrawAll()
+    t.ok(looks > before)
+    t.equal(b.ring.decrypting(name), undefined, 'gone when it is acknowledged')
+  },
+)
+
+t.test('a key that came before its time is known when its time has come', async t => {
+  const start = epochStart + period - minute
+  // Whoever is due to make a key makes it at once.
+  const { time, farm } = farmAt(start, { interval: second, times: { spread: period } })
+  const ahead = await farm.join(period)
+  await time.advance(5 * second)
+  const behind = await farm.join()
+  // From here on neither hears of the other.
+  behind.side = 1
+  const newest = () => Math.max(...behind.ring.status().keys.map(({ epoch }) => epoch))
+  const before = newest()
+  await time.advance(minute)
+  t.equal(newest(), before + 1)
+  await time.advance(2 * period - 2 * minute)
+  t.ok(resumes(ahead, behind))
+})
+
 t.test('a table that is full loses no ticket keys', async t => {
   const { time, farm } = farmAt(epochStart + hour)
   const [a] = [await farm.join(), await farm.join()]
