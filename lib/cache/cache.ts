@@ -238,6 +238,12 @@ export class Cache implements Replica {
     return reachOf(() => this.#tiers.flatMap(tier => tier.absent()), writes)
   }
 
+  /** True when what others have revoked is known here, but for what is on its way. */
+  isCurrent(): boolean {
+    for (const tier of this.#tiers) if (!tier.isCurrent()) return false
+    return true
+  }
+
   /** A bounded step of a walk over what is here, for another member; see RecordTable.scan. */
   scan(cursor: ScanCursor | undefined, limit: number): ScanStep {
     const walk = (cursor as Walk | undefined) ?? { kept: this.#kept.all() }

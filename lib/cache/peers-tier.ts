@@ -9,6 +9,7 @@ export function peersTier(transport: Transport): Tier {
     put: (record, level, budget) => transport.publish(record, level, budget),
     watch: () => transport.start(),
     absent: () => transport.absent(),
+    isCurrent: () => transport.isCurrent(),
     close: () => transport.close(),
   }
 }

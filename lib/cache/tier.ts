@@ -42,6 +42,11 @@ export interface Tier {
   watch(): Promise<void>
   /** Whom a `put` does not wait for, because nothing reaches them now. */
   absent(): readonly AbsentMember[]
+  /**
+   * True when all that others had written is here, but for what is on its way. May be false for
+   * no reason; must not be true while a revocation could be unheard.
+   */
+  isCurrent(): boolean
   /** Ends waits, with what a miss or a failure answers. */
   close(): Promise<void>
 }
@@ -53,5 +58,6 @@ export const noTier: Tier = {
   put: async () => true,
   watch: async () => {},
   absent: () => [],
+  isCurrent: () => true,
   close: async () => {},
 }

@@ -99,7 +99,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     clock: versions,
     log,
     sessionIdContext: sessionIdContext(name),
-    isCut: sleepGuard ? () => sleepGuard.hasSlept || !transport.isCurrent() : () => false,
+    isCut: sleepGuard ? () => sleepGuard.hasSlept || !cache.isCurrent() : () => false,
     limitCounters,
     mintRoom: mintRoom(table, transport, clock),
     isRevoked: (record, id) => revocations.isRevoked(record, id),

@@ -134,6 +134,12 @@ t.test('a write counts as done when every tier says so', async t => {
   t.same(reach, { everywhere: false, reachable: true, missing: [member] })
 })
 
+t.test('a cache is as current as the least of its tiers', async t => {
+  t.equal(setUp().cache.isCurrent(), true)
+  t.equal(setUp({}, {}).cache.isCurrent(), true)
+  t.equal(setUp({}, { isCurrent: () => false }, {}).cache.isCurrent(), false)
+})
+
 t.test('a tier that refuses ends them all', async t => {
   const closed: string[] = []
   const close = (name: string) => async () => void closed.push(name)
