@@ -37,7 +37,6 @@ const hello: ClientHello = {
   sessionId: id,
   serverName: 'a.test',
   sentName: 'a.test',
-  alpn: [],
   supports13: false,
   identities: [],
   allowsPskDhe: false,

@@ -15,8 +15,6 @@ export interface ClientHello {
   readonly serverName: string
   /** The same as it was sent, which is how Node looks for the context of a name. */
   readonly sentName: string
-  /** Protocols of the ALPN extension, in the client's order. */
-  readonly alpn: readonly string[]
   /** The client can speak TLS 1.3. */
   readonly supports13: boolean
   /** PSK identities of TLS 1.3, in order. */
@@ -31,7 +29,6 @@ export interface ClientHello {
 
 const extension = {
   serverName: 0,
-  alpn: 16,
   extendedMasterSecret: 23,
   sessionTicket: 35,
   preSharedKey: 41,
@@ -48,16 +45,15 @@ const longestName = 255
 const mostIdentities = 16
 
 export function parseClientHello(body: Buffer): ClientHello | undefined {
-  const all = new Cursor(body)
+  const all = new Cursor(body, 0, body.length)
   all.skip(2 + 32)
-  const sessionId = all.vector8()
-  all.vector16()
-  all.vector8()
+  const sessionId = all.bytes(all.u8())
+  all.skip(all.u16())
+  all.skip(all.u8())
   const hello = {
     sessionId,
     serverName: '',
     sentName: '',
-    alpn: [] as string[],
     supports13: false,
     identities: [] as Buffer[],
     allowsPskDhe: false,
@@ -66,32 +62,29 @@ export function parseClientHello(body: Buffer): ClientHello | undefined {
   }
   if (!all.intact || sessionId.length > 32) return undefined
   if (all.atEnd) return hello
-  const extensions = new Cursor(all.vector16())
-  while (all.intact && extensions.intact && !extensions.atEnd) {
+  const extensions = all.part(all.u16())
+  while (extensions.intact && !extensions.atEnd) {
     const type = extensions.u16()
-    const content = new Cursor(extensions.vector16())
+    const content = extensions.part(extensions.u16())
     switch (type) {
       case extension.serverName:
         hello.sentName = hostName(content)
         hello.serverName = hello.sentName.toLowerCase()
         break
-      case extension.alpn:
-        hello.alpn = protocolNames(content)
-        break
       case extension.extendedMasterSecret:
         hello.extendedMasterSecret = true
         break
       case extension.sessionTicket:
-        hello.ticket = content.atEnd ? undefined : content.rest()
+        hello.ticket = content.atEnd ? undefined : content.bytes(content.left)
         break
       case extension.preSharedKey:
         hello.identities = pskIdentities(content)
         break
       case extension.supportedVersions:
-        hello.supports13 = includes(content.vector8(), 2, tls13)
+        hello.supports13 = includes(content, 2, tls13)
         break
       case extension.pskKeyExchangeModes:
-        hello.allowsPskDhe = includes(content.vector8(), 1, pskDheKe)
+        hello.allowsPskDhe = includes(content, 1, pskDheKe)
         break
     }
     if (!content.intact) return undefined
@@ -102,87 +95,91 @@ export function parseClientHello(body: Buffer): ClientHello | undefined {
 
 /** RFC 6066, 3: a list of (type, name); only host names exist. */
 function hostName(content: Cursor): string {
-  const list = new Cursor(content.vector16())
+  const list = content.part(content.u16())
   while (list.intact && !list.atEnd) {
     const type = list.u8()
-    const name = list.vector16()
-    if (list.intact && type === hostNameType) return name.toString('latin1')
+    const name = list.part(list.u16())
+    if (list.intact && type === hostNameType) return name.text()
   }
   return ''
-}
-
-/** RFC 7301, 3.1. */
-function protocolNames(content: Cursor): string[] {
-  const names: string[] = []
-  const list = new Cursor(content.vector16())
-  while (list.intact && !list.atEnd) names.push(list.vector8().toString('latin1'))
-  return names
 }
 
 /** RFC 8446, 4.2.11: identities with their ages; the binders behind them are TLS's to check. */
 function pskIdentities(content: Cursor): Buffer[] {
   const identities: Buffer[] = []
-  const list = new Cursor(content.vector16())
+  const list = content.part(content.u16())
   while (list.intact && !list.atEnd && identities.length < mostIdentities) {
-    identities.push(list.vector16())
+    identities.push(list.bytes(list.u16()))
     list.skip(4)
   }
   return identities
 }
 
-function includes(list: Buffer, width: 1 | 2, wanted: number): boolean {
-  for (let at = 0; at + width <= list.length; at += width) {
-    if (list.readUIntBE(at, width) === wanted) return true
+/** Whether the list, whose own length is one byte, holds it. */
+function includes(content: Cursor, width: 1 | 2, wanted: number): boolean {
+  const list = content.part(content.u8())
+  while (list.left >= width) {
+    if ((width === 1 ? list.u8() : list.u16()) === wanted) return true
   }
   return false
 }
 
-/** Reads forward and remembers whether it ever ran over the end; it never throws. */
+/**
+ * Reads a part of the bytes forward and remembers whether it ever ran over the end; it never
+ * throws. Copies nothing, since every handshake pays for it.
+ */
 class Cursor {
-  readonly #bytes: Buffer
-  #at = 0
+  readonly #all: Buffer
+  #at: number
+  readonly #end: number
   intact = true
 
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes
+  constructor(all: Buffer, start: number, end: number) {
+    this.#all = all
+    this.#at = start
+    this.#end = end
+  }
+
+  get left(): number {
+    return this.#end - this.#at
   }
 
   get atEnd(): boolean {
-    return this.#at >= this.#bytes.length
+    return this.#at >= this.#end
   }
 
   u8(): number {
-    return this.#take(1) ? this.#bytes.readUInt8(this.#at - 1) : 0
+    return this.#take(1) ? (this.#all[this.#at - 1] as number) : 0
   }
 
   u16(): number {
-    return this.#take(2) ? this.#bytes.readUInt16BE(this.#at - 2) : 0
+    return this.#take(2) ? this.#all.readUInt16BE(this.#at - 2) : 0
   }
 
-  vector8(): Buffer {
-    return this.#vector(this.u8())
+  bytes(length: number): Buffer {
+    if (!this.#take(length)) return nothing
+    return this.#all.subarray(this.#at - length, this.#at)
   }
 
-  vector16(): Buffer {
-    return this.#vector(this.u16())
+  part(length: number): Cursor {
+    const start = this.#take(length) ? this.#at - length : this.#at
+    return new Cursor(this.#all, start, this.#at)
   }
 
-  rest(): Buffer {
-    return this.#vector(this.#bytes.length - this.#at)
+  /** All that is left. */
+  text(): string {
+    return this.#all.toString('latin1', this.#at, this.#end)
   }
 
   skip(length: number): void {
     this.#take(length)
   }
 
-  #vector(length: number): Buffer {
-    if (!this.#take(length)) return Buffer.alloc(0)
-    return this.#bytes.subarray(this.#at - length, this.#at)
-  }
-
   #take(length: number): boolean {
-    if (this.intact && this.#at + length <= this.#bytes.length) this.#at += length
+    if (this.intact && this.#at + length <= this.#end) this.#at += length
     else this.intact = false
     return this.intact
   }
 }
+
+const nothing = Buffer.alloc(0)
