@@ -34,8 +34,8 @@ interface Routed {
   /** The network that it counts for where limits are shared out. */
   readonly client: string | undefined
   readonly finish: Finish
-  /** The first bytes of its body are there. */
-  readonly onBody: () => void
+  /** The first bytes of its body are there. Undefined when it has none. */
+  readonly onBody: (() => void) | undefined
 }
 
 /** Takes each request through its phases (phases.ts) and sees to its line in the log. */
@@ -95,7 +95,9 @@ export class RequestHandler {
   #take(exchange: Exchange): void {
     const began = performance.now()
     const { sites, limits } = this.#serving()
+    let onBody: (() => void) | undefined
     const finish: Finish = (outcome, user) => {
+      onBody?.()
       const limit = limitMet(exchange.fault ?? outcome.error)
       if (limit !== undefined) this.#met(limit, exchange)
       logRequest(this.#log, exchange, outcome, performance.now() - began, user)
@@ -140,22 +142,17 @@ export class RequestHandler {
       return
     }
     const client = clientNetwork(exchange.connection, request.fields, this.#trusts)
-    const onBody = request.bodyLength === 0 ? () => {} : this.#awaitBody(client)
-    if (onBody === undefined) {
-      this.#met('maxPendingBodies', exchange)
-      refuse('receive', 503, 'Service Unavailable')
-      return
+    if (request.bodyLength !== 0) {
+      onBody = this.#awaitBody(client)
+      if (onBody === undefined) {
+        this.#met('maxPendingBodies', exchange)
+        refuse('receive', 503, 'Service Unavailable')
+        return
+      }
+      // Whatever becomes of it, and whoever listens from now on.
+      exchange.onClose = onBody
     }
-    // Whatever becomes of it, and whoever listens from now on.
-    exchange.onClose = onBody
-    const finishAll: Finish = (outcome, user) => {
-      onBody()
-      finish(outcome, user)
-    }
-    const routed: Routed = {
-      ...{ exchange, request, site, limits, client, onBody },
-      finish: finishAll,
-    }
+    const routed: Routed = { exchange, request, site, limits, client, onBody, finish }
     const { authorizer } = site
     if (authorizer === undefined) this.#forward(routed, undefined, undefined)
     else {

@@ -47,8 +47,8 @@ export interface ForwardingOptions {
   readonly client: string | undefined
   /** Called when the request is turned away for a limit. */
   readonly onLimit: (limit: SlotLimit) => void
-  /** Called once, when the first bytes of the body are there. */
-  readonly onBody: () => void
+  /** Called once, when the first bytes of the body are there, if there is one. */
+  readonly onBody: (() => void) | undefined
   /** Called once, when both sides are done with. */
   readonly onOutcome: (outcome: Outcome) => void
 }
@@ -246,7 +246,7 @@ export class Forwarding implements DispatchHandler {
   }
 
   #bodyArrived(): void {
-    this.#options.onBody()
+    this.#options.onBody?.()
     if (this.#call === undefined) this.#dispatch()
     else this.#call.bodyArrived()
   }
