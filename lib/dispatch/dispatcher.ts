@@ -5,7 +5,15 @@ import { Candidates } from './candidates.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
 import type { Selection } from './selection.ts'
 
-/** The backends of one site, from outside: it takes requests, and sees to the rest. */
+/**
+ * The backends of one site, from outside: it takes requests, and sees to the rest.
+ *
+ * - Which backend is first: `Selection`. Which are passed over: `Backend.ready`.
+ * - Who gets one, and when: `Slots`. The caller has its call by then and may give up, so a
+ *   request could as well wait for a slot as be refused one.
+ * - Whether and where it is sent again: `Candidates` and Attempts.
+ * - What becomes of the answer: a handler around the one that is given.
+ */
 export class Dispatcher {
   readonly #backends: readonly Backend[]
   readonly #selection: Selection<Backend>
