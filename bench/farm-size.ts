@@ -1,5 +1,6 @@
 import type { Benchmark } from './benchmark.ts'
 import type { Cell, Effort } from './handshake/cell.ts'
+import { judgeGrowth } from './handshake/goals.ts'
 import { measureCells } from './handshake/measure-cells.ts'
 import { cellTable } from './handshake/measurement.ts'
 import { outcomeOf } from './handshake/outcome.ts'
@@ -24,7 +25,9 @@ export const farmSize: Benchmark = {
       sizes.map((members): Cell => ({ scenario, system: handfast, members, rtt: 0 })),
     )
     const measured = await measureCells(cells, effort, context)
-    const result = outcomeOf('farm-size', measured)
+    const result = outcomeOf('farm-size', measured, {
+      goals: judgeGrowth(measured.results),
+    })
     return {
       result,
       tables: [cellTable(`Farm size: ${effort.rounds} rounds`, result.measurements)],

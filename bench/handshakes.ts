@@ -1,5 +1,6 @@
 import type { Benchmark } from './benchmark.ts'
 import type { Cell, Effort } from './handshake/cell.ts'
+import { judgeGoals } from './handshake/goals.ts'
 import { measureCells } from './handshake/measure-cells.ts'
 import { cellTable, ratioTable, resumedToFull } from './handshake/measurement.ts'
 import { outcomeOf } from './handshake/outcome.ts'
@@ -32,7 +33,10 @@ export const handshakes: Benchmark = {
     )
     const measured = await measureCells(cells, effort, context)
     const comparisons = resumedToFull(measured.results)
-    const result = outcomeOf('handshakes', measured, { comparisons })
+    const result = outcomeOf('handshakes', measured, {
+      comparisons,
+      goals: judgeGoals(measured.results).map(({ goal }) => goal),
+    })
     return {
       result,
       tables: [

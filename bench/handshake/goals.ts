@@ -60,7 +60,17 @@ const limits: readonly {
     to: ['resume-same-1.2-p256-id', 'node-own'],
     limit: 1.05,
   },
+  {
+    text: 'server CPU of a TLS 1.3 handshake resumed elsewhere to a full one',
+    measure: 'serverCpu',
+    of: ['resume-cross-1.3-p256-stateful', 'handfast'],
+    to: ['full-1.3-p256-stateful', 'handfast'],
+    limit: 1,
+  },
 ]
+
+/** What a handshake may cost in the largest farm, to the smallest. */
+const growthLimit = 1.05
 
 /** The goals that these results can say something about. */
 export function judgeGoals(
@@ -76,8 +86,29 @@ export function judgeGoals(
   return limits.flatMap(({ text, measure, of, to, limit }) => {
     const comparison = compare(measure, find(of), find(to))
     if (comparison === undefined) return []
-    const { ratio, low, high } = comparison
-    const met = high <= limit ? true : low > limit ? false : undefined
-    return [{ goal: { text, limit, value: ratio, met }, comparison }]
+    return [{ goal: goalOf(text, limit, comparison), comparison }]
   })
+}
+
+/** Whether handshakes of one system cost the same however many members there are. */
+export function judgeGrowth(results: readonly CellResult[]): Goal[] {
+  return [...new Set(results.map(({ cell }) => scenarioName(cell.scenario)))].flatMap(
+    name => {
+      const bySize = results
+        .filter(({ cell }) => scenarioName(cell.scenario) === name)
+        .sort((a, b) => a.cell.members - b.cell.members)
+      const [smallest, largest] = [bySize[0], bySize.at(-1)]
+      const comparison = compare('serverCpu', largest, smallest)
+      if (comparison === undefined) return []
+      const text =
+        `server CPU of ${name} with ${largest?.cell.members} members ` +
+        `to ${smallest?.cell.members}`
+      return [goalOf(text, growthLimit, comparison)]
+    },
+  )
+}
+
+function goalOf(text: string, limit: number, { ratio, low, high }: Comparison): Goal {
+  const met = high <= limit ? true : low > limit ? false : undefined
+  return { text, limit, value: ratio, met }
 }

@@ -1,0 +1,56 @@
+import t from 'tap'
+import type { Round } from '../../bench/handshake/cell.ts'
+import { judgeGoals, judgeGrowth } from '../../bench/handshake/goals.ts'
+import type { CellResult } from '../../bench/handshake/measure-cells.ts'
+import type { VisitKind } from '../../bench/handshake/scenario.ts'
+import { handfast } from '../../bench/systems/node-systems.ts'
+
+/** Eleven rounds with these figures, one after another and again. */
+function cell(visit: VisitKind, members: number, ...serverCpu: number[]): CellResult {
+  return {
+    cell: {
+      scenario: { visit, mode: '1.3-stateful', identity: 'p256' },
+      system: handfast,
+      members,
+      rtt: 0,
+    },
+    rounds: Array.from(
+      { length: 11 },
+      (_, i) => ({ serverCpu: serverCpu[i % serverCpu.length] }) as Round,
+    ),
+  }
+}
+
+t.test('the largest farm is judged by the smallest, each scenario by itself', async t => {
+  const results = [
+    cell('full', 8, 1.2),
+    cell('full', 3, 5),
+    cell('full', 2, 1),
+    cell('resume-cross', 2, 1),
+    cell('resume-cross', 8, 1.04),
+  ]
+  t.match(judgeGrowth(results), [
+    {
+      text: 'server CPU of full-1.3-p256-stateful with 8 members to 2',
+      limit: 1.05,
+      value: 1.2,
+      met: false,
+    },
+    { text: /^server CPU of resume-cross/, value: 1.04, met: true },
+  ])
+  t.match(
+    judgeGrowth([cell('full', 2, 1), cell('full', 8, 0.5, 2)]),
+    [{ met: undefined }],
+    'an interval that holds the limit tells nothing',
+  )
+})
+
+t.test('a resumed TLS 1.3 handshake may cost no more than a full one', async t => {
+  const judged = (resumed: number) =>
+    judgeGoals([cell('full', 3, 1), cell('resume-cross', 3, resumed)]).map(
+      ({ goal }) => goal,
+    )
+  t.match(judged(0.9), [{ text: /TLS 1.3 .* to a full one/, value: 0.9, met: true }])
+  t.match(judged(1.1), [{ met: false }])
+  t.same(judgeGoals([cell('full', 3, 1)]), [], 'what was not measured is not judged')
+})
