@@ -1,5 +1,4 @@
 import t from 'tap'
-import { programOf } from '../fixtures/built.ts'
 import { ProcessFarm } from '../fixtures/flow-farm.ts'
 import type { MemberSettings } from '../fixtures/flow-member.ts'
 import type { Told } from '../fixtures/servers.ts'
@@ -20,7 +19,7 @@ const farms: readonly (readonly [Transport, Transport, Transport])[] = [
 for (const kinds of farms) {
   const [usual] = kinds
   t.test(`a farm of ${[...new Set(kinds)].join(', ')}`, async t => {
-    const farm = new ProcessFarm(t, programOf('flow-member'))
+    const farm = new ProcessFarm(t)
     await farm.add(kinds[0])
     await Promise.all([farm.add(kinds[1]), farm.add(kinds[2])])
     const port = (index: number): number => farm.members[index]?.port ?? 0
