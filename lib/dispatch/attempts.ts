@@ -134,6 +134,8 @@ export class Attempts implements BackendHandler, DispatchCall {
       this.#backend = backend.origin
       this.#slot = slot
       this.#call = backend.send(this.#request, this, this.#candidates.retrying)
+      // By a handler that heard `onSend` meanwhile.
+      if (this.#aborted !== undefined) this.#call.abort(this.#aborted)
       return true
     }
   }
