@@ -1,4 +1,5 @@
 import { isIdentityHeader, plainName } from '../../auth/identity-headers.ts'
+import { perName } from './fields.ts'
 
 /**
  * What a field would have a backend believe, because it is for a proxy to say: who the user is,
@@ -57,25 +58,13 @@ const framing: ReadonlySet<string> = new Set([
   'upgrade',
 ])
 
-/** Clients name the fields, so what is remembered of them has a bound. */
-const maxKnown = 1_000
-const known = new Map<string, Claim | undefined>()
-
 /** `name` in lower case. */
-export function claimOf(name: string): Claim | undefined {
-  if (known.has(name)) return known.get(name)
-  if (known.size >= maxKnown) known.clear()
-  const claim = judge(name)
-  known.set(name, claim)
-  return claim
-}
-
-function judge(name: string): Claim | undefined {
+export const claimOf: (name: string) => Claim | undefined = perName(name => {
   const plain = plainName(name)
   const claim = claimOfPlain(plain)
   if (name === plain) return claim
   return claim !== undefined || framing.has(plain) ? 'alias' : undefined
-}
+})
 
 function claimOfPlain(plain: string): Claim | undefined {
   if (ours.has(plain)) return 'ours'

@@ -2,6 +2,8 @@
 export type Fields = readonly string[]
 
 const none: readonly string[] = []
+const maxKnown = 1_000
+const maxKnownLength = 64
 
 /** All values of a field, in order. `name` in lower case. */
 export function valuesOf(fields: Fields, name: string): readonly string[] {
@@ -26,20 +28,23 @@ export function tokensOf(fields: Fields, name: string): readonly string[] {
     .filter(token => token !== '')
 }
 
-/** Clients name the fields, so what is remembered of them has a bound. */
-const maxKnown = 1_000
-const maxKnownLength = 64
-const known = new Map<string, string>()
-
 /** The name of a field in lower case. The same few come in all requests. */
-export function lowerCase(name: string): string {
-  const before = known.get(name)
-  if (before !== undefined) return before
-  const lower = name.toLowerCase()
-  if (name.length > maxKnownLength) return lower
-  if (known.size >= maxKnown) known.clear()
-  known.set(name, lower)
-  return lower
+export const lowerCase: (name: string) => string = perName(name => name.toLowerCase())
+
+/**
+ * `judge`, with its answers remembered. Clients make up the names of fields, so what is kept of
+ * them has a bound.
+ */
+export function perName<T>(judge: (name: string) => T): (name: string) => T {
+  const known = new Map<string, T>()
+  return name => {
+    const before = known.get(name)
+    if (before !== undefined || known.has(name)) return before as T
+    const answer = judge(name)
+    if (known.size >= maxKnown) known.clear()
+    if (name.length <= maxKnownLength) known.set(name, answer)
+    return answer
+  }
 }
 
 /** The fields for which `keep` (given the name in lower case) is true. */
