@@ -3,14 +3,15 @@ import { BenchmarkFarm, type Run } from './communicator/farm.ts'
 import type { Mode } from './communicator/order.ts'
 
 /**
- * One writer, many receivers, each a process: records of 200 bytes by datagrams, against one
- * acknowledged TCP message per record and peer in the same run. Packets and bytes are counted
+ * One writer, many receivers, each a process: records of 200 bytes over the members' links and
+ * by datagrams, against one acknowledged TCP message per record and peer in the same run. Packets and bytes are counted
  * by the loopback interface, so run it where nothing else uses that:
  *
  *     unshare -Urn sh -c 'ip link set lo up && node dist/bench/communicator.js'
  */
 const modes = {
   tcp: mode('tcp, one message per record', 'tcp', 'all', 'all'),
+  links: mode('links, two ackers', 'stream', 'repositories', 'repositories'),
   none: mode('multicast, negative acks', 'multicast', 'none', 'local'),
   two: mode('multicast, two ackers', 'multicast', 'repositories', 'repositories'),
   all: mode('multicast, all acknowledge', 'multicast', 'all', 'all'),
@@ -35,6 +36,7 @@ if (wanted('rate')) {
 if (wanted('saturated')) {
   print(`${receivers} receivers, as fast as it goes`)
   await show(modes.tcp, 0, 64)
+  await show(modes.links, 0, 2_000)
   await show(modes.two, 0, 2_000)
   await show(modes.all, 0, 2_000)
   await show(modes.none, 0, Infinity)

@@ -31,7 +31,7 @@ const rooms = [
 
 /** The same within a room. What lies beside its sub-rooms may be below them or above. */
 const subRooms: Readonly<Record<string, readonly string[]>> = {
-  farm: ['link', 'log', 'engine', 'datagram'],
+  farm: ['link', 'engine', 'datagram'],
   resumption: ['hello', 'session', 'revocation', 'ticket', 'server'],
   auth: ['method', 'login', 'form'],
   proxy: ['message', 'client', 'relay'],

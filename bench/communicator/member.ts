@@ -1,5 +1,6 @@
 import { systemClock } from '../../lib/clock.ts'
-import { PacketTransport } from '../../lib/farm/datagram/packet-transport.ts'
+import { EngineTransport } from '../../lib/farm/engine-transport.ts'
+import { LinkChannel } from '../../lib/farm/link/link-channel.ts'
 import type { Replica } from '../../lib/farm/transport.ts'
 import { silentLog } from '../../lib/log.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'
@@ -20,7 +21,7 @@ let records = 0
 let latency: number[] = []
 let cpu = process.cpuUsage()
 let mode: Mode | undefined
-let transport: PacketTransport | undefined
+let transport: EngineTransport | undefined
 let channel: RelayChannel | undefined
 let tcp: PlainTcpWriter | undefined
 
@@ -75,8 +76,9 @@ async function start(order: Order & { order: 'start' }): Promise<void> {
     report({ report: 'ready', port: 0 })
     return
   }
-  channel = new RelayChannel(order.others, report)
-  transport = new PacketTransport({
+  const links = order.mode.kind === 'stream' ? linkChannel(order) : undefined
+  if (links === undefined) channel = new RelayChannel(order.others, report)
+  transport = new EngineTransport({
     replica,
     clock: systemClock,
     log: silentLog,
@@ -84,7 +86,7 @@ async function start(order: Order & { order: 'start' }): Promise<void> {
     secret: order.secret,
     memberId: order.id,
     repository: order.repository,
-    channel,
+    channel: links ?? channel ?? new RelayChannel([], report),
     transport: order.mode.kind,
     udp: { host: '127.0.0.1', interface: '127.0.0.1', groupPort: order.groupPort },
     settings: {
@@ -94,7 +96,24 @@ async function start(order: Order & { order: 'start' }): Promise<void> {
     },
   })
   await transport.start()
-  report({ report: 'ready', port: 0 })
+  report({ report: 'ready', port: links?.listening?.port ?? 0 })
+}
+
+/** Their own TLS links, where everything goes over those. */
+function linkChannel({ id, secret, ports }: Order & { order: 'start' }): LinkChannel {
+  return new LinkChannel(
+    {
+      replica,
+      clock: systemClock,
+      log: silentLog,
+      farmName: 'benchmark',
+      secret,
+      listen: { host: '127.0.0.1', port: 0 },
+      members: ports.map(port => `127.0.0.1:${port}`),
+      memberId: id,
+    },
+    'stream',
+  )
 }
 
 function apply(record: CacheRecord): boolean {

@@ -3,7 +3,7 @@ import type { WriteLevel } from '../../lib/farm/transport.ts'
 /** How a run sends its records. `tcp` is the plain way: one acknowledged message per peer. */
 export interface Mode {
   readonly name: string
-  readonly kind: 'tcp' | 'multicast' | 'unicast'
+  readonly kind: 'tcp' | 'stream' | 'multicast' | 'unicast'
   /** Members that acknowledge: r1, r2, ... are repositories. */
   readonly acks: 'all' | 'none' | 'repositories'
   readonly level: WriteLevel
@@ -22,7 +22,7 @@ export type Order =
       readonly groupPort: number
       /** Ids that are started already. */
       readonly others: readonly string[]
-      /** For `tcp`: where the receivers listen. */
+      /** For `tcp` and `stream`: where those that are started listen. */
       readonly ports: readonly number[]
     }
   /** Records a second for so many ms; 0: as many as there may be outstanding. */

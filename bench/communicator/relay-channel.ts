@@ -48,6 +48,8 @@ export class RelayChannel implements ControlChannel {
     this.#report({ report: 'send', to, message })
   }
 
+  onceDrained(): void {}
+
   async fetch(): Promise<undefined> {
     return undefined
   }

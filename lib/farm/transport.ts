@@ -43,7 +43,7 @@ export interface Transport {
 
 /**
  * How many members must have a write in their table before it counts as done.
- * `local`: this one. `one`: one other member. `repositories`: every reachable repository
+ * `local`: this one. `one`: one other member, where there is one. `repositories`: every reachable repository
  * (same as `one` where the farm has none). `all`: every reachable member.
  */
 export type WriteLevel = 'local' | 'one' | 'repositories' | 'all'

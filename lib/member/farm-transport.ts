@@ -2,9 +2,8 @@ import { isIP } from 'node:net'
 import { defaultFarmPort, formatAddress } from '../address.ts'
 import type { Clock } from '../clock.ts'
 import type { UdpOptions } from '../farm/datagram/packet-sockets.ts'
-import { PacketTransport } from '../farm/datagram/packet-transport.ts'
-import { StreamChannel } from '../farm/link/link-channel.ts'
-import { StreamTransport } from '../farm/log/stream-transport.ts'
+import { EngineTransport } from '../farm/engine-transport.ts'
+import { LinkChannel } from '../farm/link/link-channel.ts'
 import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
 import { silentLog } from '../log.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
@@ -32,15 +31,8 @@ export function farmTransport(
   const common = { replica, clock, log, farmName, secret }
   const links = { ...common, versions, listen, advertise, members, memberId, joinTimeout }
   const { transport: kind = 'stream' } = options
-  if (kind === 'stream') {
-    const stream = new StreamTransport(links)
-    return {
-      transport: stream,
-      address: () => stream.address && formatAddress(stream.address),
-    }
-  }
-  const channel = new StreamChannel(links)
-  const transport = new PacketTransport({
+  const channel = new LinkChannel(links, kind === 'stream' ? 'stream' : 'datagram')
+  const transport = new EngineTransport({
     ...common,
     channel,
     memberId: channel.id,

@@ -29,12 +29,16 @@ import { epochKeyLength } from './seal.ts'
  *      5 datagram     one sealed datagram
  *      6 pull         as many as there are: first u64 | length u16
  *      7 gone         tail u64
- *      8 ping         9 pong          10 leave
+ *      8 ping         9 pong: last u64          10 leave
  *      11 sync open   id u32 | nothing, or a table digest of 8192 bytes
  *      12 sync vector id u32 | flags u8 (1 ready) | as many: sender tag 6 | contiguous u64
  *      13 sync next   id u32 | page u32
  *      14 sync page   id u32 | page u32 | flags u8 (1 last, 2 differed) | records
  *      15 sync hint   the other side may lack something of ours
+ *      16 data        flags u8 (1 acknowledge it) | sequence u64 | tail u64 | records
+ *      17 status      flags u8 (1 in the table) | contiguous u64
+ *      18 held        sender tag 6 | contiguous u64: what I have of a member that is away
+ *      19 start       after u64: send me your data from behind this number on
  */
 export type ControlMessage =
   | {
@@ -53,7 +57,18 @@ export type ControlMessage =
   | { readonly type: 'datagram'; readonly datagram: Buffer }
   | { readonly type: 'pull'; readonly ranges: readonly SequenceRange[] }
   | { readonly type: 'gone'; readonly tail: number }
-  | { readonly type: 'ping' | 'pong' | 'leave' | 'hint' }
+  | { readonly type: 'ping' | 'leave' | 'hint' }
+  | { readonly type: 'pong'; readonly last: number }
+  | {
+      readonly type: 'data'
+      readonly ackRequested: boolean
+      readonly sequence: number
+      readonly tail: number
+      readonly body: Buffer
+    }
+  | { readonly type: 'status'; readonly settled: boolean; readonly contiguous: number }
+  | { readonly type: 'start'; readonly after: number }
+  | { readonly type: 'held'; readonly sender: SenderTag; readonly contiguous: number }
   | SyncMessage
 
 export type SyncMessage =
@@ -95,11 +110,17 @@ const types = [
   'next',
   'page',
   'hint',
+  'data',
+  'status',
+  'held',
+  'start',
 ] as const satisfies readonly ControlMessage['type'][]
 
 const announceLength: number = 1 + 2 + senderTagLength + epochKeyLength + 8 + 2
 const vectorEntryLength: number = senderTagLength + 8
 const pageHeaderLength = 10
+/** What a `data` message is longer than its records. */
+export const dataHeaderLength = 18
 
 export function writeControlMessage(message: ControlMessage): Buffer {
   const body = bodyOf(message)
@@ -133,8 +154,10 @@ export function readControlMessage(bytes: Buffer): ControlMessage {
     case 'gone':
       expect(bytes.length === 9)
       return { type, tail: readSequence(bytes, 1) }
-    case 'ping':
     case 'pong':
+      expect(bytes.length === 9)
+      return { type, last: readSequence(bytes, 1) }
+    case 'ping':
     case 'leave':
     case 'hint':
       expect(bytes.length === 1)
@@ -153,6 +176,17 @@ export function readControlMessage(bytes: Buffer): ControlMessage {
       return { type, id: bytes.readUInt32BE(1), page: bytes.readUInt32BE(5) }
     case 'page':
       return readPage(bytes)
+    case 'data':
+      return readData(bytes)
+    case 'status':
+      expect(bytes.length === 10)
+      return { type, settled: bytes[1] === 1, contiguous: readSequence(bytes, 2) }
+    case 'start':
+      expect(bytes.length === 9)
+      return { type, after: readSequence(bytes, 1) }
+    case 'held':
+      expect(bytes.length === 15)
+      return { type, sender: readSenderTag(bytes, 1), contiguous: readSequence(bytes, 7) }
     default:
       throw malformed(`unknown type ${bytes[0]}`)
   }
@@ -172,13 +206,11 @@ function bodyOf(message: ControlMessage): Buffer {
       return Buffer.concat([Buffer.alloc(1), message.datagram])
     case 'pull':
       return writeRanges(message.ranges)
-    case 'gone': {
-      const body = Buffer.alloc(9)
-      writeSequence(message.tail, body, 1)
-      return body
-    }
-    case 'ping':
+    case 'gone':
+      return oneSequence(message.tail)
     case 'pong':
+      return oneSequence(message.last)
+    case 'ping':
     case 'leave':
     case 'hint':
       return Buffer.alloc(1)
@@ -190,6 +222,22 @@ function bodyOf(message: ControlMessage): Buffer {
       return numbers(message.id, message.page)
     case 'page':
       return writePage(message)
+    case 'data':
+      return writeData(message)
+    case 'status': {
+      const body = Buffer.allocUnsafe(10)
+      body[1] = message.settled ? 1 : 0
+      writeSequence(message.contiguous, body, 2)
+      return body
+    }
+    case 'start':
+      return oneSequence(message.after)
+    case 'held': {
+      const body = Buffer.allocUnsafe(15)
+      writeSenderTag(message.sender, body, 1)
+      writeSequence(message.contiguous, body, 7)
+      return body
+    }
   }
 }
 
@@ -290,6 +338,36 @@ function readPage(bytes: Buffer): ControlMessage {
     differed: (bytes.readUInt8(9) & 2) !== 0,
     records,
   }
+}
+
+function writeData(message: ControlMessage & { type: 'data' }): Buffer {
+  const { sequence, tail, body } = message
+  const bytes = Buffer.allocUnsafe(dataHeaderLength + body.length)
+  bytes[1] = message.ackRequested ? 1 : 0
+  writeSequence(sequence, bytes, 2)
+  writeSequence(tail, bytes, 10)
+  body.copy(bytes, dataHeaderLength)
+  return bytes
+}
+
+function readData(bytes: Buffer): ControlMessage {
+  expect(bytes.length > dataHeaderLength)
+  const sequence = readSequence(bytes, 2)
+  const tail = readSequence(bytes, 10)
+  expect(sequence > 0 && sequence < 2 ** 53 && tail <= sequence)
+  return {
+    type: 'data',
+    ackRequested: bytes[1] === 1,
+    sequence,
+    tail,
+    body: bytes.subarray(dataHeaderLength),
+  }
+}
+
+function oneSequence(sequence: number): Buffer {
+  const body = Buffer.allocUnsafe(9)
+  writeSequence(sequence, body, 1)
+  return body
 }
 
 function numbers(...values: number[]): Buffer {

@@ -1,7 +1,7 @@
 import { ByteReader, ByteWriter, malformed } from './frame-bytes.ts'
 
-/** 2: members tell their clocks, and what of a record they could not take. */
-export const streamVersion = 2
+/** 3: one replication, whatever carries it; records travel in messages of the engine. */
+export const streamVersion = 3
 export const maxMembers = 1024
 /** Names of members: what may stand in a log line or a metric label without quoting. */
 export const memberIdPattern: RegExp = /^[\w.:@-]{1,64}$/
@@ -16,11 +16,11 @@ export type Carrier = 'stream' | 'datagram'
 /**
  * The body of `hello` and of `welcome`: who is speaking, and whom it knows.
  *
- *      0         1             7       8         9      15     17
- *      +---------+-------------+-------+---------+------+------+------+-----------+---------+
- *      | version | incarnation | state | carrier | head | port | id   | advertise | members |
- *      | u8      | u48         | u8    | u8      | u48  | u16  | str8 | str8      |         |
- *      +---------+-------------+-------+---------+------+------+------+-----------+---------+
+ *      0         1             7       8         9      11
+ *      +---------+-------------+-------+---------+------+------+-----------+---------+
+ *      | version | incarnation | state | carrier | port | id   | advertise | members |
+ *      | u8      | u48         | u8    | u8      | u16  | str8 | str8      |         |
+ *      +---------+-------------+-------+---------+------+------+-----------+---------+
  *
  *      members: u16 count, then of each  incarnation u48, id str8, address str8
  *
@@ -32,8 +32,6 @@ export interface Greeting {
   readonly incarnation: number
   readonly state: MemberState
   readonly carrier: Carrier
-  /** The newest entry of its log: what a listener lacks of it, it has missed. */
-  readonly head: number
   /** Where it listens; the host is the one that it is seen from unless it advertises one. */
   readonly port: number
   /** `host:port` to dial, or empty. */
@@ -55,7 +53,6 @@ export function writeGreeting(greeting: Greeting): Buffer {
     .uint48(greeting.incarnation)
     .uint8(stateNumbers[greeting.state])
     .uint8(carrierNumbers[greeting.carrier])
-    .uint48(greeting.head)
     .uint16(greeting.port)
     .text8(greeting.id)
     .text8(greeting.advertise)
@@ -76,7 +73,6 @@ export function readGreeting(body: Buffer): Greeting {
   const incarnation = read.uint48()
   const state = readState(read.uint8())
   const carrier = readCarrier(read.uint8())
-  const head = read.uint48()
   const port = read.uint16()
   const id = read.text8(memberIdPattern)
   const advertise = read.text8(addressPattern)
@@ -91,7 +87,7 @@ export function readGreeting(body: Buffer): Greeting {
     })
   }
   read.end()
-  return { version, id, incarnation, state, carrier, head, port, advertise, members }
+  return { version, id, incarnation, state, carrier, port, advertise, members }
 }
 
 export function writeState(state: MemberState): Buffer {
@@ -118,7 +114,6 @@ const nobody = {
   incarnation: 0,
   state: 'joining',
   carrier: 'stream',
-  head: 0,
   port: 0,
   advertise: '',
   members: [],

@@ -13,20 +13,12 @@ export const frameHeaderLength = 5
 export const maxFrameBody: number = 1024 * 1024
 export const maxMessageLength: number = 256 * 1024
 
-/** What a frame says. Numbers are on the wire: never reuse one. */
+/** What a frame says. Numbers are on the wire: never reuse one; 3 to 6, 11 to 15, 19, 21 were. */
 export const frameTypes = {
   /** Dialler to acceptor: who I am. The first frame of a link. */
   hello: 1,
   /** Acceptor to dialler: who I am. The answer to `hello`. */
   welcome: 2,
-  /** Acceptor: send me your log from behind this sequence number on. May come again. */
-  start: 3,
-  /** Dialler: entries of its log. */
-  records: 4,
-  /** Dialler: what you lack is no longer in my log, it goes on at this sequence number. */
-  gap: 5,
-  /** Acceptor: everything up to this sequence number is in my table. */
-  ack: 6,
   /** Either: I am here. Sent when nothing else was. */
   ping: 7,
   /** Either: I am joining / ready. */
@@ -34,27 +26,14 @@ export const frameTypes = {
   /** Dialler: have you this record? */
   get: 9,
   answer: 10,
-  /** Dialler: send me all that you have. */
-  sync: 11,
-  /** Acceptor, before the first record of a snapshot: what it holds of each log. */
-  vector: 12,
-  snapshot: 13,
-  /** Acceptor, after the last record of a snapshot: what it holds now. */
-  synced: 14,
-  /** Acceptor: not now. */
-  syncRefused: 15,
   /** Either: I am going. */
   leave: 16,
   /** Acceptor: I do not talk to you, and why; where it is the clock, also who I am. */
   refused: 17,
-  /** Either, between members that carry records in datagrams: what must not get lost. */
+  /** Either: what the engines of two members say to each other; see control-message.ts. */
   message: 18,
-  /** Dialler: what I hold of the logs of members that I have no link with. */
-  held: 19,
   /** Either, the dialler before its hello too: what my clocks say. */
   time: 20,
-  /** Acceptor, before the `ack` that covers them: these entries are not in my table. */
-  missed: 21,
 } as const
 
 export type FrameType = (typeof frameTypes)[keyof typeof frameTypes]

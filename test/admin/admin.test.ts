@@ -19,7 +19,7 @@ t.test('the status tells members and figures', async t => {
     members: [{ self: true, state: 'ready', address: farm.address }],
     handshakes: { full: 1, resumed: 0, failed: 0 },
     table: { records: Number, maxBytes: Number },
-    transport: { published: Number },
+    transport: { recordsSent: Number },
   })
 })
 

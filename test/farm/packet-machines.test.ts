@@ -291,19 +291,20 @@ t.test('who acknowledges', async t => {
     { id: 'r1', repository: true },
     { id: 'r2', repository: true },
   ]
-  t.same(chooseAckers('none', 'm2', tiers), [])
-  t.same(chooseAckers('all', 'm2', members), ['m1', 'm3', 'm5', 'm7'])
-  t.same(chooseAckers(['r1', 'x'], 'm2', tiers), ['r1'])
-  t.same(chooseAckers('repositories', 'm2', tiers), ['r1', 'r2'])
-  t.same(chooseAckers('repositories', 'm2', members), [])
-  t.same(chooseAckers('auto', 'm2', tiers), ['r1', 'r2'])
-  t.same(chooseAckers('auto', 'm2', members), ['m3', 'm5'], 'the next two')
-  t.same(chooseAckers('auto', 'm6', members), ['m7', 'm1'], 'around the circle')
-  t.same(chooseAckers('auto', 'm9', members), ['m1', 'm3'])
+  t.same(chooseAckers('none', 'm2', tiers, 2), [])
+  t.same(chooseAckers('all', 'm2', members, 2), ['m1', 'm3', 'm5', 'm7'])
+  t.same(chooseAckers(['r1', 'x'], 'm2', tiers, 2), ['r1'])
+  t.same(chooseAckers('repositories', 'm2', tiers, 2), ['r1', 'r2'])
+  t.same(chooseAckers('repositories', 'm2', members, 2), [])
+  t.same(chooseAckers('auto', 'm2', tiers, 2), ['r1', 'r2'])
+  t.same(chooseAckers('auto', 'm2', members, 2), ['m3', 'm5'], 'the next two')
+  t.same(chooseAckers('auto', 'm6', members, 2), ['m7', 'm1'], 'around the circle')
+  t.same(chooseAckers('auto', 'm9', members, 2), ['m1', 'm3'])
+  t.same(chooseAckers('auto', 'm9', members, 1), ['m1'])
 })
 
 t.test('acknowledgements: at once, then not again within a millisecond', async t => {
-  const acks = new AckSchedule()
+  const acks = new AckSchedule(1)
   const came = (sequence: number, requested = false) => ({
     sequence,
     sentAt: 5,

@@ -4,30 +4,33 @@ import { simulate } from '../fixtures/simulator/simulation.ts'
 /**
  * Loss, bursts, duplicates, reordering, flipped bits, pauses, crashes, joins, leaves,
  * partitions, wrong clocks, members that datagrams do not reach, replays by strangers. More
- * seeds: `npm run test:simulator -- --seeds 10000`; one again: `-- --seed 17`.
+ * seeds: `npm run test:simulator -- --seeds 10000`; one again: `-- --seed 17`; with `--links` over
+ * links alone, where messages come in order or not at all, and links break and stand again.
  */
-t.test(
-  'whatever happens, the tables agree in the end and no answer was a lie',
-  async t => {
-    const from = Number(process.env['HANDFAST_SEED'] ?? 1)
-    const seeds = Number(process.env['HANDFAST_SEEDS'] ?? 150)
-    t.comment(`seeds ${from} to ${from + seeds - 1}`)
-    let acknowledged = 0
-    let repairs = 0
-    let resyncs = 0
-    for (let seed = from; seed < from + seeds; seed++) {
-      const outcome = simulate(seed)
-      t.same(outcome.problems, [], `seed ${seed}`)
-      acknowledged += outcome.acknowledged
-      repairs += outcome.repairs
-      resyncs += outcome.resyncs
-    }
-    t.ok(acknowledged > seeds * 20, 'writes were acknowledged')
-    t.ok(repairs > seeds, 'losses were repaired')
-    t.ok(resyncs > seeds, 'tables were fetched')
-  },
-)
+for (const carrier of ['datagrams', 'links'] as const)
+  t.test(
+    `over ${carrier}, whatever happens, the tables agree in the end and no answer was a lie`,
+    async t => {
+      const from = Number(process.env['HANDFAST_SEED'] ?? 1)
+      const seeds = Number(process.env['HANDFAST_SEEDS'] ?? 150)
+      t.comment(`seeds ${from} to ${from + seeds - 1}`)
+      let acknowledged = 0
+      let repairs = 0
+      let resyncs = 0
+      for (let seed = from; seed < from + seeds; seed++) {
+        const outcome = simulate(seed, carrier)
+        t.same(outcome.problems, [], `seed ${seed}`)
+        acknowledged += outcome.acknowledged
+        repairs += outcome.repairs
+        resyncs += outcome.resyncs
+      }
+      t.ok(acknowledged > seeds * 20, 'writes were acknowledged')
+      if (carrier === 'datagrams') t.ok(repairs > seeds, 'losses were repaired')
+      t.ok(resyncs > seeds, 'tables were fetched')
+    },
+  )
 
 t.test('a seed replays exactly', async t => {
-  t.same(simulate(42), simulate(42))
+  for (const carrier of ['datagrams', 'links'] as const)
+    t.same(simulate(42, carrier), simulate(42, carrier), carrier)
 })

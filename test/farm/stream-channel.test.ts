@@ -4,17 +4,15 @@ import { connect, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
 import { UdpSockets } from '../../lib/farm/datagram/packet-sockets.ts'
-import { PacketTransport } from '../../lib/farm/datagram/packet-transport.ts'
+import { EngineTransport } from '../../lib/farm/engine-transport.ts'
 import type { ControlPeer } from '../../lib/farm/link/control-channel.ts'
-import { StreamChannel } from '../../lib/farm/link/link-channel.ts'
+import { LinkChannel } from '../../lib/farm/link/link-channel.ts'
 import type { StreamOptions } from '../../lib/farm/link/options.ts'
 import { diallerOptions, farmPsk } from '../../lib/farm/link/psk.ts'
 import { silentLog } from '../../lib/log.ts'
 import { tables } from '../../lib/record/key.ts'
 import { frameTypes, maxMessageLength, writeFrame } from '../../lib/wire/frame.ts'
 import { streamVersion, writeGreeting } from '../../lib/wire/frame-greeting.ts'
-import { writeRecords } from '../../lib/wire/frame-log.ts'
-import { writeSyncId } from '../../lib/wire/frame-sync.ts'
 import {
   FarmMember,
   farmSecret,
@@ -42,22 +40,25 @@ class Told {
   readonly events: Event[] = []
   readonly table: MapTable = new MapTable({ clock: systemClock })
   readonly log: ReturnType<typeof memoryLog> = memoryLog()
-  readonly channel: StreamChannel
+  readonly channel: LinkChannel
 
   constructor(options: Partial<StreamOptions>) {
-    this.channel = new StreamChannel({
-      replica: {
-        apply: record => this.table.put(record),
-        read: (table, key) => this.table.read(table, key),
-        scan: () => ({ records: [], next: undefined }),
+    this.channel = new LinkChannel(
+      {
+        replica: {
+          apply: record => this.table.put(record),
+          read: (table, key) => this.table.read(table, key),
+          scan: () => ({ records: [], next: undefined }),
+        },
+        clock: systemClock,
+        log: this.log,
+        farmName: 'test',
+        secret: farmSecret,
+        listen: { host: '127.0.0.1', port: 0 },
+        ...options,
       },
-      clock: systemClock,
-      log: this.log,
-      farmName: 'test',
-      secret: farmSecret,
-      listen: { host: '127.0.0.1', port: 0 },
-      ...options,
-    })
+      'datagram',
+    )
     this.channel.listen({
       up: peer => this.events.push({ up: peer.id, peer }),
       down: id => this.events.push({ down: id }),
@@ -87,6 +88,7 @@ async function start(t: Teardown, options: Partial<StreamOptions>): Promise<Told
   const told = new Told(options)
   t.teardown(() => told.channel.close())
   await told.channel.start()
+  told.channel.ready()
   return told
 }
 
@@ -227,7 +229,6 @@ t.test('a member that breaks the rules loses its link, not more', async t => {
         incarnation: 1,
         state: 'ready',
         carrier,
-        head: 0,
         port: 0,
         advertise: '',
         members: [],
@@ -252,14 +253,9 @@ t.test('a member that breaks the rules loses its link, not more', async t => {
       [greeting('z'), writeFrame(frameTypes.message, Buffer.alloc(1))],
     ],
     [
-      'records',
-      [greeting('a'), writeFrame(frameTypes.records, writeRecords(1, [Buffer.alloc(2)]))],
+      'a question without a key',
+      [greeting('a'), writeFrame(frameTypes.get, Buffer.alloc(2))],
     ],
-    [
-      'a wish for a snapshot',
-      [greeting('a'), writeFrame(frameTypes.sync, writeSyncId(1))],
-    ],
-    ['a start', [greeting('a'), writeFrame(frameTypes.start, Buffer.alloc(6))]],
     ['one that carries records itself', [greeting('a', 'stream')]],
   ]
   for (const [what, frames] of cases) {
@@ -361,7 +357,7 @@ t.test('a port for datagrams that is taken is a clear error', async t => {
   const sockets = new UdpSockets({ group: undefined, groupPort: 0, host: '127.0.0.1' })
   const port = await sockets.open(() => {})
   t.teardown(() => sockets.close())
-  const transport = new PacketTransport({
+  const transport = new EngineTransport({
     replica: {
       apply: () => false,
       read: () => undefined,

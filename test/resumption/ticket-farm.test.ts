@@ -3,7 +3,8 @@ import { formatAddress } from '../../lib/address.ts'
 import { Cache } from '../../lib/cache/cache.ts'
 import { peersTier } from '../../lib/cache/peers-tier.ts'
 import { systemClock } from '../../lib/clock.ts'
-import { StreamTransport } from '../../lib/farm/log/stream-transport.ts'
+import { EngineTransport } from '../../lib/farm/engine-transport.ts'
+import { LinkChannel } from '../../lib/farm/link/link-channel.ts'
 import { silentLog } from '../../lib/log.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { ticketBoard } from '../../lib/resumption/ticket/ticket-board.ts'
@@ -39,14 +40,20 @@ async function member(
   const table = new MapTable({ clock: systemClock })
   const versions = new HybridClock(systemClock, number)
   const cache = new Cache({ table, versions, clock: systemClock })
-  const transport = new StreamTransport({
+  const common = {
     replica: cache,
     clock: systemClock,
     log: silentLog,
     farmName: 'tickets',
     secret,
-    listen: { host: '127.0.0.1', port: 0 },
-    members: known,
+  }
+  const listen = { host: '127.0.0.1', port: 0 }
+  const channel = new LinkChannel({ ...common, listen, members: known }, 'stream')
+  const transport = new EngineTransport({
+    ...common,
+    channel,
+    memberId: channel.id,
+    transport: 'stream',
   })
   cache.extend(peersTier(transport))
   const board = ticketBoard(cache)
@@ -68,8 +75,8 @@ async function member(
     ring.close()
     await cache.close()
   })
-  if (transport.address === undefined) throw new Error('the member does not listen')
-  return { ring, port, address: formatAddress(transport.address) }
+  if (channel.listening === undefined) throw new Error('the member does not listen')
+  return { ring, port, address: formatAddress(channel.listening) }
 }
 
 async function until(what: string, holds: () => boolean): Promise<void> {

@@ -1,10 +1,6 @@
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
-import {
-  type CacheRecord,
-  encodeRecord,
-  maxValueLength,
-} from '../../lib/record/record.ts'
+import type { CacheRecord } from '../../lib/record/record.ts'
 import {
   FrameReader,
   frameHeaderLength,
@@ -22,26 +18,7 @@ import {
   writeGreeting,
   writeState,
 } from '../../lib/wire/frame-greeting.ts'
-import {
-  readRecords,
-  readSequence,
-  recordsHeaderLength,
-  writeRecords,
-  writeSequence,
-} from '../../lib/wire/frame-log.ts'
 import { readAnswer, readGet, writeAnswer, writeGet } from '../../lib/wire/frame-query.ts'
-import {
-  readHeld,
-  readSnapshot,
-  readSynced,
-  readSyncId,
-  readVector,
-  writeHeld,
-  writeSnapshot,
-  writeSynced,
-  writeSyncId,
-  writeVector,
-} from '../../lib/wire/frame-sync.ts'
 import { readTimes, writeTimes } from '../../lib/wire/frame-time.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 
@@ -53,32 +30,21 @@ const record: CacheRecord = {
   expiresAt: 1_700_000_060_000,
   tombstone: false,
 }
-const tombstone: CacheRecord = { ...record, value: Buffer.alloc(0), tombstone: true }
 const greeting: Greeting = {
   version: streamVersion,
   id: 'proxy-1',
   incarnation: 2 ** 48 - 1,
   state: 'ready',
   carrier: 'datagram',
-  head: 2 ** 47,
   port: 8_443,
   advertise: '[2001:db8::1]:8443',
   members: [{ id: 'proxy-2', incarnation: 1, address: 'proxy-2.example:1' }],
 }
-const entries = [{ member: 'proxy-1', incarnation: 7, sequence: 2 ** 40 }]
 
 /** Every kind of body, its reader, and what was written. */
 const bodies: [string, Buffer, (body: Buffer) => unknown, unknown][] = [
   ['greeting', writeGreeting(greeting), readGreeting, greeting],
-  ['held', writeHeld(entries), readHeld, entries],
   ['state', writeState('ready'), body => readState(body[0]), 'ready'],
-  [
-    'records',
-    writeRecords(9, [record, tombstone].map(encodeRecord)),
-    readRecords,
-    { first: 9, count: 2, entries: [record, tombstone] },
-  ],
-  ['sequence', writeSequence(2 ** 47), readSequence, 2 ** 47],
   [
     'get',
     writeGet({ id: 1, table: tables.session, key: record.key }),
@@ -97,29 +63,13 @@ const bodies: [string, Buffer, (body: Buffer) => unknown, unknown][] = [
     readAnswer,
     { id: 3, record: undefined },
   ],
-  ['sync', writeSyncId(4), readSyncId, 4],
-  ['vector', writeVector({ id: 4, entries }), readVector, { id: 4, entries }],
-  [
-    'snapshot',
-    writeSnapshot({ id: 4, records: [record, tombstone] }),
-    readSnapshot,
-    { id: 4, records: [record, tombstone] },
-  ],
-  [
-    'synced',
-    writeSynced({ id: 4, sent: 2, entries }),
-    readSynced,
-    { id: 4, sent: 2, entries },
-  ],
   ['time', writeTimes({ wall: 1, farm: 2 ** 47 }), readTimes, { wall: 1, farm: 2 ** 47 }],
 ]
 
 t.test('sizes', async t => {
   t.equal(frameHeaderLength, 5)
   t.equal(maxFrameBody, 1_048_576)
-  t.equal(recordsHeaderLength, 10)
   t.equal(writeFrame(frameTypes.ping, Buffer.alloc(0)).toString('hex'), '0000000007')
-  t.equal(writeSequence(1).length, 6)
   t.equal(new Set(Object.values(frameTypes)).size, Object.keys(frameTypes).length)
 })
 
@@ -147,8 +97,6 @@ t.test('what must not be', async t => {
   const bad: [string, () => unknown][] = [
     ['a state that is not one', () => readState(3)],
     ['no state', () => readState(undefined)],
-    ['records from 0', () => readRecords(writeRecords(0, [encodeRecord(record)]))],
-    ['no records', () => readRecords(writeRecords(1, []))],
     ['an answer of no kind', () => readAnswer(Buffer.from([0, 0, 0, 1, 2]))],
     ['a get in table 0', () => readGet(Buffer.from([0, 0, 0, 1, 0, 1, 1]))],
     [
@@ -167,21 +115,14 @@ t.test('what must not be', async t => {
     ],
   ]
   for (const [name, read] of bad) t.throws(read, { code: 'ERR_HANDFAST_PROTOCOL' }, name)
-  const count = Buffer.concat([writeSequence(1), Buffer.from([0xff, 0xff, 0xff, 0xff])])
   t.throws(
-    () => readRecords(count),
-    { code: 'ERR_HANDFAST_PROTOCOL' },
-    'a count to drown in',
-  )
-  t.throws(
-    () => writeFrame(frameTypes.records, Buffer.alloc(maxFrameBody + 1)),
+    () => writeFrame(frameTypes.message, Buffer.alloc(maxFrameBody + 1)),
     RangeError,
   )
   t.throws(
     () => writeGet({ id: 1, table: tables.auth, key: Buffer.alloc(0) }),
     RangeError,
   )
-  t.throws(() => writeSequence(2 ** 48), RangeError)
 })
 
 t.test('bounds', async t => {
@@ -193,8 +134,6 @@ t.test('bounds', async t => {
   const many = writeGreeting({ ...greeting, members })
   t.equal(readGreeting(many).members.length, maxMembers)
   t.ok(many.length < maxFrameBody)
-  const large = { ...record, value: Buffer.alloc(maxValueLength, 1) }
-  t.same(readSnapshot(writeSnapshot({ id: 1, records: [large] })).records, [large])
   t.same(
     readGreeting(Buffer.from([streamVersion + 1, 1, 2, 3])).version,
     streamVersion + 1,

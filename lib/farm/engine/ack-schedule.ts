@@ -1,13 +1,15 @@
-/** An acker answers at once, but then not again within this time, ms ... */
-const interval = 1
-/** ... unless so many datagrams came. */
+/** An acker answers at once, but then not again within its interval, unless so many came. */
 const datagramsPerAck = 32
+
+/** Between two acknowledgements of datagrams, ms; those of a link share its turns anyway. */
+export const ackInterval = 1
 
 /**
  * When to acknowledge one sender. Acknowledgements are cumulative and say that everything up
  * to a number is in the table.
  */
 export class AckSchedule {
+  readonly #interval: number
   #acker = false
   /** Up to here the sender asked everybody. */
   #requested = 0
@@ -17,6 +19,11 @@ export class AckSchedule {
   #dueAt = Infinity
   /** `sent at` of the newest datagram and when it came. */
   #echo = { sentAt: 0, at: 0 }
+
+  /** Ms between two. */
+  constructor(interval: number) {
+    this.#interval = interval
+  }
 
   get acker(): boolean {
     return this.#acker
@@ -43,14 +50,14 @@ export class AckSchedule {
     const asked =
       this.#acker || (this.#requested > this.#said && contiguous >= this.#requested)
     if (!asked || contiguous <= this.#said) return
-    const at = this.#since >= datagramsPerAck ? now : this.#saidAt + interval
+    const at = this.#since >= datagramsPerAck ? now : this.#saidAt + this.#interval
     this.#dueAt = Math.min(this.#dueAt, Math.max(now, at))
   }
 
   /** The sender wants to know where we are. */
   flush(last: number, contiguous: number, now: number): void {
     if (this.#acker || contiguous >= last)
-      this.#dueAt = Math.min(this.#dueAt, Math.max(now, this.#saidAt + interval))
+      this.#dueAt = Math.min(this.#dueAt, Math.max(now, this.#saidAt + this.#interval))
   }
 
   /** What to say now; undefined when nothing is due. */

@@ -1,21 +1,19 @@
 import type { Acks } from './settings.ts'
 
-/** Ackers in a farm without repositories: one may die without a write being lost. */
-const automaticAckers = 2
-
 export interface Candidate {
   readonly id: string
   readonly repository: boolean
 }
 
 /**
- * Which of the members acknowledge what `self` sends. Without repositories the next two in the
- * circle of names do, so that every member carries the acknowledgements of two others.
+ * Which of the members acknowledge what `self` sends. Without repositories the next in the
+ * circle of names do (`auto` of them), so that all carry as many acknowledgements of others.
  */
 export function chooseAckers(
   acks: Acks,
   self: string,
   candidates: readonly Candidate[],
+  auto: number,
 ): string[] {
   if (acks === 'none') return []
   if (acks === 'all') return candidates.map(({ id }) => id)
@@ -27,5 +25,5 @@ export function chooseAckers(
   const circle = candidates.map(({ id }) => id).sort()
   const start = circle.findIndex(id => id > self)
   const next = Math.max(start, 0)
-  return [...circle.slice(next), ...circle.slice(0, next)].slice(0, automaticAckers)
+  return [...circle.slice(next), ...circle.slice(0, next)].slice(0, auto)
 }

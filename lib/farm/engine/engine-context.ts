@@ -16,6 +16,8 @@ export interface EngineOptions {
   readonly multicast: boolean
   /** Port of our unicast socket. */
   readonly port: number
+  /** False: no sockets, everything goes over the links. */
+  readonly datagrams: boolean
   readonly replica: Replica
   readonly random: () => number
   /** 32 fresh random bytes. */

@@ -15,8 +15,12 @@ export type PacketEvent =
   | { readonly kind: 'message'; readonly from: string; readonly message: Buffer }
   | { readonly kind: 'up'; readonly peer: ControlPeer }
   | { readonly kind: 'down'; readonly id: string }
+  /** Its link was cut, and will not stand again in a moment. */
+  | { readonly kind: 'gone'; readonly id: string }
   /** There is no talking to the member any more, not even by datagrams. */
   | { readonly kind: 'refused'; readonly id: string }
+  /** The link has taken all that a message with `drains` ended. */
+  | { readonly kind: 'drained'; readonly id: string }
   /** Every member that can be reached is connected now. */
   | { readonly kind: 'connected' }
   | {
@@ -47,6 +51,8 @@ export type PacketAction =
       readonly message: Buffer
       /** A datagram: one that is lost is asked for again. */
       readonly spare: boolean
+      /** Tell by `drained` when it is sent. */
+      readonly drains?: boolean
     }
   | { readonly kind: 'settle'; readonly token: number; readonly reached: boolean }
   /** This member holds what the farm held when it came. */

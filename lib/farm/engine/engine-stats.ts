@@ -2,36 +2,57 @@ import type { TransportStats } from '../transport.ts'
 import type { EngineContext } from './engine-context.ts'
 import type { Synchronizer } from './synchronizer.ts'
 
-/** All figures of an engine under stable names, the four brakes of flow control among them. */
+/** The figures of an engine under stable names. */
 export function engineStats(
-  { roster, sender, counters }: EngineContext,
+  { options, roster, sender, counters }: EngineContext,
   more: { lag: number; waiting: number; synchronizer: Synchronizer },
 ): TransportStats {
-  const { ownLoop, acks, blocked, repairs, ring } = sender
+  const common = {
+    recordsSent: sender.records,
+    recordsApplied: counters.recordsApplied,
+    recordsIgnored: counters.recordsIgnored,
+    acksSent: counters.acksSent,
+    acksReceived: counters.acksReceived,
+    duplicates: counters.duplicates,
+    malformed: counters.malformed,
+    refusedFuture: counters.refusedFuture,
+    applyErrors: counters.applyErrors,
+    writesWaiting: more.waiting,
+    membersAwaited: roster.serving().length,
+    lastSequence: sender.last,
+    ringBytes: sender.ring.bytes,
+    ackers: sender.acks.size,
+    loopLag: more.lag,
+    resyncs: counters.resyncs,
+    tablesFetched: more.synchronizer.completed,
+    recordsFetched: more.synchronizer.received,
+  }
+  return options.datagrams
+    ? { ...counters, ...datagramStats({ roster, sender }), ...common }
+    : common
+}
+
+/** The four brakes of flow control among them. */
+function datagramStats({
+  roster,
+  sender,
+}: Pick<EngineContext, 'roster' | 'sender'>): TransportStats {
+  const { ownLoop, acks, blocked, repairs } = sender
   let paths = { multicast: 0, unicast: 0, stream: 0 }
   for (const { path } of roster.all()) paths = { ...paths, [path]: paths[path] + 1 }
   return {
-    ...counters,
-    recordsSent: sender.records,
     recordsQueued: sender.queued,
     recordsCoalesced: sender.coalesced,
-    writesWaiting: more.waiting,
-    lastSequence: sender.last,
-    ringBytes: ring.bytes,
     repairsHeld: repairs.held,
     ownWindow: ownLoop.window,
     ownOutstanding: ownLoop.outstanding,
     ownLost: ownLoop.lost,
     othersBetweenOwn: ownLoop.mean,
     sendRate: sender.rate,
-    ackers: acks.size,
     ackersSilent: acks.silent,
     blockedByOwnLoop: blocked.ownLoop,
     blockedByAcks: blocked.acks,
     blockedByRate: blocked.bucket,
-    loopLag: more.lag,
-    tablesFetched: more.synchronizer.completed,
-    recordsFetched: more.synchronizer.received,
     pathsMulticast: paths.multicast,
     pathsUnicast: paths.unicast,
     pathsStream: paths.stream,

@@ -15,7 +15,7 @@ import { type EngineContext, type EngineOptions, wake } from './engine-context.t
 import type { PacketAction, PacketEvent } from './engine-event.ts'
 import { engineStats } from './engine-stats.ts'
 import { Intake, type Opened } from './intake.ts'
-import { Neighbours, probeEvery } from './neighbours.ts'
+import { Neighbours, probeEvery, standstill } from './neighbours.ts'
 import { Outlet } from './outlet.ts'
 import type { Path, Peer } from './peer.ts'
 import { Publication } from './publication.ts'
@@ -60,13 +60,13 @@ export class PacketEngine {
     const epochKey = options.newKey()
     const counters = new Counters()
     const identity = { self, farmTag, epoch: 0, epochKey }
-    const sender = new Sender(settings, identity, options.last)
-    this.roster = new Roster(options.id, settings.heartbeat, now)
+    const sender = new Sender(settings, identity, options.last, options.datagrams)
+    this.roster = new Roster(options.id, settings.heartbeat, now, options.datagrams)
     const { roster } = this
     const outlet = new Outlet(roster)
     this.#context = { options, roster, sender, counters, outlet, now, wakeAt: now }
     this.#intake = new Intake(self, farmTag, this.#context)
-    this.#publication = new Publication(this.#context)
+    this.#publication = new Publication(this.#context, () => this.#neighbours.introduced)
     this.#reception = new Reception(this.#context, () => !this.#joining)
     this.#neighbours = new Neighbours(this.#context, epochKey, {
       incomplete: peer => this.#reception.fetchTable(peer),
@@ -74,6 +74,10 @@ export class PacketEngine {
         this.#changed = true
       },
       lost: peer => this.#lost(peer),
+      linked: (peer, told) => {
+        this.#publication.feeds.begin(peer.id, told)
+        this.#reception.linked(peer)
+      },
     })
     this.#roundAt = now + settings.antiEntropy
   }
@@ -92,8 +96,9 @@ export class PacketEngine {
     return !this.#joining
   }
 
-  /** See Transport.isCurrent. */
-  get current(): boolean {
+  /** See Transport.isCurrent. Not after a standstill since which nothing was handled. */
+  current(now: number): boolean {
+    if (now - this.#context.wakeAt > standstill(this.#context.options)) return false
     const complete = !this.#joining && this.#reception.synchronizer.needed === 0
     return complete && this.#neighbours.current
   }
@@ -123,8 +128,14 @@ export class PacketEngine {
       case 'down':
         this.#neighbours.down(event.id)
         break
+      case 'gone':
+        this.#neighbours.gone(event.id)
+        break
       case 'refused':
         this.#neighbours.refused(event.id)
+        break
+      case 'drained':
+        this.#publication.feeds.drained(event.id)
         break
       case 'connected':
         this.#connected = true
@@ -150,12 +161,13 @@ export class PacketEngine {
       this.#neighbours.heartbeats.data(now)
     wake(this.#context, this.#context.sender.deadline(now))
     wake(this.#context, this.#publication.deadline)
-    wake(this.#context, this.#neighbours.heartbeats.deadline)
+    if (this.#context.options.datagrams)
+      wake(this.#context, this.#neighbours.heartbeats.deadline)
     return this.#context.outlet.take()
   }
 
   #tick(late: number): void {
-    const { roster, sender, now } = this.#context
+    const { options, roster, sender, now } = this.#context
     this.#context.wakeAt = Infinity
     this.#lag += (late - this.#lag) / 8
     this.#publication.expire(late > lateCopies)
@@ -168,7 +180,8 @@ export class PacketEngine {
     if (synchronizer.deadline() <= now)
       synchronizer.tick(now, donor => roster.get(donor)?.ready === true)
     if (now >= this.#roundAt) this.#round()
-    if (!this.#left && this.#neighbours.heartbeats.due(now)) this.#beat()
+    if (options.datagrams && !this.#left && this.#neighbours.heartbeats.due(now))
+      this.#beat()
     if (this.#joining) this.#tryComplete()
     sender.ring.purge(now)
     wake(this.#context, roster.membership.deadline)
@@ -252,7 +265,7 @@ export class PacketEngine {
   }
 
   #fromPeer(peer: Peer, message: ControlMessage): void {
-    const { outlet, now } = this.#context
+    const { outlet, sender, now } = this.#context
     switch (message.type) {
       case 'key':
         this.#neighbours.rekeyed(peer, message)
@@ -274,7 +287,22 @@ export class PacketEngine {
         this.#reception.gone(peer, message.tail)
         return
       case 'ping':
-        outlet.message(peer.id, { type: 'pong' })
+        outlet.message(peer.id, { type: 'pong', last: sender.last })
+        return
+      case 'pong':
+        this.#neighbours.answered(peer, message.last)
+        return
+      case 'data':
+        this.#reception.message(peer, message)
+        return
+      case 'status':
+        this.#publication.reached(peer, message)
+        return
+      case 'start':
+        this.#publication.feeds.rewind(peer.id, message.after)
+        return
+      case 'held':
+        this.#reception.orphans.told(peer, message.sender, message.contiguous)
         return
       case 'leave':
         this.#neighbours.left(peer)
@@ -361,6 +389,11 @@ export class PacketEngine {
 
   #lost(peer: Peer): void {
     this.#reception.synchronizer.lost(peer.id)
+    if (!this.#context.options.datagrams) {
+      this.#publication.feeds.end(peer.id)
+      this.#reception.orphans.lost(peer)
+      return
+    }
     this.#roundAt = Math.min(
       this.#roundAt,
       this.#context.now + roundAfterLoss * (1 + this.#context.options.random()),
@@ -389,11 +422,12 @@ export class PacketEngine {
   }
 
   #tryComplete(): void {
-    const { roster, outlet } = this.#context
+    const { options, roster, outlet } = this.#context
     if (!this.#connected || !this.#neighbours.introduced) return
     if (this.#reception.synchronizer.needed > 0) return
     for (const peer of roster.all())
-      if (!roster.gone(peer) && peer.connected && !peer.settled) return
+      if (!roster.gone(peer) && !peer.settled && (peer.connected || !options.datagrams))
+        return
     this.#joining = false
     this.#neighbours.complete()
     outlet.push({ kind: 'ready' })

@@ -33,11 +33,14 @@ interface Presence {
  */
 export class Membership {
   readonly #heartbeat: number
+  readonly #suspects: boolean
   readonly #members = new Map<string, Presence>()
   #checkAt: number
 
-  constructor(heartbeat: number, now: number) {
+  /** `suspects`: false where only a link says who is there, so that nobody else knows better. */
+  constructor(heartbeat: number, now: number, suspects = true) {
     this.#heartbeat = heartbeat
+    this.#suspects = suspects
     this.#checkAt = now + heartbeat / 2
   }
 
@@ -75,6 +78,14 @@ export class Membership {
     member.heardAt = now
     if (member.state === 'alive') return false
     member.state = 'alive'
+    return true
+  }
+
+  /** True when it was not known to be. */
+  gone(id: string): boolean {
+    const member = this.#members.get(id)
+    if (member === undefined || member.state === 'gone') return false
+    member.state = 'gone'
     return true
   }
 
@@ -120,6 +131,10 @@ export class Membership {
       return now - member.heardAt > forgottenAfter ? 'forget' : undefined
     if (member.state === 'alive') {
       if (silence > (member.connected ? missedConnected : missedDisconnected)) {
+        if (!this.#suspects) {
+          member.state = 'gone'
+          return 'gone'
+        }
         if (!healthy) return 'probe'
         member.state = 'suspect'
         member.suspectedAt = now

@@ -2,7 +2,7 @@ import type { ControlMessage } from '../../wire/control-message.ts'
 import { datagramTypes, type SenderTag } from '../../wire/datagram.ts'
 import { type Heartbeat, writeAccusation } from '../../wire/datagram-control.ts'
 import type { ControlPeer } from '../link/control-channel.ts'
-import { type EngineContext, wake } from './engine-context.ts'
+import { type EngineContext, type EngineOptions, wake } from './engine-context.ts'
 import { Heartbeats } from './heartbeats.ts'
 import type { MembershipAnswer } from './membership.ts'
 import { type Hearing, type Path, Peer } from './peer.ts'
@@ -15,11 +15,21 @@ const missedOnPath = 5
 /** Of the heartbeats to a member that multicast reaches, one in so many goes to it alone too. */
 export const probeEvery = 2
 
+/** Heartbeats in which a link that says nothing is cut. */
+const missedOnLink = 2
+
+/** A loop that stood still for longer, ms, may have missed what others said. */
+export function standstill({ datagrams, settings }: EngineOptions): number {
+  return (datagrams ? missedOnPath : missedOnLink) * settings.heartbeat
+}
+
 /** After a standstill of our own, what lay in the socket is read within this, ms. */
 const backlogTime = 100
 
 /** What neighbours tell the rest of the engine. */
 export interface NeighbourHooks {
+  /** A member was met, or a link with it stands again; `told`: what it was said is our last. */
+  linked(peer: Peer, told: number): void
   /** First meeting, or back with holes that datagrams can't fill. */
   incomplete(peer: Peer): void
   /** Who is there, or who is complete, is different now. */
@@ -35,8 +45,8 @@ export class Neighbours {
   readonly heartbeats: Heartbeats
   readonly #context: EngineContext
   readonly #hooks: NeighbourHooks
-  /** Those with a stream, introduced or not. */
-  readonly #connected = new Map<string, ControlPeer>()
+  /** Those with a link, introduced or not, and what we said was our last when it came up. */
+  readonly #connected = new Map<string, { peer: ControlPeer; last: number }>()
   #key: { epoch: number; epochKey: Buffer }
   #nextKey: { epoch: number; epochKey: Buffer; useAt: number } | undefined
   readonly #startedAt: number
@@ -77,23 +87,31 @@ export class Neighbours {
   /** This member has all that the farm had. */
   complete(): void {
     this.#joining = false
-    this.heartbeats.hurry(this.#context.now)
+    if (this.#context.options.datagrams) this.heartbeats.hurry(this.#context.now)
+    else for (const id of this.#connected.keys()) this.#introduce(id)
   }
 
   // -- streams
 
   up(peer: ControlPeer): void {
-    this.#connected.set(peer.id, peer)
+    this.#connected.set(peer.id, { peer, last: this.#context.sender.last })
     this.#introduce(peer.id)
   }
 
   down(id: string): void {
     this.#connected.delete(id)
+    this.#hooks.changed()
     const peer = this.#context.roster.get(id)
     if (peer === undefined) return
     peer.connected = false
     this.#context.roster.membership.connected(id, false)
     this.#hooks.lost(peer)
+  }
+
+  /** Where a link is the only way, the link says who is there. */
+  gone(id: string): void {
+    const { options, roster } = this.#context
+    if (!options.datagrams && roster.membership.gone(id)) this.#act({ kind: 'gone', id })
   }
 
   refused(id: string): void {
@@ -103,35 +121,49 @@ export class Neighbours {
   }
 
   announced(id: string, message: ControlMessage & { type: 'announce' }): void {
-    const { roster, now } = this.#context
-    const known = roster.get(id)
-    const connection = this.#connected.get(id)
-    const address = { host: connection?.host ?? '', port: message.port }
-    if (known?.sender !== message.sender) {
-      this.#meet(id, message, address)
-    } else {
-      known.connected = true
-      known.address = address
-      known.rekey(message.epoch, message.epochKey, now)
-      known.window.learn(message.last)
-      roster.membership.connected(id, true)
-      this.heard(known)
-      known.head = message.last
-      if (!known.settled) this.#hooks.incomplete(known)
-    }
+    const { options, roster, sender, now } = this.#context
+    const link = this.#connected.get(id)
+    const address = { host: link?.peer.host ?? '', port: message.port }
+    const before = roster.get(id)
+    const isNew = before?.sender !== message.sender
+    const linked = isNew || !before.connected
+    if (isNew) this.#meet(id, message, address)
     const peer = roster.get(id)
-    if (peer !== undefined) {
-      peer.dialAddress = connection?.address
+    if (peer === undefined) return
+    peer.connected = true
+    peer.dialAddress = link?.peer.address
+    if (!isNew) {
+      peer.address = address
+      peer.rekey(message.epoch, message.epochKey, now)
+      peer.window.learn(message.last)
+      roster.membership.connected(id, true)
+      this.heard(peer)
+      peer.head = message.last
+      peer.ready ||= !message.joining
+      if (!peer.settled) this.#hooks.incomplete(peer)
+    }
+    if (options.datagrams) {
       // What we hear may have changed while no stream could say so.
       this.#tellHearing(peer, this.#hearing(peer), true)
+      // The first heartbeat is the probe for both kinds of datagram.
+      this.heartbeats.hurry(now)
+    } else if (linked) {
+      // It must be appointed again: it may have forgotten us.
+      sender.acks.remove(peer.sender)
+      this.#hooks.linked(peer, link?.last ?? sender.last)
     }
-    // The first heartbeat is the probe for both kinds of datagram.
-    this.heartbeats.hurry(this.#context.now)
     this.#hooks.changed()
   }
 
   rekeyed(peer: Peer, message: ControlMessage & { type: 'key' }): void {
     peer.rekey(message.epoch, message.epochKey, this.#context.now)
+  }
+
+  /** It answers us, so what it says is newer than our question. */
+  answered(peer: Peer, last: number): void {
+    if (this.#context.options.datagrams) return
+    peer.window.learn(last)
+    if (peer.head === Infinity) peer.head = last
   }
 
   /** The other side says which of our datagrams reach it. */
@@ -203,8 +235,12 @@ export class Neighbours {
 
   /** Membership and paths; `healthy`: our own silence does not come from ourselves. */
   check(healthy: boolean): void {
-    const { roster, now } = this.#context
+    const { options, roster, now } = this.#context
+    // A link that stands is a sign of life: its own heartbeats see to that.
+    if (!options.datagrams)
+      for (const peer of roster.all()) if (peer.connected) this.heard(peer)
     for (const answer of roster.membership.check(now, healthy)) this.#act(answer)
+    if (!options.datagrams) return
     for (const peer of roster.all()) {
       const hearing = this.#hearing(peer)
       const { told } = peer
@@ -224,9 +260,11 @@ export class Neighbours {
     for (const peer of roster.all()) {
       peer.heardMulticastAt += ms
       peer.heardUnicastAt += ms
-      if (ms <= missedOnPath * options.settings.heartbeat) continue
+      if (ms <= standstill(options)) continue
       peer.head = Infinity
       peer.headFrom = now + backlogTime
+      if (!options.datagrams && peer.connected)
+        this.#context.outlet.message(peer.id, { type: 'ping' })
     }
     this.#hooks.changed()
   }
@@ -285,7 +323,7 @@ export class Neighbours {
     message: ControlMessage & { type: 'announce' },
     address: { host: string; port: number },
   ): void {
-    const { roster, outlet, options, sender, now } = this.#context
+    const { options, roster, outlet, sender, now } = this.#context
     const before = roster.remove(id)
     if (before !== undefined) this.#hooks.lost(before)
     const { epoch, epochKey, repository } = message
@@ -294,7 +332,7 @@ export class Neighbours {
       address,
       { epoch, epochKey },
       message.last,
-      options.random,
+      options,
       now,
     )
     roster.add(peer, now)

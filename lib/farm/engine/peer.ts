@@ -1,7 +1,7 @@
 import type { SenderTag } from '../../wire/datagram.ts'
 import { ReplayWindow } from '../../wire/replay-window.ts'
 import { Opener } from '../../wire/seal.ts'
-import { AckSchedule } from './ack-schedule.ts'
+import { AckSchedule, ackInterval } from './ack-schedule.ts'
 import { LossDetector } from './loss-detector.ts'
 import type { NackGroup } from './nack-delay.ts'
 import { Reassembly } from './reassembly.ts'
@@ -49,7 +49,7 @@ export class Peer {
   readonly detector: LossDetector
   readonly reassembly: Reassembly = new Reassembly()
   readonly control: ReplayWindow = new ReplayWindow()
-  readonly ack: AckSchedule = new AckSchedule()
+  readonly ack: AckSchedule
   group: NackGroup = { size: 1, rank: 0 }
   /**
    * Everything up to the window's `contiguous` is in our table. False from a first meeting
@@ -83,9 +83,10 @@ export class Peer {
     address: Address,
     key: { epoch: number; epochKey: Buffer },
     last: number,
-    random: () => number,
+    { random, datagrams }: { random: () => number; datagrams: boolean },
     now: number,
   ) {
+    this.ack = new AckSchedule(datagrams ? ackInterval : 0)
     this.metAt = now
     this.id = member.id
     this.sender = member.sender
@@ -94,7 +95,8 @@ export class Peer {
     this.address = address
     this.window = new ReceiveWindow(last)
     this.detector = new LossDetector(this.window, random)
-    this.settled = last === 0
+    // What others wrote may be in its table, though it never wrote itself.
+    this.settled = last === 0 && !member.ready
     this.head = last
     this.#epoch = key.epoch
     this.#openers.set(key.epoch, new Opener(key.epochKey, member.sender))
@@ -103,6 +105,11 @@ export class Peer {
   /** All that it had written when it was last heard of again is in our table. */
   get current(): boolean {
     return this.settled && this.window.contiguous >= this.head
+  }
+
+  /** All up to here is in our table: of a record of fragments, all of them must have come. */
+  get whole(): number {
+    return Math.min(this.window.contiguous, this.reassembly.firstIncomplete - 1)
   }
 
   opener(epoch: number): Opener | undefined {

@@ -3,6 +3,7 @@ import type { SenderTag } from '../../wire/datagram.ts'
 import type { SequenceRange, Status } from '../../wire/datagram-control.ts'
 import type { WriteLevel } from '../transport.ts'
 import { type EngineContext, wake } from './engine-context.ts'
+import { LinkFeeds } from './link-feeds.ts'
 import type { Peer } from './peer.ts'
 import { maxRepairsPerNack } from './repairs.ts'
 import { type Settlement, type WriteWait, WriteWaits } from './write-waits.ts'
@@ -17,7 +18,9 @@ export interface Write {
 
 /** What this member writes: out to the others, repaired for them, acknowledged by them. */
 export class Publication {
+  readonly feeds: LinkFeeds
   readonly #context: EngineContext
+  readonly #introduced: () => boolean
   readonly #waits = new WriteWaits()
   /** Levels that the ackers alone can't tell us about: then everybody is asked. */
   #asks: Record<WriteLevel, boolean> = {
@@ -27,12 +30,15 @@ export class Publication {
     all: true,
   }
 
-  /** Nobody serves, so `all` asks nobody; nobody is there, so nothing else can be reached. */
+  /** Nobody serves, so `all` asks nobody; nobody is there, so no level does. */
   #alone = true
   #deserted = true
 
-  constructor(context: EngineContext) {
+  /** `introduced`: nobody has a link and has not said yet who it is. */
+  constructor(context: EngineContext, introduced: () => boolean) {
+    this.#introduced = introduced
     this.#context = context
+    this.feeds = new LinkFeeds(context)
   }
 
   get waiting(): number {
@@ -52,13 +58,14 @@ export class Publication {
   write({ record, level, budget, token }: Write): void {
     const { roster, sender, outlet, now } = this.#context
     // Nobody else is known: who comes later gets this record with the whole table.
-    if (roster.size === 0) {
-      outlet.settle([{ token, reached: level === 'local' || level === 'all' }])
+    if (roster.size === 0 && this.#introduced()) {
+      outlet.settle([{ token, reached: true }])
       return
     }
-    const alone = level === 'all' && this.#alone
-    const hopeless = level === 'local' || alone || this.#deserted
-    const waiting = !hopeless && budget > 0
+    // Nobody to wait for is no reason to wait.
+    const nobody = level === 'all' ? this.#alone : this.#deserted
+    const alone = nobody && this.#introduced()
+    const waiting = level !== 'local' && !alone && budget > 0
     const wait: WriteWait = { token, level, expires: now + budget, sequence: 0 }
     if (waiting) this.#waits.add(wait)
     else outlet.settle([{ token, reached: level === 'local' || alone }])
@@ -74,11 +81,15 @@ export class Publication {
     wake(this.#context, this.#waits.deadline)
   }
 
-  /** Sends what may be sent. True when data left. */
+  /** Sends what may be sent. True when datagrams left, that may get lost. */
   pump(): boolean {
-    const { sender, outlet, roster, counters, now } = this.#context
+    const { options, sender, outlet, roster, counters, now } = this.#context
     const datagrams = sender.pump(now)
     counters.datagramsSent += datagrams.length
+    if (!options.datagrams) {
+      if (datagrams.length > 0) this.feeds.flush()
+      return false
+    }
     for (const datagram of datagrams) outlet.spread(datagram, true)
     for (const { datagram, to } of sender.repairs.take(now)) {
       counters.repairsSent += 1
@@ -127,16 +138,34 @@ export class Publication {
     this.settle()
   }
 
+  /** The same from a link. */
+  reached(peer: Peer, status: { settled: boolean; contiguous: number }): void {
+    this.acknowledged(peer, {
+      target: this.#context.options.sender,
+      contiguous: status.contiguous,
+      highest: status.contiguous,
+      window: status.settled ? Infinity : 0,
+      echo: 0,
+      held: 0,
+    })
+  }
+
   /** After acknowledgements, and after members have come or gone. */
   settle(): void {
     const { roster, sender, outlet } = this.#context
-    outlet.settle(this.#waits.settle(level => roster.reached(level, sender.last)))
+    // Who has just met us may serve, and must have it too.
+    const meeting = !this.#introduced()
+    outlet.settle(
+      this.#waits.settle(level =>
+        meeting && level === 'all' ? 0 : roster.reached(level, sender.last),
+      ),
+    )
   }
 
   /** Appoints the ackers that follow from who is there. */
   reappoint(): void {
     const { roster, sender, outlet, options, now } = this.#context
-    const ackers = roster.ackers(options.settings.acks)
+    const ackers = roster.ackers(options.settings)
     const tags = new Set<SenderTag>(ackers.map(peer => peer.sender))
     for (const tag of sender.acks.ids())
       if (!tags.has(tag)) {

@@ -1,6 +1,6 @@
 import { maxClockLead } from '../../record/hybrid-clock.ts'
 import { type CacheRecord, readRecord, recordLength } from '../../record/record.ts'
-import type { VectorEntry } from '../../wire/control-message.ts'
+import type { ControlMessage, VectorEntry } from '../../wire/control-message.ts'
 import { ackRequestedFlag, datagramTypes } from '../../wire/datagram.ts'
 import { readFragment } from '../../wire/datagram-batch.ts'
 import {
@@ -11,6 +11,7 @@ import {
 } from '../../wire/datagram-control.ts'
 import { type EngineContext, wake } from './engine-context.ts'
 import type { Opened } from './intake.ts'
+import { Orphans } from './orphans.ts'
 import type { Peer } from './peer.ts'
 import { receiveWindowLength } from './receive-window.ts'
 import { Synchronizer } from './synchronizer.ts'
@@ -21,6 +22,7 @@ import { Synchronizer } from './synchronizer.ts'
  */
 export class Reception {
   readonly synchronizer: Synchronizer
+  readonly orphans: Orphans
   readonly #context: EngineContext
   /** Whose windows begin where the table that is being fetched ends. */
   readonly #lowered = new Set<Peer>()
@@ -28,6 +30,9 @@ export class Reception {
   constructor(context: EngineContext, ready: () => boolean) {
     this.#context = context
     const { replica, random, wall } = context.options
+    this.orphans = new Orphans(context, peer => {
+      if (!this.synchronizer.needs(peer.id)) this.fetchTable(peer)
+    })
     this.synchronizer = new Synchronizer(
       replica,
       {
@@ -42,6 +47,37 @@ export class Reception {
       },
       random,
     )
+  }
+
+  /** Data that came over a link: in order, and once but after a rewind. */
+  message(peer: Peer, message: ControlMessage & { type: 'data' }): void {
+    const { sequence, ackRequested: requested, tail, body } = message
+    const { window } = peer
+    if (!window.fresh(sequence)) {
+      this.#context.counters.duplicates += 1
+      return
+    }
+    try {
+      this.#applyRecords(peer, body)
+    } catch {
+      this.#context.counters.malformed += 1
+      this.#lack(peer)
+    }
+    window.mark(sequence)
+    const { now } = this.#context
+    peer.ack.data({ sequence, sentAt: 0, requested }, window.contiguous, now)
+    peer.tail = Math.max(peer.tail, tail)
+    this.#look(peer, sequence)
+  }
+
+  /** A link stands: what the one before it did not bring must be sent once more. */
+  linked(peer: Peer): void {
+    const { window, ack } = peer
+    this.orphans.met(peer)
+    if (!window.complete) this.#rewind(peer, window.contiguous)
+    // What we said last may have been lost with the link.
+    ack.flush(window.known, window.contiguous, this.#context.now)
+    wake(this.#context, ack.deadline)
   }
 
   data({ peer, header, body }: Opened): void {
@@ -71,6 +107,7 @@ export class Reception {
 
   /** The other side says that it can't repair below `tail`. */
   gone(peer: Peer, tail: number): void {
+    peer.window.learn(tail - 1)
     peer.tail = Math.max(peer.tail, tail)
     this.#look(peer, 0)
   }
@@ -108,9 +145,13 @@ export class Reception {
   }
 
   #acknowledge(peer: Peer, { echo, held }: { echo: number; held: number }): void {
-    const { sender, outlet, counters, now } = this.#context
+    const { options, sender, outlet, counters, now } = this.#context
     const { contiguous, highest } = peer.window
     counters.acksSent += 1
+    if (!options.datagrams) {
+      outlet.message(peer.id, { type: 'status', settled: peer.settled, contiguous })
+      return
+    }
     const body = writeStatus({
       target: peer.sender,
       // Until our table backs it, an acknowledgement would be a lie.
@@ -124,11 +165,9 @@ export class Reception {
   }
 
   #look(peer: Peer, sequence: number): void {
-    if (peer.tail > peer.window.contiguous + 1 && this.#cutOff(peer)) {
-      peer.settled = false
-      if (peer.connected && !this.synchronizer.needs(peer.id)) this.fetchTable(peer)
-    }
-    peer.detector.look(sequence, peer.group, this.#context.now)
+    if (peer.tail > peer.window.contiguous + 1 && this.#cutOff(peer)) this.#lack(peer)
+    if (this.#context.options.datagrams)
+      peer.detector.look(sequence, peer.group, this.#context.now)
     wake(this.#context, Math.min(peer.detector.deadline, peer.ack.deadline))
   }
 
@@ -154,7 +193,10 @@ export class Reception {
 
   /** One that can't be taken leaves the table without it: nothing more is acknowledged then. */
   #take(peer: Peer, record: CacheRecord): void {
-    if (this.#apply(record, peer.id)) return
+    if (!this.#apply(record, peer.id)) this.#lack(peer)
+  }
+
+  #lack(peer: Peer): void {
     peer.settled = false
     if (peer.connected && !this.synchronizer.needs(peer.id)) this.fetchTable(peer)
   }
@@ -184,11 +226,10 @@ export class Reception {
   #vector(): VectorEntry[] {
     const { roster, sender, options } = this.#context
     const vector = [{ sender: options.sender, contiguous: sender.last }]
-    for (const { settled, sender: from, window, reassembly } of roster.all()) {
-      // A record of which only some fragments are here is not in the table.
-      const whole = Math.min(window.contiguous, reassembly.firstIncomplete - 1)
+    for (const { settled, sender: from, whole } of roster.all())
       if (settled) vector.push({ sender: from, contiguous: whole })
-    }
+    for (const [from, contiguous] of this.orphans.past())
+      vector.push({ sender: from, contiguous })
     return vector
   }
 
@@ -208,16 +249,31 @@ export class Reception {
       peer.reassembly.forget(peer.window.contiguous)
       peer.settled = true
       this.synchronizer.satisfied(peer.id)
+      if (!this.#context.options.datagrams)
+        peer.ack.flush(peer.window.contiguous, peer.window.contiguous, this.#context.now)
       this.#look(peer, 0)
     }
+    if (!donorReady) return
+    const { roster, options } = this.#context
+    for (const { sender, contiguous } of vector)
+      if (sender !== options.sender && roster.bySender(sender) === undefined)
+        this.orphans.note(sender, contiguous)
   }
 
   #lower(peer: Peer, contiguous: number): void {
     this.#lowered.add(peer)
     if (peer.settled || contiguous >= peer.window.contiguous) return
     peer.window.lower(contiguous)
+    if (!this.#context.options.datagrams) {
+      this.#rewind(peer, contiguous)
+      return
+    }
     peer.detector.restart(peer.group, this.#context.now)
     wake(this.#context, peer.detector.deadline)
+  }
+
+  #rewind(peer: Peer, after: number): void {
+    if (peer.connected) this.#context.outlet.message(peer.id, { type: 'start', after })
   }
 
   /** A donor that is still joining can answer for what it wrote itself, no more. */

@@ -3,7 +3,7 @@ import type { WriteLevel } from '../transport.ts'
 import { chooseAckers } from './acker-choice.ts'
 import { Membership } from './membership.ts'
 import type { Peer } from './peer.ts'
-import type { Acks } from './settings.ts'
+import type { PacketSettings } from './settings.ts'
 
 /** The other members, and what follows from who they are. */
 export class Roster {
@@ -12,9 +12,9 @@ export class Roster {
   readonly #peers = new Map<string, Peer>()
   readonly #senders = new Map<SenderTag, Peer>()
 
-  constructor(self: string, heartbeat: number, now: number) {
+  constructor(self: string, heartbeat: number, now: number, suspects = true) {
     this.#self = self
-    this.membership = new Membership(heartbeat, now)
+    this.membership = new Membership(heartbeat, now, suspects)
   }
 
   get size(): number {
@@ -60,9 +60,9 @@ export class Roster {
     )
   }
 
-  ackers(acks: Acks): Peer[] {
+  ackers({ acks, autoAckers }: Pick<PacketSettings, 'acks' | 'autoAckers'>): Peer[] {
     const serving = this.serving()
-    const chosen = new Set(chooseAckers(acks, this.#self, serving))
+    const chosen = new Set(chooseAckers(acks, this.#self, serving, autoAckers))
     return serving.filter(({ id }) => chosen.has(id))
   }
 

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import { TokenBucket } from '../../limit/token-bucket.ts'
+import { dataHeaderLength, writeControlMessage } from '../../wire/control-message.ts'
 import {
   ackRequestedFlag,
   type DatagramHeader,
@@ -19,6 +20,8 @@ import type { PacketSettings } from './settings.ts'
 import type { WriteWait } from './write-waits.ts'
 
 const burst = 32
+/** A record of any length fits. */
+const linkMessageLength = 128 * 1024
 /** Datagrams a second that every sender may send, however busy the others are. */
 const floorRate = 50
 
@@ -43,6 +46,7 @@ export class Sender {
   readonly #self: SenderTag
   readonly #farmTag: number
   readonly #queue: OutQueue<WriteWait>
+  readonly #datagrams: boolean
   readonly #bucket: TokenBucket
   #sealer: Sealer
   /** Fragments of one record, and the writes that its last one completes. */
@@ -57,7 +61,9 @@ export class Sender {
     settings: PacketSettings,
     identity: { self: SenderTag; farmTag: number; epoch: number; epochKey: Buffer },
     last = 0,
+    datagrams = true,
   ) {
+    this.#datagrams = datagrams
     this.#settings = settings
     this.#self = identity.self
     this.#farmTag = identity.farmTag
@@ -79,7 +85,9 @@ export class Sender {
     this.#bucket = new TokenBucket(settings.ceiling, burst)
     this.#queue = new OutQueue({
       length: settings.queueLength,
-      room: settings.datagramLength - datagramOverhead,
+      room: datagrams
+        ? settings.datagramLength - datagramOverhead
+        : linkMessageLength - dataHeaderLength,
       perDatagram: settings.recordsPerDatagram,
     })
   }
@@ -118,7 +126,8 @@ export class Sender {
   enqueue(write: QueuedWrite<WriteWait>, now: number): readonly WriteWait[] | undefined {
     const dropped = this.#queue.push(write)
     // After a rest at once; then no more than one partly filled datagram in that time.
-    const lingered = Math.max(now, this.#lastDataAt + this.#settings.linger)
+    const linger = this.#datagrams ? this.#settings.linger : 0
+    const lingered = Math.max(now, this.#lastDataAt + linger)
     this.#flushAt = Math.min(this.#flushAt, lingered)
     return dropped
   }
@@ -198,6 +207,8 @@ export class Sender {
   }
 
   #brake(now: number): boolean {
+    // A link has its own flow control.
+    if (!this.#datagrams) return false
     if (!this.ownLoop.permits) this.blocked.ownLoop += 1
     else if (!this.acks.permits(this.#last)) this.blocked.acks += 1
     else if (!this.#bucket.take(now)) this.blocked.bucket += 1
@@ -210,15 +221,15 @@ export class Sender {
     const type = batch.fragments ? datagramTypes.fragment : datagramTypes.data
     const flags = batch.ackRequested ? ackRequestedFlag : 0
     const tail = this.ring.tailAfterNext()
-    const datagram = this.#sealer.seal(
-      this.#header(type, sequence, tail, flags, now),
-      body,
-    )
+    const { ackRequested } = batch
+    const datagram = this.#datagrams
+      ? this.#sealer.seal(this.#header(type, sequence, tail, flags, now), body)
+      : writeControlMessage({ type: 'data', ackRequested, sequence, tail, body })
     this.acks.sent(sequence, now)
     this.#last = sequence
     this.#lastDataAt = now
     this.ring.store(sequence, datagram, now)
-    this.ownLoop.sent(sequence, now)
+    if (this.#datagrams) this.ownLoop.sent(sequence, now)
     return datagram
   }
 

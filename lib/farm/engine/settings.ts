@@ -4,7 +4,7 @@ import { defaultDatagramLength } from '../../wire/datagram.ts'
  * Who acknowledges what this member sends. `all`: everybody (1 + N packets, row A14). `none`:
  * nobody, receivers only ask for what they miss (row A15). `repositories` or a list of member
  * ids: those do, the others only ask for what they miss, all from one transmission (1 + n, row
- * A16). `auto`: the repositories, or the next two members where the farm has none.
+ * A16). `auto`: the repositories, or the next members where the farm has none.
  */
 export type Acks = 'auto' | 'all' | 'none' | 'repositories' | readonly string[]
 
@@ -17,6 +17,8 @@ export type OwnWindow = 'strict' | 'adaptive'
 /** What a packet engine can be told; every number has its reason beside it. */
 export interface PacketSettings {
   readonly acks: Acks
+  /** How many members acknowledge with `auto` where there are no repositories. */
+  readonly autoAckers: number
   readonly ownWindow: OwnWindow
   /** Longest datagram, header and tag included. */
   readonly datagramLength: number
@@ -51,6 +53,8 @@ export interface PacketSettings {
 
 export const defaultPacketSettings: PacketSettings = {
   acks: 'auto',
+  // One may die without a write being lost.
+  autoAckers: 2,
   ownWindow: 'adaptive',
   datagramLength: defaultDatagramLength,
   linger: 1,
@@ -64,6 +68,20 @@ export const defaultPacketSettings: PacketSettings = {
   heartbeat: 500,
   antiEntropy: 30_000,
   keyAge: 24 * 60 * 60 * 1000,
+}
+
+/**
+ * Where everything goes over links: those have heartbeats of their own, so that a member whose
+ * link is cut is away after 3 s; and what they bring is never compared again.
+ */
+export const linkSettings: PacketSettings = {
+  ...defaultPacketSettings,
+  // What a link takes is not lost, and an answer costs as much as a record.
+  autoAckers: 1,
+  heartbeat: 1_500,
+  antiEntropy: Infinity,
+  ringBytes: 16 * 1024 * 1024,
+  ringAge: Infinity,
 }
 
 /** The ceiling that a receive buffer of so many bytes can bear; see `ceiling`. */

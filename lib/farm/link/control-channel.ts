@@ -3,8 +3,8 @@ import type { CacheRecord } from '../../record/record.ts'
 import type { AbsentMember, Member, TransportStats } from '../transport.ts'
 
 /**
- * The reliable half that a packet transport stands on: ordered, authenticated messages between
- * two members. Keys, joining, tables and what datagrams could not bring travel here.
+ * Ordered, authenticated messages between two members: all that the engine says where there
+ * are no datagrams; where there are, keys, joining, tables and what those could not bring.
  */
 export interface ControlChannel {
   /**
@@ -19,14 +19,20 @@ export interface ControlChannel {
    * one that is `spare` also when the connection has too much to send already.
    */
   send(to: string, message: Buffer, spare?: boolean): void
+  /** Calls `fn` once, when the connection has taken all that was sent; not when it is lost. */
+  onceDrained(to: string, fn: () => void): void
   /** As in `Transport`. */
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined>
   /** By how much the member's wall clock is ahead of ours, ms. */
   ahead?(id: string): number
   /** As in `Transport`: members that no message reaches. */
   absent?(): AbsentMember[]
-  /** Members that we, or that, won't talk to. */
-  refused?(): Member[]
+  /** The others, as their connections show them; those too that won't talk to us. */
+  members?(): Member[]
+  /** Tells the others that this member holds what they hold. */
+  ready?(): void
+  /** 48 bits, another at each start. */
+  readonly incarnation?: number | undefined
   /** `host:port` under which others reach this member. */
   readonly address?: string | undefined
   stats?(): TransportStats
@@ -36,6 +42,8 @@ export interface ControlChannel {
 export interface ControlListener {
   up(peer: ControlPeer): void
   down(id: string): void
+  /** After `down`: the connection will not stand again in a moment. */
+  gone?(id: string): void
   /** After `down`, or in its place: one of the two refuses to talk to the other. */
   refused?(id: string): void
   message(from: string, message: Buffer): void

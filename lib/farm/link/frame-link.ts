@@ -25,8 +25,6 @@ export interface Traffic {
 export interface FrameLinkEvents {
   /** Throws ERR_HANDFAST_PROTOCOL for a frame that is not allowed: the link then ends. */
   onFrame(type: number, body: Buffer): void
-  /** The socket has taken all that was waiting. */
-  onDrain(): void
   /** Called once; `error` when there was one. */
   onEnd(error: Error | undefined): void
 }
@@ -182,7 +180,6 @@ export class FrameLink {
     const waiting = [...this.#drainers]
     this.#drainers.clear()
     for (const fn of waiting) fn()
-    if (!this.#ended) this.#events.onDrain()
   }
 }
 

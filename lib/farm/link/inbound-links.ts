@@ -1,5 +1,5 @@
-import { type Origin, originName } from '../log/applied-vector.ts'
 import type { InboundLink } from './inbound-link.ts'
+import { type Origin, originName } from './origin.ts'
 
 /** A link that another has replaced is cut after so long. */
 const retirement = 1_000

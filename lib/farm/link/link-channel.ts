@@ -3,7 +3,7 @@ import type { Log } from '../../log.ts'
 import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import { frameTypes, maxMessageLength } from '../../wire/frame.ts'
-import { OutLog } from '../log/out-log.ts'
+import type { Carrier } from '../../wire/frame-greeting.ts'
 import type { AbsentMember, Member, TransportStats } from '../transport.ts'
 import { AnswerBudget } from './answer-budget.ts'
 import type { ControlChannel, ControlListener } from './control-channel.ts'
@@ -22,12 +22,12 @@ const spareBytes = 512 * 1024
 const mostBytes = 4 * 1024 * 1024
 
 /**
- * The reliable half of a packet transport, over the same links that a stream transport has.
- * There are two between any two members, each dialled by one of them; messages pass, both
+ * What the engines of two members say to each other, and questions for single records. There
+ * are two between any two members, each dialled by one of them; messages pass, both
  * ways, over the one that was dialled by the member with the lower name. So there is one
  * order, and one end. Questions for single records go over the links that we dialled.
  */
-export class StreamChannel implements ControlChannel {
+export class LinkChannel implements ControlChannel {
   readonly #links: FarmLinks
   readonly #questions: Questions
   /** The link by which messages pass, by member. */
@@ -43,7 +43,8 @@ export class StreamChannel implements ControlChannel {
   readonly #counts = { messagesIn: 0, messagesOut: 0, messagesDropped: 0, linksCut: 0 }
   readonly #clock: StreamOptions['clock']
 
-  constructor(options: StreamOptions) {
+  /** `carrier`: how the members send their records; all must do the same. */
+  constructor(options: StreamOptions, carrier: Carrier) {
     const { clock, replica } = options
     const identity = identify(options)
     this.#clock = clock
@@ -60,8 +61,7 @@ export class StreamChannel implements ControlChannel {
     this.#links = new FarmLinks({
       options,
       identity,
-      carrier: 'datagram',
-      outLog: new OutLog({ maxEntries: 1 }),
+      carrier,
       owner: this.#linksOwner(),
       onTick: () => this.#step(),
       onResolved: () => this.#step(),
@@ -79,6 +79,10 @@ export class StreamChannel implements ControlChannel {
 
   get id(): string {
     return this.#links.self.id
+  }
+
+  get incarnation(): number {
+    return this.#links.self.incarnation
   }
 
   listen(listener: ControlListener): void {
@@ -119,8 +123,15 @@ export class StreamChannel implements ControlChannel {
     link.link.send(frameTypes.message, message)
   }
 
+  onceDrained(to: string, fn: () => void): void {
+    this.#up.get(to)?.link.onceDrained(fn)
+  }
+
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
-    return this.#questions.ask(this.#links.mesh.outbound.values(), table, key, budget)
+    const ready = [...this.#links.mesh.outbound.values()].filter(
+      ({ peerState }) => peerState === 'ready',
+    )
+    return this.#questions.ask(ready, table, key, budget)
   }
 
   ahead(id: string): number {
@@ -131,8 +142,13 @@ export class StreamChannel implements ControlChannel {
     return this.#links.absent(({ id }) => this.#up.has(id))
   }
 
-  refused(): Member[] {
-    return this.#links.mesh.members().filter(({ state }) => state === 'refused')
+  members(): Member[] {
+    return this.#links.mesh.members()
+  }
+
+  /** Tells the others that this member holds what they hold. */
+  ready(): void {
+    this.#links.mesh.setState('ready')
   }
 
   stats(): TransportStats {
@@ -160,13 +176,10 @@ export class StreamChannel implements ControlChannel {
   #linksOwner(): MeshOwner {
     return {
       outbound: {
-        ...noLog,
         onAnswer: (link, answer) => this.#questions.answer(link, answer),
         onMessage: (link, message) => this.#onMessage(link, message),
       },
       inbound: {
-        ...noLog,
-        applied: () => 0,
         onGet: (link, question) => this.#answers.answer(link, question),
         onMessage: (link, message) => this.#onMessage(link, message),
       },
@@ -183,8 +196,9 @@ export class StreamChannel implements ControlChannel {
         this.#ended(link)
       },
       onInboundEnd: link => this.#ended(link),
-      onGone: () => {},
-      onForgotten: () => {},
+      onGone: id => {
+        if (!this.#up.has(id)) this.#listener?.gone?.(id)
+      },
       onChange: () => this.#step(),
     }
   }
@@ -205,10 +219,12 @@ export class StreamChannel implements ControlChannel {
   }
 
   #ended(link: OutboundLink | InboundLink): void {
-    const id = link.peer?.id
-    if (id === undefined || this.#up.get(id) !== link) return
-    this.#up.delete(id)
-    if (this.#state !== 'closed') this.#listener?.down(id)
+    const { peer } = link
+    if (peer === undefined || this.#up.get(peer.id) !== link) return
+    this.#up.delete(peer.id)
+    if (this.#state === 'closed') return
+    this.#listener?.down(peer.id)
+    if (!this.#links.mesh.awaits(peer)) this.#listener?.gone?.(peer.id)
   }
 
   #onMessage(link: OutboundLink | InboundLink, message: Buffer): void {
@@ -221,7 +237,8 @@ export class StreamChannel implements ControlChannel {
   }
 
   #tellRefused(): void {
-    for (const { id } of this.refused()) {
+    for (const { id, state } of this.members()) {
+      if (state !== 'refused') continue
       if (this.#up.has(id) || this.#toldRefused.has(id)) continue
       this.#toldRefused.add(id)
       this.#listener?.refused?.(id)
@@ -246,25 +263,6 @@ export class StreamChannel implements ControlChannel {
     }
     this.#state = 'ready'
     this.#links.rest()
-    mesh.setState('ready')
     this.#joined?.resolve()
   }
-}
-
-/** Records do not travel here, nor does what is said about them. */
-const noLog = {
-  onCredit: () => {},
-  onMissed: () => refuse(frameTypes.missed),
-  onGap: () => {},
-  onRecords: () => refuse(frameTypes.records),
-  onVector: () => refuse(frameTypes.vector),
-  onSnapshot: () => refuse(frameTypes.snapshot),
-  onSynced: () => refuse(frameTypes.synced),
-  onSyncRefused: () => refuse(frameTypes.syncRefused),
-  onSync: () => refuse(frameTypes.sync),
-  onHeld: () => refuse(frameTypes.held),
-}
-
-function refuse(type: number): never {
-  throw notAllowed(type)
 }

@@ -5,8 +5,6 @@ import { HandfastError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import { HybridClock } from '../../record/hybrid-clock.ts'
 import { type Carrier, memberIdPattern } from '../../wire/frame-greeting.ts'
-import type { Origin } from '../log/applied-vector.ts'
-import type { OutLog } from '../log/out-log.ts'
 import { parseSecret } from '../secret.ts'
 import type { AbsentMember, TransportStats } from '../transport.ts'
 import type { Traffic } from './frame-link.ts'
@@ -15,6 +13,7 @@ import { MemberAddresses } from './member-addresses.ts'
 import { Mesh } from './mesh.ts'
 import type { MeshOwner } from './mesh-parts.ts'
 import { type StreamLimits, type StreamOptions, streamLimits } from './options.ts'
+import type { Origin } from './origin.ts'
 import { diallerOptions, farmPsk } from './psk.ts'
 
 /** While joining, every step waits for one; later they only keep heartbeats and deadlines. */
@@ -35,8 +34,6 @@ export interface FarmLinksParts {
   readonly options: StreamOptions
   readonly identity: Identity
   readonly carrier: Carrier
-  /** What is sent to every member in order. */
-  readonly outLog: OutLog
   readonly owner: MeshOwner
   /** A moment has passed, and the links were looked after. */
   onTick(): void
@@ -65,7 +62,7 @@ export class FarmLinks {
   #openedAt = 0
 
   constructor(parts: FarmLinksParts) {
-    const { options, carrier, outLog, owner } = parts
+    const { options, carrier, owner } = parts
     const { clock, farmName, listen, advertise } = options
     const { versions = new HybridClock(clock, 0) } = options
     const { self, limits, log } = parts.identity
@@ -98,7 +95,6 @@ export class FarmLinks {
       log,
       random: options.random ?? Math.random,
       limits,
-      outLog,
       traffic: this.#traffic,
       owner,
     })

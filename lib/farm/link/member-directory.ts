@@ -1,6 +1,6 @@
 import { type Greeting, type KnownMember, maxMembers } from '../../wire/frame-greeting.ts'
-import type { Origin } from '../log/applied-vector.ts'
 import type { AbsentMember, Member } from '../transport.ts'
+import type { Origin } from './origin.ts'
 
 type State = Member['state']
 

@@ -3,21 +3,14 @@ import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
 import type { HybridClock } from '../../record/hybrid-clock.ts'
 import type { Carrier } from '../../wire/frame-greeting.ts'
-import type { Origin } from '../log/applied-vector.ts'
-import type { OutLog } from '../log/out-log.ts'
 import type { Traffic } from './frame-link.ts'
 import type { InboundLink, InboundOwner } from './inbound-link.ts'
 import type { StreamLimits } from './options.ts'
+import type { Origin } from './origin.ts'
 import type { OutboundLink, OutboundOwner } from './outbound-link.ts'
 
 /** What flows over the links is not the mesh's business; whom they link is nobody else's. */
-type MeshOutbound =
-  | 'onClockRefusal'
-  | 'onWelcome'
-  | 'onStarted'
-  | 'onPeerState'
-  | 'onLeave'
-  | 'onEnd'
+type MeshOutbound = 'onClockRefusal' | 'onWelcome' | 'onPeerState' | 'onLeave' | 'onEnd'
 type MeshInbound = 'onHello' | 'onGreeted' | 'onPeerState' | 'onLeave' | 'onEnd'
 
 export interface MeshOwner {
@@ -25,13 +18,12 @@ export interface MeshOwner {
   readonly inbound: Omit<InboundOwner, MeshInbound>
   /** A member that we dialled has said who it is. */
   onLinked(link: OutboundLink): void
-  /** A dialler has been greeted; its log may be started. */
+  /** A dialler has been greeted. */
   onGreeted(link: InboundLink): void
   onOutboundEnd(link: OutboundLink): void
   onInboundEnd(link: InboundLink): void
-  /** The member will not acknowledge anything any more. `refused`: it is there all the same. */
-  onGone(origin: Origin, refused: boolean): void
-  onForgotten(id: string): void
+  /** Its link is cut for so long, or in such a way, that it is not waited for. */
+  onGone(id: string): void
   /** Links or states have changed. */
   onChange(): void
 }
@@ -46,7 +38,6 @@ export interface MeshParts {
   readonly log: Log
   readonly random: () => number
   readonly limits: StreamLimits
-  readonly outLog: OutLog
   readonly traffic: Traffic
   readonly owner: MeshOwner
 }

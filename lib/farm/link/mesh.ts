@@ -6,15 +6,15 @@ import {
   maxMembers,
   streamVersion,
 } from '../../wire/frame-greeting.ts'
-import { type Origin, originName } from '../log/applied-vector.ts'
-import { LinkLog } from '../log/link-log.ts'
 import type { AbsentMember, Member } from '../transport.ts'
 import { ClockCheck } from './clock-check.ts'
 import { Dialler, isDialable } from './dialler.ts'
 import { InboundLink } from './inbound-link.ts'
 import { InboundLinks } from './inbound-links.ts'
+import { LinkLog } from './link-log.ts'
 import { MemberDirectory } from './member-directory.ts'
 import type { MeshParts } from './mesh-parts.ts'
+import type { Origin } from './origin.ts'
 import { OutboundLink } from './outbound-link.ts'
 import { Presence } from './presence.ts'
 import type { Refusal } from './refusal.ts'
@@ -28,8 +28,7 @@ export class Mesh {
   readonly #clocks: ClockCheck
   readonly #outbound = new Map<string, OutboundLink>()
   readonly #inbound = new InboundLinks()
-  /** Those for which a write may wait. */
-  readonly present: Presence = new Presence()
+  readonly #present = new Presence()
   #state: MemberState = 'joining'
   #port = 0
   #closed = false
@@ -102,6 +101,11 @@ export class Mesh {
     for (const link of this.inbound.values()) link.tellState(state)
   }
 
+  /** Its link stands, or may stand again in a moment. */
+  awaits(origin: Origin): boolean {
+    return this.#present.has(origin)
+  }
+
   members(): Member[] {
     return this.#directory.list()
   }
@@ -116,40 +120,9 @@ export class Mesh {
     return [...this.#directory.absent(reaches, now), ...never]
   }
 
-  /** Members for whose acknowledgement a write to all waits, by origin. */
-  awaited(): string[] {
-    const reaches = (origin: Origin) => this.present.has(origin)
-    const meeting = this.#directory.meeting(reaches, this.#parts.clock.monotonic())
-    return [...this.present.names(), ...meeting.map(originName)]
-  }
-
-  count(state: Member['state']): number {
-    return this.#directory.count(state)
-  }
-
-  /**
-   * True when every member that has not taken its leave has its links here, and `holds` what
-   * it had written when the later of them came up.
-   */
-  isCurrent(holds: (origin: Origin, sequence: number) => boolean): boolean {
-    const { limits } = this.#parts
-    return this.#directory.list().every(member => {
-      if (member.state === 'left') return true
-      if (member.state === 'suspect' || member.state === 'gone') return false
-      if (member.state === 'refused') return !this.#directory.isMissed(member.id)
-      const inbound = this.#inbound.get(member)
-      // Silent for too long, though it may be us who slept: what it said is not known here.
-      if (inbound?.peer === undefined || inbound.link.isSilent(limits.deadAfter))
-        return false
-      const answered = this.#outbound.get(member.id)?.peer
-      const same = answered?.incarnation === member.incarnation
-      return holds(member, Math.max(inbound.peer.head, same ? answered.head : 0))
-    })
-  }
-
   /** `late`: our own loop was held up, so silence proves nothing this time. */
   tick(late: boolean): void {
-    const { clock, limits, owner } = this.#parts
+    const { clock, limits } = this.#parts
     const now = clock.monotonic()
     for (const link of [...this.#outbound.values(), ...this.inbound.values()]) {
       link.link.beat(limits.heartbeat)
@@ -159,10 +132,9 @@ export class Mesh {
       }
     }
     this.#inbound.check(now, limits.handshakeTimeout, late)
-    for (const origin of this.present.cutBefore(now - limits.deadAfter))
+    for (const origin of this.#present.cutBefore(now - limits.deadAfter))
       this.#gone(origin)
-    for (const id of this.#directory.forget(now - limits.forgetAfter))
-      owner.onForgotten(id)
+    this.#directory.forget(now - limits.forgetAfter)
     this.#dialler.dial()
   }
 
@@ -192,7 +164,7 @@ export class Mesh {
   }
 
   #connect(address: string): OutboundLink {
-    const { tls, clock, versions, traffic, limits, outLog, owner } = this.#parts
+    const { tls, clock, versions, traffic, limits, owner } = this.#parts
     return new OutboundLink({
       address,
       target: parseAddress(address),
@@ -200,7 +172,6 @@ export class Mesh {
       clock,
       versions,
       traffic,
-      log: outLog,
       socketBytes: limits.socketBytes,
       handshakeTimeout: limits.handshakeTimeout,
       greeting: () => this.#greet(),
@@ -212,7 +183,6 @@ export class Mesh {
           return words
         },
         onWelcome: (link, greeting) => this.#onWelcome(link, greeting),
-        onStarted: link => this.#onStarted(link),
         onPeerState: link => this.#onState(link.peer, link.peerState),
         onLeave: link => this.#onLeave(link.peer),
         onEnd: (link, error) => this.#onOutboundEnd(link, error),
@@ -226,7 +196,6 @@ export class Mesh {
       ...this.#parts.self,
       state: this.#state,
       carrier: this.#parts.carrier,
-      head: this.#parts.outLog.head,
       port: this.#port,
       advertise: this.#parts.advertise,
       members: this.#directory.known(),
@@ -256,6 +225,7 @@ export class Mesh {
     const { advertise } = greeting
     const address = isDialable(advertise) ? advertise : link.address
     this.#meet(greeting, address, now)
+    this.#present.linked(greeting, link.address)
     log.debug({ member: greeting.id, address: link.address }, 'linked to a member')
     this.#parts.owner.onLinked(link)
     return true
@@ -310,7 +280,7 @@ export class Mesh {
   }
 
   #meet(greeting: Greeting, address: string | undefined, now: number): void {
-    for (const former of this.present.formerRuns(greeting)) this.#gone(former)
+    for (const former of this.#present.formerRuns(greeting)) this.#gone(former)
     this.#directory.note(greeting, greeting.state, address, now)
     for (const member of greeting.members) {
       if (member.id !== this.#parts.self.id) this.#dialler.learn(member.address)
@@ -321,13 +291,6 @@ export class Mesh {
       this.#dialler.dial()
       this.#parts.owner.onChange()
     })
-  }
-
-  #onStarted(link: OutboundLink): void {
-    const { peer, address } = link
-    if (peer === undefined) return
-    this.present.linked(peer, address)
-    this.#parts.owner.onChange()
   }
 
   #onState(peer: Greeting | undefined, state: MemberState): void {
@@ -353,12 +316,12 @@ export class Mesh {
     const { address, peer } = link
     if (this.#dialler.failed(link, error)) {
       // Cut, and not to be dialled again: it is not waited for any longer.
-      for (const origin of this.present.cutAt(address)) this.#gone(origin)
+      for (const origin of this.#present.cutAt(address)) this.#gone(origin)
     } else if (peer !== undefined && this.#outbound.get(peer.id) === link) {
       this.#outbound.delete(peer.id)
       this.#dialler.lost(link)
       this.linksLost += 1
-      const suspect = this.present.cut(peer, now)
+      const suspect = this.#present.cut(peer, now)
       this.#directory.mark(peer, suspect ? 'suspect' : 'gone', now)
       this.#sayEnded(peer, address, error)
       owner.onOutboundEnd(link)
@@ -394,8 +357,8 @@ export class Mesh {
   }
 
   #gone(origin: Origin): void {
-    this.present.gone(origin)
+    this.#present.gone(origin)
     this.#directory.mark(origin, 'gone', this.#parts.clock.monotonic())
-    this.#parts.owner.onGone(origin, this.#directory.isRefused(origin.id))
+    this.#parts.owner.onGone(origin.id)
   }
 }

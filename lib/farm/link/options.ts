@@ -28,7 +28,7 @@ export interface StreamOptions {
   readonly members?: readonly string[] | undefined
   /** Unique in the farm, at most 64 of A-Z a-z 0-9 _ . : @ - . Default: made up at start. */
   readonly memberId?: string | undefined
-  /** Must be another at each start, for logs are numbered anew. Default: drawn at start. */
+  /** Must be another at each start, for records are numbered anew. Default: drawn at start. */
   readonly incarnation?: number | undefined
   /** 0 up to 1, spreads attempts over time. Default Math.random. */
   readonly random?: (() => number) | undefined
@@ -45,9 +45,6 @@ export interface StreamOptions {
   readonly forgetAfter?: number | undefined
   /** From the connection to the greeting. */
   readonly handshakeTimeout?: number | undefined
-  /** What is kept of the own log for members that reconnect. */
-  readonly logBytes?: number | undefined
-  readonly logEntries?: number | undefined
   /** A link with so many bytes that its socket did not take waits. */
   readonly socketBytes?: number | undefined
   /**
@@ -68,8 +65,6 @@ export const streamDefaults = {
   deadAfter: 3_000,
   forgetAfter: 600_000,
   handshakeTimeout: 3_000,
-  logBytes: 16_777_216,
-  logEntries: 65_536,
   socketBytes: 262_144,
   fetchRate: 2_000,
   fetchBurst: 1_000,

@@ -13,26 +13,12 @@ import {
   writeGreeting,
   writeState,
 } from '../../wire/frame-greeting.ts'
-import { readMissed, readSequence, writeSequence } from '../../wire/frame-log.ts'
 import {
   type AnswerFrame,
   type GetFrame,
   readAnswer,
   writeGet,
 } from '../../wire/frame-query.ts'
-import {
-  readSnapshot,
-  readSynced,
-  readSyncId,
-  readVector,
-  type SnapshotFrame,
-  type SyncedFrame,
-  type VectorEntry,
-  type VectorFrame,
-  writeHeld,
-  writeSyncId,
-} from '../../wire/frame-sync.ts'
-import type { OutLog } from '../log/out-log.ts'
 import { FrameLink, notAllowed, type Traffic } from './frame-link.ts'
 import { isPskLink } from './psk.ts'
 import { type ReadRefusal, readRefusal } from './refusal.ts'
@@ -42,20 +28,8 @@ export interface OutboundOwner {
   onClockRefusal(link: OutboundLink, refusal: Extract<ReadRefusal, object>): string
   /** The acceptor said who it is. Answers whether the link is wanted. */
   onWelcome(link: OutboundLink, greeting: Greeting): boolean
-  /** The acceptor holds the entries behind `after`, up to and with `upTo`. */
-  onCredit(link: OutboundLink, after: number, upTo: number): void
-  /** The acceptor could not take these entries, whatever it acknowledges next. */
-  onMissed(link: OutboundLink, sequences: readonly number[]): void
-  /** The acceptor said where to start, for the first time on this link. */
-  onStarted(link: OutboundLink): void
   onPeerState(link: OutboundLink): void
-  /** The acceptor's place is no longer in the log; it was told. */
-  onGap(link: OutboundLink): void
   onAnswer(link: OutboundLink, answer: AnswerFrame): void
-  onVector(link: OutboundLink, frame: VectorFrame): void
-  onSnapshot(link: OutboundLink, frame: SnapshotFrame): void
-  onSynced(link: OutboundLink, frame: SyncedFrame): void
-  onSyncRefused(link: OutboundLink, id: number): void
   onMessage(link: OutboundLink, message: Buffer): void
   onLeave(link: OutboundLink): void
   onEnd(link: OutboundLink, error: Error | undefined): void
@@ -68,29 +42,19 @@ export interface OutboundParts {
   readonly clock: Clock
   readonly versions: HybridClock
   readonly traffic: Traffic
-  readonly log: OutLog
   readonly socketBytes: number
   readonly handshakeTimeout: number
   readonly greeting: () => Greeting
   readonly owner: OutboundOwner
 }
 
-/**
- * The dialling end of a link: what this member writes goes out, acknowledgements come back;
- * questions go out, answers come back.
- */
+/** The dialling end of a link. Questions go out over it, answers come back. */
 export class OutboundLink {
   readonly #parts: OutboundParts
   readonly #link: FrameLink
   readonly #deadline: Timer
   #peer: Greeting | undefined
   #peerState: MemberState = 'joining'
-  /** The entry to send next; undefined until the acceptor said where to start. */
-  #cursor: number | undefined
-  #acked = 0
-  /** Where a member that is still joining said to start: held once its snapshot is complete. */
-  #promised = 0
-  #blocked = false
   #toldState: MemberState | undefined
 
   constructor(parts: OutboundParts) {
@@ -107,7 +71,6 @@ export class OutboundLink {
       traffic,
       events: {
         onFrame: (type, body) => this.#onFrame(type, body),
-        onDrain: () => this.flush(),
         onEnd: error => {
           this.#deadline.cancel()
           parts.owner.onEnd(this, error)
@@ -132,10 +95,6 @@ export class OutboundLink {
     return this.#peerState
   }
 
-  get started(): boolean {
-    return this.#cursor !== undefined
-  }
-
   get ended(): boolean {
     return this.#link.ended
   }
@@ -144,46 +103,11 @@ export class OutboundLink {
     return this.#link
   }
 
-  /** Sends what the log has beyond the cursor, as far as the socket takes it. */
-  flush(): void {
-    if (this.#cursor === undefined || this.#link.ended) return
-    const { log, socketBytes, owner } = this.#parts
-    // From its first full buffer on it waits for the drain: a slow link costs nothing per write.
-    if (this.#blocked && this.#link.waiting > 0) return
-    this.#blocked = false
-    while (this.#cursor <= log.head) {
-      if (this.#link.waiting >= socketBytes) {
-        this.#blocked = true
-        return
-      }
-      if (this.#cursor < log.tail) {
-        this.#link.send(frameTypes.gap, writeSequence(log.tail))
-        // What lies in the gap may reach the member by snapshot, but it never acked it.
-        this.#acked = Math.max(this.#acked, log.tail - 1)
-        this.#cursor = log.tail
-        owner.onGap(this)
-      }
-      const batch = log.batch(this.#cursor)
-      if (batch === undefined) return
-      this.#link.send(frameTypes.records, batch.body)
-      this.#cursor = batch.next
-    }
-  }
-
   /** Asks for a record. False when the link is too full to bother. */
   get(question: GetFrame): boolean {
     if (this.#link.ended || this.#link.waiting > this.#parts.socketBytes) return false
     this.#link.send(frameTypes.get, writeGet(question))
     return true
-  }
-
-  sync(id: number): void {
-    this.#link.send(frameTypes.sync, writeSyncId(id))
-  }
-
-  /** Tells what is held here of logs that the acceptor may have lost the end of. */
-  tellHeld(entries: readonly VectorEntry[]): void {
-    if (entries.length > 0) this.#link.send(frameTypes.held, writeHeld(entries))
   }
 
   tellState(state: MemberState): void {
@@ -214,33 +138,12 @@ export class OutboundLink {
       return
     }
     switch (type) {
-      case frameTypes.start:
-        if (this.#peer.carrier !== 'stream') throw notAllowed(type)
-        this.#start(readSequence(body))
-        return
-      case frameTypes.ack:
-        this.#ack(readSequence(body))
-        return
       case frameTypes.state:
-        this.#onState(readState(body[0]))
-        return
-      case frameTypes.missed:
-        owner.onMissed(this, readMissed(body))
+        this.#peerState = readState(body[0])
+        owner.onPeerState(this)
         return
       case frameTypes.answer:
         this.#onAnswer(readAnswer(body))
-        return
-      case frameTypes.vector:
-        owner.onVector(this, readVector(body))
-        return
-      case frameTypes.snapshot:
-        this.#onSnapshot(readSnapshot(body))
-        return
-      case frameTypes.synced:
-        owner.onSynced(this, readSynced(body))
-        return
-      case frameTypes.syncRefused:
-        owner.onSyncRefused(this, readSyncId(body))
         return
       case frameTypes.message:
         owner.onMessage(this, readMessage(body))
@@ -285,41 +188,5 @@ export class OutboundLink {
   #onAnswer({ id, record }: AnswerFrame): void {
     const ours = record && this.#link.byOurClock(record)
     this.#parts.owner.onAnswer(this, { id, record: ours })
-  }
-
-  #onSnapshot({ id, records }: SnapshotFrame): void {
-    const ours = records.map(record => this.#link.byOurClock(record))
-    this.#parts.owner.onSnapshot(this, { id, records: ours })
-  }
-
-  #start(after: number): void {
-    if (after > this.#parts.log.head) {
-      throw new HandfastError('ERR_HANDFAST_PROTOCOL', 'start beyond the end of the log')
-    }
-    const first = this.#cursor === undefined
-    this.#cursor = after + 1
-    if (first) this.#parts.owner.onStarted(this)
-    if (this.#peerState === 'ready') {
-      this.#ack(after)
-    } else {
-      this.#promised = Math.max(this.#promised, after)
-      this.#acked = Math.max(this.#acked, after)
-    }
-    this.flush()
-  }
-
-  #onState(state: MemberState): void {
-    this.#peerState = state
-    if (state === 'ready') this.#parts.owner.onCredit(this, 0, this.#promised)
-    this.#parts.owner.onPeerState(this)
-  }
-
-  #ack(upTo: number): void {
-    if (this.#cursor === undefined || upTo > this.#parts.log.head)
-      throw notAllowed(frameTypes.ack)
-    if (upTo <= this.#acked) return
-    const after = this.#acked
-    this.#acked = upTo
-    this.#parts.owner.onCredit(this, after, upTo)
   }
 }

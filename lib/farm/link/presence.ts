@@ -1,4 +1,4 @@
-import { type Origin, originName } from '../log/applied-vector.ts'
+import { type Origin, originName } from './origin.ts'
 
 /**
  * The members that take our log, and for whose acknowledgements a write may wait. One whose

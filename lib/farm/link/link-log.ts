@@ -2,7 +2,7 @@ import type { Clock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import { LogLimiter } from '../../limit/log-limiter.ts'
 import type { Log } from '../../log.ts'
-import type { Origin } from './applied-vector.ts'
+import type { Origin } from './origin.ts'
 
 export interface LinkLogParts {
   readonly self: Origin

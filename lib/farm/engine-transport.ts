@@ -1,22 +1,28 @@
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { isIPv6 } from 'node:net'
-import type { Clock, Timer } from '../../clock.ts'
-import { HandfastError } from '../../errors.ts'
-import type { Log } from '../../log.ts'
-import type { TableId } from '../../record/key.ts'
-import type { CacheRecord } from '../../record/record.ts'
-import { incarnationOf, senderTag } from '../../wire/datagram.ts'
-import { epochKeyLength } from '../../wire/seal.ts'
-import { PacketEngine } from '../engine/engine.ts'
-import type { PacketAction, PacketEvent } from '../engine/engine-event.ts'
-import type { Path } from '../engine/peer.ts'
+import type { Clock, Timer } from '../clock.ts'
+import { HandfastError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { TableId } from '../record/key.ts'
+import type { CacheRecord } from '../record/record.ts'
+import type { SenderTag } from '../wire/datagram.ts'
+import { epochKeyLength } from '../wire/seal.ts'
+import {
+  type PacketSockets,
+  type UdpOptions,
+  UdpSockets,
+} from './datagram/packet-sockets.ts'
+import { PacketEngine } from './engine/engine.ts'
+import type { PacketAction, PacketEvent } from './engine/engine-event.ts'
+import type { Path } from './engine/peer.ts'
 import {
   ceilingFor,
   defaultPacketSettings,
+  linkSettings,
   type PacketSettings,
-} from '../engine/settings.ts'
-import type { ControlChannel } from '../link/control-channel.ts'
-import { farmKey, parseSecret } from '../secret.ts'
+} from './engine/settings.ts'
+import type { ControlChannel } from './link/control-channel.ts'
+import { farmKey, parseSecret } from './secret.ts'
 import type {
   AbsentMember,
   Member,
@@ -24,8 +30,7 @@ import type {
   Transport,
   TransportStats,
   WriteLevel,
-} from '../transport.ts'
-import { type PacketSockets, type UdpOptions, UdpSockets } from './packet-sockets.ts'
+} from './transport.ts'
 
 const groupPort = 7_177
 /** A member to which nothing came for so long does not become ready. */
@@ -33,7 +38,7 @@ const defaultJoinTimeout = 30_000
 /** Below this receive buffer a busy farm loses datagrams in every stall; bytes. */
 const smallBuffer = 2 * 1024 * 1024
 
-export interface PacketTransportOptions {
+export interface EngineTransportOptions {
   readonly replica: Replica
   readonly clock: Clock
   readonly log: Log
@@ -42,14 +47,13 @@ export interface PacketTransportOptions {
   /** The id under which the channel knows this member. */
   readonly memberId: string
   readonly repository?: boolean | undefined
-  /** Keys, joining, tables: what must not get lost. */
   readonly channel: ControlChannel
   /**
-   * `auto` (default): to a group; to whom that does not reach one by one; and over the channel
+   * `stream`: everything goes over the channel. `auto` (default): to a group; to whom that does not reach one by one; and over the channel
    * to whom no datagram reaches. `multicast`: the same, but without a group it does not start.
    * `unicast`: without a group.
    */
-  readonly transport?: 'auto' | 'multicast' | 'unicast' | undefined
+  readonly transport?: 'stream' | 'auto' | 'multicast' | 'unicast' | undefined
   /** Default: an address of 239.255/16 that follows from name and secret; port 7177. */
   readonly udp?: Partial<UdpOptions> | undefined
   readonly settings?: Partial<PacketSettings> | undefined
@@ -58,10 +62,14 @@ export interface PacketTransportOptions {
   readonly sockets?: PacketSockets | undefined
 }
 
-/** Members that tell each other what they write in datagrams, each to all others at once. */
-export class PacketTransport implements Transport {
-  readonly #options: PacketTransportOptions
-  readonly #sockets: PacketSockets
+/**
+ * Members that tell each other what they write: over their links, or in datagrams beside them,
+ * each to all others at once. The engine says what is to be done; here it is done.
+ */
+export class EngineTransport implements Transport {
+  readonly #options: EngineTransportOptions
+  /** None where everything goes over the channel. */
+  readonly #sockets: PacketSockets | undefined
   readonly #farmTag: number
   readonly #log: Log
   readonly #settling = new Map<number, (reached: boolean) => void>()
@@ -75,13 +83,14 @@ export class PacketTransport implements Transport {
   #immediate: NodeJS.Immediate | undefined
   #joined: { resolve: () => void; reject: (error: Error) => void } | undefined
 
-  constructor(options: PacketTransportOptions) {
+  constructor(options: EngineTransportOptions) {
     this.#options = options
     const { farmName, memberId } = options
     this.#log = options.log.child({ farm: farmName, self: memberId })
     const secret = parseSecret(options.secret)
     this.#farmTag = farmKey(secret, options.farmName, 'datagram tag', 4).readUInt32BE(0)
-    this.#sockets = options.sockets ?? new UdpSockets(this.#udpOptions())
+    if (options.transport !== 'stream')
+      this.#sockets = options.sockets ?? new UdpSockets(this.#udpOptions())
   }
 
   async start(): Promise<void> {
@@ -121,29 +130,31 @@ export class PacketTransport implements Transport {
     const { memberId, channel } = this.#options
     const self: Member = {
       id: memberId,
-      incarnation: incarnationOf(engine.tag),
+      incarnation: engine.tag,
       address: channel.address,
       state: engine.ready ? 'ready' : 'joining',
       self: true,
     }
+    const links = channel.members?.() ?? []
+    if (this.#sockets === undefined) return [self, ...links]
     const others = [...engine.roster.all()].map((peer): Member => {
       const presence = engine.roster.membership.state(peer.id)
       const here = peer.ready ? 'ready' : 'joining'
       return {
         id: peer.id,
-        incarnation: incarnationOf(peer.sender),
+        incarnation: peer.sender,
         address: peer.dialAddress,
         state: presence === 'alive' ? here : presence,
         self: false,
       }
     })
-    return [self, ...others, ...(channel.refused?.() ?? [])]
+    return [self, ...others, ...links.filter(({ state }) => state === 'refused')]
   }
 
   absent(): AbsentMember[] {
     const engine = this.#engine
     const absent = this.#options.channel.absent?.() ?? []
-    if (engine === undefined) return absent
+    if (engine === undefined || this.#sockets === undefined) return absent
     const now = this.#options.clock.monotonic()
     const { roster } = engine
     // The stream may stand yet, and the other be silent; or datagrams pass where none does.
@@ -163,7 +174,10 @@ export class PacketTransport implements Transport {
   }
 
   isCurrent(): boolean {
-    return this.#state === 'ready' && this.#engine?.current === true
+    return (
+      this.#state === 'ready' &&
+      this.#engine?.current(this.#options.clock.monotonic()) === true
+    )
   }
 
   stats(): TransportStats {
@@ -178,7 +192,7 @@ export class PacketTransport implements Transport {
       membersSuspect: count('suspect'),
       membersGone: count('gone'),
       ...this.#engine?.stats(),
-      socketErrors: this.#sockets.errors,
+      ...(this.#sockets && { socketErrors: this.#sockets.errors }),
     }
   }
 
@@ -196,7 +210,7 @@ export class PacketTransport implements Transport {
     for (const settle of this.#settling.values()) settle(false)
     this.#settling.clear()
     this.#joined?.reject(new HandfastError('ERR_HANDFAST_CLOSED', 'closed while joining'))
-    await Promise.all([this.#sockets.close(), this.#options.channel.close()])
+    await Promise.all([this.#sockets?.close(), this.#options.channel.close()])
   }
 
   #handle(event: PacketEvent): void {
@@ -211,13 +225,17 @@ export class PacketTransport implements Transport {
     const { channel } = this.#options
     switch (action.kind) {
       case 'multicast':
-        this.#sockets.multicast(action.datagram)
+        this.#sockets?.multicast(action.datagram)
         break
       case 'unicast':
         this.#unicast(action)
         break
       case 'message':
         channel.send(action.to, action.message, action.spare)
+        if (action.drains === true)
+          channel.onceDrained(action.to, () =>
+            this.#handle({ kind: 'drained', id: action.to }),
+          )
         break
       case 'settle':
         this.#settling.get(action.token)?.(action.reached)
@@ -236,13 +254,8 @@ export class PacketTransport implements Transport {
   }
 
   async #join(): Promise<void> {
-    const { channel, transport } = this.#options
-    const port = await this.#sockets.open((datagram, from, by) =>
-      this.#handle({ kind: 'datagram', datagram, from, by }),
-    )
-    if (transport === 'multicast' && !this.#sockets.multicasts)
-      throw noGroup(this.#sockets.groupError)
-    this.#engine = this.#createEngine(port)
+    const { channel } = this.#options
+    this.#engine = this.#createEngine(await this.#openSockets())
     const joined = new Promise<void>((resolve, reject) => {
       this.#joined = { resolve, reject }
     })
@@ -250,6 +263,7 @@ export class PacketTransport implements Transport {
     channel.listen({
       up: peer => this.#handle({ kind: 'up', peer }),
       down: id => this.#handle({ kind: 'down', id }),
+      gone: id => this.#handle({ kind: 'gone', id }),
       refused: id => this.#handle({ kind: 'refused', id }),
       message: (from, message) => this.#handle({ kind: 'message', from, message }),
     })
@@ -257,8 +271,21 @@ export class PacketTransport implements Transport {
     await Promise.all([connected, joined])
   }
 
+  /** Resolves with our port for datagrams. */
+  async #openSockets(): Promise<number> {
+    const sockets = this.#sockets
+    if (sockets === undefined) return 0
+    const port = await sockets.open((datagram, from, by) =>
+      this.#handle({ kind: 'datagram', datagram, from, by }),
+    )
+    if (this.#options.transport === 'multicast' && !sockets.multicasts)
+      throw noGroup(sockets.groupError)
+    return port
+  }
+
   #onReady(): void {
     this.#state = 'ready'
+    this.#options.channel.ready?.()
     const { recordsFetched: records = 0 } = this.#engine?.stats() ?? {}
     const ms = Math.round(this.#options.clock.monotonic() - this.#startedAt)
     this.#log.info({ records, ms }, 'joined the farm')
@@ -276,7 +303,7 @@ export class PacketTransport implements Transport {
   }
 
   #unicast({ datagram, to }: PacketAction & { kind: 'unicast' }): void {
-    if (to !== undefined) this.#sockets.unicast(datagram, to.host, to.port)
+    if (to !== undefined) this.#sockets?.unicast(datagram, to.host, to.port)
     // The feedback loop of one who sends to each alone: nothing to serialise, so no socket.
     else setImmediate(() => this.#handle(ownCopy(datagram)))
   }
@@ -301,27 +328,23 @@ export class PacketTransport implements Transport {
 
   #createEngine(port: number): PacketEngine {
     const { clock, replica, memberId, channel, repository = false } = this.#options
-    const { receiveBuffer, multicasts } = this.#sockets
-    if (receiveBuffer < smallBuffer)
-      this.#log.warn(
-        { receiveBuffer },
-        'the socket buffer is small: raise net.core.rmem_max',
-      )
-    if (!multicasts && this.#options.transport !== 'unicast')
-      this.#log.warn({}, 'no multicast here, sending to each member by itself')
+    const sockets = this.#sockets
+    if (sockets !== undefined) this.#warn(sockets)
     return new PacketEngine(
       {
         id: memberId,
-        sender: senderTag(randomInt(2 ** 16), randomInt(2 ** 32)),
+        sender: (channel.incarnation ?? randomBytes(6).readUIntBE(0, 6)) as SenderTag,
         farmTag: this.#farmTag,
         repository,
         settings: {
-          ...defaultPacketSettings,
-          ceiling: ceilingFor(receiveBuffer),
+          ...(sockets === undefined
+            ? linkSettings
+            : { ...defaultPacketSettings, ceiling: ceilingFor(sockets.receiveBuffer) }),
           ...this.#options.settings,
         },
-        multicast: multicasts,
+        multicast: sockets?.multicasts === true,
         port,
+        datagrams: sockets !== undefined,
         replica,
         random: Math.random,
         newKey: () => randomBytes(epochKeyLength),
@@ -330,6 +353,16 @@ export class PacketTransport implements Transport {
       },
       clock.monotonic(),
     )
+  }
+
+  #warn({ receiveBuffer, multicasts }: PacketSockets): void {
+    if (receiveBuffer < smallBuffer)
+      this.#log.warn(
+        { receiveBuffer },
+        'the socket buffer is small: raise net.core.rmem_max',
+      )
+    if (!multicasts && this.#options.transport !== 'unicast')
+      this.#log.warn({}, 'no multicast here, sending to each member by itself')
   }
 
   #udpOptions(): UdpOptions {
