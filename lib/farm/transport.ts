@@ -4,6 +4,11 @@ import type { CacheRecord } from '../record/record.ts'
 /**
  * How members of a farm talk. Two words are kept apart: a *packet* is best effort, a *stream*
  * is reliable and ordered. Whatever carries the records, a transport promises what stands here.
+ *
+ * One other member has three words. A *member* is whom people know: its name, address and state
+ * (link/member-directory.ts). A *life* is one start of a member, with a number of its own
+ * (link/life.ts). A *peer* is what the engine keeps of one life: what came from it, and what is
+ * owed to it (engine/peer.ts).
  */
 export interface Transport {
   /**

@@ -5,7 +5,7 @@ import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
 import { UdpSockets } from '../../lib/farm/datagram/packet-sockets.ts'
 import { EngineTransport } from '../../lib/farm/engine-transport.ts'
-import type { ControlPeer } from '../../lib/farm/link/control-channel.ts'
+import type { LinkedMember } from '../../lib/farm/link/control-channel.ts'
 import { LinkChannel } from '../../lib/farm/link/link-channel.ts'
 import type { StreamOptions } from '../../lib/farm/link/options.ts'
 import { diallerOptions, farmPsk } from '../../lib/farm/link/psk.ts'
@@ -27,7 +27,7 @@ import { PacketMember, startPacketMember } from '../fixtures/packet-member.ts'
 import { Chance } from '../fixtures/simulator/chance.ts'
 
 type Event =
-  | { up: string; peer: ControlPeer }
+  | { up: string; peer: LinkedMember }
   | { down: string }
   | { from: string; message: string }
 

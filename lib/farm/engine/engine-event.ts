@@ -1,5 +1,5 @@
 import type { CacheRecord } from '../../record/record.ts'
-import type { ControlPeer } from '../link/control-channel.ts'
+import type { LinkedMember } from '../link/control-channel.ts'
 import type { WriteLevel } from '../transport.ts'
 import type { Address, Path } from './peer.ts'
 
@@ -13,7 +13,7 @@ export type PacketEvent =
       readonly by: 'multicast' | 'unicast'
     }
   | { readonly kind: 'message'; readonly from: string; readonly message: Buffer }
-  | { readonly kind: 'up'; readonly peer: ControlPeer }
+  | { readonly kind: 'up'; readonly peer: LinkedMember }
   | { readonly kind: 'down'; readonly id: string }
   /** Its link was cut, and will not stand again in a moment. */
   | { readonly kind: 'gone'; readonly id: string }

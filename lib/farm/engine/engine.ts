@@ -15,9 +15,9 @@ import { type EngineContext, type EngineOptions, wake } from './engine-context.t
 import type { PacketAction, PacketEvent } from './engine-event.ts'
 import { engineStats } from './engine-stats.ts'
 import { Intake, type Opened } from './intake.ts'
-import { Neighbours, probeEvery, standstill } from './neighbours.ts'
 import { Outlet } from './outlet.ts'
 import type { Path, Peer } from './peer.ts'
+import { Peers, probeEvery, standstill } from './peers.ts'
 import { Publication } from './publication.ts'
 import { Reception } from './reception.ts'
 import { Roster } from './roster.ts'
@@ -46,7 +46,7 @@ export class PacketEngine {
   readonly #intake: Intake
   readonly #publication: Publication
   readonly #reception: Reception
-  readonly #neighbours: Neighbours
+  readonly #peers: Peers
   #roundAt: number
   #probedAt = -Infinity
   #lag = 0
@@ -66,9 +66,9 @@ export class PacketEngine {
     const outlet = new Outlet(roster)
     this.#context = { options, roster, sender, counters, outlet, now, wakeAt: now }
     this.#intake = new Intake(self, farmTag, this.#context)
-    this.#publication = new Publication(this.#context, () => this.#neighbours.introduced)
+    this.#publication = new Publication(this.#context, () => this.#peers.introduced)
     this.#reception = new Reception(this.#context, () => !this.#joining)
-    this.#neighbours = new Neighbours(this.#context, epochKey, {
+    this.#peers = new Peers(this.#context, epochKey, {
       incomplete: peer => this.#reception.fetchTable(peer),
       changed: () => {
         this.#changed = true
@@ -100,7 +100,7 @@ export class PacketEngine {
   current(now: number): boolean {
     if (now - this.#context.wakeAt > standstill(this.#context.options)) return false
     const complete = !this.#joining && this.#reception.synchronizer.needed === 0
-    return complete && this.#neighbours.current
+    return complete && this.#peers.current
   }
 
   stats(): TransportStats {
@@ -123,16 +123,16 @@ export class PacketEngine {
         this.#message(event.from, event.message)
         break
       case 'up':
-        this.#neighbours.up(event.peer)
+        this.#peers.up(event.peer)
         break
       case 'down':
-        this.#neighbours.down(event.id)
+        this.#peers.down(event.id)
         break
       case 'gone':
-        this.#neighbours.gone(event.id)
+        this.#peers.gone(event.id)
         break
       case 'refused':
-        this.#neighbours.refused(event.id)
+        this.#peers.refused(event.id)
         break
       case 'drained':
         this.#publication.feeds.drained(event.id)
@@ -148,7 +148,7 @@ export class PacketEngine {
         this.#tick(late)
         break
       case 'rotate':
-        this.#neighbours.rotate()
+        this.#peers.rotate()
         break
       case 'leave':
         this.#leave()
@@ -158,11 +158,11 @@ export class PacketEngine {
     // Writes of one turn of the event loop share datagrams: they leave at its end, by a tick.
     const waits = event.kind === 'publish' && !this.#context.sender.full
     if (!this.#left && !waits && this.#publication.pump())
-      this.#neighbours.heartbeats.data(now)
+      this.#peers.heartbeats.data(now)
     wake(this.#context, this.#context.sender.deadline(now))
     wake(this.#context, this.#publication.deadline)
     if (this.#context.options.datagrams)
-      wake(this.#context, this.#neighbours.heartbeats.deadline)
+      wake(this.#context, this.#peers.heartbeats.deadline)
     return this.#context.outlet.take()
   }
 
@@ -180,8 +180,7 @@ export class PacketEngine {
     if (synchronizer.deadline() <= now)
       synchronizer.tick(now, donor => roster.get(donor)?.ready === true)
     if (now >= this.#roundAt) this.#round()
-    if (options.datagrams && !this.#left && this.#neighbours.heartbeats.due(now))
-      this.#beat()
+    if (options.datagrams && !this.#left && this.#peers.heartbeats.due(now)) this.#beat()
     if (this.#joining) this.#tryComplete()
     sender.ring.purge(now)
     wake(this.#context, roster.membership.deadline)
@@ -195,7 +194,7 @@ export class PacketEngine {
     this.#context.counters.datagramsReceived += 1
     const opened = this.#intake.open(datagram, from, this.#context.now)
     if (opened === undefined) return
-    this.#neighbours.heardBy(opened.peer, by)
+    this.#peers.heardBy(opened.peer, by)
     if (isDataType(opened.header.type)) {
       this.#reception.data(opened)
       return
@@ -212,7 +211,7 @@ export class PacketEngine {
     switch (header.type) {
       case datagramTypes.heartbeat: {
         const heartbeat = readHeartbeat(body)
-        this.#neighbours.heartbeat(peer, heartbeat)
+        this.#peers.heartbeat(peer, heartbeat)
         this.#reception.heartbeat(peer, heartbeat)
         return
       }
@@ -233,15 +232,15 @@ export class PacketEngine {
         return
       }
       case datagramTypes.suspect:
-        this.#neighbours.accused(readAccusation(body).subject)
+        this.#peers.accused(readAccusation(body).subject)
         return
       case datagramTypes.vouch: {
         const { subject, number } = readAccusation(body)
-        this.#neighbours.vouched(subject, number)
+        this.#peers.vouched(subject, number)
         return
       }
       case datagramTypes.leave:
-        this.#neighbours.left(peer)
+        this.#peers.left(peer)
         return
     }
   }
@@ -255,12 +254,12 @@ export class PacketEngine {
       return
     }
     if (message.type === 'announce') {
-      this.#neighbours.announced(from, message)
+      this.#peers.announced(from, message)
       return
     }
     const peer = this.#context.roster.get(from)
     if (peer === undefined) return
-    this.#neighbours.heard(peer)
+    this.#peers.heard(peer)
     this.#fromPeer(peer, message)
   }
 
@@ -268,14 +267,14 @@ export class PacketEngine {
     const { outlet, sender, now } = this.#context
     switch (message.type) {
       case 'key':
-        this.#neighbours.rekeyed(peer, message)
+        this.#peers.rekeyed(peer, message)
         return
       case 'acker':
         peer.ack.appoint(message.on, now)
         wake(this.#context, peer.ack.deadline)
         return
       case 'hears':
-        this.#neighbours.hears(peer, message)
+        this.#peers.hears(peer, message)
         return
       case 'datagram':
         this.#datagram(message.datagram, peer.id, 'stream')
@@ -290,7 +289,7 @@ export class PacketEngine {
         outlet.message(peer.id, { type: 'pong', last: sender.last })
         return
       case 'pong':
-        this.#neighbours.answered(peer, message.last)
+        this.#peers.answered(peer, message.last)
         return
       case 'data':
         this.#reception.message(peer, message)
@@ -305,7 +304,7 @@ export class PacketEngine {
         this.#reception.orphans.told(peer, message.sender, message.contiguous)
         return
       case 'leave':
-        this.#neighbours.left(peer)
+        this.#peers.left(peer)
         return
       case 'hint':
         this.#reception.synchronizer.want(peer.id, 'round', now)
@@ -340,7 +339,7 @@ export class PacketEngine {
       ready: !this.#joining,
       healthy: this.#healthy,
       flush: this.#publication.unanswered,
-      refutations: this.#neighbours.refutations,
+      refutations: this.#peers.refutations,
     })
     const seal = (): Buffer => {
       counters.heartbeatsSent += 1
@@ -373,7 +372,7 @@ export class PacketEngine {
   // -- who is there
 
   #check(): void {
-    this.#neighbours.check(this.#healthy)
+    this.#peers.check(this.#healthy)
     // Silent ackers and late joiners change whom a write can count on.
     this.#changed = true
   }
@@ -403,7 +402,7 @@ export class PacketEngine {
 
   #excuse(late: number): void {
     this.#context.counters.lateTicks += 1
-    this.#neighbours.excuse(late)
+    this.#peers.excuse(late)
     this.#context.sender.expire(this.#context.now, true)
   }
 
@@ -423,13 +422,13 @@ export class PacketEngine {
 
   #tryComplete(): void {
     const { options, roster, outlet } = this.#context
-    if (!this.#connected || !this.#neighbours.introduced) return
+    if (!this.#connected || !this.#peers.introduced) return
     if (this.#reception.synchronizer.needed > 0) return
     for (const peer of roster.all())
       if (!roster.gone(peer) && !peer.settled && (peer.connected || !options.datagrams))
         return
     this.#joining = false
-    this.#neighbours.complete()
+    this.#peers.complete()
     outlet.push({ kind: 'ready' })
   }
 }

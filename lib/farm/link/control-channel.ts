@@ -40,7 +40,7 @@ export interface ControlChannel {
 }
 
 export interface ControlListener {
-  up(peer: ControlPeer): void
+  up(peer: LinkedMember): void
   down(id: string): void
   /** After `down`: the connection will not stand again in a moment. */
   gone?(id: string): void
@@ -49,7 +49,7 @@ export interface ControlListener {
   message(from: string, message: Buffer): void
 }
 
-export interface ControlPeer {
+export interface LinkedMember {
   /** The member's id, as the handshake proved it. */
   readonly id: string
   /** The address it was reached under; its datagrams go there too. */

@@ -1,5 +1,5 @@
 import type { InboundLink } from './inbound-link.ts'
-import { type Origin, originName } from './origin.ts'
+import { type Life, lifeName } from './life.ts'
 
 /** A link that another has replaced is cut after so long. */
 const retirement = 1_000
@@ -15,8 +15,8 @@ export class InboundLinks {
     return this.#standing
   }
 
-  get(origin: Origin): InboundLink | undefined {
-    return this.#standing.get(originName(origin))
+  get(life: Life): InboundLink | undefined {
+    return this.#standing.get(lifeName(life))
   }
 
   /** Somebody is there who has not said who. */
@@ -29,8 +29,8 @@ export class InboundLinks {
    * welcomed, if it has not done so before. Cutting that now could tell it of the end before
    * the welcome does, and it would dial anew.
    */
-  admit(link: InboundLink, origin: Origin, now: number): void {
-    const name = originName(origin)
+  admit(link: InboundLink, life: Life, now: number): void {
+    const name = lifeName(life)
     const earlier = this.#standing.get(name)
     this.#greeting.delete(link)
     this.#standing.set(name, link)
@@ -45,7 +45,7 @@ export class InboundLinks {
     this.#retired.delete(link)
     const { peer } = link
     if (peer === undefined || this.get(peer) !== link) return false
-    return this.#standing.delete(originName(peer))
+    return this.#standing.delete(lifeName(peer))
   }
 
   /** Ends those that have had their time. `late`: those that are silent get it again. */

@@ -2,10 +2,10 @@ import type { Clock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import { LogLimiter } from '../../limit/log-limiter.ts'
 import type { Log } from '../../log.ts'
-import type { Origin } from './origin.ts'
+import type { Life } from './life.ts'
 
 export interface LinkLogParts {
-  readonly self: Origin
+  readonly self: Life
   readonly clock: Clock
   readonly log: Log
 }

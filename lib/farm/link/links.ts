@@ -8,12 +8,12 @@ import { type Carrier, memberIdPattern } from '../../wire/frame-greeting.ts'
 import { parseSecret } from '../secret.ts'
 import type { AbsentMember, TransportStats } from '../transport.ts'
 import type { Traffic } from './frame-link.ts'
+import type { Life } from './life.ts'
 import { Listener } from './listener.ts'
 import { MemberAddresses } from './member-addresses.ts'
 import { Mesh } from './mesh.ts'
 import type { MeshOwner } from './mesh-parts.ts'
 import { type StreamLimits, type StreamOptions, streamLimits } from './options.ts'
-import type { Origin } from './origin.ts'
 import { diallerOptions, farmPsk } from './psk.ts'
 
 /** While joining, every step waits for one; later they only keep heartbeats and deadlines. */
@@ -25,7 +25,7 @@ const closeLimit = 500
 
 /** Who this member is, and by which limits it keeps. */
 export interface Identity {
-  readonly self: Origin
+  readonly self: Life
   readonly limits: StreamLimits
   readonly log: Log
 }
@@ -46,7 +46,7 @@ export interface FarmLinksParts {
  * them in time. What flows over the links is their owner's business.
  */
 export class FarmLinks {
-  readonly self: Origin
+  readonly self: Life
   readonly mesh: Mesh
   readonly #parts: FarmLinksParts
   readonly #traffic: Traffic = { framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0 }
@@ -117,7 +117,7 @@ export class FarmLinks {
   }
 
   /** See Transport. `reaches`: what is sent now gets to this member. */
-  absent(reaches: (origin: Origin) => boolean): AbsentMember[] {
+  absent(reaches: (life: Life) => boolean): AbsentMember[] {
     const { clock } = this.#parts.options
     const away = clock.monotonic() - this.#openedAt
     const unknown = this.#addresses.unresolved.map(address => {

@@ -1,6 +1,6 @@
 import { type Greeting, type KnownMember, maxMembers } from '../../wire/frame-greeting.ts'
 import type { AbsentMember, Member } from '../transport.ts'
-import type { Origin } from './origin.ts'
+import type { Life } from './life.ts'
 
 type State = Member['state']
 
@@ -25,7 +25,7 @@ export class MemberDirectory {
 
   /** The member said this of itself. A newer run of it takes the place of an older one. */
   note(
-    { id, incarnation }: Origin,
+    { id, incarnation }: Life,
     state: State,
     address: string | undefined,
     now: number,
@@ -69,7 +69,7 @@ export class MemberDirectory {
   }
 
   /** Does nothing when a newer run of the member has taken its place. */
-  mark({ id, incarnation }: Origin, state: State, now: number): void {
+  mark({ id, incarnation }: Life, state: State, now: number): void {
     const entry = this.#members.get(id)
     if (entry === undefined || entry.incarnation !== incarnation) return
     // Its links end after it has taken its leave; that makes it no less orderly.
@@ -97,7 +97,7 @@ export class MemberDirectory {
   }
 
   /** Those that may be at work and that nothing reaches, by what `reaches` says. */
-  absent(reaches: (origin: Origin) => boolean, now: number): AbsentMember[] {
+  absent(reaches: (life: Life) => boolean, now: number): AbsentMember[] {
     const absent: AbsentMember[] = []
     for (const entry of [...this.#members.values(), ...this.#lost.values()]) {
       const { id, address, state, awaySince, replaced, metAt } = entry
@@ -110,7 +110,7 @@ export class MemberDirectory {
   }
 
   /** Those that were met a moment ago and lack a link: it is about to stand. */
-  meeting(reaches: (origin: Origin) => boolean, now: number): Origin[] {
+  meeting(reaches: (life: Life) => boolean, now: number): Life[] {
     return [...this.#members.values()].filter(
       entry =>
         entry.awaySince === undefined &&

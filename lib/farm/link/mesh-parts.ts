@@ -5,8 +5,8 @@ import type { HybridClock } from '../../record/hybrid-clock.ts'
 import type { Carrier } from '../../wire/frame-greeting.ts'
 import type { Traffic } from './frame-link.ts'
 import type { InboundLink, InboundOwner } from './inbound-link.ts'
+import type { Life } from './life.ts'
 import type { StreamLimits } from './options.ts'
-import type { Origin } from './origin.ts'
 import type { OutboundLink, OutboundOwner } from './outbound-link.ts'
 
 /** What flows over the links is not the mesh's business; whom they link is nobody else's. */
@@ -29,7 +29,7 @@ export interface MeshOwner {
 }
 
 export interface MeshParts {
-  readonly self: Origin
+  readonly self: Life
   readonly carrier: Carrier
   readonly advertise: string
   readonly tls: ConnectionOptions

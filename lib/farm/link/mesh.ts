@@ -11,10 +11,10 @@ import { ClockCheck } from './clock-check.ts'
 import { Dialler, isDialable } from './dialler.ts'
 import { InboundLink } from './inbound-link.ts'
 import { InboundLinks } from './inbound-links.ts'
+import type { Life } from './life.ts'
 import { LinkLog } from './link-log.ts'
 import { MemberDirectory } from './member-directory.ts'
 import type { MeshParts } from './mesh-parts.ts'
-import type { Origin } from './origin.ts'
 import { OutboundLink } from './outbound-link.ts'
 import { Presence } from './presence.ts'
 import type { Refusal } from './refusal.ts'
@@ -102,8 +102,8 @@ export class Mesh {
   }
 
   /** Its link stands, or may stand again in a moment. */
-  awaits(origin: Origin): boolean {
-    return this.#present.has(origin)
+  awaits(life: Life): boolean {
+    return this.#present.has(life)
   }
 
   members(): Member[] {
@@ -111,7 +111,7 @@ export class Mesh {
   }
 
   /** See Transport. `reaches`: what is sent now gets to this member. */
-  absent(reaches: (origin: Origin) => boolean): AbsentMember[] {
+  absent(reaches: (life: Life) => boolean): AbsentMember[] {
     const now = this.#parts.clock.monotonic()
     const never = this.#dialler
       .missed()
@@ -132,8 +132,7 @@ export class Mesh {
       }
     }
     this.#inbound.check(now, limits.handshakeTimeout, late)
-    for (const origin of this.#present.cutBefore(now - limits.deadAfter))
-      this.#gone(origin)
+    for (const life of this.#present.cutBefore(now - limits.deadAfter)) this.#gone(life)
     this.#directory.forget(now - limits.forgetAfter)
     this.#dialler.dial()
   }
@@ -316,7 +315,7 @@ export class Mesh {
     const { address, peer } = link
     if (this.#dialler.failed(link, error)) {
       // Cut, and not to be dialled again: it is not waited for any longer.
-      for (const origin of this.#present.cutAt(address)) this.#gone(origin)
+      for (const life of this.#present.cutAt(address)) this.#gone(life)
     } else if (peer !== undefined && this.#outbound.get(peer.id) === link) {
       this.#outbound.delete(peer.id)
       this.#dialler.lost(link)
@@ -356,9 +355,9 @@ export class Mesh {
     else this.#log.ended(peer.id, error)
   }
 
-  #gone(origin: Origin): void {
-    this.#present.gone(origin)
-    this.#directory.mark(origin, 'gone', this.#parts.clock.monotonic())
-    this.#parts.owner.onGone(origin.id)
+  #gone(life: Life): void {
+    this.#present.gone(life)
+    this.#directory.mark(life, 'gone', this.#parts.clock.monotonic())
+    this.#parts.owner.onGone(life.id)
   }
 }

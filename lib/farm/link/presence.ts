@@ -1,7 +1,7 @@
-import { type Origin, originName } from './origin.ts'
+import { type Life, lifeName } from './life.ts'
 
 /**
- * The members that take our log, and for whose acknowledgements a write may wait. One whose
+ * The members that we are linked with, for whose acknowledgements a write may wait. One whose
  * link was cut is still present for a while: its link may stand again in a moment, and a
  * write that did not wait for it would then have been lost on it without a word.
  */
@@ -12,58 +12,56 @@ export class Presence {
     return this.#members.size
   }
 
-  has(origin: Origin): boolean {
-    return this.#members.has(originName(origin))
+  has(life: Life): boolean {
+    return this.#members.has(lifeName(life))
   }
 
-  /** By origin. */
+  /** By life. */
   names(): Iterable<string> {
     return this.#members.keys()
   }
 
-  linked({ id, incarnation }: Origin, address: string): void {
-    const origin = { id, incarnation }
-    this.#members.set(originName(origin), { origin, address, cutAt: undefined })
+  linked({ id, incarnation }: Life, address: string): void {
+    const life = { id, incarnation }
+    this.#members.set(lifeName(life), { life, address, cutAt: undefined })
   }
 
   /** False when it was not present. */
-  cut(origin: Origin, now: number): boolean {
-    const present = this.#members.get(originName(origin))
+  cut(life: Life, now: number): boolean {
+    const present = this.#members.get(lifeName(life))
     if (present === undefined) return false
     present.cutAt = now
     return true
   }
 
-  gone(origin: Origin): void {
-    this.#members.delete(originName(origin))
+  gone(life: Life): void {
+    this.#members.delete(lifeName(life))
   }
 
   /** Those whose link was cut before `then`. */
-  cutBefore(then: number): Origin[] {
+  cutBefore(then: number): Life[] {
     return this.#find(({ cutAt }) => cutAt !== undefined && cutAt < then)
   }
 
   /** Those whose link to this address was cut. */
-  cutAt(address: string): Origin[] {
+  cutAt(address: string): Life[] {
     return this.#find(
       present => present.cutAt !== undefined && present.address === address,
     )
   }
 
   /** Other runs of the same member. */
-  formerRuns({ id, incarnation }: Origin): Origin[] {
-    return this.#find(
-      ({ origin }) => origin.id === id && origin.incarnation !== incarnation,
-    )
+  formerRuns({ id, incarnation }: Life): Life[] {
+    return this.#find(({ life }) => life.id === id && life.incarnation !== incarnation)
   }
 
-  #find(wanted: (present: Present) => boolean): Origin[] {
-    return [...this.#members.values()].filter(wanted).map(({ origin }) => origin)
+  #find(wanted: (present: Present) => boolean): Life[] {
+    return [...this.#members.values()].filter(wanted).map(({ life }) => life)
   }
 }
 
 interface Present {
-  readonly origin: Origin
+  readonly life: Life
   readonly address: string
   /** Undefined while the link stands. */
   cutAt: number | undefined

@@ -1,9 +1,9 @@
 /** One life of a member: its name, and a number that is another at each start. */
-export interface Origin {
+export interface Life {
   readonly id: string
   readonly incarnation: number
 }
 
-export function originName({ id, incarnation }: Origin): string {
+export function lifeName({ id, incarnation }: Life): string {
   return `${id}/${incarnation}`
 }

@@ -1,7 +1,7 @@
 import type { ControlMessage } from '../../wire/control-message.ts'
 import { datagramTypes, type SenderTag } from '../../wire/datagram.ts'
 import { type Heartbeat, writeAccusation } from '../../wire/datagram-control.ts'
-import type { ControlPeer } from '../link/control-channel.ts'
+import type { LinkedMember } from '../link/control-channel.ts'
 import { type EngineContext, type EngineOptions, wake } from './engine-context.ts'
 import { Heartbeats } from './heartbeats.ts'
 import type { MembershipAnswer } from './membership.ts'
@@ -26,8 +26,8 @@ export function standstill({ datagrams, settings }: EngineOptions): number {
 /** After a standstill of our own, what lay in the socket is read within this, ms. */
 const backlogTime = 100
 
-/** What neighbours tell the rest of the engine. */
-export interface NeighbourHooks {
+/** What it tells the rest of the engine. */
+export interface PeerHooks {
   /** A member was met, or a link with it stands again; `told`: what it was said is our last. */
   linked(peer: Peer, told: number): void
   /** First meeting, or back with holes that datagrams can't fill. */
@@ -41,12 +41,12 @@ export interface NeighbourHooks {
  * Who the others are and how they are reached: introductions and keys over the stream, signs of
  * life, suspicion, and which kind of datagram gets through to whom.
  */
-export class Neighbours {
+export class Peers {
   readonly heartbeats: Heartbeats
   readonly #context: EngineContext
-  readonly #hooks: NeighbourHooks
+  readonly #hooks: PeerHooks
   /** Those with a link, introduced or not, and what we said was our last when it came up. */
-  readonly #connected = new Map<string, { peer: ControlPeer; last: number }>()
+  readonly #connected = new Map<string, { peer: LinkedMember; last: number }>()
   #key: { epoch: number; epochKey: Buffer }
   #nextKey: { epoch: number; epochKey: Buffer; useAt: number } | undefined
   readonly #startedAt: number
@@ -55,7 +55,7 @@ export class Neighbours {
   #refutations = 0
   #joining = true
 
-  constructor(context: EngineContext, epochKey: Buffer, hooks: NeighbourHooks) {
+  constructor(context: EngineContext, epochKey: Buffer, hooks: PeerHooks) {
     this.#context = context
     this.#hooks = hooks
     this.#key = { epoch: 0, epochKey }
@@ -93,7 +93,7 @@ export class Neighbours {
 
   // -- streams
 
-  up(peer: ControlPeer): void {
+  up(peer: LinkedMember): void {
     this.#connected.set(peer.id, { peer, last: this.#context.sender.last })
     this.#introduce(peer.id)
   }
