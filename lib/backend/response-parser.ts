@@ -54,14 +54,17 @@ export function mendParser(socket: Duplex): void {
     ) {
       return -1
     }
-    // RFC 9112 6.3: a length beside chunks says nothing; who sends both is not asked again.
+    // RFC 9112 6.3: a length beside chunks says nothing. RFC 9110 8.6: with 304 it is the length
+    // that the body of a 200 would have, and with 204 it should not be there. undici finds that
+    // body missing.
     const both = parser.contentLength !== '' && coding !== ''
-    // RFC 9110 8.6: with 304 it is the length that the body of a 200 would have, and with 204
-    // it should not be there. undici finds that body missing.
+    // Who sends both is not asked again, nor who says that a 204 has a body: if it comes, it
+    // would be the answer to somebody else.
+    const last = both || (status === 204 && Number(parser.contentLength) > 0)
     if (both || status === 304 || status === 204) parser.contentLength = ''
     length = parser.contentLength
     const said = status === 100 ? disguised100 : status
-    return complete.call(parser, said, upgrade, keepAlive && !both)
+    return complete.call(parser, said, upgrade, keepAlive && !last)
   }
   const over = parser.onMessageComplete
   parser.onMessageComplete = () => {

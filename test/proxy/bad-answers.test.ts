@@ -1,7 +1,9 @@
+import type { Socket } from 'node:net'
 import t from 'tap'
 import { plain, Said, statusLine } from '../fixtures/proxy-answers.ts'
 import { rawExchange } from '../fixtures/proxy-raw.ts'
 import { defaultSite, startProxy } from '../fixtures/proxy-servers.ts'
+import { startRawBackend } from '../fixtures/raw-backend.ts'
 
 const said = await Said.start(t)
 said.answers.set('/fine', plain())
@@ -80,3 +82,20 @@ t.test(
     })
   },
 )
+
+t.test('a body that a 204 said it had is nobody else’s answer', async t => {
+  const late = new Set<Socket>()
+  const backend = await startRawBackend(t, (target, socket) => {
+    if (target === '/none') {
+      late.add(socket)
+      socket.write(statusLine('HTTP/1.1 204 No', 'Content-Length: 40'))
+    } else socket.write(late.has(socket) ? plain('X-Late: body') : plain())
+  })
+  const { port } = await startProxy(t, { backends: [backend.url] })
+  const get = (path: string) =>
+    rawExchange(port, `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`)
+  t.match(await get('/none'), /^HTTP\/1\.1 204 /)
+  const answer = await get('/fine')
+  t.match(answer, /^HTTP\/1\.1 200 /)
+  t.notMatch(answer, /x-late/i)
+})
