@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import type { TLSSocket } from 'node:tls'
+import type { Server, TLSSocket } from 'node:tls'
 import t from 'tap'
 import { rawConnection } from '../fixtures/proxy-raw.ts'
 import { startProxy } from '../fixtures/proxy-servers.ts'
@@ -80,4 +80,27 @@ t.test('a client that goes on to send nothing is not waited for', async t => {
   socket.resume()
   await once(socket, 'close', { signal: AbortSignal.timeout(10_000) })
   t.pass('its connection has ended')
+})
+
+t.test('a connection that sees many of them has nothing to remember of each', async t => {
+  let served: TLSSocket | undefined
+  const attach = (server: Server) =>
+    void server.on('secureConnection', (socket: TLSSocket) => {
+      served = socket
+    })
+  const limits = { maxBodyBytes: 10 }
+  const sessions = { attach, detach() {} }
+  const { port } = await startProxy(t, { backends, limits, sessions })
+  const socket = await rawConnection(port)
+  const answers = socket.setEncoding('latin1')[Symbol.asyncIterator]()
+  const listeners: number[] = []
+  let body = ''
+  for (let i = 0; i < 3; i++) {
+    socket.write(`${body}POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n`)
+    for (let text = ''; !text.includes('Large\n'); ) text += (await answers.next()).value
+    listeners.push((served as TLSSocket).listenerCount('close'))
+    body = 'eleven byte'
+  }
+  t.strictSame(new Set(listeners).size, 1, listeners.join())
+  socket.destroy()
 })

@@ -22,7 +22,12 @@ export function closeSoon(socket: Duplex): void {
 
 /** Drops the rest of a request that was answered early; the connection may live on after it. */
 export function discard(source: Readable, socket: Duplex): void {
-  source.once('end', destroyAfter(socket))
+  const stop = destroyAfter(socket)
+  source.once('end', () => {
+    stop()
+    // The connection lives on, and may see many such requests.
+    socket.off('close', stop)
+  })
   source.resume()
 }
 
