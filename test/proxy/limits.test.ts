@@ -2,6 +2,9 @@ import { once } from 'node:events'
 import { connect } from 'node:http2'
 import { createServer, connect as netConnect } from 'node:net'
 import t from 'tap'
+import { systemClock } from '../../lib/clock.ts'
+import { LimitCounters } from '../../lib/limit/limit-counters.ts'
+import { silentLog } from '../../lib/log.ts'
 import { limitRules, resolveLimits } from '../../lib/proxy/limits.ts'
 import {
   RawHttp2,
@@ -250,6 +253,46 @@ t.test('a backend that is busy: 503', async t => {
   await until(() => proxy.stats().connections === 0)
   await until(() => backend.requests[seen]?.socket.destroyed === true)
   t.match(statusesOf(await rawExchange(port, get('/'))), [200], 'and free again')
+})
+
+t.test(
+  'a limit is met by who is turned away, not by who is served elsewhere',
+  async t => {
+    const other = await startBackend(t, (_request, response) => response.end('other'))
+    const third = await startBackend(t, (_request, response) => response.flushHeaders())
+    const limits = { maxBackendRequests: 1 }
+    const { port, log } = await startProxy(t, {
+      backends: [third.url, other.url],
+      limits,
+    })
+    const met = () => log.lines.filter(({ message }) => message === 'a limit was met')
+    const first = await rawConnection(port)
+    first.write(get('/'))
+    await until(() => third.requests.length === 1)
+    for (let i = 0; i < 4; i++) {
+      t.match(statusesOf(await rawExchange(port, get('/'))), [200])
+    }
+    t.equal(third.requests.length, 1)
+    t.strictSame(met(), [])
+    first.destroy()
+  },
+)
+
+t.test('who finds all backends busy is counted once', async t => {
+  const mute = () => startBackend(t, () => {})
+  const [one, two] = [await mute(), await mute()]
+  const counters = new LimitCounters(systemClock, silentLog)
+  const { port } = await startProxy(t, {
+    backends: [one.url, two.url],
+    limits: { maxBackendRequests: 1 },
+    limitCounters: counters,
+  })
+  const held = [await rawConnection(port), await rawConnection(port)]
+  for (const socket of held) socket.write(get('/'))
+  await until(() => one.requests.length + two.requests.length === 2)
+  t.match(statusesOf(await rawExchange(port, get('/'))), [503])
+  t.strictSame(counters.snapshot(), { 'limits.maxBackendRequests': 1 })
+  for (const socket of held) socket.destroy()
 })
 
 t.test('more connections than allowed are not taken', async t => {

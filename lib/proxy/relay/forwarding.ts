@@ -45,7 +45,7 @@ export interface ForwardingOptions {
   readonly limits: Limits
   /** The network that the request counts for where backends are shared out. */
   readonly client: string | undefined
-  /** Called when the request is turned away for a limit. */
+  /** Called once, when the request is turned away for a limit. */
   readonly onLimit: (limit: SlotLimit) => void
   /** Called once, when the first bytes of the body are there, if there is one. */
   readonly onBody: (() => void) | undefined
@@ -73,6 +73,8 @@ export class Forwarding implements DispatchHandler {
   /** A reset is the end of the answer, as long as the request has not been sent in full. */
   #endsByReset = false
   #error: string | undefined
+  /** No backend that was asked had room, as far as is known. */
+  #limit: SlotLimit | undefined
   #clientGone = false
   #tunnelled = false
   #tunnelBytes = 0
@@ -119,10 +121,12 @@ export class Forwarding implements DispatchHandler {
 
   onSend(): void {
     this.#phase = 'forward'
+    this.#limit = undefined
   }
 
+  /** A limit is met when a request is turned away for it, not when another backend has room. */
   onLimit(limit: SlotLimit): void {
-    this.#options.onLimit(limit)
+    this.#limit = limit
   }
 
   onInform(status: number, fields: string[]): void {
@@ -210,6 +214,7 @@ export class Forwarding implements DispatchHandler {
     } else if (this.#phase === 'select' && isInvalidRequest(error)) {
       this.#fail(400, 'Bad Request', 'invalid-request')
     } else if (this.#status === undefined) {
+      if (this.#limit !== undefined) this.#options.onLimit(this.#limit)
       const { status, text, code } = failureOf(error)
       this.#fail(status, text, code)
     } else if (this.#endsByReset && wasReset(error) && !this.#body?.readableEnded) {
