@@ -32,6 +32,13 @@ t.test('writes of one turn are one message to each, and one member answers', asy
   t.ok(farm.network.messages - before <= 5, `${farm.network.messages - before} messages`)
 })
 
+t.test('more writes in one turn than the queue holds are sent all the same', async t => {
+  const farm = new CalmFarm(2, { ...linkSettings, queueLength: 20 }, { datagrams: false })
+  for (let i = 0; i < 100; i++) farm.write(farm.at(0), `k${i}`, 'local')
+  farm.run(20)
+  t.ok([...Array(100).keys()].every(i => farm.holders(`k${i}`) === 2))
+})
+
 t.test('at rest nothing is said', async t => {
   const farm = linkFarm(3)
   farm.run(10_000)

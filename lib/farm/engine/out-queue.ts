@@ -57,7 +57,8 @@ export class OutQueue<Wait> {
 
   /** True when waiting longer would not fill the next datagram any better. */
   get full(): boolean {
-    return this.#bytes >= this.#room || this.size >= this.#perDatagram
+    const most = Math.min(this.#perDatagram, this.#length)
+    return this.#bytes >= this.#room || this.size >= most
   }
 
   /** The write that had to make room, if one had. */
