@@ -42,3 +42,7 @@ export function answer(
 export function unauthorized(challenges: string[]): Answer {
   return answer(401, 'Log in to go on.\n', { 'www-authenticate': challenges })
 }
+
+export function answered(given: Answer): AuthDecision {
+  return { outcome: 'answered', answer: given }
+}

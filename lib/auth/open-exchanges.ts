@@ -13,11 +13,11 @@ export interface Admission {
   /** Keys of log-ins with records of their own, which the cookie names. */
   readonly keys: readonly Buffer[]
   /** What is remembered on its connection and speaks for it. */
-  readonly remembered: readonly Remembered[]
+  readonly remembered: readonly EndableLogin[]
 }
 
 /** Something that a log-out can end; itself, or by its record's key. */
-export interface Remembered {
+export interface EndableLogin {
   readonly key: Buffer | undefined
 }
 
@@ -102,7 +102,7 @@ export class OpenExchanges {
   }
 
   /** What was remembered on a connection alone has ended. */
-  forgotten(login: Remembered): void {
+  forgotten(login: EndableLogin): void {
     for (const [exchange, { remembered }] of this.#open)
       if (remembered.includes(login)) this.#end(exchange)
   }

@@ -8,9 +8,9 @@ const firstFree = 8
 
 /**
  * State of one's own beside the sessions, on every member: in `tables.state`, or in virtual
- * tables with numbers from 8 on. Throws ERR_HANDFAST_USAGE for any other table, a RangeError for
- * a key that has not 1 to 255 bytes or a value of more than 64 KiB, and ERR_HANDFAST_CLOSED once
- * the farm is closed. Keys and values that are passed in are copied.
+ * tables with numbers from 8 on. Rejects with ERR_HANDFAST_USAGE for any other table, with a
+ * RangeError for a key that has not 1 to 255 bytes or a value of more than 64 KiB, and with
+ * ERR_HANDFAST_CLOSED once the farm is closed. Keys and values that are passed in are copied.
  */
 export class StateCache {
   readonly #cache: Cache

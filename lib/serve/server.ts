@@ -11,6 +11,7 @@ import { createProxy } from '../proxy/proxy.ts'
 import type { ServerStats } from './messages.ts'
 import type { ServeSettings } from './settings.ts'
 import { SiteAuths } from './site-auths.ts'
+import { keepRequestsYoung } from './young-heap.ts'
 
 /** A farm member and the proxy on top of it, in this process. */
 export interface Server {
@@ -30,6 +31,7 @@ export async function startServer(
   log: Log,
   droppedLines: () => number = () => 0,
 ): Promise<Server> {
+  keepRequestsYoung()
   const farm = await createFarm(farmOptionsOf(settings, log))
   const auths = new SiteAuths(farm, settings)
   let admin: Admin | undefined

@@ -2,7 +2,8 @@ import type { AuthCounters } from '../auth-counters.ts'
 import { type Answer, answer } from '../decision.ts'
 import type { ConnectionState } from '../login/connection-state.ts'
 import type { LoginCheck } from '../login/login-check.ts'
-import type { Memory } from '../login/memory.ts'
+import type { LoginTerms } from '../login/login-terms.ts'
+import type { Remembered } from '../login/remembered.ts'
 import type { PasswordCheck } from '../method/password.ts'
 import { fromOwnSite } from '../own-site.ts'
 import { type AuthRequest, pathOf } from '../request.ts'
@@ -13,7 +14,8 @@ export interface FormLoginOptions {
   readonly form: LoginForm
   readonly passwords: PasswordCheck
   readonly check: LoginCheck
-  readonly memory: Memory
+  readonly terms: LoginTerms
+  readonly remembered: Remembered
   readonly counters: AuthCounters
   /** Set-Cookie that makes the client forget its log-in. */
   readonly clearCookie: string
@@ -68,7 +70,7 @@ export class FormLogin {
     request: AuthRequest,
     state: ConnectionState | undefined,
   ): Promise<Answer> {
-    const { form, passwords, check, memory, counters } = this.#options
+    const { form, passwords, check, terms, remembered, counters } = this.#options
     if (!fromOwnSite(request, noOrigins)) {
       return answer(403, 'This came from a page of another site.\n')
     }
@@ -85,7 +87,7 @@ export class FormLogin {
     // Not bound to the lineage: the cookie outlives it.
     const login =
       outcome.kind === 'proved'
-        ? memory.loginOf(outcome.proof, 'form', undefined)
+        ? terms.loginOf(outcome.proof, 'form', undefined)
         : undefined
     if (login === undefined) {
       if (outcome.kind === 'proved') counters.countLogin('form', 'void')
@@ -94,7 +96,7 @@ export class FormLogin {
       return { ...page, headers: { ...page.headers, 'www-authenticate': 'Form' } }
     }
     counters.countLogin('form', 'proved', login.identity.subject)
-    const cookie = await memory.rememberForm(login, request, state)
+    const cookie = await remembered.rememberForm(login, request, state)
     return answer(303, '', { location: to, 'set-cookie': cookie })
   }
 }

@@ -1,13 +1,13 @@
 import type { AuthCounters } from '../auth-counters.ts'
 import { type Answer, answer } from '../decision.ts'
 import type { ConnectionState } from '../login/connection-state.ts'
-import type { Memory } from '../login/memory.ts'
+import type { Logout } from '../login/logout.ts'
 import { fromOwnSite } from '../own-site.ts'
 import { type AuthRequest, pathOf } from '../request.ts'
 
 export interface LogoutPathOptions {
   readonly path: string
-  readonly memory: Memory
+  readonly logout: Logout
   readonly counters: AuthCounters
   /** What the client gets once it is logged out. */
   readonly bye: () => Answer
@@ -26,14 +26,14 @@ export class LogoutPath {
     request: AuthRequest,
     state: ConnectionState | undefined,
   ): Promise<Answer | undefined> {
-    const { path, memory, counters, bye } = this.#options
+    const { path, logout, counters, bye } = this.#options
     if (pathOf(request) !== path) return undefined
     // Never by GET: a link or an image on any page would log the user out.
     if (request.method !== 'POST') return answer(405, '', { allow: 'POST' })
     if (!fromOwnSite(request, noOrigins)) {
       return answer(403, 'This came from a page of another site.\n')
     }
-    counters.countLogout(await memory.forget(request, state))
+    counters.countLogout(await logout.end(request, state))
     return bye()
   }
 }

@@ -54,6 +54,11 @@ export interface Binding {
   readonly print?: Buffer | undefined
 }
 
+/** Of a log-in that no lineage holds: a cookie or a reference names it. */
+export function ownPlace(key: Buffer): Binding {
+  return { key, serverName: '' }
+}
+
 export const loginHeaderLength = 56
 export const loginTagLength = 16
 const layoutVersion = 2

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Cache } from '../../cache/cache.ts'
 import type { Clock } from '../../clock.ts'
 import { tables } from '../../record/key.ts'
-import type { OpenExchanges, Remembered } from '../open-exchanges.ts'
+import type { EndableLogin, OpenExchanges } from '../open-exchanges.ts'
 import { defaultRealm } from '../options.ts'
 import { type Binding, type Login, readLogin, writeLogin } from './identity-record.ts'
 
@@ -86,7 +86,7 @@ export class Logins {
   }
 
   /** It is over on its connection, whatever the farm remembers. */
-  forgotten(login: Remembered): void {
+  forgotten(login: EndableLogin): void {
     this.#options.exchanges.forgotten(login)
   }
 

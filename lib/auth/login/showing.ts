@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { type Answer, answer, unauthorized } from '../decision.ts'
+import { answer, unauthorized } from '../decision.ts'
 import type { ForwardAuth } from '../method/forward-auth.ts'
 import type { CredentialMethod } from '../method/method.ts'
 import type { Methods } from '../method/methods.ts'
@@ -12,7 +12,6 @@ export interface ShowingContext {
   readonly check: LoginCheck
   /** Equal on all members: what one has checked the others know again. */
   readonly printKey: Buffer
-  readonly challenge: () => Answer
 }
 
 /** What a request shows of its user, its print, and how it would be checked. */
@@ -29,14 +28,14 @@ export class Showing {
     method: CredentialMethod,
     credentials: string,
   ): Shown {
-    const { check, challenge } = this.#context
+    const { check, methods } = this.#context
     const user = method.userOf(credentials)
     return {
       request,
       method: method.name,
       print: this.#printOf(method, credentials),
       guessOf: user,
-      askAgain: method.name === 'basic' ? challenge : undefined,
+      askAgain: method.name === 'basic' ? methods.challenge : undefined,
       refuse: () => unauthorized([method.challenge('not accepted')]),
       verify: async waiters => {
         const how = { guess: { user }, waiters }

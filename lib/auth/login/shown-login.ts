@@ -7,7 +7,8 @@ import type { Waiters } from '../waiters.ts'
 import type { ConnectionState } from './connection-state.ts'
 import type { KnownLogin } from './identity-record.ts'
 import type { LoginCheck } from './login-check.ts'
-import type { Memory } from './memory.ts'
+import type { LoginTerms } from './login-terms.ts'
+import type { Remembered } from './remembered.ts'
 import type { RememberedLogin } from './remembered-login.ts'
 
 /** What a request shows of its user, and how it is checked when nobody remembers it. */
@@ -34,7 +35,8 @@ export interface Shown {
 }
 
 export interface ShownLoginsOptions {
-  readonly memory: Memory
+  readonly terms: LoginTerms
+  readonly remembered: Remembered
   readonly check: LoginCheck
   readonly counters: AuthCounters
   readonly log: Log
@@ -55,14 +57,14 @@ export class ShownLogins {
 
   /** Without a `state` nothing is remembered. */
   async decide(shown: Shown, state: ConnectionState | undefined): Promise<AuthDecision> {
-    const { memory, counters } = this.#options
+    const { terms, counters } = this.#options
     if (state === undefined)
       return decisionOf(await this.#prove(shown, undefined, undefined))
     const remembered = state.shown(shown.print)
     const limited = shown.guessOf !== undefined && state.suspect
     if (remembered.believed && !limited && !this.#hasEnded(shown, remembered, state)) {
       const login = remembered.local()
-      if (login?.kind === 'identity' && memory.holds(login, state, remembered)) {
+      if (login?.kind === 'identity' && terms.holds(login, state, remembered)) {
         counters.countLookup('hit')
         return decisionOf(login)
       }
@@ -81,7 +83,7 @@ export class ShownLogins {
     remembered: RememberedLogin,
     state: ConnectionState,
   ): Promise<AuthDecision> {
-    const { memory, check, counters } = this.#options
+    const { remembered: known, check, counters } = this.#options
     const { request, method, guessOf, askAgain } = shown
     const stop = guessOf === undefined ? undefined : check.stop(method, request, guessOf)
     if (stop !== undefined) {
@@ -89,7 +91,7 @@ export class ShownLogins {
       return decisionOf(stop)
     }
     const ended = this.#hasEnded(shown, remembered, state)
-    const login = ended ? undefined : await memory.recallShown(remembered, state)
+    const login = ended ? undefined : await known.recallShown(remembered, state)
     counters.countLookup(login === undefined ? 'miss' : 'hit')
     if (login !== undefined) {
       remembered.believe()
@@ -112,13 +114,13 @@ export class ShownLogins {
     remembered: RememberedLogin | undefined,
     state: ConnectionState | undefined,
   ): Promise<KnownLogin | Answer> {
-    const { memory, counters, log } = this.#options
+    const { terms, counters, log } = this.#options
     const { method } = shown
     const ends = endsOf(remembered, state)
     const proof = await shown.verify(remembered?.waiters)
     if ('status' in proof) return proof
-    const login = memory.loginOf(proof, method, state, shown.ttl)
-    if (login === undefined || !memory.holds(login, state, remembered)) {
+    const login = terms.loginOf(proof, method, state, shown.ttl)
+    if (login === undefined || !terms.holds(login, state, remembered)) {
       log.warn({ method }, 'a proof was right, and the log-in is void all the same')
       counters.countLogin(method, 'void')
       return shown.refuse()
@@ -137,12 +139,12 @@ export class ShownLogins {
     remembered: RememberedLogin,
     state: ConnectionState,
   ): Promise<void> {
-    const { memory, now } = this.#options
+    const { remembered: known, now } = this.#options
     // Of passwords there are only so many that are right; all else a client can vary at will.
     if (guessOf === undefined && !state.mayRemember(now())) return
     await Promise.all([
       remembered.remember(login),
-      memory.claimSession(login, request, state),
+      known.claimSession(login, request, state),
     ])
   }
 

@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
+import { type Answer, answer, unauthorized } from '../decision.ts'
 import type { Basis, MakeBasis, MethodName } from '../identity.ts'
 import { type AuthOptions, configError, type PasswordSource } from '../options.ts'
 import { basicMethod } from './basic.ts'
@@ -21,6 +22,8 @@ export interface Methods {
   readonly form: PasswordCheck | undefined
   /** What an Authorization header holds for one of these methods, or for none. */
   read(header: string | undefined): Credentials | undefined
+  /** What a request of nobody is answered. */
+  challenge(): Answer
   /** Of a certificate that is proved now. */
   readonly certificateBasis: Basis
   /**
@@ -91,6 +94,12 @@ export function createMethods(options: AuthOptions, context: MethodsContext): Me
       const given = readAuthorization(header)
       const method = credentials.find(one => one.scheme === given?.scheme)
       return given && { ...given, method }
+    },
+    challenge() {
+      const challenges = credentials.map(method => method.challenge())
+      if (formCheck !== undefined) challenges.push('Form')
+      if (challenges.length > 0) return unauthorized(challenges)
+      return answer(403, 'A client certificate is needed.\n')
     },
     certificate: byCertificate,
     certificateBasis: ofCertificate,
