@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { TableId } from '../record/key.ts'
-import { type CacheRecord, recordLength } from '../record/record.ts'
+import { type CacheRecord, recordHeaderLength } from '../record/record.ts'
 import { supersedes } from '../record/supersedes.ts'
 import type { RecordTable } from '../table/record-table.ts'
 
@@ -8,6 +8,11 @@ import type { RecordTable } from '../table/record-table.ts'
 const mostBytes = 48 * 1024 * 1024
 /** What a record costs in a Map beyond its own bytes, about. */
 const overhead = 256
+/**
+ * Of the bound; what makes room for many at a time. The start of a Map that was dropped from
+ * there is searched anew for the oldest that is left.
+ */
+const roomMade = 1 / 64
 
 /**
  * Records that no full table may lose: a flood of sessions must not bring back one that was
@@ -39,9 +44,10 @@ export class KeptRecords {
   }
 
   get(table: TableId, key: Buffer): CacheRecord | undefined {
-    const record = this.#shelves[table]?.records.get(key.toString('latin1'))
-    return record !== undefined && record.expiresAt > this.#clock.now()
-      ? record
+    const name = key.toString('latin1')
+    const kept = this.#shelves[table]?.records.get(name)
+    return kept !== undefined && kept.expiresAt > this.#clock.now()
+      ? recordOf(name, kept)
       : undefined
   }
 
@@ -50,21 +56,20 @@ export class KeptRecords {
     const { table, key } = record
     const shelf = this.#shelves[table]
     if (shelf === undefined) return false
-    const old = this.get(table, key) ?? this.#table.read(table, key)
+    const inTable = this.#table.read(table, key)
+    const old = this.get(table, key) ?? inTable
     if (old !== undefined && !supersedes(record, old)) return false
-    // The bytes may be the network's.
-    const kept = { ...record, key: Buffer.from(key), value: Buffer.from(record.value) }
+    // A walk over both shows a key once, or the digests of two members would differ for good.
+    if (inTable !== undefined) this.#table.put({ ...record, expiresAt: 0 })
     const name = key.toString('latin1')
+    const { version, expiresAt, tombstone } = record
+    const value = record.value.toString('latin1')
     // Behind all others: the order is that of their coming.
     drop(shelf, name)
-    shelf.records.set(name, kept)
-    shelf.bytes += costOf(kept)
+    shelf.records.set(name, { table, value, version, expiresAt, tombstone })
+    shelf.bytes += costOf(name, value)
     if (shelf.records.size > shelf.sweepAt) this.#sweep(shelf)
-    for (const [oldest, left] of shelf.records) {
-      if (shelf.bytes <= this.#most) break
-      drop(shelf, oldest)
-      this.#table.put(left)
-    }
+    if (shelf.bytes > this.#most) this.#makeRoom(shelf)
     return true
   }
 
@@ -72,9 +77,17 @@ export class KeptRecords {
   *all(): Generator<CacheRecord, undefined> {
     for (const shelf of this.#shelves) {
       if (shelf === undefined) continue
-      for (const record of shelf.records.values()) {
-        if (record.expiresAt > this.#clock.now()) yield record
+      for (const [name, kept] of shelf.records) {
+        if (kept.expiresAt > this.#clock.now()) yield recordOf(name, kept)
       }
+    }
+  }
+
+  #makeRoom(shelf: Shelf): void {
+    for (const [oldest, left] of shelf.records) {
+      if (shelf.bytes <= this.#most * (1 - roomMade)) break
+      drop(shelf, oldest)
+      this.#table.put(recordOf(oldest, left))
     }
   }
 
@@ -89,18 +102,30 @@ export class KeptRecords {
 
 interface Shelf {
   readonly wants: (key: Buffer) => boolean
-  readonly records: Map<string, CacheRecord>
+  /** By key. */
+  readonly records: Map<string, Kept>
   bytes: number
   sweepAt: number
 }
 
-function drop(shelf: Shelf, name: string): void {
-  const record = shelf.records.get(name)
-  if (record === undefined) return
-  shelf.records.delete(name)
-  shelf.bytes -= costOf(record)
+/** Bytes are kept as text: a short Buffer holds on to the 8 KiB that it was cut from. */
+type Kept = Omit<CacheRecord, 'key' | 'value'> & { readonly value: string }
+
+function recordOf(name: string, kept: Kept): CacheRecord {
+  return {
+    ...kept,
+    key: Buffer.from(name, 'latin1'),
+    value: Buffer.from(kept.value, 'latin1'),
+  }
 }
 
-function costOf(record: CacheRecord): number {
-  return recordLength(record) + overhead
+function drop(shelf: Shelf, name: string): void {
+  const kept = shelf.records.get(name)
+  if (kept === undefined) return
+  shelf.records.delete(name)
+  shelf.bytes -= costOf(name, kept.value)
+}
+
+function costOf(name: string, value: string): number {
+  return recordHeaderLength + name.length + value.length + overhead
 }

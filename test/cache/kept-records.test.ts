@@ -2,6 +2,7 @@ import t from 'tap'
 import { KeptRecords } from '../../lib/cache/kept-records.ts'
 import { tables } from '../../lib/record/key.ts'
 import { type CacheRecord, maxValueLength } from '../../lib/record/record.ts'
+import { collectedMemory } from '../fixtures/collected-memory.ts'
 import { MapTable } from '../fixtures/map-table.ts'
 import { recordingCache } from '../fixtures/recording-cache.ts'
 
@@ -75,6 +76,37 @@ t.test('beyond the bound the oldest are left to the table', async t => {
   kept.put(record('large', { value: Buffer.alloc(maxValueLength) }))
   t.same([...kept.all()], [])
   t.ok(table.read(revocation, Buffer.from('large')))
+})
+
+t.test('what was left to the table and comes anew is in one place', async t => {
+  const { kept, table } = setUp(3_000)
+  for (let n = 0; n < 20; n += 1) kept.put(record(`${n}`))
+  t.ok(table.read(revocation, Buffer.from('0')))
+  kept.put(record('0', { version: newer }))
+  t.equal(table.read(revocation, Buffer.from('0')), undefined)
+  t.same(kept.get(revocation, Buffer.from('0'))?.version, newer)
+})
+
+t.test('they hold on to no memory of what came between them', async t => {
+  const { kept } = setUp()
+  const between = () => Buffer.from('x'.repeat(4_000))
+  const before = collectedMemory().arrayBuffers
+  for (let n = 0; n < 2_000; n += 1) {
+    kept.put(record(`${n}`, { value: Buffer.from(`value ${n}`) }))
+    between()
+    between()
+  }
+  const grown = collectedMemory().arrayBuffers - before
+  t.ok(grown < 2 ** 20, `${grown} bytes`)
+  t.equal(kept.get(revocation, Buffer.from('7'))?.value.toString(), 'value 7')
+})
+
+t.test('nobody can change what is kept', async t => {
+  const { kept } = setUp()
+  kept.put(record('a'))
+  kept.get(revocation, Buffer.from('a'))?.value.fill(0)
+  for (const { key, value } of kept.all()) key.fill(0) && value.fill(0)
+  t.same(kept.get(revocation, Buffer.from('a')), record('a'))
 })
 
 t.test('100,000 short-lived ones leave nothing behind', async t => {

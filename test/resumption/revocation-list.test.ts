@@ -16,6 +16,7 @@ import {
   keyOf,
   type RevocationTarget,
 } from '../../lib/resumption/revocation/revocation-target.ts'
+import { collectedMemory } from '../fixtures/collected-memory.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
 import { MapTable } from '../fixtures/map-table.ts'
 import { type MemberServer, memberServers } from '../fixtures/resumption-world.ts'
@@ -212,6 +213,22 @@ t.test('100,000 short-lived revocations leave nothing behind', async t => {
   }
   t.equal(index.overflowed, false)
   t.equal(index.live(99_999).length, 100)
+})
+
+t.test('what is revoked holds on to no memory of what came between', async t => {
+  const { revocations } = alone()
+  const between = () => Buffer.from('x'.repeat(4_000))
+  const before = collectedMemory().arrayBuffers
+  for (let n = 0; n < 2_000; n += 1) {
+    const lineage = Buffer.alloc(32)
+    lineage.writeUInt32BE(n)
+    await revocations.revoke({ lineage })
+    between()
+    between()
+  }
+  const grown = collectedMemory().arrayBuffers - before
+  t.ok(grown < 2 ** 20, `${grown} bytes`)
+  t.equal(revocations.list().length, 2_000)
 })
 
 t.test('a record that nobody can read revokes for its time', async t => {

@@ -93,9 +93,15 @@ export function idFingerprint(id: Buffer): string {
 /** The target as its own kind would give it, from what JSON makes of it. */
 export function targetFrom(kind: string, name: unknown): RevocationTarget {
   const bytes = kind === 'session' || kind === 'lineage' || kind === 'certificate'
-  const read = { [kind]: bytes ? Buffer.from(String(name), 'hex') : name }
+  const read = { [kind]: bytes ? bytesOf(String(name)) : name }
   checkTarget(read)
   return read
+}
+
+/** Of its own: a revocation is kept for long, and with it the 8 KiB that these were cut from. */
+function bytesOf(hex: string): Buffer {
+  const bytes = Buffer.from(hex, 'hex')
+  return Buffer.alloc(bytes.length, bytes)
 }
 
 function usage(message: string): HandfastError {
