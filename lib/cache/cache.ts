@@ -3,8 +3,10 @@ import { HandfastError } from '../errors.ts'
 import type { Replica, WriteReach } from '../farm/transport.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
 import { type TableId, tables } from '../record/key.ts'
-import { type CacheRecord, checkRecordSize } from '../record/record.ts'
+import { type CacheRecord, checkRecordSize, latestEnd } from '../record/record.ts'
+import { shown } from '../shown.ts'
 import type { RecordTable, ScanCursor, ScanStep } from '../table/record-table.ts'
+import { tellAll } from '../tell-all.ts'
 import { KeptRecords } from './kept-records.ts'
 import { Lookup } from './lookup.ts'
 import { mayBePurged, PurgeMarks, purgeMark } from './purge-marks.ts'
@@ -38,7 +40,7 @@ export interface WriteTerms {
 }
 
 export interface WriteOptions extends WriteTerms {
-  /** Milliseconds until the record is gone. */
+  /** Milliseconds until the record is gone; `Infinity` for some thousands of years. */
   readonly ttl: number
 }
 
@@ -162,9 +164,7 @@ export class Cache implements Replica {
     options: WriteOptions,
   ): Promise<boolean> {
     this.#checkOpen()
-    const record = this.#record(table, key, value, options.ttl)
-    this.#take(record)
-    return this.#publish(record, options)
+    return this.#write(this.#record(table, key, value, options.ttl), options)
   }
 
   /** Writes over an existing record only. False when there was none or the level was missed. */
@@ -177,8 +177,7 @@ export class Cache implements Replica {
     this.#checkOpen()
     const record = this.#record(table, key, value, options.ttl)
     if (this.getLocal(table, key) === undefined) return false
-    this.#take(record)
-    return this.#publish(record, options)
+    return this.#write(record, options)
   }
 
   /**
@@ -196,14 +195,12 @@ export class Cache implements Replica {
       key: Buffer.from(key),
       value: Buffer.alloc(0),
       version: this.#versions.tick(),
-      expiresAt: Math.max(
-        (old?.expiresAt ?? 0) + tombstoneSlack,
-        now + shortestTombstone,
+      expiresAt: endAt(
+        Math.max((old?.expiresAt ?? 0) + tombstoneSlack, now + shortestTombstone),
       ),
       tombstone: true,
     }
-    this.#take(record)
-    return this.#publish(record, { level: 'all', ...terms })
+    return this.#write(record, { level: 'all', ...terms })
   }
 
   /**
@@ -217,10 +214,7 @@ export class Cache implements Replica {
       throw new HandfastError('ERR_HANDFAST_USAGE', `table ${table} can't be purged`)
     }
     const mark = purgeMark(table, this.#versions.tick(), this.#clock.now())
-    return await this.reach(() => {
-      this.#take(mark)
-      return [this.#publish(mark, { level: 'all', budget })]
-    })
+    return await this.reach(() => [this.#write(mark, { level: 'all', budget })])
   }
 
   /**
@@ -281,8 +275,19 @@ export class Cache implements Replica {
         : !this.#purges.covers(record) &&
           (this.#kept.wants(table, key) ? this.#kept : this.#table).put(record)
     const watchers = this.#watchers[table]
-    if (changed && watchers !== undefined) for (const tell of watchers) tell(record)
+    if (changed && watchers !== undefined) tellAll(watchers, record)
     return changed
+  }
+
+  #write(record: CacheRecord, terms: WriteTerms): Promise<boolean> {
+    let reached: Promise<boolean>
+    try {
+      this.#take(record)
+    } finally {
+      // What a watcher throws is thrown here, and keeps nothing from the others.
+      reached = this.#publish(record, terms)
+    }
+    return reached
   }
 
   #publish(
@@ -299,13 +304,15 @@ export class Cache implements Replica {
   #record(table: TableId, key: Buffer, value: Buffer, ttl: number): CacheRecord {
     checkRecordSize(key.length, value.length)
     checkNoMark(table)
-    if (!(ttl > 0)) throw new RangeError(`ttl must be more than 0 ms, got ${ttl}`)
+    if (typeof ttl !== 'number' || !(ttl > 0)) {
+      throw new RangeError(`ttl must be more than 0 ms, got ${shown(ttl)}`)
+    }
     return {
       table,
       key: Buffer.from(key),
       value: Buffer.from(value),
       version: this.#versions.tick(),
-      expiresAt: Math.floor(this.#clock.now() + ttl),
+      expiresAt: endAt(this.#clock.now() + ttl),
       tombstone: false,
     }
   }
@@ -314,6 +321,10 @@ export class Cache implements Replica {
     if (this.#closed)
       throw new HandfastError('ERR_HANDFAST_CLOSED', 'the cache is closed')
   }
+}
+
+function endAt(time: number): number {
+  return Math.floor(Math.min(time, latestEnd))
 }
 
 /** First what is kept, then the table. */

@@ -1,6 +1,7 @@
 import { HandfastError } from '../errors.ts'
 import type { WriteReach } from '../farm/transport.ts'
 import { type TableId, tables } from '../record/key.ts'
+import { shown } from '../shown.ts'
 import type { Cache, Found, WriteOptions, WriteTerms } from './cache.ts'
 
 /** Tables with lower numbers are the farm's own, but for `tables.state`. */
@@ -63,5 +64,8 @@ function free(table: TableId): TableId {
   const isFree = Number.isInteger(table) && table >= firstFree && table <= 255
   if (isFree || table === tables.state) return table
   const use = `use tables.state, or tableId() of ${firstFree} to 255`
-  throw new HandfastError('ERR_HANDFAST_USAGE', `table ${table} is not for state: ${use}`)
+  throw new HandfastError(
+    'ERR_HANDFAST_USAGE',
+    `table ${shown(table)} is not for state: ${use}`,
+  )
 }

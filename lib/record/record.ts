@@ -28,6 +28,8 @@ export interface CacheRecord {
 
 export const recordHeaderLength = 22
 export const maxValueLength = 65_536
+/** The latest time at which a record can end, ms: 48 bits. */
+export const latestEnd: number = 2 ** 48 - 1
 const tombstoneFlag = 1
 
 export function recordLength(record: CacheRecord): number {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { TableId } from '../record/key.ts'
-import { type CacheRecord, checkRecordSize } from '../record/record.ts'
+import { type CacheRecord, checkRecordSize, latestEnd } from '../record/record.ts'
 import { supersedes } from '../record/supersedes.ts'
 import { compareVersions, type Version } from '../record/version.ts'
 import { BuzHash, buzhashSeedLength } from './buzhash.ts'
@@ -28,7 +28,6 @@ const reserve = 2
 const mostUses = 3
 /** Kept free for the index, which may grow before a segment has been evicted for it. */
 const indexSlack = 192 * 1024
-const latest = 2 ** 48 - 1
 const afterAll: Version = { ms: Infinity, logical: 0, node: 0 }
 const nothing = Buffer.alloc(0)
 
@@ -343,7 +342,7 @@ interface TableCursor {
 const mostEmpty = 256
 
 function expiryOf(expiresAt: number): number {
-  return Math.max(0, Math.min(latest, Math.floor(expiresAt))) || 0
+  return Math.max(0, Math.min(latestEnd, Math.floor(expiresAt))) || 0
 }
 
 function checkMaxBytes(maxBytes: number): number {

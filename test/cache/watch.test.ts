@@ -93,6 +93,40 @@ t.test('what a watcher can not take is not acknowledged', async t => {
   t.throws(() => cache.apply(record()), { message: 'no' })
 })
 
+t.test('what one watcher can not take, the others are told all the same', async t => {
+  const { cache, published } = recordingCache(clock, 1)
+  const told: string[] = []
+  cache.watch(state, () => {
+    throw new Error('no')
+  })
+  cache.watch(state, ({ key }) => void told.push(`${key}`))
+  t.throws(() => cache.apply(record()), { message: 'no' })
+  t.throws(() => cache.add(state, value, value, { ttl: 1_000 }), { message: 'no' })
+  t.throws(() => cache.delete(state, key), { message: 'no' })
+  await t.rejects(cache.update(state, value, value, { ttl: 1_000 }), { message: 'no' })
+  t.same(told, ['key', 'value', 'key', 'value'])
+  t.same(
+    published.map(({ record }) => `${record.key}`),
+    ['value', 'key', 'value'],
+    'and so are the other members',
+  )
+})
+
+t.test('a revocation ends what one of many can not', async t => {
+  const { cache, published } = recordingCache(clock, 1)
+  const versions = new HybridClock(clock, 1)
+  const revocations = new Revocations({ cache, clock, versions, lineageTimeout: 1_000 })
+  const told: unknown[] = []
+  revocations.onRevoke(() => {
+    throw new Error('no')
+  })
+  revocations.onRevoke(({ target }) => void told.push(target))
+  await t.rejects(revocations.revoke({ user: 'ann' }), { message: 'no' })
+  t.same(told, [{ user: 'ann' }])
+  t.equal(published.length, 1)
+  t.equal(revocations.voidsLogin('ann', begin, undefined), true)
+})
+
 t.test('who watches no more is told nothing, who begins meanwhile the next', async t => {
   const { cache, told, unwatch } = watched()
   const late: CacheRecord[] = []

@@ -94,8 +94,8 @@ t.test(
       [false, false, true],
     )
     const taken = Object.values(tables).filter(table => table !== tables.state)
-    for (const table of [...taken, 0, 256, 8.5, Number.NaN, undefined]) {
-      const id = table as TableId
+    for (const table of [...taken, 0, 256, 8.5, Number.NaN, undefined, '9', Symbol()]) {
+      const id = table as unknown as TableId
       const refused = {
         code: 'ERR_HANDFAST_USAGE',
         message: /^table \S+ is not for state: use /,
@@ -110,6 +110,23 @@ t.test(
 )
 
 for (const transport of ['stream', 'unicast'] as const) {
+  t.test(`state may last for ever, by ${transport}`, async t => {
+    const secret = generateSecret()
+    const a = await openFarm({ secret, listen, transport })
+    const b = await openFarm({ secret, listen, transport, members: [a.address ?? ''] })
+    t.teardown(() => Promise.all([a.close(), b.close()]))
+    await until(() => a.members().filter(({ state }) => state === 'ready').length === 2)
+    const key = Buffer.from('key')
+    const terms = { level: 'all', budget: 10_000 } as const
+    const ttl = Number.POSITIVE_INFINITY
+    t.ok(await a.cache.add(tables.state, key, Buffer.from('value'), { ttl, ...terms }))
+    t.match(await b.cache.get(tables.state, key), { source: 'local' })
+    t.ok(await a.cache.delete(tables.state, key, terms))
+    t.equal(await b.cache.get(tables.state, key), undefined)
+    const add = a.cache.add(tables.state, key, key, { ttl: '5' as unknown as number })
+    await t.rejects(add, { message: 'ttl must be more than 0 ms, got "5"' })
+  })
+
   t.test(`a purge empties the table on every member, by ${transport}`, async t => {
     const secret = generateSecret()
     const a = await openFarm({ secret, listen, transport })

@@ -4,6 +4,7 @@ import type { WriteReach } from '../../farm/transport.ts'
 import { type HybridClock, maxClockDifference } from '../../record/hybrid-clock.ts'
 import { tables } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
+import { tellAll } from '../../tell-all.ts'
 import type { SessionTerms } from '../session/session-record.ts'
 import { RevocationIndex } from './revocation-index.ts'
 import {
@@ -163,7 +164,7 @@ export class Revocations {
     const revocation = decodeRevocation(value)
     this.#index.add(key, { revocation, until: expiresAt }, this.#options.clock.now())
     if (revocation === undefined) return
-    for (const listener of this.#listeners) listener(revocation)
+    tellAll(this.#listeners, revocation)
   }
 
   /** The latest time up to which the target is revoked; -1 when it is not. */
