@@ -25,7 +25,8 @@ export function fillNumbers<Name extends string>(
   const filled: { [name: string]: number | undefined } = {}
   for (const name in rules) {
     const rule = rules[name]
-    const value = options[name] ?? rule.usual
+    const given: unknown = options[name]
+    const value = given === undefined ? rule.usual : given
     if (value !== undefined && !(isWithin(rule, value) && (!whole || isWhole(value)))) {
       const kind = whole ? 'a whole number' : 'a number'
       throw new HandfastError(

@@ -38,7 +38,7 @@ export const limitRules: NumberRules<keyof Limits> = {
 
 /** The defaults with `overrides` laid over them. Throws ERR_HANDFAST_CONFIG naming a bad one. */
 export function resolveLimits(overrides: Partial<Limits> = {}): Limits {
-  const unknown = Object.keys(overrides).find(name => !(name in limitRules))
+  const unknown = Object.keys(overrides).find(name => !Object.hasOwn(limitRules, name))
   if (unknown !== undefined) {
     throw new HandfastError('ERR_HANDFAST_CONFIG', `limits.${unknown} is no known limit`)
   }

@@ -337,7 +337,11 @@ t.test('limits that make no sense are named', t => {
   t.throws(() => resolveLimits({ idleTimeout: Number.NaN }), /idleTimeout/)
   t.throws(() => resolveLimits({ maxStreams: 1.5 }), /maxStreams must be a whole number/)
   t.throws(() => resolveLimits({ clientShare: 101 }), /clientShare .* from 1 to 100/)
-  t.throws(() => resolveLimits({ nonsense: 1 } as object), /nonsense/)
+  for (const name of ['nonsense', 'toString', 'constructor']) {
+    t.throws(() => resolveLimits({ [name]: 1 }), new RegExp(`limits.${name} is no known`))
+  }
+  const none = { idleTimeout: null } as object
+  t.throws(() => resolveLimits(none), /idleTimeout must be .*, got nothing/)
   t.equal(resolveLimits({ maxBodyBytes: 0 }).maxBodyBytes, 0)
   t.end()
 })
