@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import t from 'tap'
+import type { Authorizer } from '../../lib/proxy/options.ts'
 import {
   frame,
   frameTypes,
@@ -9,7 +10,12 @@ import {
   RawHttp2,
   rawConnection,
 } from '../fixtures/proxy-raw.ts'
-import { startBackend, startProxy, until } from '../fixtures/proxy-servers.ts'
+import {
+  defaultSite,
+  startBackend,
+  startProxy,
+  until,
+} from '../fixtures/proxy-servers.ts'
 
 const backend = await startBackend(t, (request, response) => {
   request.resume()
@@ -253,3 +259,52 @@ function acceptOf(key: string): string {
   const text = `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
   return createHash('sha1').update(text).digest('base64')
 }
+
+t.test(
+  'a client that leaves behind bytes that are no request leaves no timer',
+  async t => {
+    const intervals = new Set<unknown>()
+    const { setInterval, clearInterval } = globalThis
+    t.teardown(() => Object.assign(globalThis, { setInterval, clearInterval }))
+    const { port, proxy, log } = await startProxy(t, { backends })
+    const seen = backend.requests.length
+    const client = await rawConnection(port)
+    Object.assign(globalThis, {
+      setInterval: (...args: Parameters<typeof setInterval>) => {
+        const timer = setInterval(...args)
+        intervals.add(timer)
+        return timer
+      },
+      clearInterval: (timer: NodeJS.Timeout) => {
+        intervals.delete(timer)
+        clearInterval(timer)
+      },
+    })
+    client.write('GET /hang HTTP/1.1\r\nHost: a\r\n\r\nno request\r\n\r\n')
+    await until(() => backend.requests.length > seen && log.requests.length === 1)
+    client.destroy()
+    await until(() => log.requests.length === 2 && proxy.stats().connections === 0)
+    t.equal(intervals.size, 0)
+  },
+)
+
+t.test('what a client sent ahead before it left is not begun', async t => {
+  const asked: string[] = []
+  const authorizer: Authorizer = {
+    authorize: async ({ url }) => {
+      asked.push(url)
+      return { outcome: 'allowed', user: undefined, fields: [] }
+    },
+  }
+  const site = { ...(await defaultSite(backends)), authorizer }
+  const { port, proxy, log } = await startProxy(t, { sites: [site] })
+  const seen = backend.requests.length
+  const client = await rawConnection(port)
+  const ahead = ['/hang', '/two', '/three']
+  client.write(ahead.map(path => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`).join(''))
+  await until(() => backend.requests.length > seen)
+  client.destroy()
+  await until(() => log.requests.length > 0 && proxy.stats().connections === 0)
+  t.strictSame(asked, ['/hang'])
+  t.equal(proxy.stats().requests, 1)
+})

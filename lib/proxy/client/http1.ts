@@ -118,7 +118,8 @@ export class Http1 {
     exchange.isLast = () => this.#draining
     exchange.onDone = () => {
       queue.shift()
-      const next = exchange.last ? undefined : queue[0]
+      // Nobody waits any more for what a client sent ahead before it left.
+      const next = exchange.last || socket.destroyed ? undefined : queue[0]
       if (next !== undefined) this.#start(next)
       else if (this.#draining) closeSoon(socket)
     }

@@ -14,6 +14,8 @@ const lingerLimit = 30_000
 
 /** Ends the connection after what has been written. */
 export function closeSoon(socket: Duplex): void {
+  // Its `close` has been, or is about to be: nothing would end the watch.
+  if (socket.destroyed) return
   socket.removeAllListeners('data')
   socket.resume()
   socket.end()
