@@ -49,9 +49,9 @@ export interface EngineTransportOptions {
   readonly repository?: boolean | undefined
   readonly channel: ControlChannel
   /**
-   * `stream`: everything goes over the channel. `auto` (default): to a group; to whom that does not reach one by one; and over the channel
-   * to whom no datagram reaches. `multicast`: the same, but without a group it does not start.
-   * `unicast`: without a group.
+   * `stream`: everything goes over the channel. `auto` (default): to a group; one by one to whom
+   * that does not reach; and over the channel to whom no datagram reaches. `multicast`: the same,
+   * but without a group it does not start. `unicast`: without a group.
    */
   readonly transport?: 'stream' | 'auto' | 'multicast' | 'unicast' | undefined
   /** Default: an address of 239.255/16 that follows from name and secret; port 7177. */
