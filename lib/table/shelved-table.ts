@@ -1,0 +1,115 @@
+import type { Clock } from '../clock.ts'
+import { type TableId, tables } from '../record/key.ts'
+import type { CacheRecord } from '../record/record.ts'
+import { compareVersions, type Version } from '../record/version.ts'
+import type { RecordTable, ScanCursor, ScanStep, TableStats } from './record-table.ts'
+import type { Shelf } from './shelf.ts'
+
+/** How long a look at the memory that the shelf takes is believed, in milliseconds. */
+const bytesInterval = 1_000
+
+export interface ShelvedTableOptions {
+  readonly shelf: Shelf
+  /** Holds all that is not on the shelf, and what the shelf has no room for. */
+  readonly table: RecordTable
+  readonly clock: Clock
+}
+
+/** A table whose TLS sessions lie on the shelf of the host, where all its processes see them. */
+export class ShelvedTable implements RecordTable {
+  readonly #shelf: Shelf
+  readonly #table: RecordTable
+  readonly #clock: Clock
+  /** What is on the shelf up to this version is gone. */
+  #purged: Version | undefined
+  #bytes = 0
+  #bytesAt = Number.NEGATIVE_INFINITY
+
+  constructor({ shelf, table, clock }: ShelvedTableOptions) {
+    this.#shelf = shelf
+    this.#table = table
+    this.#clock = clock
+  }
+
+  get(table: TableId, key: Uint8Array): Buffer | undefined {
+    if (table !== tables.session) return this.#table.get(table, key)
+    const record = this.read(table, key)
+    return record?.tombstone === false ? record.value : undefined
+  }
+
+  read(table: TableId, key: Uint8Array): CacheRecord | undefined {
+    if (table !== tables.session) return this.#table.read(table, key)
+    const record = this.#shelf.read(table, key)
+    if (record !== undefined && !this.#isPurged(record)) return record
+    return this.#shelf.counts.full > 0 ? this.#table.read(table, key) : undefined
+  }
+
+  put(record: CacheRecord): boolean {
+    if (record.table !== tables.session) return this.#table.put(record)
+    const taken = this.#shelf.put(record)
+    return taken === 'full' ? this.#table.put(record) : taken
+  }
+
+  update(record: CacheRecord): boolean {
+    if (record.table !== tables.session) return this.#table.update(record)
+    return this.read(record.table, record.key)?.tombstone === false && this.put(record)
+  }
+
+  touch(table: TableId, key: Uint8Array, expiresAt: number): boolean {
+    if (table !== tables.session) return this.#table.touch(table, key, expiresAt)
+    return false
+  }
+
+  purge(table?: TableId, upTo?: Version): void {
+    this.#table.purge(table, upTo)
+    if (table !== undefined && table !== tables.session) return
+    if (upTo === undefined) this.#shelf.clear()
+    else this.#purged = upTo
+  }
+
+  /** First the shelf, then the table. */
+  scan(cursor: ScanCursor | undefined, limit: number): ScanStep {
+    if (cursor !== undefined && !(cursor instanceof ShelfCursor)) {
+      return this.#table.scan(cursor, limit)
+    }
+    const { records, next } = this.#shelf.scan(cursor?.bucket ?? 0, limit)
+    const live = records.filter(record => !this.#isPurged(record))
+    if (next !== undefined) return { records: live, next: new ShelfCursor(next) }
+    const rest = this.#table.scan(undefined, limit)
+    return { records: [...live, ...rest.records], next: rest.next }
+  }
+
+  stats(): TableStats {
+    const stats = this.#table.stats()
+    const now = this.#clock.monotonic()
+    if (now - this.#bytesAt >= bytesInterval) {
+      this.#bytes = this.#shelf.bytes
+      this.#bytesAt = now
+    }
+    const { evicted, corrupt } = this.#shelf.counts
+    return {
+      ...stats,
+      bytes: stats.bytes + this.#bytes,
+      maxBytes: stats.maxBytes + this.#shelf.maxBytes,
+      evicted: stats.evicted + evicted,
+      corrupt: stats.corrupt + corrupt,
+    }
+  }
+
+  close(): void {
+    this.#shelf.close()
+    this.#table.close()
+  }
+
+  #isPurged({ version }: CacheRecord): boolean {
+    return this.#purged !== undefined && compareVersions(version, this.#purged) <= 0
+  }
+}
+
+class ShelfCursor {
+  readonly bucket: number
+
+  constructor(bucket: number) {
+    this.bucket = bucket
+  }
+}
