@@ -34,7 +34,11 @@ export class ByteReader {
 
   /** A view of the next bytes, whose length stands before them in one byte. */
   bytes8(): Buffer {
-    const length = this.uint8()
+    return this.bytes(this.uint8())
+  }
+
+  /** A view of the next bytes, as many as asked. */
+  bytes(length: number): Buffer {
     const start = this.#advance(length)
     return this.#bytes.subarray(start, start + length)
   }

@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import {
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { HandfastError } from '../errors.ts'
+
+const keyLength = 32
+const taken = '.taken'
+
+/** What a process found where the processes of its host meet. */
+export type Meeting =
+  | { readonly kind: 'hub'; readonly stream: Socket }
+  /** Nobody is there: this process is the hub, and hears the others. */
+  | { readonly kind: 'ours'; readonly server: Server }
+
+/**
+ * Where the processes of a host meet: a folder for this user alone, with the hub's socket in
+ * it. The name of the socket is a number, and each hub takes the one above that of the hub
+ * before it, which is gone: to bind is the only way to take a number, and only one can.
+ */
+export class HostSocket {
+  readonly #folder: string
+
+  /** Makes the folder. Throws ERR_HANDFAST_CONFIG when others can get into it. */
+  constructor(folder: string) {
+    this.#folder = folder
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    const { mode, uid } = lstatSync(folder)
+    const isOurs = uid === process.getuid?.() && (mode & 0o170077) === 0o040000
+    if (!isOurs) {
+      throw new HandfastError(
+        'ERR_HANDFAST_CONFIG',
+        `${folder} must be a folder that only this user can look into`,
+      )
+    }
+  }
+
+  /** A key that the processes of this folder share, for a farm without a secret. */
+  key(): Buffer {
+    const path = join(this.#folder, 'key')
+    const own = join(this.#folder, `key-${randomBytes(8).toString('hex')}`)
+    writeFileSync(own, randomBytes(keyLength), { mode: 0o600, flag: 'wx' })
+    try {
+      // Whole from the moment it has this name, and the first one stands.
+      linkSync(own, path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    } finally {
+      rmSync(own)
+    }
+    return readFileSync(path)
+  }
+
+  /** Finds the hub, or becomes it. Rejects when neither can be, as the folder is gone. */
+  async meet(): Promise<Meeting> {
+    for (;;) {
+      const newest = this.#newest()
+      const stream = newest > 0 ? await connectTo(this.#path(newest)) : undefined
+      if (stream !== undefined) return { kind: 'hub', stream }
+      const server = await listenAt(this.#path(newest + 1))
+      // Another was as fast, and had to look again just as this one does now.
+      if (server === undefined) continue
+      // The socket's name goes when its server is closed; the number must not come again.
+      writeFileSync(`${this.#path(newest + 1)}${taken}`, '', { mode: 0o600 })
+      if (this.#newest() === newest + 1) {
+        this.#removeUpTo(newest)
+        return { kind: 'ours', server }
+      }
+      server.close()
+    }
+  }
+
+  #path(number: number): string {
+    return join(this.#folder, `${number}`)
+  }
+
+  #newest(): number {
+    return Math.max(0, ...readdirSync(this.#folder).map(numberOf))
+  }
+
+  #removeUpTo(number: number): void {
+    for (const name of readdirSync(this.#folder)) {
+      const other = numberOf(name)
+      if (other > 0 && other <= number) rmSync(join(this.#folder, name), { force: true })
+    }
+  }
+}
+
+/** 0 for what has no number. */
+function numberOf(name: string): number {
+  return Number(/^([0-9]+)(\.taken)?$/.exec(name)?.[1] ?? 0)
+}
+
+/** Undefined when nobody listens there any more. */
+async function connectTo(path: string): Promise<Socket | undefined> {
+  const socket = createConnection(path)
+  try {
+    await once(socket, 'connect')
+    return socket
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (['ECONNREFUSED', 'ENOENT', 'ECONNRESET'].includes(code)) return undefined
+    throw error
+  }
+}
+
+/** Undefined when another was faster. */
+async function listenAt(path: string): Promise<Server | undefined> {
+  const server = createServer()
+  try {
+    // Exclusive: node:cluster would bind in the primary, and share it.
+    server.listen({ path, exclusive: true })
+    await once(server, 'listening')
+    return server
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return undefined
+    throw error
+  }
+}

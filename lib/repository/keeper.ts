@@ -1,0 +1,295 @@
+import { randomBytes } from 'node:crypto'
+import type { Duplex } from 'node:stream'
+import type { Clock, Timer } from '../clock.ts'
+import type { AbsentMember, Replica, WriteLevel } from '../farm/transport.ts'
+import type { Log } from '../log.ts'
+import { type TableId, tables } from '../record/key.ts'
+import type { CacheRecord } from '../record/record.ts'
+import type { ShelfPlace } from '../table/shelf-files.ts'
+import { readGet, writeAnswer } from '../wire/frame-query.ts'
+import { frames, nonceLength, readHello, readPut, writeWelcome } from './frames.ts'
+import { Link, notAllowed } from './link.ts'
+import { isAlive } from './process.ts'
+import { isProof, prove } from './proof.ts'
+import { type KeeperState, silentAfter, stateInterval, writeState } from './state.ts'
+import { type Settle, User } from './user.ts'
+
+/** From the connection to the hello, ms. */
+const greetingLimit = 2_000
+const mostLinks = 512
+const mostAsked = 1_024
+/** Of a record that is for all, and of the wait for those who have lost their link, ms. */
+const tick = 100
+const snapshotStep = 256
+/** What a user may not have taken before the snapshot waits for it, bytes. */
+const snapshotAhead = 1024 * 1024
+
+export interface KeeperParts {
+  readonly clock: Clock
+  readonly log: Log
+  readonly key: Buffer
+  /** Of the process that this runs in; `scan`: what every user is to hold. */
+  readonly replica: Replica
+  /** Name of the host as a member of the farm. */
+  readonly member: string
+  /** Where the shelf is. */
+  place(): ShelfPlace | undefined
+  /** A ring for a process that has `own`, or none; `taken` by others. */
+  ring(own: number | undefined, taken: ReadonlySet<number>): number | undefined
+  /** Tells those beyond this host; see Transport. */
+  publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean>
+  fetch(table: TableId, key: Buffer): Promise<CacheRecord | undefined>
+  state(processes: number): KeeperState
+}
+
+interface Lost {
+  /** Monotonic time. */
+  readonly since: number
+  readonly waits: Settle[]
+}
+
+/**
+ * Keeps records for other processes: takes what they put, answers what they ask, and tells each
+ * of what the others and the rest of the farm write, but for TLS sessions, which are asked for.
+ * The hub of a host is one.
+ */
+export class Keeper {
+  readonly #parts: KeeperParts
+  readonly #links = new Set<Link>()
+  readonly #users = new Set<User>()
+  /** Processes that lost their link and are still there, by pid. */
+  readonly #lost = new Map<number, Lost>()
+  readonly #unsettled = new Set<Promise<boolean>>()
+  #timer: Timer | undefined
+  #isOpen = false
+  #toldState = ''
+  #toldAt = 0
+  #closed = false
+
+  constructor(parts: KeeperParts) {
+    this.#parts = parts
+    this.#tick()
+  }
+
+  get users(): ReadonlySet<User> {
+    return this.#users
+  }
+
+  /** Processes that may serve and can't be told anything. */
+  absent(): AbsentMember[] {
+    const now = this.#parts.clock.monotonic()
+    return [...this.#lost].map(([pid, { since }]) => ({
+      id: `${this.#parts.member}/${pid}`,
+      address: undefined,
+      away: Math.round(now - since),
+    }))
+  }
+
+  /** From now on users are told all that there is: the keeper holds it itself. */
+  open(): void {
+    this.#isOpen = true
+    for (const user of this.#users) void this.#giveAll(user)
+    this.#tellState()
+  }
+
+  accept(stream: Duplex): void {
+    if (this.#links.size >= mostLinks || this.#closed) {
+      stream.destroy()
+      return
+    }
+    const { clock, log } = this.#parts
+    const challenge = randomBytes(nonceLength)
+    let user: User | undefined
+    const link = new Link(stream, clock, {
+      onFrame: (type, body) => {
+        if (user !== undefined) this.#onFrame(user, type, body)
+        else if (type === frames.hello) {
+          user = this.#welcome(link, body, challenge)
+          late.cancel()
+        } else throw notAllowed(type)
+      },
+      onEnd: error => {
+        late.cancel()
+        this.#links.delete(link)
+        if (error !== undefined) log.debug({ reason: error.message }, 'host link ended')
+        if (user !== undefined) this.#onEnd(user)
+      },
+    })
+    const late = clock.after(greetingLimit, () => link.destroy())
+    this.#links.add(link)
+    link.send(frames.challenge, challenge)
+  }
+
+  /**
+   * Tells all users but one. True when all have applied it; false when one that is still there
+   * has not, in the time that it takes to know.
+   */
+  tell(record: CacheRecord, except?: User): Promise<boolean> | true {
+    if (record.table === tables.session) return true
+    const others = [...this.#users].filter(user => user !== except)
+    if (others.length === 0 && this.#lost.size === 0) return true
+    const told = others.map(user => {
+      return new Promise<boolean>(settle => user.tell(record, settle))
+    })
+    // One that has just lost its link may be about to end.
+    const lost = [...this.#lost.values()].map(({ waits }) => {
+      return new Promise<boolean>(settle => waits.push(settle))
+    })
+    const reached = Promise.all([...told, ...lost]).then(all => all.every(yes => yes))
+    this.#unsettled.add(reached)
+    void reached.then(() => this.#unsettled.delete(reached))
+    return reached
+  }
+
+  /** See Replica.settle. */
+  settle(): Promise<boolean> | undefined {
+    if (this.#unsettled.size === 0) return undefined
+    return Promise.all(this.#unsettled).then(all => all.every(yes => yes))
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+    for (const link of this.#links) link.destroy()
+  }
+
+  #welcome(link: Link, body: Buffer, challenge: Buffer): User {
+    const { key, member, place, ring } = this.#parts
+    const hello = readHello(body)
+    if (!isProof(hello.proof, prove(key, 'user', challenge, hello.nonce))) {
+      throw new Error('does not know the key')
+    }
+    const { pid } = hello
+    for (const settle of this.#lost.get(pid)?.waits ?? []) settle(false)
+    this.#lost.delete(pid)
+    const taken = new Set<number>()
+    for (const other of this.#users) if (other.ring !== undefined) taken.add(other.ring)
+    const given = ring(hello.ring, taken)
+    const user = new User(link, pid, given)
+    const proof = prove(key, 'keeper', challenge, hello.nonce)
+    link.send(
+      frames.welcome,
+      writeWelcome({ proof, ring: given, member, place: place() }),
+    )
+    this.#users.add(user)
+    link.send(frames.state, writeState(this.#parts.state(this.#users.size + 1)))
+    if (this.#isOpen) void this.#giveAll(user)
+    return user
+  }
+
+  #onFrame(user: User, type: number, body: Buffer): void {
+    switch (type) {
+      case frames.put:
+        this.#onPut(user, body)
+        return
+      case frames.get:
+        this.#onGet(user, body)
+        return
+      case frames.applied:
+        user.onApplied(body)
+        return
+      case frames.figures:
+        user.figures = JSON.parse(body.toString()) as object
+        return
+      case frames.leave:
+        user.hasLeft = true
+        user.link.destroy()
+        return
+      default:
+        throw notAllowed(type)
+    }
+  }
+
+  #onPut(user: User, body: Buffer): void {
+    const { number, level, budget, record } = readPut(body)
+    const { replica, publish } = this.#parts
+    user.begin()
+    replica.apply(record)
+    const told = this.tell(record, user)
+    const beyond = publish(record, level, budget)
+    const reached =
+      level === 'local'
+        ? Promise.resolve(true)
+        : Promise.all([level === 'all' ? told : true, beyond]).then(all =>
+            all.every(yes => yes),
+          )
+    void reached.then(yes => user.done(number, yes))
+  }
+
+  #onGet(user: User, body: Buffer): void {
+    const { id, table, key } = readGet(body)
+    const { replica, fetch } = this.#parts
+    const answer = (record: CacheRecord | undefined) =>
+      user.link.send(frames.answer, writeAnswer({ id, record }))
+    const own = replica.read(table, key)
+    if (own !== undefined || user.asked >= mostAsked) {
+      answer(own)
+      return
+    }
+    user.asked += 1
+    void fetch(table, Buffer.from(key)).then(record => {
+      user.asked -= 1
+      answer(record)
+    })
+  }
+
+  async #giveAll(user: User): Promise<void> {
+    const { replica, clock } = this.#parts
+    let next: object | undefined
+    do {
+      const step = replica.scan(next, snapshotStep)
+      for (const record of step.records) {
+        if (record.table !== tables.session) user.tell(record)
+      }
+      next = step.next
+      await new Promise<void>(resolve => setImmediate(resolve))
+      while (user.link.waiting > snapshotAhead && !user.link.ended) {
+        await new Promise<void>(resolve => clock.after(5, resolve))
+      }
+    } while (next !== undefined && !user.link.ended)
+    user.link.send(frames.held, Buffer.alloc(0))
+  }
+
+  #onEnd(user: User): void {
+    this.#users.delete(user)
+    const waits = user.takeWaits()
+    const isElsewhere = [...this.#users].some(({ pid }) => pid === user.pid)
+    if (isElsewhere || this.#closed || user.hasLeft || !isAlive(user.pid)) {
+      // Whoever came back was given it with all the rest, and has not said so.
+      for (const settle of waits) settle(!isElsewhere && !this.#closed)
+      return
+    }
+    this.#lost.set(user.pid, { since: this.#parts.clock.monotonic(), waits })
+  }
+
+  #tick(): void {
+    if (this.#closed) return
+    const { clock } = this.#parts
+    const now = clock.monotonic()
+    for (const [pid, { since, waits }] of this.#lost) {
+      const isOver = !isAlive(pid)
+      if (isOver) this.#lost.delete(pid)
+      if (!isOver && now - since < silentAfter) continue
+      for (const settle of waits.splice(0)) settle(isOver)
+    }
+    for (const user of [...this.#users]) {
+      const isSilent = now - user.link.heardAt > silentAfter
+      if (isSilent) user.link.destroy(new Error('a process that is silent'))
+    }
+    this.#tellState()
+    this.#timer = clock.after(tick, () => this.#tick())
+  }
+
+  /** When it has changed, and every now and then. */
+  #tellState(): void {
+    if (this.#users.size === 0) return
+    const state = this.#parts.state(this.#users.size + 1)
+    const now = this.#parts.clock.monotonic()
+    const told = JSON.stringify({ ...state, stats: {} })
+    if (told === this.#toldState && now - this.#toldAt < stateInterval) return
+    this.#toldState = told
+    this.#toldAt = now
+    const body = writeState(state)
+    for (const user of this.#users) user.link.send(frames.state, body)
+  }
+}

@@ -1,0 +1,52 @@
+import type { AbsentMember, Member, TransportStats } from '../farm/transport.ts'
+import { malformed } from '../wire/frame-bytes.ts'
+
+/** A user that heard nothing for so long, ms, does not know what has been revoked. */
+export const silentAfter = 1_500
+/** How often a keeper tells its state when it did not change, ms. */
+export const stateInterval = 500
+
+/** What a keeper knows of the farm. */
+export interface KeeperState {
+  readonly members: readonly Member[]
+  readonly absent: readonly AbsentMember[]
+  /** See Transport.isCurrent. */
+  readonly isCurrent: boolean
+  /** Nobody outside of this host need be told, nor can be asked. */
+  readonly isAlone: boolean
+  /** Processes of this host. */
+  readonly processes: number
+  readonly stats: TransportStats
+  /** Where the host listens for others, `host:port`. */
+  readonly address: string | undefined
+}
+
+export const unknownState: KeeperState = {
+  members: [],
+  absent: [],
+  isCurrent: false,
+  isAlone: false,
+  processes: 1,
+  stats: {},
+  address: undefined,
+}
+
+export function writeState(state: KeeperState): Buffer {
+  return Buffer.from(JSON.stringify(state))
+}
+
+/** Of the one who has shown the key; its form is checked so that no figure is undefined. */
+export function readState(body: Buffer): KeeperState {
+  const state = JSON.parse(body.toString()) as Partial<KeeperState>
+  const { members, absent, isCurrent, isAlone, processes, stats, address } = state
+  const isWhole =
+    Array.isArray(members) &&
+    Array.isArray(absent) &&
+    typeof isCurrent === 'boolean' &&
+    typeof isAlone === 'boolean' &&
+    typeof processes === 'number' &&
+    typeof stats === 'object' &&
+    (address === undefined || typeof address === 'string')
+  if (!isWhole) throw malformed('state')
+  return { ...unknownState, ...state }
+}
