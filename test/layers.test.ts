@@ -15,6 +15,7 @@ const rooms = [
   'wire',
   'farm',
   'cache',
+  'repository',
   'resumption',
   'auth',
   'backend',

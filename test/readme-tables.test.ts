@@ -32,6 +32,7 @@ const farmOptions = {
   listen: true,
   advertise: true,
   memberId: true,
+  host: true,
   log: true,
   clock: true,
 } satisfies { [name in keyof FarmOptions]-?: unknown }

@@ -26,8 +26,6 @@ export interface AdminOptions {
    * `host` and the machine's name. Others are answered 421.
    */
   readonly names?: readonly string[] | undefined
-  /** Lines that the log has lost since start, for the metrics. */
-  readonly droppedLines?: (() => number) | undefined
   readonly log: Log
 }
 
@@ -40,7 +38,7 @@ export interface Admin {
 /** GET /metrics, /status and /revocations, POST /revoke, on a port of their own. */
 export async function createAdmin(options: AdminOptions): Promise<Admin> {
   const { farm, log, host = '127.0.0.1', names = [] } = options
-  const metrics = new Metrics(farm, options.droppedLines)
+  const metrics = new Metrics(farm)
   const isOwn = ownNames(host, names)
   const callers = new Callers(100)
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
@@ -56,8 +54,8 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
   server.on('connection', socket => callers.add(socket))
   // Also for who asks and does not read: a place among the hundred is not kept for them.
   server.timeout = 30_000
-  // Exclusive: node:cluster would share the port, and a worker answer for another.
-  server.listen({ port: options.port, host, exclusive: true })
+  // The workers of a node:cluster share the port: any of them answers for all.
+  server.listen({ port: options.port, host })
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   log.info({ host, port, farm: farm.name }, 'admin listens')
@@ -98,7 +96,7 @@ async function answer({
         farm: farm.name,
         members: farm.members(),
         absent: farm.absent(),
-        ...farm.stats(),
+        ...(await farm.hostStats()),
       })
       return
     // It names users: not for everybody who reaches the port.

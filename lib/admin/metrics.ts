@@ -1,11 +1,16 @@
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { Farm } from '../member/farm.ts'
+import type { Farm, FarmStats } from '../member/farm.ts'
 
-/** The figures of a member in the text format of Prometheus. */
+/** The figures of a host in the text format of Prometheus. */
 export class Metrics {
   readonly #registry = new Registry()
+  readonly #farm: Farm
+  #stats: FarmStats
 
-  constructor(farm: Farm, droppedLines: () => number = () => 0) {
+  constructor(farm: Farm) {
+    this.#farm = farm
+    this.#stats = farm.stats()
+    const stats = () => this.#stats
     const registers = [this.#registry]
     new Counter({
       name: 'handfast_handshakes_total',
@@ -14,7 +19,7 @@ export class Metrics {
       registers,
       collect() {
         this.reset()
-        const { causes, failed } = farm.stats().handshakes
+        const { causes, failed } = stats().handshakes
         for (const [name, count] of Object.entries(causes)) {
           const [outcome = name, detail = ''] = name.split(':')
           if (outcome !== 'failed') this.inc({ outcome, detail }, count)
@@ -29,7 +34,7 @@ export class Metrics {
       registers,
       collect() {
         this.reset()
-        const { unstored } = farm.stats().handshakes
+        const { unstored } = stats().handshakes
         for (const [cause, count] of Object.entries(unstored)) this.inc({ cause }, count)
       },
     })
@@ -40,7 +45,7 @@ export class Metrics {
       registers,
       collect() {
         this.reset()
-        const { limits } = farm.stats()
+        const { limits } = stats()
         for (const [limit, count] of Object.entries(limits)) this.inc({ limit }, count)
       },
     })
@@ -51,7 +56,7 @@ export class Metrics {
       registers,
       collect() {
         this.reset()
-        for (const { method, outcome, count } of farm.stats().auth.logins) {
+        for (const { method, outcome, count } of stats().auth.logins) {
           this.inc({ method, outcome }, count)
         }
       },
@@ -62,7 +67,7 @@ export class Metrics {
       registers,
       collect() {
         this.reset()
-        this.inc(farm.stats().auth.logouts)
+        this.inc(stats().auth.logouts)
       },
     })
     new Counter({
@@ -72,7 +77,7 @@ export class Metrics {
       registers,
       collect() {
         this.reset()
-        const { hit, miss } = farm.stats().auth.lookups
+        const { hit, miss } = stats().auth.lookups
         this.inc({ found: 'hit' }, hit)
         this.inc({ found: 'miss' }, miss)
       },
@@ -83,7 +88,7 @@ export class Metrics {
       registers,
       collect() {
         this.reset()
-        this.inc(droppedLines())
+        this.inc(stats().served['logLinesDropped'] ?? 0)
       },
     })
     new Gauge({
@@ -102,7 +107,7 @@ export class Metrics {
       labelNames: ['figure'],
       registers,
       collect() {
-        for (const [figure, value] of Object.entries(farm.stats().table)) {
+        for (const [figure, value] of Object.entries(stats().table)) {
           this.set({ figure }, value)
         }
       },
@@ -113,7 +118,7 @@ export class Metrics {
       labelNames: ['figure'],
       registers,
       collect() {
-        for (const [figure, value] of Object.entries(farm.stats().transport)) {
+        for (const [figure, value] of Object.entries(stats().transport)) {
           this.set({ figure }, value)
         }
       },
@@ -124,7 +129,8 @@ export class Metrics {
     return this.#registry.contentType
   }
 
-  text(): Promise<string> {
-    return this.#registry.metrics()
+  async text(): Promise<string> {
+    this.#stats = await this.#farm.hostStats()
+    return await this.#registry.metrics()
   }
 }

@@ -238,14 +238,21 @@ export class Cache implements Replica {
     return true
   }
 
-  /** A bounded step of a walk over what is here, for another member; see RecordTable.scan. */
-  scan(cursor: ScanCursor | undefined, limit: number): ScanStep {
+  /**
+   * A bounded step of a walk over what is here, for another member; see RecordTable.scan. `table`:
+   * the part of it that matters to the other one.
+   */
+  scan(
+    cursor: ScanCursor | undefined,
+    limit: number,
+    table: RecordTable = this.#table,
+  ): ScanStep {
     const walk = (cursor as Walk | undefined) ?? { kept: this.#kept.all() }
     const records: CacheRecord[] = []
     while (records.length < limit) {
       const { done, value } = walk.kept.next()
       if (done === true) {
-        const step = this.#table.scan(walk.next, limit - records.length)
+        const step = table.scan(walk.next, limit - records.length)
         const next = step.next && { kept: walk.kept, next: step.next }
         return { records: [...records, ...step.records], next }
       }

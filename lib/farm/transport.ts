@@ -64,6 +64,11 @@ export interface Replica {
     cursor: object | undefined,
     limit: number,
   ): { records: CacheRecord[]; next: object | undefined }
+  /**
+   * False while somebody behind this replica may lack what it has: another process of the host.
+   * Nothing is acknowledged then.
+   */
+  isSettled?(): boolean
 }
 
 export interface Member {

@@ -20,8 +20,9 @@ import { FarmTicketKeys } from '../resumption/ticket/lazy-keys.ts'
 import { ticketBoard } from '../resumption/ticket/ticket-board.ts'
 import { timesWithin } from '../resumption/ticket/ticket-schedule.ts'
 import { OffHeapTable } from '../table/off-heap-table.ts'
+import { ShelvedTable } from '../table/shelved-table.ts'
 import { Farm, type FarmParts } from './farm.ts'
-import { farmTransport } from './farm-transport.ts'
+import { hostOf, memberTransport } from './host.ts'
 import { mintRoom } from './mint-room.ts'
 import { checkFarmOptions, type FarmOptions } from './options.ts'
 import { SleepGuard } from './sleep-guard.ts'
@@ -50,11 +51,18 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
 
   // Where records are: in the own table, then with the other members. Its clock is the farm's:
   // what happens after a revocation must not seem older where the own clock is behind.
-  const table = new OffHeapTable({ clock, maxBytes: numbers.memory })
+  const host = hostOf(options, log)
+  const records = new OffHeapTable({ clock, maxBytes: numbers.memory })
+  const shelved = new ShelvedTable(records, clock)
+  const table = host === undefined ? records : shelved
   const versions = new HybridClock(clock, randomInt(0x10000))
   const cache = new Cache({ table, versions, clock })
-  const { transport, address } = farmTransport(options, cache, versions, clock)
+  const own = { clock, log, versions, cache, records, shelved }
+  const member = memberTransport({ host, options, numbers, ...own })
+  const { transport, processes } = member
   cache.extend(peersTier(transport))
+  /** A farm of one process may go without: nobody else needs its keys. */
+  const secret = parseSecret(host?.secret ?? options.secret ?? randomBytes(32))
 
   // What ends what was let in.
   const auths = new Auths()
@@ -77,7 +85,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
   })
   const ticketKeys = new FarmTicketKeys({
     board: ticketBoard(cache),
-    secret: secretKey(options, name, 'tickets'),
+    secret: farmKey(secret, name, 'tickets'),
     farmName: name,
     clock,
     log,
@@ -91,6 +99,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
   const limitCounters = new LimitCounters(clock, log)
   const sleepGuard =
     options.onPartition === 'full-handshake' ? new SleepGuard(clock) : undefined
+  const sharers = () => Math.max(1, transport.members().length) * processes()
   const resumption = new Resumption({
     store: new SessionStore(cache),
     counters,
@@ -101,7 +110,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     sessionIdContext: sessionIdContext(name),
     isCut: sleepGuard ? () => sleepGuard.hasSlept || !cache.isCurrent() : () => false,
     limitCounters,
-    mintRoom: mintRoom(table, transport, clock),
+    mintRoom: mintRoom(table, sharers, clock),
     isRevoked: (record, id) => revocations.isRevoked(record, id),
     ...numbers,
   })
@@ -111,7 +120,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     clock: versions,
     wall: () => clock.now(),
     log,
-    key: secretKey(options, name, 'auth'),
+    key: farmKey(secret, name, 'auth'),
     lineageTimeout,
     counters: authCounters,
     limitCounters,
@@ -132,14 +141,8 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     auths,
     ticketKeys,
     sleepGuard,
-    address: address(),
+    member,
   }
-}
-
-/** A farm of one may go without a secret: nobody else needs its keys. */
-function secretKey(options: FarmOptions, farmName: string, purpose: string): Buffer {
-  const { secret = randomBytes(32) } = options
-  return farmKey(parseSecret(secret), farmName, purpose)
 }
 
 /** 32 characters, the most that OpenSSL takes; the farm's name is not for the clients. */

@@ -1,19 +1,14 @@
 import type { Server } from 'node:tls'
 import { type AuthMiddleware, createAuth } from '../auth/auth.ts'
 import type { AuthContext } from '../auth/auth-context.ts'
-import type { AuthCounters, AuthCounts } from '../auth/auth-counters.ts'
+import type { AuthCounters } from '../auth/auth-counters.ts'
 import type { Auths } from '../auth/auths.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { Cache } from '../cache/cache.ts'
 import { StateCache } from '../cache/state-cache.ts'
-import type {
-  AbsentMember,
-  Member,
-  Transport,
-  TransportStats,
-} from '../farm/transport.ts'
+import type { AbsentMember, Member, Transport } from '../farm/transport.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
-import type { HandshakeCounters, HandshakeCounts } from '../resumption/counters.ts'
+import type { HandshakeCounters } from '../resumption/counters.ts'
 import { type Handshake, handshakeOf } from '../resumption/handshake.ts'
 import type { Resumption } from '../resumption/resumption.ts'
 import type {
@@ -25,8 +20,12 @@ import type {
 import type { RevocationTarget } from '../resumption/revocation/revocation-target.ts'
 import type { AttachOptions } from '../resumption/server/attachment.ts'
 import type { FarmTicketKeys } from '../resumption/ticket/lazy-keys.ts'
-import type { RecordTable, TableStats } from '../table/record-table.ts'
+import type { RecordTable } from '../table/record-table.ts'
+import { type FarmStats, hostStats } from './farm-stats.ts'
+import type { MemberTransport } from './host.ts'
 import type { SleepGuard } from './sleep-guard.ts'
+
+export type { FarmStats } from './farm-stats.ts'
 
 /** What a farm is made of; see createFarm. */
 export interface FarmParts {
@@ -45,17 +44,7 @@ export interface FarmParts {
   readonly ticketKeys: FarmTicketKeys
   /** Where a partition ends resumption. */
   readonly sleepGuard: SleepGuard | undefined
-  /** Where this member listens for the others, `host:port`. */
-  readonly address: string | undefined
-}
-
-export interface FarmStats {
-  readonly handshakes: HandshakeCounts
-  readonly auth: AuthCounts
-  /** How often each limit was met since start, by the name of its option. */
-  readonly limits: Readonly<Record<string, number>>
-  readonly table: TableStats
-  readonly transport: TransportStats
+  readonly member: MemberTransport
 }
 
 /** One member of a farm: the servers attached to it resume what any other member minted. */
@@ -63,11 +52,14 @@ export class Farm implements AsyncDisposable {
   /** State of one's own, on every member. */
   readonly cache: StateCache
   readonly #parts: FarmParts
+  /** Figures of whoever serves on top of this member, by name, to be counted with its own. */
+  readonly served: Map<string, () => number> = new Map()
   #closed: Promise<void> | undefined
 
   constructor(parts: FarmParts) {
     this.#parts = parts
     this.cache = new StateCache(parts.cache)
+    parts.member.onCensus(() => this.stats())
   }
 
   get name(): string {
@@ -76,7 +68,7 @@ export class Farm implements AsyncDisposable {
 
   /** `host:port` where other members reach this one; undefined in a farm of one. */
   get address(): string | undefined {
-    return this.#parts.address
+    return this.#parts.member.address()
   }
 
   /**
@@ -158,9 +150,17 @@ export class Farm implements AsyncDisposable {
       handshakes: counters.snapshot(),
       auth: authCounters.snapshot(),
       limits: limitCounters.snapshot(),
+      served: Object.fromEntries(
+        [...this.served].map(([name, figure]) => [name, figure()]),
+      ),
       table: table.stats(),
       transport: transport.stats(),
     }
+  }
+
+  /** The same of all processes of this host that are one member. */
+  async hostStats(): Promise<FarmStats> {
+    return hostStats(this.stats(), await this.#parts.member.census())
   }
 
   /** Detaches every server, takes leave of the farm and frees the table. */

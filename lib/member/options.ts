@@ -33,7 +33,17 @@ export interface FarmOptions {
   readonly transport?: (typeof farmWords.transport)[number] | undefined
   /** Name of this member, unique in the farm. Default: made up at each start. */
   readonly memberId?: string | undefined
-  /** Bytes for the record table. Default 256 MiB. */
+  /**
+   * A folder in which the processes of this machine that serve the same meet: they are one member
+   * of the farm then, with one port for it, and share their sessions without a message. Default:
+   * one of their own for the workers of a node:cluster (pm2's cluster mode is one), none for all
+   * others. false: this process is a member by itself. Only this user may look into the folder.
+   */
+  readonly host?: string | false | undefined
+  /**
+   * Bytes for the record table, and as many for the sessions of a host whose processes share
+   * them. Default 256 MiB.
+   */
   readonly memory?: number | undefined
   /** A session may resume this long after it was made. Default 1 h, at most 7 days. */
   readonly sessionTimeout?: number | undefined
@@ -126,6 +136,10 @@ export function checkFarmOptions(options: FarmOptions): FarmNumbers {
   }
   if (members !== undefined && !Array.isArray(members)) {
     throw config('members', "a list of 'host:port'", members)
+  }
+  const { host } = options
+  if (host !== undefined && host !== false && (typeof host !== 'string' || host === '')) {
+    throw config('host', 'a path, or false', host)
   }
   const { port } = listen ?? { port: 0 }
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {

@@ -24,7 +24,11 @@ import { ByteReader, ByteWriter, malformed } from '../wire/frame-bytes.ts'
  *      user     applied     number u48: all up to this one
  *      keeper   held        nothing: all that there was when the user came has been sent
  *      keeper   state       JSON, see KeeperState
- *      user     figures     JSON, whatever the user has to tell; a sign of life, too
+ *      user     alive       nothing
+ *      user     census      id u48: what do all processes say of themselves?
+ *      keeper   census      id u48: what do you say of yourself?
+ *      user     figures     id u48 | JSON
+ *      keeper   figures     id u48 | JSON of a list
  *      user     leave       nothing: it serves no more
  *
  * Numbers start at 1 on each link.
@@ -41,8 +45,10 @@ export const frames = {
   applied: 9,
   held: 10,
   state: 11,
-  figures: 12,
+  alive: 12,
   leave: 13,
+  census: 14,
+  figures: 15,
 } as const
 
 export type RepositoryFrame = (typeof frames)[keyof typeof frames]
@@ -186,4 +192,20 @@ export function readNumber(body: Buffer): number {
   const number = read.uint48()
   read.end()
   return number
+}
+
+export function writeFigures(id: number, figures: object): Buffer {
+  const text = Buffer.from(JSON.stringify(figures))
+  return new ByteWriter().uint48(id).bytes(text).done()
+}
+
+export function readFigures(body: Buffer): {
+  readonly id: number
+  readonly figures: object
+} {
+  const read = new ByteReader(body)
+  const id = read.uint48()
+  const figures: unknown = JSON.parse(read.bytes(read.left).toString())
+  if (typeof figures !== 'object' || figures === null) throw malformed('figures')
+  return { id, figures }
 }

@@ -33,15 +33,7 @@ export class HostSocket {
   /** Makes the folder. Throws ERR_HANDFAST_CONFIG when others can get into it. */
   constructor(folder: string) {
     this.#folder = folder
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    const { mode, uid } = lstatSync(folder)
-    const isOurs = uid === process.getuid?.() && (mode & 0o170077) === 0o040000
-    if (!isOurs) {
-      throw new HandfastError(
-        'ERR_HANDFAST_CONFIG',
-        `${folder} must be a folder that only this user can look into`,
-      )
-    }
+    this.#make()
   }
 
   /** A key that the processes of this folder share, for a farm without a secret. */
@@ -60,8 +52,9 @@ export class HostSocket {
     return readFileSync(path)
   }
 
-  /** Finds the hub, or becomes it. Rejects when neither can be, as the folder is gone. */
+  /** Finds the hub, or becomes it. Rejects when neither can be. */
   async meet(): Promise<Meeting> {
+    this.#make()
     for (;;) {
       const newest = this.#newest()
       const stream = newest > 0 ? await connectTo(this.#path(newest)) : undefined
@@ -77,6 +70,17 @@ export class HostSocket {
       }
       server.close()
     }
+  }
+
+  #make(): void {
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    const { mode, uid } = lstatSync(this.#folder)
+    const isOurs = uid === process.getuid?.() && (mode & 0o170077) === 0o040000
+    if (isOurs) return
+    throw new HandfastError(
+      'ERR_HANDFAST_CONFIG',
+      `${this.#folder} must be a folder that only this user can look into`,
+    )
   }
 
   #path(number: number): string {

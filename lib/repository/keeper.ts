@@ -7,7 +7,18 @@ import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import type { ShelfPlace } from '../table/shelf-files.ts'
 import { readGet, writeAnswer } from '../wire/frame-query.ts'
-import { frames, nonceLength, readHello, readPut, writeWelcome } from './frames.ts'
+import { Census } from './census.ts'
+import {
+  frames,
+  nonceLength,
+  readFigures,
+  readHello,
+  readNumber,
+  readPut,
+  writeFigures,
+  writeNumber,
+  writeWelcome,
+} from './frames.ts'
 import { Link, notAllowed } from './link.ts'
 import { isAlive } from './process.ts'
 import { isProof, prove } from './proof.ts'
@@ -40,12 +51,16 @@ export interface KeeperParts {
   publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean>
   fetch(table: TableId, key: Buffer): Promise<CacheRecord | undefined>
   state(processes: number): KeeperState
+  /** What this process says of itself. */
+  figures(): object
 }
 
 interface Lost {
   /** Monotonic time. */
   readonly since: number
   readonly waits: Settle[]
+  /** It was not told something in time. */
+  lacks: boolean
 }
 
 /**
@@ -55,10 +70,13 @@ interface Lost {
  */
 export class Keeper {
   readonly #parts: KeeperParts
+  readonly #census: Census
   readonly #links = new Set<Link>()
   readonly #users = new Set<User>()
   /** Processes that lost their link and are still there, by pid. */
   readonly #lost = new Map<number, Lost>()
+  /** Processes that lacked something, and are being given all there is. */
+  readonly #behind = new Set<User>()
   readonly #unsettled = new Set<Promise<boolean>>()
   #timer: Timer | undefined
   #isOpen = false
@@ -68,6 +86,7 @@ export class Keeper {
 
   constructor(parts: KeeperParts) {
     this.#parts = parts
+    this.#census = new Census(parts.clock)
     this.#tick()
   }
 
@@ -141,10 +160,20 @@ export class Keeper {
     return reached
   }
 
-  /** See Replica.settle. */
-  settle(): Promise<boolean> | undefined {
-    if (this.#unsettled.size === 0) return undefined
-    return Promise.all(this.#unsettled).then(all => all.every(yes => yes))
+  /** See Replica.isSettled. */
+  get isSettled(): boolean {
+    if (this.#unsettled.size > 0 || this.#behind.size > 0) return false
+    for (const { lacks } of this.#lost.values()) if (lacks) return false
+    return true
+  }
+
+  /** What all users say of themselves, and this process. */
+  async census(): Promise<readonly object[]> {
+    const users = [...this.#users]
+    const answers = await this.#census.take(users.length, id => {
+      for (const { link } of users) link.send(frames.census, writeNumber(id))
+    })
+    return [this.#parts.figures(), ...answers]
   }
 
   close(): void {
@@ -160,12 +189,14 @@ export class Keeper {
       throw new Error('does not know the key')
     }
     const { pid } = hello
-    for (const settle of this.#lost.get(pid)?.waits ?? []) settle(false)
+    const lost = this.#lost.get(pid)
+    for (const settle of lost?.waits ?? []) settle(false)
     this.#lost.delete(pid)
     const taken = new Set<number>()
     for (const other of this.#users) if (other.ring !== undefined) taken.add(other.ring)
     const given = ring(hello.ring, taken)
     const user = new User(link, pid, given)
+    if (lost !== undefined) this.#behind.add(user)
     const proof = prove(key, 'keeper', challenge, hello.nonce)
     link.send(
       frames.welcome,
@@ -188,9 +219,20 @@ export class Keeper {
       case frames.applied:
         user.onApplied(body)
         return
-      case frames.figures:
-        user.figures = JSON.parse(body.toString()) as object
+      case frames.alive:
         return
+      case frames.census: {
+        const id = readNumber(body)
+        void this.census().then(all =>
+          user.link.send(frames.figures, writeFigures(id, all)),
+        )
+        return
+      }
+      case frames.figures: {
+        const { id, figures } = readFigures(body)
+        this.#census.answer(id, figures)
+        return
+      }
       case frames.leave:
         user.hasLeft = true
         user.link.destroy()
@@ -248,10 +290,12 @@ export class Keeper {
       }
     } while (next !== undefined && !user.link.ended)
     user.link.send(frames.held, Buffer.alloc(0))
+    user.onceApplied(() => this.#behind.delete(user))
   }
 
   #onEnd(user: User): void {
     this.#users.delete(user)
+    const lacks = this.#behind.delete(user)
     const waits = user.takeWaits()
     const isElsewhere = [...this.#users].some(({ pid }) => pid === user.pid)
     if (isElsewhere || this.#closed || user.hasLeft || !isAlive(user.pid)) {
@@ -259,17 +303,19 @@ export class Keeper {
       for (const settle of waits) settle(!isElsewhere && !this.#closed)
       return
     }
-    this.#lost.set(user.pid, { since: this.#parts.clock.monotonic(), waits })
+    this.#lost.set(user.pid, { since: this.#parts.clock.monotonic(), waits, lacks })
   }
 
   #tick(): void {
     if (this.#closed) return
     const { clock } = this.#parts
     const now = clock.monotonic()
-    for (const [pid, { since, waits }] of this.#lost) {
+    for (const [pid, lost] of this.#lost) {
+      const { since, waits } = lost
       const isOver = !isAlive(pid)
       if (isOver) this.#lost.delete(pid)
       if (!isOver && now - since < silentAfter) continue
+      if (waits.length > 0) lost.lacks = true
       for (const settle of waits.splice(0)) settle(isOver)
     }
     for (const user of [...this.#users]) {

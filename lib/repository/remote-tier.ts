@@ -6,13 +6,17 @@ import type { WriteLevel } from '../farm/transport.ts'
 import type { TableId } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import { readAnswer, writeGet } from '../wire/frame-query.ts'
+import { Census } from './census.ts'
 import {
   frames,
   nonceLength,
   readDone,
+  readFigures,
+  readNumber,
   readRecords,
   readWelcome,
   type Welcome,
+  writeFigures,
   writeHello,
   writeNumber,
   writePut,
@@ -50,6 +54,7 @@ export class RemoteTier {
   readonly #parts: RemoteTierParts
   readonly #undone: UndoneWrites
   readonly #questions: Questions
+  readonly #census: Census
   #link: Link | undefined
   #keeper: Askable | undefined
   #state: KeeperState = unknownState
@@ -59,6 +64,7 @@ export class RemoteTier {
   constructor(parts: RemoteTierParts) {
     this.#parts = parts
     this.#undone = new UndoneWrites(parts.clock)
+    this.#census = new Census(parts.clock)
     this.#questions = new Questions({
       clock: parts.clock,
       rate: askRate,
@@ -133,10 +139,30 @@ export class RemoteTier {
     })
   }
 
+  /** What all users and the keeper say of themselves, this process too. */
+  async census(): Promise<readonly object[]> {
+    const link = this.#link
+    if (link === undefined) return [this.#parts.figures()]
+    const ask = (id: number) => link.send(frames.census, writeNumber(id))
+    const [all] = await this.#census.take(1, ask)
+    return Array.isArray(all) ? all : [this.#parts.figures()]
+  }
+
+  /** This process is the keeper now: what was not done is written by `publish`. */
+  handOver(
+    publish: (record: CacheRecord, level: WriteLevel, budget: number) => Promise<boolean>,
+  ): void {
+    const now = this.#parts.clock.monotonic()
+    for (const [number, { record, level, endsAt }] of this.#undone.renumber()) {
+      void publish(record, level, Math.max(0, endsAt - now)).then(reached =>
+        this.#undone.done(number, reached),
+      )
+    }
+  }
+
   /** A sign of life. */
   beat(): void {
-    const { figures } = this.#parts
-    this.#link?.send(frames.figures, Buffer.from(JSON.stringify(figures())))
+    this.#link?.send(frames.alive, Buffer.alloc(0))
   }
 
   /** Ends the link when the keeper said nothing for too long. */
@@ -226,6 +252,14 @@ export class RemoteTier {
       case frames.held:
         this.#held?.()
         return
+      case frames.census:
+        link.send(frames.figures, writeFigures(readNumber(body), this.#parts.figures()))
+        return
+      case frames.figures: {
+        const { id, figures } = readFigures(body)
+        this.#census.answer(id, figures)
+        return
+      }
       case frames.state:
         this.#state = readState(body)
         this.#parts.onState()

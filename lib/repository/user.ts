@@ -20,8 +20,6 @@ export class User {
   readonly link: Link
   readonly pid: number
   readonly ring: number | undefined
-  /** What it said of itself. */
-  figures: object = {}
   hasLeft = false
   /** Writes under way. */
   open = 0
@@ -46,6 +44,12 @@ export class User {
     this.#records.push(record)
     this.#told += 1
     if (settle !== undefined) this.#waits.push({ number: this.#told, settle })
+  }
+
+  /** When all that it was told so far is applied. */
+  onceApplied(settle: Settle): void {
+    if (this.#applied === this.#told) settle(true)
+    else this.#waits.push({ number: this.#told, settle })
   }
 
   /** Those that are still waited for; from now on they are the caller's to settle. */

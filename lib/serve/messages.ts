@@ -2,7 +2,7 @@ import type { ServeSettings } from './settings.ts'
 
 /** From the primary to a worker, over the channel that node:cluster keeps between them. */
 export type ToWorker =
-  /** Answer to `hello`: what to serve, and in `farm.members` the workers to join. */
+  /** Answer to `hello`: what to serve. */
   | { readonly type: 'start'; readonly settings: ServeSettings; readonly slot: number }
   | { readonly type: 'reload'; readonly settings: ServeSettings }
   | { readonly type: 'drain' }

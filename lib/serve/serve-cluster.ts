@@ -1,12 +1,10 @@
 import cluster, { type Worker } from 'node:cluster'
-import { parseAddress } from '../address.ts'
 import { systemClock } from '../clock.ts'
 import { generateSecret } from '../farm/secret.ts'
 import { resolveLimits } from '../proxy/limits.ts'
 import type { FromServer, ToWorker } from './messages.ts'
 import { Reloader } from './reloader.ts'
 import type { ServeOptions } from './serve-alone.ts'
-import type { AdminSettings, FarmSettings } from './settings.ts'
 import { onSignals } from './signals.ts'
 import { Supervisor, type SupervisorEvent } from './supervisor.ts'
 
@@ -23,7 +21,7 @@ export interface ClusterOptions extends ServeOptions {
 
 /**
  * Serves with several processes that share the port. This one carries no traffic: it starts
- * the workers, tells them whom to join, and passes signals on. Answers the exit code.
+ * the workers, which are one member of the farm, and passes signals on. Answers the exit code.
  */
 export async function serveCluster(options: ClusterOptions): Promise<number> {
   const primary = new Primary(options)
@@ -82,7 +80,7 @@ class Primary {
     for (const action of this.#supervisor.on(event, systemClock.monotonic())) {
       switch (action.type) {
         case 'fork':
-          this.#fork(action.slot, action.seeds, action.address)
+          this.#fork(action.slot)
           break
         case 'wake':
           setTimeout(() => this.#on({ type: 'wake' }), action.ms)
@@ -101,7 +99,7 @@ class Primary {
     }
   }
 
-  #fork(slot: number, seeds: readonly string[], address: string | undefined): void {
+  #fork(slot: number): void {
     const { log } = this.#options
     const worker = cluster.fork()
     this.#workers.set(slot, worker)
@@ -110,16 +108,13 @@ class Primary {
     worker.on('message', (message: FromServer) => {
       if (message.type === 'hello') {
         const { settings } = this.#reloader
-        const place = { slot, seeds, address, secret: this.#secret }
-        const farm = workerFarm(settings.farm, place)
-        const admin = workerAdmin(settings.admin, slot)
-        const own = { ...settings, farm, admin }
-        this.#tell(worker, { type: 'start', slot, settings: own })
+        const farm = { ...settings.farm, secret: settings.farm.secret ?? this.#secret }
+        this.#tell(worker, { type: 'start', slot, settings: { ...settings, farm } })
         if (this.#draining) this.#tell(worker, { type: 'drain' })
       } else if (message.type === 'listening') {
         clearTimeout(late)
         this.#listening ??= { host: message.host, port: message.port }
-        this.#on({ type: 'ready', slot, address: message.farmAddress })
+        this.#on({ type: 'ready', slot })
       } else if (message.type === 'failed') {
         this.#failure = message
         log.error({ slot, reason: message.message }, 'worker failed to start')
@@ -170,38 +165,4 @@ class Primary {
     // A worker that is just dying can't be told; its successor gets the settings at start.
     if (worker.isConnected()) worker.send(message, () => {})
   }
-}
-
-/** What tells one worker from the next. */
-export interface WorkerPlace {
-  readonly slot: number
-  readonly seeds: readonly string[]
-  /** `host:port` of the worker that was in this slot before. */
-  readonly address: string | undefined
-  /** Used when the operator gave none. */
-  readonly secret: string
-}
-
-/**
- * Each worker is a member of its own: farm port of worker i is the one given plus i, or any
- * free one on the loopback address when nobody outside is to join.
- */
-export function workerFarm(farm: FarmSettings, place: WorkerPlace): FarmSettings {
-  const { slot, seeds, address, secret } = place
-  const { host, port } = farm.listen ?? { host: '127.0.0.1', port: 0 }
-  const before = address === undefined ? 0 : parseAddress(address).port
-  return {
-    ...farm,
-    secret: farm.secret ?? secret,
-    members: [...farm.members, ...seeds],
-    listen: { host, port: port === 0 ? before : port + slot },
-  }
-}
-
-/** Each worker has figures of its own, so each has an admin port. */
-export function workerAdmin(
-  admin: AdminSettings | undefined,
-  slot: number,
-): AdminSettings | undefined {
-  return admin && { ...admin, port: admin.port === 0 ? 0 : admin.port + slot }
 }

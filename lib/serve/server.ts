@@ -33,11 +33,12 @@ export async function startServer(
 ): Promise<Server> {
   keepRequestsYoung()
   const farm = await createFarm(farmOptionsOf(settings, log))
+  farm.served.set('logLinesDropped', droppedLines)
   const auths = new SiteAuths(farm, settings)
   let admin: Admin | undefined
   let proxy: RunningProxy
   try {
-    admin = await startAdmin(settings, farm, log, droppedLines)
+    admin = await startAdmin(settings, farm, log)
     const listening = auths.rebuild(settings.sites, sites =>
       createProxy({
         host: settings.listen.host,
@@ -107,16 +108,13 @@ async function startAdmin(
   { admin, farm: { name, secret } }: ServeSettings,
   farm: Farm,
   log: Log,
-  droppedLines: () => number,
 ): Promise<Admin | undefined> {
   if (admin === undefined) return undefined
   const { host, port, names } = admin
   const token = secret === undefined ? undefined : adminToken(parseSecret(secret), name)
-  return await createAdmin({ farm, host, port, token, log, names, droppedLines }).catch(
-    error => {
-      throw isListenError(error) ? cannotListen(admin, error) : error
-    },
-  )
+  return await createAdmin({ farm, host, port, token, log, names }).catch(error => {
+    throw isListenError(error) ? cannotListen(admin, error) : error
+  })
 }
 
 /** In a worker the primary binds for it, and Node names that instead. */

@@ -41,7 +41,8 @@ export interface AdminSettings extends ListenAddress {
   readonly names?: readonly string[] | undefined
 }
 
-export interface FarmSettings extends Omit<FarmOptions, 'memberId' | 'log' | 'clock'> {
+export interface FarmSettings
+  extends Omit<FarmOptions, 'memberId' | 'host' | 'log' | 'clock'> {
   readonly name: string
   readonly secret?: string | undefined
   readonly members: readonly string[]

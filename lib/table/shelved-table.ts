@@ -8,16 +8,9 @@ import type { Shelf } from './shelf.ts'
 /** How long a look at the memory that the shelf takes is believed, in milliseconds. */
 const bytesInterval = 1_000
 
-export interface ShelvedTableOptions {
-  readonly shelf: Shelf
-  /** Holds all that is not on the shelf, and what the shelf has no room for. */
-  readonly table: RecordTable
-  readonly clock: Clock
-}
-
 /** A table whose TLS sessions lie on the shelf of the host, where all its processes see them. */
 export class ShelvedTable implements RecordTable {
-  readonly #shelf: Shelf
+  #shelf: Shelf | undefined
   readonly #table: RecordTable
   readonly #clock: Clock
   /** What is on the shelf up to this version is gone. */
@@ -25,10 +18,16 @@ export class ShelvedTable implements RecordTable {
   #bytes = 0
   #bytesAt = Number.NEGATIVE_INFINITY
 
-  constructor({ shelf, table, clock }: ShelvedTableOptions) {
-    this.#shelf = shelf
+  /** `table` holds all that is not on the shelf, and what the shelf has no room for. */
+  constructor(table: RecordTable, clock: Clock) {
     this.#table = table
     this.#clock = clock
+  }
+
+  /** From now on sessions lie there. */
+  use(shelf: Shelf): void {
+    this.#shelf?.close()
+    this.#shelf = shelf
   }
 
   get(table: TableId, key: Uint8Array): Buffer | undefined {
@@ -39,20 +38,16 @@ export class ShelvedTable implements RecordTable {
 
   read(table: TableId, key: Uint8Array): CacheRecord | undefined {
     if (table !== tables.session) return this.#table.read(table, key)
-    const record = this.#shelf.read(table, key)
+    const shelf = this.#shelf
+    const record = shelf?.read(table, key)
     if (record !== undefined && !this.#isPurged(record)) return record
-    return this.#shelf.counts.full > 0 ? this.#table.read(table, key) : undefined
+    return shelf?.counts.full === 0 ? undefined : this.#table.read(table, key)
   }
 
   put(record: CacheRecord): boolean {
     if (record.table !== tables.session) return this.#table.put(record)
-    const taken = this.#shelf.put(record)
+    const taken = this.#shelf?.put(record) ?? 'full'
     return taken === 'full' ? this.#table.put(record) : taken
-  }
-
-  update(record: CacheRecord): boolean {
-    if (record.table !== tables.session) return this.#table.update(record)
-    return this.read(record.table, record.key)?.tombstone === false && this.put(record)
   }
 
   touch(table: TableId, key: Uint8Array, expiresAt: number): boolean {
@@ -63,7 +58,7 @@ export class ShelvedTable implements RecordTable {
   purge(table?: TableId, upTo?: Version): void {
     this.#table.purge(table, upTo)
     if (table !== undefined && table !== tables.session) return
-    if (upTo === undefined) this.#shelf.clear()
+    if (upTo === undefined) this.#shelf?.clear()
     else this.#purged = upTo
   }
 
@@ -72,6 +67,7 @@ export class ShelvedTable implements RecordTable {
     if (cursor !== undefined && !(cursor instanceof ShelfCursor)) {
       return this.#table.scan(cursor, limit)
     }
+    if (this.#shelf === undefined) return this.#table.scan(undefined, limit)
     const { records, next } = this.#shelf.scan(cursor?.bucket ?? 0, limit)
     const live = records.filter(record => !this.#isPurged(record))
     if (next !== undefined) return { records: live, next: new ShelfCursor(next) }
@@ -81,23 +77,25 @@ export class ShelvedTable implements RecordTable {
 
   stats(): TableStats {
     const stats = this.#table.stats()
+    const shelf = this.#shelf
+    if (shelf === undefined) return stats
     const now = this.#clock.monotonic()
     if (now - this.#bytesAt >= bytesInterval) {
-      this.#bytes = this.#shelf.bytes
+      this.#bytes = shelf.bytes
       this.#bytesAt = now
     }
-    const { evicted, corrupt } = this.#shelf.counts
+    const { evicted, corrupt } = shelf.counts
     return {
       ...stats,
       bytes: stats.bytes + this.#bytes,
-      maxBytes: stats.maxBytes + this.#shelf.maxBytes,
+      maxBytes: stats.maxBytes + shelf.maxBytes,
       evicted: stats.evicted + evicted,
       corrupt: stats.corrupt + corrupt,
     }
   }
 
   close(): void {
-    this.#shelf.close()
+    this.#shelf?.close()
     this.#table.close()
   }
 

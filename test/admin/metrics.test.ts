@@ -28,7 +28,7 @@ t.test('metrics are what Prometheus reads, with a line for each cause', async t 
 })
 
 t.test('lines that the log has lost are counted', async t => {
-  const { ask } = await world(t, { token, droppedLines: () => 17 })
+  const { ask } = await world(t, { token, dropped: () => 17 })
   const metrics = readMetrics((await ask('GET', '/metrics')).body)
   t.equal(metrics.get('handfast_log_dropped_total'), 17)
 })

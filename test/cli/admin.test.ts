@@ -12,7 +12,6 @@ import { loadSettings } from '../../lib/cli/config/load-settings.ts'
 import { readProxyFlags } from '../../lib/cli/config/proxy-flags.ts'
 import { main } from '../../lib/cli/main.ts'
 import { generateSecret, parseSecret } from '../../lib/farm/secret.ts'
-import { workerAdmin } from '../../lib/serve/serve-cluster.ts'
 import { type Server, startServer } from '../../lib/serve/server.ts'
 import type { ServeSettings } from '../../lib/serve/settings.ts'
 import { SessionClient } from '../fixtures/auth-farm.ts'
@@ -241,15 +240,6 @@ t.test('without a farm secret nothing can be changed', async t => {
   const { code, err } = await run(cwd, args, { HANDFAST_SECRET: secret })
   t.equal(code, 1)
   t.match(err, /refused/)
-})
-
-t.test('each worker has an admin port of its own', async t => {
-  t.strictSame(workerAdmin({ host: undefined, port: 9443 }, 3), {
-    host: undefined,
-    port: 9446,
-  })
-  t.equal(workerAdmin({ host: undefined, port: 0 }, 3)?.port, 0)
-  t.equal(workerAdmin(undefined, 3), undefined)
 })
 
 t.test('status and revoke say what is wrong', async t => {

@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { type Member, noTransport } from '../../lib/farm/transport.ts'
 import { mintRoom } from '../../lib/member/mint-room.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
@@ -134,17 +133,13 @@ t.test('however long one network floods, it evicts nobody', async t => {
     const clock = new ManualClock()
     const maxBytes = megabytes * 1024 * 1024
     const table = new OffHeapTable({ clock, maxBytes })
-    const transport = {
-      ...noTransport,
-      members: () => Array.from({ length: members }, () => ({}) as Member),
-    }
     const life = 60 * minute
     const limits = Array.from(
       { length: members },
       () =>
         new MintLimit({
           perMinute: undefined,
-          room: mintRoom(table, transport, clock),
+          room: mintRoom(table, () => members, clock),
           sessionTimeout: life,
         }),
     )

@@ -1,74 +1,61 @@
 import t from 'tap'
-import { workerFarm } from '../../lib/serve/serve-cluster.ts'
 import { Supervisor, type SupervisorAction } from '../../lib/serve/supervisor.ts'
 
 const forked = (actions: readonly SupervisorAction[]) =>
   actions.flatMap(action => (action.type === 'fork' ? [action.slot] : []))
 
-t.test('the first worker is up before the others start, and seeds them', async t => {
+t.test('the first worker is up before the others start', async t => {
   const supervisor = new Supervisor(3)
-  t.strictSame(supervisor.on({ type: 'begin' }, 0), [
-    { type: 'fork', slot: 0, seeds: [], address: undefined },
+  t.strictSame(supervisor.on({ type: 'begin' }, 0), [{ type: 'fork', slot: 0 }])
+  t.strictSame(supervisor.on({ type: 'ready', slot: 0 }, 10), [
+    { type: 'fork', slot: 1 },
+    { type: 'fork', slot: 2 },
   ])
-  t.strictSame(supervisor.on({ type: 'ready', slot: 0, address: 'a:1' }, 10), [
-    { type: 'fork', slot: 1, seeds: ['a:1'], address: undefined },
-    { type: 'fork', slot: 2, seeds: ['a:1'], address: undefined },
-  ])
-  t.strictSame(supervisor.on({ type: 'ready', slot: 2, address: 'a:3' }, 20), [])
-  t.strictSame(supervisor.on({ type: 'ready', slot: 1, address: 'a:2' }, 30), [
-    { type: 'complete' },
-  ])
+  t.strictSame(supervisor.on({ type: 'ready', slot: 2 }, 20), [])
+  t.strictSame(supervisor.on({ type: 'ready', slot: 1 }, 30), [{ type: 'complete' }])
+})
+
+t.test('a dead worker starts again, later each time', async t => {
+  const supervisor = new Supervisor(2)
+  supervisor.on({ type: 'begin' }, 0)
+  supervisor.on({ type: 'ready', slot: 0 }, 0)
+  supervisor.on({ type: 'ready', slot: 1 }, 0)
+  let now = 0
+  const delays: number[] = []
+  for (let death = 0; death < 10; death += 1) {
+    const [wake] = supervisor.on({ type: 'exited', slot: 1 }, now)
+    if (wake?.type !== 'wake') throw new Error('no wake')
+    delays.push(wake.ms)
+    t.strictSame(
+      supervisor.on({ type: 'wake' }, now + wake.ms - 1).length,
+      1,
+      'not early',
+    )
+    now += wake.ms
+    const again = supervisor.on({ type: 'wake' }, now)
+    t.strictSame(again, [{ type: 'fork', slot: 1 }])
+  }
+  t.strictSame(delays.slice(0, 4), [100, 200, 400, 800])
+  t.equal(delays.at(-1), 10_000, 'and not beyond ten seconds')
+  supervisor.on({ type: 'ready', slot: 1 }, now)
+  const later = supervisor.on({ type: 'exited', slot: 1 }, now + 30_000)
+  t.strictSame(forked(later), [1], 'one that was up for long starts at once')
 })
 
 t.test(
-  'a dead worker starts again, later each time, and joins those that are up',
+  'when all died, those that may start do, and the others when one is up',
   async t => {
-    const supervisor = new Supervisor(2)
+    const supervisor = new Supervisor(3)
     supervisor.on({ type: 'begin' }, 0)
-    supervisor.on({ type: 'ready', slot: 0, address: 'a:1' }, 0)
-    supervisor.on({ type: 'ready', slot: 1, address: 'a:2' }, 0)
-    let now = 0
-    const delays: number[] = []
-    for (let death = 0; death < 10; death += 1) {
-      const [wake] = supervisor.on({ type: 'exited', slot: 1 }, now)
-      if (wake?.type !== 'wake') throw new Error('no wake')
-      delays.push(wake.ms)
-      t.strictSame(
-        supervisor.on({ type: 'wake' }, now + wake.ms - 1).length,
-        1,
-        'not early',
-      )
-      now += wake.ms
-      const again = supervisor.on({ type: 'wake' }, now)
-      // It comes back to where it was, but not to where it failed to come up.
-      const address = death === 0 ? 'a:2' : undefined
-      t.strictSame(again, [{ type: 'fork', slot: 1, seeds: ['a:1'], address }])
-    }
-    t.strictSame(delays.slice(0, 4), [100, 200, 400, 800])
-    t.equal(delays.at(-1), 10_000, 'and not beyond ten seconds')
-    supervisor.on({ type: 'ready', slot: 1, address: 'a:3' }, now)
-    const later = supervisor.on({ type: 'exited', slot: 1 }, now + 30_000)
-    t.strictSame(forked(later), [1], 'one that was up for long starts at once')
+    for (const slot of [0, 1, 2]) supervisor.on({ type: 'ready', slot }, 0)
+    const started = [0, 1, 2].flatMap(slot =>
+      supervisor.on({ type: 'exited', slot }, 50_000),
+    )
+    t.strictSame(forked(started), [0, 1])
+    t.strictSame(forked(supervisor.on({ type: 'wake' }, 60_000)), [], 'one after another')
+    t.strictSame(forked(supervisor.on({ type: 'ready', slot: 0 }, 60_000)), [2])
   },
 )
-
-t.test('when all died, each comes back to its address and knows the others', async t => {
-  const supervisor = new Supervisor(3)
-  supervisor.on({ type: 'begin' }, 0)
-  for (const slot of [0, 1, 2])
-    supervisor.on({ type: 'ready', slot, address: `a:${slot}` }, 0)
-  const started = [0, 1, 2].flatMap(slot =>
-    supervisor.on({ type: 'exited', slot }, 50_000),
-  )
-  t.strictSame(started, [
-    { type: 'fork', slot: 0, seeds: ['a:1', 'a:2'], address: 'a:0' },
-    { type: 'fork', slot: 1, seeds: ['a:0', 'a:2'], address: 'a:1' },
-  ])
-  t.strictSame(forked(supervisor.on({ type: 'wake' }, 60_000)), [], 'one after another')
-  t.strictSame(supervisor.on({ type: 'ready', slot: 0, address: 'a:0' }, 60_000), [
-    { type: 'fork', slot: 2, seeds: ['a:0', 'a:1'], address: 'a:2' },
-  ])
-})
 
 t.test('no worker ever came up: give up', async t => {
   const supervisor = new Supervisor(2)
@@ -81,7 +68,7 @@ t.test(
   async t => {
     const supervisor = new Supervisor(2)
     supervisor.on({ type: 'begin' }, 0)
-    supervisor.on({ type: 'ready', slot: 0, address: 'a:1' }, 0)
+    supervisor.on({ type: 'ready', slot: 0 }, 0)
     t.strictSame(supervisor.on({ type: 'stop' }, 1), [])
     t.strictSame(supervisor.on({ type: 'exited', slot: 1 }, 2), [])
     t.strictSame(supervisor.on({ type: 'exited', slot: 0 }, 3), [{ type: 'stopped' }])
@@ -97,23 +84,6 @@ t.test('stop before anything runs is an end, not a failure', async t => {
 
 t.test('events about workers that are not there change nothing', async t => {
   const supervisor = new Supervisor(1)
-  t.strictSame(forked(supervisor.on({ type: 'ready', slot: 7, address: 'x' }, 0)), [0])
+  t.strictSame(forked(supervisor.on({ type: 'ready', slot: 7 }, 0)), [0])
   t.strictSame(supervisor.on({ type: 'exited', slot: 7 }, 0), [])
-})
-
-t.test('each worker is a member with a port of its own', async t => {
-  const farm = { name: 'f', members: ['b.test'] }
-  const place = { slot: 2, seeds: ['127.0.0.1:9'], address: undefined, secret: 'made' }
-  t.strictSame(workerFarm(farm, place), {
-    name: 'f',
-    secret: 'made',
-    members: ['b.test', '127.0.0.1:9'],
-    listen: { host: '127.0.0.1', port: 0 },
-  })
-  const again = workerFarm(farm, { ...place, address: '127.0.0.1:5' })
-  t.match(again, { listen: { host: '127.0.0.1', port: 5 } })
-  const given = { ...farm, secret: 'given', listen: { host: undefined, port: 7000 } }
-  t.match(workerFarm(given, place), { secret: 'given', listen: { port: 7002 } })
-  const any = { ...farm, listen: { host: '::1', port: 0 } }
-  t.match(workerFarm(any, place), { listen: { host: '::1', port: 0 } })
 })

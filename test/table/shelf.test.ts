@@ -51,7 +51,7 @@ t.test('what one process puts there another finds, whole', async t => {
   t.same(other.read(put.table, put.key), put)
   t.equal(other.read(tables.auth, put.key), undefined, 'not under another table')
   t.equal(other.read(put.table, Buffer.from('a sessiom')), undefined)
-  t.same(other.scan(0, 1e6).records.length, 0, 'a step is bounded')
+  t.ok(other.scan(0, 1e6).next, 'a step is bounded')
   t.same(walk(other), [put])
 })
 
@@ -129,7 +129,9 @@ t.test('a full ring writes over its oldest, and takes no more memory', async t =
     other.read(tables.session, keyOf(0, i)),
   )
   t.ok(found.slice(-400).every(there => there !== undefined && isProven(there)))
-  t.ok(found.slice(0, 2_000).every(there => there === undefined))
+  // One may stand behind where each lap ended.
+  const left = found.slice(0, 2_000).filter(there => there !== undefined)
+  t.ok(left.length <= 2, `${left.length} old ones`)
   t.ok(files.bytes <= 1024 * KiB, `${files.bytes} bytes`)
 })
 

@@ -27,8 +27,7 @@ Serves HTTPS and passes requests on. Its TLS sessions resume on every member of 
 
 Farm:
   --member HOST[:PORT]       another member's farm port (default 7443), repeatable
-  --farm-listen [HOST:]PORT  this one's farm port (7443 when there are members); worker i
-                             listens on PORT + i
+  --farm-listen [HOST:]PORT  this one's farm port (7443 when there are members)
   --farm-advertise HOST      host under which other members reach this one
   --transport KIND           how records travel: stream (default), or datagrams: auto,
                              multicast or unicast; stream on all members or on none
@@ -37,8 +36,8 @@ Farm:
 
 Process:
   --admin [HOST:]PORT        status, metrics and revocation over HTTP (default nowhere; HOST
-                             127.0.0.1); worker i listens on PORT + i
-  --workers N                processes (default one for each core)
+                             127.0.0.1), of all workers
+  --workers N                processes, together one member (default one for each core)
   --log-level LEVEL          debug, info, warn, error or silent (default info)
 
 Logs go to standard output as JSON lines. SIGTERM and SIGINT finish open requests and exit

@@ -12,8 +12,8 @@ export const statusCommand: Command = {
   help: `Usage: handfast status [options]
 
 What one member of a farm knows: the members, its handshakes by cause, its log-ins, limits that
-were met, its table. It asks the admin port of a proxy (handfast proxy --admin PORT); each worker
-is a member, and worker i has PORT + i.
+were met, its table. It asks the admin port of a proxy (handfast proxy --admin PORT), whose
+workers are one member.
 
   --admin [HOST:]PORT   default 127.0.0.1:${defaultAdmin.port}
   --json                the same for programs

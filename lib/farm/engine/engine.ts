@@ -174,7 +174,7 @@ export class PacketEngine {
     if (now >= roster.membership.deadline) this.#check()
     for (const peer of roster.all()) {
       if (!roster.gone(peer)) this.#reception.due(peer)
-      wake(this.#context, Math.min(peer.detector.deadline, peer.ack.deadline))
+      wake(this.#context, this.#reception.deadline(peer))
     }
     const { synchronizer } = this.#reception
     if (synchronizer.deadline() <= now)

@@ -16,6 +16,9 @@ import type { Peer } from './peer.ts'
 import { receiveWindowLength } from './receive-window.ts'
 import { Synchronizer } from './synchronizer.ts'
 
+/** Between two looks at whether what is in the table is everywhere behind it, ms. */
+const settlePause = 2
+
 /**
  * What the others write: into the table on arrival, in whatever order it comes, for records
  * carry versions. Sequence numbers only say what is missing and what may be acknowledged.
@@ -128,8 +131,20 @@ export class Reception {
       if (loss.kind === 'pull' && peer.connected) this.#pull(peer, ranges)
       else this.#nack(peer, ranges)
     }
+    if (!this.#isSettled) return
     const echo = peer.ack.due(peer.window.contiguous, now)
     if (echo !== undefined) this.#acknowledge(peer, echo)
+  }
+
+  /** When something of this sender's is next due. */
+  deadline(peer: Peer): number {
+    const { ack, detector } = peer
+    const ackAt = this.#isSettled ? ack.deadline : this.#context.now + settlePause
+    return Math.min(detector.deadline, Math.max(ack.deadline, ackAt))
+  }
+
+  get #isSettled(): boolean {
+    return this.#context.options.replica.isSettled?.() !== false
   }
 
   #nack(peer: Peer, ranges: readonly SequenceRange[]): void {

@@ -1,0 +1,180 @@
+import { once } from 'node:events'
+import t from 'tap'
+import { type TableId, tables } from '../../lib/record/key.ts'
+import type { CacheRecord } from '../../lib/record/record.ts'
+import { keeperWorld, linkTo, userWorld } from '../fixtures/keeper-world.ts'
+import { seededRandom, testSeed } from '../fixtures/random.ts'
+
+// The timers of the keeper do not keep the process up.
+const alive = setInterval(() => {}, 1_000)
+t.teardown(() => clearInterval(alive))
+
+const minute = 60_000
+const auth = tables.auth
+
+function record(table: TableId, name: string, value = 'value'): CacheRecord {
+  return {
+    table,
+    key: Buffer.from(name),
+    value: Buffer.from(value),
+    version: { ms: Date.now(), logical: 0, node: 1 },
+    expiresAt: Date.now() + minute,
+    tombstone: false,
+  }
+}
+
+t.test(
+  'what one user puts, the keeper and every other user has when it is done',
+  async t => {
+    const { cache, keeper, published } = keeperWorld(t)
+    const [one, other] = [userWorld(t), userWorld(t)]
+    await Promise.all([one.join(keeper), other.join(keeper)])
+    const put = record(tables.revocation, 'who')
+    t.equal(await one.tier.put(put, 'all', 1_000), true)
+    t.same(cache.read(put.table, put.key)?.value, put.value)
+    t.same(other.cache.read(put.table, put.key)?.value, put.value)
+    t.equal(published.length, 1, 'and those beyond the keeper were told')
+    t.equal(one.tier.undone, 0)
+  },
+)
+
+t.test('sessions go to the keeper alone, and are found by asking', async t => {
+  const { cache, keeper } = keeperWorld(t)
+  const [one, other] = [userWorld(t), userWorld(t)]
+  await Promise.all([one.join(keeper), other.join(keeper)])
+  const put = record(tables.session, 'a session')
+  t.equal(await one.tier.put(put, 'one', 1_000), true)
+  t.ok(cache.read(put.table, put.key))
+  t.equal(other.cache.read(put.table, put.key), undefined)
+  t.same((await other.tier.get(put.table, put.key, 1_000))?.value, put.value)
+  t.equal(await other.tier.get(put.table, Buffer.from('another'), 1_000), undefined)
+})
+
+t.test('what nobody here has is asked of those beyond', async t => {
+  const far = record(tables.session, 'far away')
+  const { keeper } = keeperWorld(t, { fetch: async () => far })
+  const user = userWorld(t)
+  await user.join(keeper)
+  t.same((await user.tier.get(far.table, far.key, 1_000))?.value, far.value)
+})
+
+t.test('a user is given all that there is but sessions, before it is held', async t => {
+  const { cache, keeper } = keeperWorld(t)
+  for (let i = 0; i < 1_000; i += 1) cache.apply(record(auth, `login ${i}`))
+  cache.apply(record(tables.session, 'a session'))
+  const user = userWorld(t)
+  await user.join(keeper)
+  for (let i = 0; i < 1_000; i += 1) {
+    if (user.cache.read(auth, Buffer.from(`login ${i}`)) === undefined) t.fail(`${i}`)
+  }
+  t.equal(user.cache.read(tables.session, Buffer.from('a session')), undefined)
+})
+
+t.test('nothing is settled before every user has applied it', async t => {
+  const { keeper } = keeperWorld(t)
+  const applied: CacheRecord[] = []
+  const user = userWorld(t, {
+    apply: told => {
+      t.equal(keeper.isSettled, false)
+      applied.push(told)
+    },
+  })
+  await user.join(keeper)
+  t.equal(keeper.isSettled, true, 'nothing is under way')
+  const told = keeper.tell(record(tables.revocation, 'who'))
+  t.equal(keeper.isSettled, false)
+  t.same([await told, applied.length], [true, 1])
+  t.equal(keeper.isSettled, true)
+})
+
+t.test('a user that can not take a record does not say that it has', async t => {
+  const { keeper } = keeperWorld(t)
+  const user = userWorld(t, {
+    apply: () => {
+      throw new Error('no room')
+    },
+  })
+  await user.join(keeper)
+  t.equal(await keeper.tell(record(tables.revocation, 'who')), false)
+  t.equal(keeper.isSettled, false, 'nor does the keeper')
+  t.match(user.lost, [{ message: 'no room' }])
+  t.match(keeper.absent(), [{ id: `host-1/${process.pid}` }], 'the process is there')
+})
+
+t.test('one that took its leave is not waited for', async t => {
+  const { keeper } = keeperWorld(t)
+  const user = userWorld(t)
+  await user.join(keeper)
+  user.tier.close()
+  while (keeper.users.size > 0) await new Promise(resolve => setImmediate(resolve))
+  t.same([keeper.tell(record(auth, 'who')), keeper.absent()], [true, []])
+})
+
+t.test('what was not done on one link is done on the next', async t => {
+  const { cache, keeper } = keeperWorld(t)
+  const user = userWorld(t)
+  const early = user.tier.put(record(auth, 'early'), 'all', 5_000)
+  t.equal(user.tier.undone, 1)
+  await user.join(keeper)
+  t.equal(await early, true)
+  user.tier.leave()
+  const between = user.tier.put(record(auth, 'between'), 'one', 5_000)
+  const late = user.tier.put(record(auth, 'late'), 'one', 0)
+  t.equal(await late, false, 'its time is over, and it is written all the same')
+  await user.join(keeper)
+  t.equal(await between, true)
+  while (user.tier.undone > 0) await new Promise(resolve => setImmediate(resolve))
+  for (const name of ['early', 'between', 'late'])
+    t.ok(cache.read(auth, Buffer.from(name)), name)
+})
+
+t.test('who does not know the key is told nothing, and told nothing by', async t => {
+  const { keeper } = keeperWorld(t)
+  const stranger = userWorld(t, { key: Buffer.alloc(32, 8) })
+  await t.rejects(stranger.join(keeper))
+  t.equal(keeper.users.size, 0)
+  const impostor = keeperWorld(t, { key: Buffer.alloc(32, 8) })
+  const user = userWorld(t)
+  await t.rejects(user.join(impostor.keeper))
+  t.equal(user.tier.isLinked, false)
+})
+
+t.test('hostile bytes end their own link and nothing else', async t => {
+  const seed = testSeed()
+  t.comment(`SEED=${seed}`)
+  const random = seededRandom(seed)
+  const { keeper } = keeperWorld(t)
+  const user = userWorld(t)
+  await user.join(keeper)
+  const ended: Promise<unknown>[] = []
+  for (let i = 0; i < 100; i += 1) {
+    const stream = linkTo(keeper)
+    stream.on('error', () => {})
+    stream.resume()
+    ended.push(once(stream, 'close'))
+    const bytes = Buffer.alloc(5 + Math.floor(random() * 300))
+    for (let j = 0; j < bytes.length; j += 1) bytes[j] = Math.floor(random() * 256)
+    // A frame that is whole, most of the time.
+    bytes.writeUInt32BE(bytes.length - 5, 0)
+    if (random() < 0.2) bytes.writeUInt32BE(0xffffffff, 0)
+    stream.write(bytes)
+  }
+  await Promise.all(ended)
+  t.equal(keeper.users.size, 1)
+  t.equal(await user.tier.put(record(auth, 'still'), 'all', 1_000), true)
+})
+
+t.test('a census asks every process', async t => {
+  const { keeper } = keeperWorld(t)
+  const users = [userWorld(t), userWorld(t)]
+  for (const user of users) await user.join(keeper)
+  const all = [{ of: 'the keeper' }, { of: 'a user' }, { of: 'a user' }]
+  t.same(await keeper.census(), all)
+  t.same(await users[0]?.tier.census(), all)
+  users[0]?.tier.leave()
+  t.same(
+    await users[0]?.tier.census(),
+    [{ of: 'a user' }],
+    'without a keeper one tells of itself',
+  )
+})
