@@ -138,7 +138,10 @@ export function readWelcome(body: Buffer): Welcome {
 
 export function writePut({ number, level, budget, record }: Put): Buffer {
   const out = new ByteWriter().uint48(number).uint8(levels.indexOf(level))
-  return out.uint32(Math.ceil(budget)).bytes(encodeRecord(record)).done()
+  return out
+    .uint32(Math.min(0xffffffff, Math.ceil(budget)))
+    .bytes(encodeRecord(record))
+    .done()
 }
 
 /** The record's bytes are views of the body. */

@@ -151,7 +151,8 @@ export class Shelf {
     if (slot < 0) slot = this.#slotToWrite(now)
     const entry = this.#entry
     entry.writeUInt32LE(this.#tag, entryAt.tag)
-    entry.writeUInt32LE(Math.ceil(record.expiresAt / 1000), entryAt.expires)
+    const expires = Math.min(0xffffffff, Math.ceil(record.expiresAt / 1000))
+    entry.writeUInt32LE(expires, entryAt.expires)
     entry.writeUIntLE(at / unit, entryAt.at, 5)
     entry.writeUInt16LE(unitsOf(record), entryAt.length)
     entry[entryAt.ring] = this.#ring

@@ -68,6 +68,13 @@ t.test('the newer record stands, whoever wrote it', async t => {
   t.equal(walk(mine).length, 1)
 })
 
+t.test('a record may last for longer than an entry can say', async t => {
+  const { mine, other } = two(t)
+  const put = session('key', { expiresAt: 2 ** 48 - 1 })
+  t.equal(mine.put(put), true)
+  t.same(other.read(put.table, put.key), put)
+})
+
 t.test('a record is gone when its time is over', async t => {
   const { mine, other, clock } = two(t)
   const put = session('key', { expiresAt: start + 1_500 })
