@@ -33,7 +33,7 @@ import type {
 } from './transport.ts'
 
 const groupPort = 7_177
-/** A member to which nothing came for so long does not become ready. */
+/** A member to which nothing came for so long waits no longer with what it is there for. */
 const defaultJoinTimeout = 30_000
 /** Below this receive buffer a busy farm loses datagrams in every stall; bytes. */
 const smallBuffer = 2 * 1024 * 1024
@@ -298,8 +298,14 @@ export class EngineTransport implements Transport {
     this.#joinTimer = clock.after(joinTimeout, () => {
       const fetched = this.#engine?.stats()['recordsFetched'] ?? 0
       if (fetched > before) this.#watchJoin(fetched)
-      else this.#joined?.reject(joinError())
+      else this.#goWithout()
     })
+  }
+
+  /** Better to serve without the farm's state than not at all; it is asked for all the same. */
+  #goWithout(): void {
+    this.#log.warn({}, 'no member could give its state in time: serving without it')
+    this.#joined?.resolve()
   }
 
   #unicast({ datagram, to }: PacketAction & { kind: 'unicast' }): void {
@@ -397,12 +403,5 @@ function noGroup(error: Error | undefined): HandfastError {
     `option transport is multicast, but this host can't join a group${why}; ` +
       'auto and unicast do without',
     { cause: error },
-  )
-}
-
-function joinError(): HandfastError {
-  return new HandfastError(
-    'ERR_HANDFAST_JOIN',
-    'the other members could not bring this one up to date in time',
   )
 }

@@ -14,7 +14,7 @@ export interface Transport {
   /**
    * Joins the farm: resolves once this member holds what the farm held when it came (row A13:
    * a new member is brought up to date before it serves), or once it is clear that no member
-   * can be reached. Rejects with ERR_HANDFAST_JOIN when the farm refuses it.
+   * can be reached or gives anything; then `isCurrent` stays false until one has. Rejects with ERR_HANDFAST_JOIN when the farm refuses it.
    */
   start(): Promise<void>
   /**
