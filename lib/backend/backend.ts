@@ -51,9 +51,9 @@ export class Backend {
     this.#coolUntil = -Infinity
   }
 
-  /** Lets open requests finish. */
-  close(): Promise<void> {
-    return this.#pool.close()
+  /** Lets open requests finish, and those come that are on their way here already. */
+  close(): void {
+    this.#pool.close()
   }
 
   /** Ends open requests. */

@@ -55,7 +55,9 @@ export class BackendPool {
   readonly #own = new WeakMap<BoundClient, PooledConnection[]>()
   #owners = 0
   #sweeping = false
+  /** Connections are not kept any more. */
   #closed = false
+  #destroyed = false
 
   constructor(origin: URL, options: PoolOptions) {
     const hostname = origin.hostname.replace(/^\[|\]$/g, '')
@@ -77,7 +79,7 @@ export class BackendPool {
 
   /** `fresh`: on a new connection, for one that was kept alive may be dead. */
   send(request: BackendRequest, handler: BackendHandler, fresh: boolean): PoolCall {
-    if (this.#closed) {
+    if (this.#destroyed) {
       process.nextTick(() => handler.onError(new errors.ClientClosedError()))
       return overCall
     }
@@ -110,14 +112,15 @@ export class BackendPool {
     return this.#owners > 0 && this.#own.has(client)
   }
 
-  /** Lets open requests finish. */
-  async close(): Promise<void> {
+  /** Lets open requests finish, and those come that are on their way here already. */
+  close(): void {
     this.#closed = true
-    await Promise.all([...this.#open].map(({ client }) => client.close()))
+    for (const connection of this.#open) if (connection.idle) this.#drop(connection)
   }
 
   async destroy(): Promise<void> {
     this.#closed = true
+    this.#destroyed = true
     await Promise.all([...this.#open].map(({ client }) => client.destroy()))
   }
 

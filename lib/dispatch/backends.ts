@@ -47,7 +47,7 @@ export class Backends {
       throw error
     }
     for (const [key, backend] of this.#byKey) {
-      if (!next.has(key)) this.#letGo(backend.close())
+      if (!next.has(key)) backend.close()
     }
     this.#byKey = next
     return result

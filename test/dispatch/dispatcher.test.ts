@@ -131,7 +131,7 @@ t.test('nothing is said before the caller has the call', async t => {
   t.strictSame(await invalid.over, ['returned', 'error UND_ERR_INVALID_ARG'])
   t.ok(backends[0]?.ready)
 
-  await backends[0]?.close()
+  await backends[0]?.destroy()
   const closed = new Events()
   dispatch(backends, closed)
   closed.note('returned')

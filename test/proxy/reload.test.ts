@@ -1,9 +1,16 @@
+import { once } from 'node:events'
 import { Agent } from 'node:https'
 import type { Server } from 'node:tls'
 import t from 'tap'
-import type { AttachOptions } from '../../lib/proxy/options.ts'
+import type { AttachOptions, Authorizer } from '../../lib/proxy/options.ts'
 import { authority, clientOf, makePair } from '../fixtures/certificates.ts'
-import { defaultSite, startBackend, startProxy } from '../fixtures/proxy-servers.ts'
+import { rawConnection } from '../fixtures/proxy-raw.ts'
+import {
+  defaultSite,
+  startBackend,
+  startProxy,
+  until,
+} from '../fixtures/proxy-servers.ts'
 import { ask, site } from '../fixtures/proxy-sites.ts'
 
 const { url } = await startBackend(t, (_q, r) => r.end('{}'))
@@ -72,4 +79,35 @@ t.test('reload of the demand for certificates binds open connections too', async
   t.equal((await ask(port, 'a.test', { agent })).status, 421, 'made under another policy')
   t.equal((await ask(port, 'a.test')).status, 403)
   t.equal((await ask(port, 'a.test', ann)).status, 200, 'new connections are asked')
+})
+
+t.test('a request that is on its way while a reload comes is served', async t => {
+  let asked: (() => void) | undefined
+  const authorizer: Authorizer = {
+    authorize: () =>
+      new Promise(resolve => {
+        asked = () => resolve({ outcome: 'allowed', user: undefined, fields: [] })
+      }),
+  }
+  const backend = await startBackend(t, (request, response) => request.pipe(response))
+  const plain = await defaultSite([backend.url])
+  const guarded = { ...(await site('a.test', [backend.url])), authorizer }
+  const sites = [plain, guarded]
+  const { proxy, port } = await startProxy(t, { sites })
+  const waiting = ask(port, 'a.test')
+  const uploading = await rawConnection(port)
+  let answer = ''
+  uploading.setEncoding('latin1').on('data', text => {
+    answer += text
+  })
+  uploading.write(
+    'POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\n\r\n',
+  )
+  await until(() => asked !== undefined && proxy.stats().requests === 2)
+  proxy.reload({ sites, limits: { backendBodyTimeout: 5_000 } })
+  asked?.()
+  t.equal((await waiting).status, 200)
+  uploading.write('body')
+  await once(uploading, 'close')
+  t.match(answer, /^HTTP\/1\.1 200 .*body/s)
 })
