@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
+import { supersedes } from '../record/supersedes.ts'
 import { compareVersions, type Version } from '../record/version.ts'
 import type { RecordTable, ScanCursor, ScanStep, TableStats } from './record-table.ts'
 import type { Shelf } from './shelf.ts'
@@ -15,6 +16,8 @@ export class ShelvedTable implements RecordTable {
   readonly #clock: Clock
   /** What is on the shelf up to this version is gone. */
   #purged: Version | undefined
+  /** Sessions, or that they are deleted, are in the table too, where the shelf took them not. */
+  #hasSpilled = false
   #bytes = 0
   #bytesAt = Number.NEGATIVE_INFINITY
 
@@ -38,16 +41,19 @@ export class ShelvedTable implements RecordTable {
 
   read(table: TableId, key: Uint8Array): CacheRecord | undefined {
     if (table !== tables.session) return this.#table.read(table, key)
-    const shelf = this.#shelf
-    const record = shelf?.read(table, key)
-    if (record !== undefined && !this.#isPurged(record)) return record
-    return shelf?.counts.full === 0 ? undefined : this.#table.read(table, key)
+    const shelved = this.#shelf?.read(table, key)
+    const there = shelved && !this.#isPurged(shelved) ? shelved : undefined
+    if (!this.#hasSpilled) return there
+    const here = this.#table.read(table, key)
+    return there && !(here && supersedes(here, there)) ? there : here
   }
 
   put(record: CacheRecord): boolean {
     if (record.table !== tables.session) return this.#table.put(record)
     const taken = this.#shelf?.put(record) ?? 'full'
-    return taken === 'full' ? this.#table.put(record) : taken
+    if (taken !== 'full') return taken
+    this.#hasSpilled = true
+    return this.#table.put(record)
   }
 
   touch(table: TableId, key: Uint8Array, expiresAt: number): boolean {
