@@ -25,7 +25,7 @@ export function logRequest(
 ): void {
   const { connection, head } = exchange
   const error = exchange.fault ?? outcome.error
-  const host = head.authority ?? valuesOf(head.fields, 'host')[0] ?? ''
+  const host = withoutLogin(head.authority ?? valuesOf(head.fields, 'host')[0] ?? '')
   let text =
     `${connectionText(connection)},"method":${quoted(head.method)}` +
     `,"host":${quoted(host)},"path":${quoted(pathOf(head.target))}` +
@@ -71,9 +71,14 @@ function fieldsOf({ clientAddress, tlsVersion, socket }: ClientConnection): stri
 function pathOf(target: string): string {
   const path = target.startsWith('/')
     ? target
-    : target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '')
+    : withoutLogin(target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, ''))
   const end = path.search(/[?#]/)
   return end < 0 ? path : path.slice(0, end)
+}
+
+/** What begins with an authority may say a password there, though HTTP knows of none. */
+function withoutLogin(text: string): string {
+  return text.includes('@') ? text.replace(/^[^/?#]*@/, '') : text
 }
 
 /** Its bytes as UTF-8, one character for each, as a field from the wire has them. */

@@ -69,6 +69,19 @@ t.test('lines are to the byte those of a logger that is told of objects', async 
   t.match(third, /"path":"\/\\"\\\\%7F%FFy+\.\.\."/)
 })
 
+t.test('no password that stands before a host is logged', async t => {
+  const targets = ['u:secret@b:443', 'http://u:secret@b/x@y', '/x@y', '*@secret@b']
+  const lines = written(t, log => {
+    for (const target of targets)
+      logRequest(log, exchange(target, 'u:secret@b', 'CONNECT'), outcome, 1, undefined)
+  })
+  t.strictSame(
+    lines.map(line => (JSON.parse(line) as { path: string; host: string }).path),
+    ['b:443', '/x@y', '/x@y', 'b'],
+  )
+  t.ok(lines.every(line => line.includes('"host":"b"')))
+})
+
 t.test('a log that is above them writes none', async t => {
   const write = (log: Log) => logRequest(log, exchange('/'), outcome, 1, undefined)
   t.strictSame(written(t, write, { level: 'warn' }), [])
