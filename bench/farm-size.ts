@@ -5,9 +5,9 @@ import { measureCells } from './handshake/measure-cells.ts'
 import { cellTable } from './handshake/measurement.ts'
 import { outcomeOf } from './handshake/outcome.ts'
 import { scenarios } from './handshake/scenario.ts'
-import { handfast } from './systems/node-systems.ts'
+import { handfast, handfastStateful } from './systems/node-systems.ts'
 
-/** What each further proxy adds to a handshake: every session goes to every member. */
+/** What each further proxy adds to a handshake: nothing where its session is in the ticket. */
 export const farmSize: Benchmark = {
   name: 'farm-size',
   about: 'server CPU of all members per handshake as the farm grows',
@@ -18,11 +18,14 @@ export const farmSize: Benchmark = {
     const sizes = context.quick ? [2, 4, 6] : [2, 3, 5, 8]
     const wanted = scenarios({
       visits: ['full', 'resume-cross'],
-      modes: ['1.2-id', '1.3-stateful'],
+      modes: ['1.2-id', '1.3-stateless', '1.3-stateful'],
       identities: ['p256'],
     })
     const cells = wanted.flatMap(scenario =>
-      sizes.map((members): Cell => ({ scenario, system: handfast, members, rtt: 0 })),
+      sizes.map((members): Cell => {
+        const system = scenario.mode === '1.3-stateful' ? handfastStateful : handfast
+        return { scenario, system, members, rtt: 0 }
+      }),
     )
     const measured = await measureCells(cells, effort, context)
     const result = outcomeOf('farm-size', measured, {

@@ -17,7 +17,7 @@ export const handshakes: Benchmark = {
       : { rounds: 11, single: 150, loaded: 600, concurrency: 8, warmUp: 400 }
     const wanted = scenarios({
       visits: ['full', 'resume-same', 'resume-cross'],
-      modes: ['1.2-id', '1.3-stateful'],
+      modes: ['1.2-id', '1.3-stateless'],
       identities: ['p256', 'rsa2048'],
     })
     const rtts = context.rtts.length === 0 ? [0] : context.rtts

@@ -19,7 +19,7 @@ export const latency: Benchmark = {
     const rtts = context.rtts.length === 0 ? usualRtts : context.rtts
     const wanted = scenarios({
       visits: ['full', 'resume-cross'],
-      modes: ['1.2-id', '1.3-stateful'],
+      modes: ['1.2-id', '1.3-stateless'],
       identities: ['p256'],
     })
     const { members } = context

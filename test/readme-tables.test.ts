@@ -116,7 +116,6 @@ const causes: Names<FullCause | ResumedFrom | NotTls> = {
 }
 const unstored: Names<UnstoredCause> = {
   'address-limit': true,
-  'name-limit': true,
   failed: true,
 }
 const outcomes: Names<LoginOutcome> = {

@@ -17,7 +17,7 @@ export type Sharing =
       readonly secret: string
       readonly port: number
       readonly members: readonly string[]
-      readonly mode: 'stateful' | 'stateless'
+      readonly mode: 'auto' | 'stateful'
     }
   /** Node's own floor: `servers` servers in one process, sessions in a Map of theirs. */
   | { readonly kind: 'map'; readonly servers: number }

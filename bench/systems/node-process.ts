@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import type { MemberMessage, NodeMember } from './node-member.ts'
 import { openSessionStore } from './redis-session-store.ts'
@@ -41,6 +42,8 @@ async function serve({ tls, sharing }: NodeMember): Promise<Serving> {
       })
       const server = createServer(tls, answer)
       farm.attach(server, { resumption: sharing.mode })
+      // The members agree on the keys of sealed tickets in the first seconds.
+      if (sharing.mode === 'auto') await setTimeout(agreement)
       return { servers: [await listening(server)] }
     }
     case 'map': {
@@ -84,6 +87,8 @@ async function serve({ tls, sharing }: NodeMember): Promise<Serving> {
 type ResumeCallback = (error: Error | null, session: Buffer | null) => void
 
 const sessionIdContext = 'bench'
+/** Milliseconds. */
+const agreement = 10_000
 
 /** Without this option TLS 1.2 gives tickets too, and the session events are never asked. */
 function withIds(tls: NodeMember['tls']): object {

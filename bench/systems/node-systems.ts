@@ -15,24 +15,25 @@ const startTimeout = 60_000
 export const handfast: System = {
   name: 'handfast',
   about: 'Node https, each member a process, farm.attach(server)',
-  modes: ['1.2-id', '1.3-stateful'],
+  modes: ['1.2-id', '1.3-stateless'],
+  mustResume: true,
+  missing: () => undefined,
+  start: options => startFarm(options, 'auto'),
+}
+
+export const handfastStateful: System = {
+  name: 'handfast-stateful',
+  about:
+    "the same with resumption: 'stateful', TLS 1.3 sessions in the farm's table, too",
+  modes: ['1.3-stateful'],
   mustResume: true,
   missing: () => undefined,
   start: options => startFarm(options, 'stateful'),
 }
 
-export const handfastStateless: System = {
-  name: 'handfast-tickets',
-  about: "the same with resumption: 'stateless', tickets under the farm's ring of keys",
-  modes: ['1.2-ticket', '1.3-stateless'],
-  mustResume: true,
-  missing: () => undefined,
-  start: options => startFarm(options, 'stateless'),
-}
-
 async function startFarm(
   options: StartOptions,
-  mode: 'stateful' | 'stateless',
+  mode: 'auto' | 'stateful',
 ): Promise<RunningSystem> {
   const secret = generateSecret()
   const ports = await freePorts(options.members)

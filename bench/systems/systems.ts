@@ -4,7 +4,7 @@ import { haproxy } from './haproxy.ts'
 import { nginx } from './nginx.ts'
 import {
   handfast,
-  handfastStateless,
+  handfastStateful,
   nodeMap,
   nodeOwn,
   nodeRedis,
@@ -15,7 +15,7 @@ import type { System } from './system.ts'
 /** Handfast first, then Node's own means, then other servers. */
 export const systems: readonly System[] = [
   handfast,
-  handfastStateless,
+  handfastStateful,
   nodeMap,
   nodeOwn,
   nodeTickets,

@@ -7,6 +7,7 @@ import { Cache } from '../cache/cache.ts'
 import { peersTier } from '../cache/peers-tier.ts'
 import { systemClock } from '../clock.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
+import type { Member, Transport } from '../farm/transport.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { silentLog } from '../log.ts'
 import { HybridClock } from '../record/hybrid-clock.ts'
@@ -18,13 +19,13 @@ import { OpenConnections } from '../resumption/server/open-connections.ts'
 import { SessionStore } from '../resumption/session/session-store.ts'
 import { FarmTicketKeys } from '../resumption/ticket/lazy-keys.ts'
 import { ticketBoard } from '../resumption/ticket/ticket-board.ts'
-import { timesWithin } from '../resumption/ticket/ticket-schedule.ts'
+import { timesFor } from '../resumption/ticket/ticket-schedule.ts'
 import { OffHeapTable } from '../table/off-heap-table.ts'
 import { ShelvedTable } from '../table/shelved-table.ts'
 import { Farm, type FarmParts } from './farm.ts'
 import { hostOf, memberTransport } from './host.ts'
 import { mintRoom } from './mint-room.ts'
-import { checkFarmOptions, type FarmOptions } from './options.ts'
+import { checkFarmOptions, type FarmOptions, isAlone } from './options.ts'
 import { SleepGuard } from './sleep-guard.ts'
 
 /**
@@ -89,10 +90,17 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     farmName: name,
     clock,
     log,
-    times: timesWithin(lineageTimeout),
+    // Nobody else is to have a key before it seals.
+    times: {
+      ...timesFor(numbers.sessionTimeout),
+      ...(host === undefined && isAlone(options) && { settle: 0 }),
+    },
   })
 
+  const opening = clock.monotonic()
   await cache.open()
+  // Else it has given up waiting.
+  const isInTime = clock.monotonic() - opening < numbers.joinTimeout
 
   // What serves.
   const counters = new HandshakeCounters()
@@ -111,7 +119,10 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     isCut: sleepGuard ? () => sleepGuard.hasSlept || !cache.isCurrent() : () => false,
     limitCounters,
     mintRoom: mintRoom(table, sharers, clock),
-    isRevoked: (record, id) => revocations.isRevoked(record, id),
+    isRevoked: (session, id) => revocations.isRevoked(session, id),
+    isTicketRevoked: (chain, certificate) =>
+      revocations.isTicketRevoked(chain, certificate),
+    knowsRevocations: knowsRevocations(transport, host !== undefined, isInTime),
     ...numbers,
   })
   const authCounters = new AuthCounters()
@@ -142,6 +153,28 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     ticketKeys,
     sleepGuard,
     member,
+  }
+}
+
+/**
+ * Whether all that was revoked is known here, as far as anybody can know. A member that has met
+ * nobody has no ticket keys but its own, younger than itself: there is nothing to lack. From
+ * then on it must have been up to date once; a process of a host with that host's hub, too.
+ * `isInTime`: it has just been given what the farm holds, if anybody was there to give it.
+ */
+function knowsRevocations(
+  transport: Transport,
+  hasHub: boolean,
+  isInTime: boolean,
+): () => boolean {
+  const meets = (...states: readonly Member['state'][]) =>
+    transport.members().some(({ self, state }) => !self && states.includes(state))
+  let knows = isInTime && meets('ready')
+  return () => {
+    if (knows) return true
+    if (!meets('joining', 'ready', 'suspect')) return !hasHub || transport.isCurrent()
+    knows = transport.isCurrent()
+    return knows
   }
 }
 

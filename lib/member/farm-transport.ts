@@ -7,7 +7,7 @@ import { LinkChannel } from '../farm/link/link-channel.ts'
 import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
 import { silentLog } from '../log.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
-import type { FarmOptions } from './options.ts'
+import { type FarmOptions, isAlone } from './options.ts'
 
 export interface FarmTransport {
   readonly transport: Transport
@@ -23,8 +23,7 @@ export function farmTransport(
   clock: Clock,
 ): FarmTransport {
   const { secret, members, name: farmName = 'handfast', log = silentLog } = options
-  const alone = options.listen === undefined && !members?.length
-  if (secret === undefined || alone) {
+  if (secret === undefined || isAlone(options)) {
     return { transport: noTransport, address: () => undefined }
   }
   const { listen = { port: defaultFarmPort }, advertise, memberId, joinTimeout } = options

@@ -105,8 +105,8 @@ export class Farm implements AsyncDisposable {
   /**
    * Ends sessions on every member: they don't resume any more, wherever they were minted.
    * Resolves when every reachable member has applied it, or after 500 ms, and says who has
-   * not: a member in `missing` goes on as before until it is back. Stateless tickets are not
-   * stored anywhere and end only with `all`, which withdraws their keys.
+   * not: a member in `missing` goes on as before until it is back. `all` makes new keys for
+   * sealed tickets, too. These have no session of their own to name: a lineage ends them.
    */
   async revoke(
     target: RevocationTarget,

@@ -47,10 +47,7 @@ export interface FarmOptions {
   readonly memory?: number | undefined
   /** A session may resume this long after it was made. Default 1 h, at most 7 days. */
   readonly sessionTimeout?: number | undefined
-  /**
-   * A chain of resumptions ends this long after its full handshake. Default 24 h. Equal on all
-   * members where there are stateless tickets, whose keys live by it.
-   */
+  /** A chain of resumptions ends this long after its full handshake. Default 24 h. */
   readonly lineageTimeout?: number | undefined
   /** Longest wait for other members when a session is not here. Default 50. */
   readonly lookupBudget?: number | undefined
@@ -121,6 +118,11 @@ type NumberName = {
 export type FarmNumbers = {
   readonly [name in Exclude<NumberName, 'mintLimit'>]: number
 } & { readonly mintLimit: number | undefined }
+
+/** It is to be a farm of one. */
+export function isAlone({ listen, members }: FarmOptions): boolean {
+  return listen === undefined && !members?.length
+}
 
 /** The numbers of the options with defaults filled in; ERR_HANDFAST_CONFIG names a bad option. */
 export function checkFarmOptions(options: FarmOptions): FarmNumbers {

@@ -69,7 +69,7 @@ export interface Site {
   readonly backendCa?: string | Buffer | undefined
   /** Asked about each request. Default: whoever comes is served. */
   readonly authorizer?: Authorizer | undefined
-  /** What TLS sessions made for these names may do. Default `stateful`. */
+  /** What TLS sessions made for these names may do. Default `auto`. */
   readonly resumption?: ResumptionMode | undefined
 }
 

@@ -131,7 +131,7 @@ function serve(site: Site, dispatcherOf: (site: Site) => Dispatcher): ServedSite
     clientCertificate,
     certificatePolicy,
     sessionPolicy: digest([leaf.fingerprint256, String(site.cert), certificatePolicy]),
-    resumption: site.resumption ?? 'stateful',
+    resumption: site.resumption ?? 'auto',
     authorizer: site.authorizer,
     dispatcher: dispatcherOf(site),
   }

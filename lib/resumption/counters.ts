@@ -55,8 +55,6 @@ export class HandshakeCounters {
 export type UnstoredCause =
   /** Too many from one address; see the option `mintLimit`. */
   | 'address-limit'
-  /** Stateless tickets: too many new server names at once. */
-  | 'name-limit'
   /** Too large for a record, or the cache is closed. */
   | 'failed'
 

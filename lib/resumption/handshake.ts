@@ -22,7 +22,7 @@ export type FullCause =
   /** We offered to resume and TLS did not: it chose a cipher with another hash, for one. */
   | 'declined'
 
-/** Where the session was: in a tier of the cache, or in a stateless ticket. */
+/** Where the session was: in a tier of the cache, or in a sealed ticket. */
 export type ResumedFrom = Source | 'ticket'
 
 /** What is known of a finished handshake. */
@@ -36,8 +36,8 @@ export interface Handshake {
   /** Set when `resumed` is false. */
   readonly cause: FullCause | undefined
   /**
-   * Constant along a chain of resumptions: the id of its first session. Undefined when the
-   * client was given no session.
+   * Constant along a chain of resumptions: the id of its first session, or 9 bytes drawn for its
+   * sealed tickets. Undefined when the client was given no session.
    */
   readonly lineage: Buffer | undefined
   /** Wall time in milliseconds of the full handshake at the start of the chain. */

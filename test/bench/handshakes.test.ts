@@ -22,7 +22,7 @@ import { Progress } from '../../bench/harness/progress.ts'
 import { startRelay } from '../../bench/relay/relay.ts'
 import { checkReport } from '../../bench/report/check-report.ts'
 import { reportVersion } from '../../bench/report/report.ts'
-import { handfast, nodeOwn } from '../../bench/systems/node-systems.ts'
+import { handfast, handfastStateful, nodeOwn } from '../../bench/systems/node-systems.ts'
 import type { System } from '../../bench/systems/system.ts'
 
 const small: Effort = { rounds: 2, single: 4, loaded: 8, concurrency: 2, warmUp: 2 }
@@ -35,7 +35,7 @@ t.test('the smallest scenario, for real: two members resume for each other', asy
   const measured = await measureCells(
     [scenario, full, chain].map(one => ({
       scenario: one,
-      system: handfast,
+      system: handfastStateful,
       members: 2,
       rtt: 0,
     })),

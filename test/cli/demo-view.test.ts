@@ -27,7 +27,7 @@ function matrix(offered: readonly (typeof full)[]): Matrix {
 t.test('the table: minted on row, offered on column', async t => {
   t.equal(
     renderMatrix(matrix([resumed, full, resumed]), noPaint),
-    `TLS 1.3 stateful tickets            offered on
+    `TLS 1.3 tickets                     offered on
 minted on        full handshake     proxy 1 :8443              proxy 2 :8444              proxy 3 :10445
 proxy 1 :8443      3.1 ms  1302 B   resumed   1.0 ms   267 B   FULL      3.1 ms  1302 B   resumed   1.0 ms   267 B
 proxy 2 :8444      3.1 ms  1302 B   resumed   1.0 ms   267 B   FULL      3.1 ms  1302 B   resumed   1.0 ms   267 B

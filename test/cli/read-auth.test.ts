@@ -78,7 +78,7 @@ t.test('what is wrong with an auth is said with its place', async t => {
     )
   }
   await t.rejects(load(t, authSite('basic: {htpasswd: users}', 'resumption: on,')), {
-    message: /resumption: expected stateful, stateless or off, got "on"/,
+    message: /resumption: expected auto, stateful, sealed or off, got "on"/,
   })
   const bad = load(
     t,

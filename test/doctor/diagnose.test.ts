@@ -6,11 +6,8 @@ import t, { type Test } from 'tap'
 import { parseTarget } from '../../lib/doctor/target.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
-import { installTicketKeys } from '../../lib/resumption/ticket/ticket-install.ts'
 import { diagnosed, doctor, found, pair } from '../fixtures/doctor-run.ts'
-import { seededRandom } from '../fixtures/random.ts'
 import { certificateFor } from '../fixtures/servers.ts'
-import { recordingLog, SimulatedFarm, SimulatedTime } from '../fixtures/ticket-farm.ts'
 
 /** Two servers of one farm in stateful mode, each with its own member. */
 async function attachedPair(t: Test) {
@@ -91,23 +88,6 @@ t.test('an attached pair passes everything', async t => {
   const { code, text } = await doctor(...args)
   t.equal(code, 0)
   t.match(text, /All that should resume does\./)
-})
-
-t.test('a pair with a ticket-key ring passes in tickets', async t => {
-  const time = new SimulatedTime(Date.UTC(2026, 2, 1, 9))
-  const log = recordingLog()
-  const farm = new SimulatedFarm({ time, random: seededRandom(4), log, interval: 20_000 })
-  const members = [await farm.join(), await farm.join()]
-  await time.advance(60_000)
-  const [a, b] = await pair(t, { sessionIdContext: 'same' }, (server, i) => {
-    const ring = members[i]?.ring
-    if (ring !== undefined) installTicketKeys(server, ring, log)
-  })
-  const { code, text } = await doctor(a, b)
-  t.equal(code, 0, text)
-  t.match(text, /resumed 20 of 20 times/)
-  t.match(text, /seal tickets with the same key/)
-  for (const { ring } of members) ring.close()
 })
 
 t.test('resuming under another name is found', async t => {

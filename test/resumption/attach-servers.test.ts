@@ -8,7 +8,14 @@ import {
   type Server,
 } from 'node:tls'
 import t from 'tap'
-import { attachedPort, farmOfOne, told } from '../fixtures/resumption-world.ts'
+import {
+  attachedPort,
+  farmOfOne,
+  sourceOf,
+  told,
+  versions,
+  ways,
+} from '../fixtures/resumption-world.ts'
 import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
 import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
 
@@ -23,7 +30,7 @@ t.test(
       const handle = Reflect.get(socket, '_handle')
       Object.defineProperty(handle, 'bytesWritten', { value: undefined })
     })
-    farm.attach(server)
+    farm.attach(server, { resumption: 'stateful' })
     const port = await listening(t, server)
     const first = await visit({ port, ecdhCurve: 'X25519' })
     const session = first.sessions[0]
@@ -41,18 +48,19 @@ t.test(
   },
 )
 
-t.test('a server that pauses its connections resumes too', async t => {
-  const farm = await farmOfOne(t)
-  const server = await tellingServer({ pauseOnConnect: true })
-  server.prependListener('secureConnection', socket => socket.resume())
-  farm.attach(server)
-  const port = await listening(t, server)
-  const first = await visit({ port })
-  t.equal(
-    (await visit({ port, session: first.sessions[0] } as VisitOptions)).reused,
-    true,
-  )
-})
+for (const way of ways)
+  t.test(`${way}: a server that pauses its connections resumes too`, async t => {
+    const farm = await farmOfOne(t)
+    const server = await tellingServer({ pauseOnConnect: true })
+    server.prependListener('secureConnection', socket => socket.resume())
+    farm.attach(server, { resumption: way })
+    const port = await listening(t, server)
+    const first = await visit({ port })
+    t.equal(
+      (await visit({ port, session: first.sessions[0] } as VisitOptions)).reused,
+      true,
+    )
+  })
 
 t.test('detach leaves the server as it was', async t => {
   const farm = await farmOfOne(t)
@@ -108,125 +116,138 @@ t.test('attach refuses what it can not serve', async t => {
   )
 })
 
-t.test('an HTTP/2 server resumes, and its requests know of it', async t => {
-  const farm = await farmOfOne(t)
-  const pair = await certificateFor('localhost')
-  const server = createSecureServer(
-    { ...pair, allowHTTP1: true },
-    (request, response) => {
-      response.end(String(farm.handshake(request.socket)?.resumed))
+for (const way of ways)
+  t.test(`${way}: an HTTP/2 server resumes, and its requests know of it`, async t => {
+    const farm = await farmOfOne(t)
+    const pair = await certificateFor('localhost')
+    const server = createSecureServer(
+      { ...pair, allowHTTP1: true },
+      (request, response) => {
+        response.end(String(farm.handshake(request.socket)?.resumed))
+      },
+    )
+    farm.attach(server, { resumption: way })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => server.close())
+    const { port } = server.address() as { port: number }
+    const { connect } = await import('node:http2')
+    const ask = async (session?: Buffer) => {
+      const client = connect(`https://localhost:${port}`, {
+        rejectUnauthorized: false,
+        ...(session === undefined ? {} : { session }),
+      })
+      const sessions: Buffer[] = []
+      client.once('connect', (_session, socket) => {
+        socket.on('session', (ticket: Buffer) => sessions.push(ticket))
+      })
+      const request = client.request({ ':path': '/' })
+      let body = ''
+      for await (const chunk of request) body += chunk
+      client.close()
+      return { body, sessions }
+    }
+    const first = await ask()
+    t.equal(first.body, 'false')
+    t.equal((await ask(first.sessions.at(-1))).body, sourceOf('TLSv1.3', way))
+  })
+
+for (const way of ways)
+  t.test(
+    `${way}: a tls server that hands its sockets to an http server resumes`,
+    async t => {
+      const farm = await farmOfOne(t)
+      const pair = await certificateFor('localhost')
+      const http = createHttpServer((request, response) => {
+        response.end(String(farm.handshake(request.socket)?.resumed))
+      })
+      const context = createSecureContext(pair)
+      const server = createTlsServer({
+        ...pair,
+        SNICallback: (_n, done) => done(null, context),
+      })
+      server.on('secureConnection', socket => http.emit('connection', socket))
+      farm.attach(server, { resumption: way })
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      t.teardown(() => server.close())
+      const { port } = server.address() as { port: number }
+      for (const maxVersion of versions) {
+        const first = await visit({ port, maxVersion })
+        const session = first.sessions[0]
+        const again = await visit({ port, session, maxVersion } as VisitOptions)
+        t.match(again, { reused: true, body: sourceOf(maxVersion, way) }, maxVersion)
+      }
+      farm.detach(server)
+      t.equal(http.listenerCount('newSession'), 0)
     },
   )
-  farm.attach(server)
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  const { port } = server.address() as { port: number }
-  const { connect } = await import('node:http2')
-  const ask = async (session?: Buffer) => {
-    const client = connect(`https://localhost:${port}`, {
-      rejectUnauthorized: false,
-      ...(session === undefined ? {} : { session }),
-    })
-    const sessions: Buffer[] = []
-    client.once('connect', (_session, socket) => {
-      socket.on('session', (ticket: Buffer) => sessions.push(ticket))
-    })
-    const request = client.request({ ':path': '/' })
-    let body = ''
-    for await (const chunk of request) body += chunk
-    client.close()
-    return { body, sessions }
-  }
-  const first = await ask()
-  t.equal(first.body, 'false')
-  t.equal((await ask(first.sessions.at(-1))).body, 'local')
-})
 
-t.test('a tls server that hands its sockets to an http server resumes', async t => {
-  const farm = await farmOfOne(t)
-  const pair = await certificateFor('localhost')
-  const http = createHttpServer((request, response) => {
-    response.end(String(farm.handshake(request.socket)?.resumed))
-  })
-  const context = createSecureContext(pair)
-  const server = createTlsServer({
-    ...pair,
-    SNICallback: (_n, done) => done(null, context),
-  })
-  server.on('secureConnection', socket => http.emit('connection', socket))
-  farm.attach(server)
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  const { port } = server.address() as { port: number }
-  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
-    const first = await visit({ port, maxVersion })
-    const session = first.sessions[0]
-    const again = await visit({ port, session, maxVersion } as VisitOptions)
-    t.match(again, { reused: true, body: /local/ }, maxVersion)
-  }
-  farm.detach(server)
-  t.equal(http.listenerCount('newSession'), 0)
-})
+for (const way of ways)
+  t.test(
+    `${way}: listeners of the owner see their server, and no stand-in for it`,
+    async t => {
+      const farm = await farmOfOne(t)
+      const server = await tellingServer()
+      farm.attach(server, { resumption: way })
+      const seen = new Set<string>()
+      const see = (name: string, source: unknown) =>
+        seen.add(`${name} ${source === server ? 'of the server' : 'of something else'}`)
+      server.on('connection', function (this: unknown) {
+        see('connection', this)
+      })
+      server.on('newSession', function (this: unknown, _id, _session, done) {
+        see('newSession', this)
+        done()
+      })
+      server.on('secureConnection', function (this: unknown, socket) {
+        see('secureConnection', this)
+        see('socket', Reflect.get(socket, 'server'))
+      })
+      server.on('tlsClientError', function (this: unknown) {
+        see('tlsClientError', this)
+      })
+      const port = await listening(t, server)
+      await visit({ port })
+      const stranger = tcpConnect(port, '127.0.0.1')
+      stranger.on('error', () => {})
+      stranger.write('no hello at all')
+      await once(stranger, 'close')
+      t.same([...seen].sort(), [
+        'connection of the server',
+        ...(way === 'auto' ? [] : ['newSession of the server']),
+        'secureConnection of the server',
+        'socket of the server',
+        'tlsClientError of the server',
+      ])
+    },
+  )
 
-t.test('listeners of the owner see their server, and no stand-in for it', async t => {
-  const farm = await farmOfOne(t)
-  const server = await tellingServer()
-  farm.attach(server)
-  const seen = new Set<string>()
-  const see = (name: string, source: unknown) =>
-    seen.add(`${name} ${source === server ? 'of the server' : 'of something else'}`)
-  server.on('connection', function (this: unknown) {
-    see('connection', this)
-  })
-  server.on('newSession', function (this: unknown, _id, _session, done) {
-    see('newSession', this)
-    done()
-  })
-  server.on('secureConnection', function (this: unknown, socket) {
-    see('secureConnection', this)
-    see('socket', Reflect.get(socket, 'server'))
-  })
-  server.on('tlsClientError', function (this: unknown) {
-    see('tlsClientError', this)
-  })
-  const port = await listening(t, server)
-  await visit({ port })
-  const stranger = tcpConnect(port, '127.0.0.1')
-  stranger.on('error', () => {})
-  stranger.write('no hello at all')
-  await once(stranger, 'close')
-  t.same([...seen].sort(), [
-    'connection of the server',
-    'newSession of the server',
-    'secureConnection of the server',
-    'socket of the server',
-    'tlsClientError of the server',
-  ])
-})
-
-t.test('many handshakes at once do not take each other for their own', async t => {
-  const farm = await farmOfOne(t)
-  const port = await attachedPort(t, farm)
-  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
-    const all = Array.from({ length: 40 })
-    const firsts = await Promise.all(all.map(() => visit({ port, maxVersion })))
-    const lineages = firsts.map(first => told(first).lineage)
-    t.equal(new Set(lineages).size, all.length, `${maxVersion}: one lineage each`)
-    const agains = await Promise.all(
-      firsts.map(({ sessions: [session] }) =>
-        visit({ port, session, maxVersion } as VisitOptions),
-      ),
-    )
-    t.ok(agains.every(({ reused }) => reused))
-    t.same(
-      agains.map(again => told(again).lineage),
-      lineages,
-      'and each goes on with its own',
-    )
-  }
-})
+for (const way of ways)
+  t.test(
+    `${way}: many handshakes at once do not take each other for their own`,
+    async t => {
+      const farm = await farmOfOne(t)
+      const port = await attachedPort(t, farm, {}, { resumption: way })
+      for (const maxVersion of versions) {
+        const all = Array.from({ length: 40 })
+        const firsts = await Promise.all(all.map(() => visit({ port, maxVersion })))
+        const lineages = firsts.map(first => told(first).lineage)
+        t.equal(new Set(lineages).size, all.length, `${maxVersion}: one lineage each`)
+        const agains = await Promise.all(
+          firsts.map(({ sessions: [session] }) =>
+            visit({ port, session, maxVersion } as VisitOptions),
+          ),
+        )
+        t.ok(agains.every(({ reused }) => reused))
+        t.same(
+          agains.map(again => told(again).lineage),
+          lineages,
+          'and each goes on with its own',
+        )
+      }
+    },
+  )
 
 function shapeOf(server: Server) {
   const settings: { [name: string]: unknown } = {}

@@ -240,7 +240,7 @@ for (const [kind, make] of Object.entries(kinds)) {
               `${version}: open on a bare Node server (${open})`,
             )
           }
-          for (const resumption of ['stateful', 'stateless'] as const) {
+          for (const resumption of ['stateful', 'sealed'] as const) {
             const farm = await createFarm()
             t.teardown(() => farm.close())
             const port = await make(t, names, (server, options) =>

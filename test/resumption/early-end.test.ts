@@ -87,7 +87,7 @@ t.test('the owner may end a raw connection as it likes', async t => {
 t.test('while the farm is asked for a session the owner may end it, too', async t => {
   const elsewhere = await tellingServer()
   const other = await farmOfOne(t)
-  other.attach(elsewhere)
+  other.attach(elsewhere, { resumption: 'stateful' })
   const [session] = (await visit({ port: await plainPort(t, elsewhere) })).sessions
 
   const farm = await farmOfOne(t)

@@ -11,7 +11,7 @@ import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
 setFlagsFromString('--expose-gc')
 const collect: () => void = runInNewContext('gc')
 
-for (const resumption of ['stateful', 'stateless'] as const) {
+for (const resumption of ['stateful', 'auto'] as const) {
   t.test(
     `a server that is closed and forgotten leaves memory: ${resumption}`,
     async t => {
@@ -39,7 +39,7 @@ t.test('a server that is closed and listens again still shares its sessions', as
   const server = await tellingServer()
   farm.attach(server)
   let session: Buffer | undefined
-  for (const resumed of ['false', '"local"', '"local"']) {
+  for (const resumed of ['false', '"ticket"', '"ticket"']) {
     const port = await open(server)
     const visited = await visit({ port, session } as VisitOptions)
     t.match(visited.body, `"resumed":${resumed}`)
@@ -61,7 +61,7 @@ t.test('closing the farm detaches the servers that are still there', async t => 
 
 async function serveOnce(
   farm: Farm,
-  resumption: 'stateful' | 'stateless',
+  resumption: 'stateful' | 'auto',
 ): Promise<WeakRef<object>> {
   const server = await tellingServer()
   farm.attach(server, { resumption })

@@ -150,10 +150,3 @@ t.test('sessions without a certificate outlive a change of authorities', async t
   before.server.setSecureContext({ ...pair, ca: other.cert })
   t.match(await back({ ...before, proved }), { resumed: 'local', authorized: false })
 })
-
-t.test('a stateless ticket with a certificate ends with its authority too', async t => {
-  const before = await world(t, { attach: { resumption: 'stateless' } })
-  t.match(await back(before), { resumed: 'ticket', authorized: false })
-  before.server.setSecureContext({ ...pair, ca: other.cert })
-  t.match(await back(before), { reused: false, authorized: false })
-})

@@ -23,6 +23,7 @@ import { visit } from '../fixtures/tls-client.ts'
 
 /* What happens when something ends, or changes, in the middle of a handshake. */
 
+const stateful = { attach: { resumption: 'stateful' } } as const
 const warnings: string[] = []
 process.on('warning', warning => warnings.push(String(warning)))
 t.teardown(() => {
@@ -70,9 +71,8 @@ for (const version of versions) {
   )
 
   t.test(`${version}: while the farm is asked`, async t => {
-    const unknown = (
-      await visit({ port: (await memberServer(t)).port, ...only(version) })
-    ).sessions[0]
+    const elsewhere = await memberServer(t, stateful)
+    const unknown = (await visit({ port: elsewhere.port, ...only(version) })).sessions[0]
 
     await t.test('the server is closed', async t => {
       const { server, port, questions } = await askingServer(t)
@@ -219,7 +219,7 @@ for (const version of versions) {
   })
 
   t.test(`${version}: a farm that is closed right after a session was made`, async t => {
-    const { farm, server, port } = await memberServer(t)
+    const { farm, server, port } = await memberServer(t, stateful)
     // Runs after the attachment's own listener, before it stores anything.
     server.on('newSession', (_id: Buffer, _session: Buffer, done: () => void) => {
       void farm.close()
@@ -250,7 +250,7 @@ for (const version of versions) {
   )
 
   t.test(`${version}: a farm that is closed before the hello comes`, async t => {
-    for (const resumption of ['stateful', 'stateless'] as const) {
+    for (const resumption of ['stateful', 'sealed'] as const) {
       const { farm, server, port } = await memberServer(t, { attach: { resumption } })
       const first = await visit({ port, ...only(version) })
       const accepted = once(server, 'connection')

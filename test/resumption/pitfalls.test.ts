@@ -34,10 +34,10 @@ import { visit } from '../fixtures/tls-client.ts'
 /*
  * Twenty-two ways in which shared TLS sessions went wrong elsewhere, and where each is tested.
  *
- *  1  a certificate good for one name opens another    crossing.test.ts, stateless.test.ts
- *  2  `authorized` turns true on resumption            attach, stateless: "a client without
+ *  1  a certificate good for one name opens another    crossing.test.ts, sealed.test.ts
+ *  2  `authorized` turns true on resumption            attach: "a client without
  *                                                      certificate stays unauthorized"
- *  3  a session resumes under another server name      stateless-lineage; attach: "does not
+ *  3  a session resumes under another server name      attach, sealed: "does not
  *                                                      resume under another server name"
  *  4  the key is zero                                  here
  *  5  a static IV, or no MAC                           wire/seal.test.ts, ticket-ring.test.ts:
@@ -49,7 +49,7 @@ import { visit } from '../fixtures/tls-client.ts'
  *  8  a key is used before its peers have it           ticket-ring.test.ts: "the next key is
  *                                                      everywhere"; ticket-month.test.ts
  *  9  endless renewal                                  attach: "no session resumes past its
- *                                                      time"; stateless-lineage.test.ts; the
+ *                                                      time"; sealed-lifetimes.test.ts; the
  *                                                      client's certificate: here
  * 10  what is revoked resumes                          revocation, lifetimes; partitions:
  *                                                      pitfalls-farm, flow/partition.test.ts
@@ -82,7 +82,7 @@ t.test('4: no ticket is made under a key of zeros', async t => {
     const open = await listening(t, careless)
     const { port } = await memberServer(t, {
       server: pair,
-      attach: { resumption: 'stateless' },
+      attach: { resumption: 'sealed' },
     })
     for (const version of versions) {
       const { sessions } = await visit({ port: open, ...only(version) })
@@ -145,7 +145,7 @@ t.test("9: no chain outlives the client's certificate", async t => {
   const clock = { ...systemClock, now: () => Date.now() + late }
   const client = await clientOf('CA')
   const server = { requestCert: true, ca: (await authority('CA')).cert }
-  for (const resumption of ['stateful', 'stateless'] as const) {
+  for (const resumption of ['stateful', 'sealed'] as const) {
     const options = { server, attach: { resumption }, farm: { clock } }
     const { port, farm } = await memberServer(t, options)
     const inTime = await memberServer(t, { ...options, farm: {} })
@@ -183,7 +183,10 @@ t.test('11: what changed on one member is not undone by another', async t => {
 })
 
 t.test('12: ids that we did not make cost the farm nothing, or little', async t => {
-  const members = await memberServers(t, 2, { farm: { lookupBudget: 20 } })
+  const members = await memberServers(t, 2, {
+    farm: { lookupBudget: 20 },
+    attach: { resumption: 'stateful' },
+  })
   const [a] = members as [(typeof members)[0]]
   const asked = () => Number(a.farm.stats().transport['fetches'])
   const hello = await captureHello(only('TLSv1.3'))
@@ -271,7 +274,7 @@ t.test('14: resumptions leave nothing behind', async t => {
 
 for (const version of versions) {
   t.test(`17: ${version}: the wrong session for an id ends no connection`, async t => {
-    const { farm, port } = await memberServer(t)
+    const { farm, port } = await memberServer(t, { attach: { resumption: 'stateful' } })
     const [one, two] = [
       await visit({ port, ...only(version) }),
       await visit({ port, ...only(version) }),
@@ -341,7 +344,7 @@ t.test('22: no session allows early data', async t => {
   t.teardown(() => rm(folder, { recursive: true }))
   const [session, early] = [join(folder, 'session.pem'), join(folder, 'early')]
   await writeFile(early, 'GET /early HTTP/1.0\r\n\r\n')
-  for (const resumption of ['stateful', 'stateless'] as const) {
+  for (const resumption of ['stateful', 'sealed'] as const) {
     const { port } = await memberServer(t, { attach: { resumption } })
     const client = async (...more: string[]) => {
       const command = ['s_client', '-connect', `127.0.0.1:${port}`, '-tls1_3', '-ign_eof']

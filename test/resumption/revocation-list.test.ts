@@ -22,6 +22,7 @@ import { MapTable } from '../fixtures/map-table.ts'
 import { type MemberServer, memberServers } from '../fixtures/resumption-world.ts'
 
 const hour = 3_600_000
+const floorKey = Buffer.from('floor')
 const begin = Date.UTC(2026, 2, 1)
 const id = (byte: number) => Buffer.alloc(32, byte)
 const fingerprint = (bytes: Buffer) =>
@@ -191,17 +192,48 @@ t.test('a full table drops no revocation', async t => {
   t.equal(cache.scan(undefined, 10).records.length, 2, 'nor do those who come later')
 })
 
-t.test('beyond its room the index leaves the oldest to the table', async t => {
-  const { revocations, pass } = alone(new RevocationIndex(3))
+t.test('beyond its room it forgets none: all that is older is revoked', async t => {
+  const { revocations, cache, pass } = alone(new RevocationIndex(3))
   for (let n = 1; n <= 5; n += 1) {
-    pass(1)
+    pass(10)
     await revocations.revoke({ lineage: id(n) })
   }
   t.equal(revocations.list().length, 3)
   for (let n = 1; n <= 5; n += 1) {
-    t.equal(revocations.isRevoked({ ...terms, lineage: id(n) }, id(9)), true, `${n}`)
+    const since = { ...terms, lineage: id(n), originalAt: begin + 10 * n }
+    t.equal(revocations.isRevoked(since, id(9)), true, `${n}`)
   }
-  t.equal(revocations.isRevoked({ ...terms, lineage: id(6) }, id(9)), false)
+  const older = { ...terms, lineage: id(6), originalAt: begin + 20 }
+  const younger = { ...older, originalAt: begin + 21 }
+  t.equal(revocations.isRevoked(older, id(9)), true, 'whoever it is')
+  t.equal(revocations.isTicketRevoked(older, undefined), true)
+  t.equal(revocations.voidsLogin('ann', begin + 20, undefined), true)
+  t.equal(revocations.isRevoked(younger, id(9)), false)
+  t.equal(revocations.isTicketRevoked(younger, undefined), false)
+  t.equal(revocations.voidsLogin('ann', begin + 21, undefined), false)
+
+  // Who joins gets what is kept, and that need not be all that was revoked.
+  const late = alone()
+  const floor = cache.scan(undefined, 100).records.find(({ key }) => key.equals(floorKey))
+  if (floor === undefined) throw new Error('nothing was told')
+  late.cache.apply(floor)
+  t.equal(late.revocations.isRevoked(older, id(9)), true, 'a member that joins knows')
+  t.equal(late.revocations.isRevoked(younger, id(9)), false)
+  t.same(late.revocations.list(), [])
+})
+
+t.test('a ticket is told by the start of the certificate that may be in it', async t => {
+  const { revocations, pass } = alone()
+  const certificate = Buffer.from('c1c2'.padEnd(32, '0'), 'hex')
+  pass(10)
+  await revocations.revoke({ certificate })
+  const chain = { lineage: id(1).subarray(0, 9), serverName: 'a.test', originalAt: begin }
+  const start = Buffer.from('c1c2', 'hex')
+  t.equal(revocations.isTicketRevoked(chain, start), true)
+  t.equal(revocations.isTicketRevoked(chain, Buffer.from('c1c3', 'hex')), false)
+  t.equal(revocations.isTicketRevoked(chain, undefined), false, 'where none is asked for')
+  const later = { ...chain, originalAt: begin + 11 }
+  t.equal(revocations.isTicketRevoked(later, start), false, 'nor after it')
 })
 
 t.test('100,000 short-lived revocations leave nothing behind', async t => {
@@ -211,7 +243,7 @@ t.test('100,000 short-lived revocations leave nothing behind', async t => {
     key.writeUInt32BE(n)
     index.add(key, { revocation: undefined, until: n + 100 }, n)
   }
-  t.equal(index.overflowed, false)
+  t.equal(index.floor, Number.NEGATIVE_INFINITY)
   t.equal(index.live(99_999).length, 100)
 })
 

@@ -10,7 +10,14 @@ import { offersOneSession } from '../../lib/resumption/session/offer.ts'
 import { authority, clientOf } from '../fixtures/certificates.ts'
 import { connectRewriting } from '../fixtures/first-write.ts'
 import { splitRecords } from '../fixtures/hello.ts'
-import { memberServer, memberServers, only, told } from '../fixtures/resumption-world.ts'
+import {
+  memberServer,
+  memberServers,
+  only,
+  sourceOf,
+  told,
+  ways,
+} from '../fixtures/resumption-world.ts'
 import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
 
 /** A client whose key share the server does not like, so that it is asked for another. */
@@ -23,20 +30,26 @@ const shares: { readonly [server: string]: string } = {
 }
 
 for (const [ecdhCurve, ecdhOfClient] of Object.entries(shares)) {
-  t.test(`a server of ${ecdhCurve} resumes after it asked for another key`, async t => {
-    const { port, farm } = await memberServer(t, { server: { ecdhCurve } })
-    const client = { port, ecdhCurve: ecdhOfClient } as VisitOptions
-    let { sessions, body } = await visit(client)
-    const { lineage } = JSON.parse(body)
-    for (let n = 0; n < 5; n += 1) {
-      const session = sessions[0]
-      const again = await visit({ ...client, ...(session && { session }) })
-      t.match({ ...again, ...told(again) }, { reused: true, resumed: 'local', lineage })
-      ;({ sessions, body } = again)
-    }
-    const { causes } = farm.stats().handshakes
-    t.same(causes, { 'full:none-offered': 1, 'resumed:local': 5 })
-  })
+  for (const way of ways)
+    t.test(
+      `${way}: a server of ${ecdhCurve} resumes after it asked for another key`,
+      async t => {
+        const attach = { resumption: way }
+        const { port, farm } = await memberServer(t, { server: { ecdhCurve }, attach })
+        const resumed = sourceOf('TLSv1.3', way)
+        const client = { port, ecdhCurve: ecdhOfClient } as VisitOptions
+        let { sessions, body } = await visit(client)
+        const { lineage } = JSON.parse(body)
+        for (let n = 0; n < 5; n += 1) {
+          const session = sessions[0]
+          const again = await visit({ ...client, ...(session && { session }) })
+          t.match({ ...again, ...told(again) }, { reused: true, resumed, lineage })
+          ;({ sessions, body } = again)
+        }
+        const { causes } = farm.stats().handshakes
+        t.same(causes, { 'full:none-offered': 1, [`resumed:${resumed}`]: 5 })
+      },
+    )
 }
 
 t.test('a client of P-384 alone resumes', async t => {

@@ -134,7 +134,7 @@ t.test('which session a hello offers', async t => {
       { ...psk, identities: [] },
       true,
     ),
-    'a stateless ticket': offerOf({ ...psk, identities: [foreign] }, true),
+    'a ticket that carries its session': offerOf({ ...psk, identities: [foreign] }, true),
     'a PSK without key exchange': offerOf({ ...psk, allowsPskDhe: false }, true),
   }
   for (const [name, offer] of Object.entries(none)) t.equal(offer, undefined, name)
@@ -145,6 +145,7 @@ t.test('a session resumes only where everything fits', async t => {
   const terms = {
     policy: {
       mode: 'stateful',
+      asksCertificate: true,
       hash: record.policy,
       certificateHash: Buffer.alloc(16, 3),
       clientRequired: true,

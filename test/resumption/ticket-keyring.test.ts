@@ -1,6 +1,6 @@
 import t from 'tap'
+import { EpochKey } from '../../lib/resumption/ticket/epoch-key.ts'
 import { EpochKeys } from '../../lib/resumption/ticket/ticket-epoch.ts'
-import { RingKey } from '../../lib/resumption/ticket/ticket-key.ts'
 import { TicketKeyring } from '../../lib/resumption/ticket/ticket-keyring.ts'
 import {
   decodeTicketRecord,
@@ -63,14 +63,11 @@ t.test('a schedule that would leave tickets without a key is refused', async t =
   ]) {
     t.throws(() => new TicketSchedule(times), { code: 'ERR_HANDFAST_CONFIG' })
   }
-  t.throws(() => new RingKey(Buffer.alloc(32)), { code: 'ERR_HANDFAST_USAGE' })
+  t.throws(() => new EpochKey(Buffer.alloc(32)), { code: 'ERR_HANDFAST_USAGE' })
 })
 
 t.test('a keyring asks less and less often, and makes a key once', async t => {
-  const keyring = new TicketKeyring(new TicketSchedule(), {
-    chance: () => 0.5,
-    privateKey: () => new RingKey(Buffer.alloc(32, 1)),
-  })
+  const keyring = new TicketKeyring(new TicketSchedule({ period }), () => 0.5)
   const epoch = epochStart / period
   const asked: number[] = []
   const made: string[] = []
@@ -83,7 +80,7 @@ t.test('a keyring asks less and less often, and makes a key once', async t => {
       const seal = new TicketSeal(Buffer.alloc(32, 1), 'x', size => Buffer.alloc(size, 2))
       const place = { period, epoch: action.epoch }
       const entry = seal.seal(place, Buffer.alloc(32, 3), at.wall)
-      keyring.add(action.epoch, entry, new RingKey(Buffer.alloc(32, 3)), at)
+      keyring.add(action.epoch, entry, new EpochKey(Buffer.alloc(32, 3)), at)
     }
   }
   t.same(asked, [0, 1, 3, 7, 15, 31])
@@ -107,7 +104,7 @@ t.test('in whatever order entries come, the set is the same', async t => {
       .sort((a, b) => a.at - b.at)
     for (const { entry } of shuffled) {
       if (!keys.wants(entry)) continue
-      const key = entry.withdrawn ? undefined : new RingKey(bytes(32))
+      const key = entry.withdrawn ? undefined : new EpochKey(bytes(32))
       keys.add({ entry, key, since: 0, until: hour })
     }
     return `${keys.weight} ${encodeTicketRecord(keys.entries).toString('hex')}`

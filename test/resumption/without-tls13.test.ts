@@ -79,7 +79,9 @@ t.test('TLS 1.3 is switched off and on again', async t => {
 })
 
 t.test('a server that hides it shows it with its first handshake', async t => {
-  const { port, server } = await memberServer(t)
+  // A context made later would not have it, as it has what stands in that file.
+  const attach = { resumption: 'stateful' } as const
+  const { port, server } = await memberServer(t, { attach })
   // As OpenSSL's configuration file may do.
   const { context } = Reflect.get(server, '_sharedCreds')
   context.setOptions(no13.secureOptions)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:https'
 import { type Socket, connect as tcpConnect } from 'node:net'
 import t from 'tap'
-import { farmOfOne, told } from '../fixtures/resumption-world.ts'
+import { farmOfOne, sourceOf, told, ways } from '../fixtures/resumption-world.ts'
 import { listening, tellingServer } from '../fixtures/servers.ts'
 import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
 
@@ -79,27 +79,31 @@ const wrappers = { trackHellos, twoProtocols, proxyProtocol }
 for (const [name, wrap] of Object.entries(wrappers)) {
   for (const order of ['attached, then wrapped', 'wrapped, then attached']) {
     if (wrap === trackHellos && order.startsWith('wrapped')) continue
-    t.test(`${name}: a server that is ${order} resumes`, async t => {
-      const farm = await farmOfOne(t)
-      const server = await tellingServer()
-      if (order.startsWith('wrapped')) wrap(server)
-      farm.attach(server)
-      if (order.startsWith('attached')) wrap(server)
-      const port = await listening(t, server)
-      const header = wrap === proxyProtocol
-      for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
-        const first = await call(port, header, { maxVersion })
-        const session = first.sessions[0] as Buffer
-        const again = await call(port, header, { maxVersion, session })
-        t.match(told(again), { resumed: 'local', lineage: told(first).lineage })
-      }
-      farm.detach(server)
-      const bare = await call(port, header, {})
-      t.notMatch(bare.body, 'resumed', 'and after detach it is as Node has it')
-      farm.attach(server)
-      const first = await call(port, header, {})
-      t.match(told(first), { resumed: false, cause: 'none-offered' })
-    })
+    for (const way of ways)
+      t.test(`${way}, ${name}: a server that is ${order} resumes`, async t => {
+        const farm = await farmOfOne(t)
+        const server = await tellingServer()
+        if (order.startsWith('wrapped')) wrap(server)
+        farm.attach(server, { resumption: way })
+        if (order.startsWith('attached')) wrap(server)
+        const port = await listening(t, server)
+        const header = wrap === proxyProtocol
+        for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+          const first = await call(port, header, { maxVersion })
+          const session = first.sessions[0] as Buffer
+          const again = await call(port, header, { maxVersion, session })
+          t.match(told(again), {
+            resumed: sourceOf(maxVersion, way),
+            lineage: told(first).lineage,
+          })
+        }
+        farm.detach(server)
+        const bare = await call(port, header, {})
+        t.notMatch(bare.body, 'resumed', 'and after detach it is as Node has it')
+        farm.attach(server)
+        const first = await call(port, header, {})
+        t.match(told(first), { resumed: false, cause: 'none-offered' })
+      })
   }
 }
 

@@ -19,8 +19,8 @@ Serves HTTPS and passes requests on. Its TLS sessions resume on every member of 
   --cert FILE --key FILE     PEM (default certs/localhost.crt and .key, made when missing)
   --client-ca FILE           ask clients for a certificate of these authorities, refuse others
   --backend-ca FILE          authorities of https backends (default those of Node)
-  --resumption MODE          stateful (default), stateless (tickets that nothing is stored of
-                             and that can't be revoked one by one) or off
+  --resumption MODE          auto (default), stateful (sessions in the farm's table only),
+                             sealed (TLS 1.3 by tickets, with client certificates, too) or off
   --trusted-proxy ADDRESS    IP address or subnet of a proxy in front, whose X-Forwarded-* is
                              believed, repeatable
   --config FILE              YAML; for more than one site, limits and the rest; see README

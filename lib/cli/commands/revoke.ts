@@ -24,7 +24,7 @@ WHAT is one of
   --session HEX            one session
   --certificate FILE       sessions of a client certificate, PEM
   --server-name NAME       sessions made under a server name
-  --all                    every session, stateless tickets too
+  --all                    every session, and the keys of all tickets
 
   --reason TEXT            kept with the revocation: one line, at most 500 characters
   --keep-open              leave open what is open. By default all that is open of whom it

@@ -1,6 +1,10 @@
 import type { ListenAddress } from '../../address.ts'
 import { farmName, farmWords } from '../../member/options.ts'
-import type { ResumptionMode } from '../../resumption/session/policy.ts'
+import {
+  type ResumptionMode,
+  readMode,
+  resumptionModes,
+} from '../../resumption/session/policy.ts'
 import { logLevels, type ServeSettings } from '../../serve/settings.ts'
 import { shown } from '../../shown.ts'
 import { badFlag, listOf, parseFlags } from '../flags.ts'
@@ -36,7 +40,6 @@ export interface ProxyFlags {
 const siteFlags = [
   ...(['backend', 'cert', 'key', 'client-ca', 'backend-ca', 'resumption'] as const),
 ]
-const resumptionModes = ['stateful', 'stateless', 'off'] as const
 
 export function readProxyFlags(args: readonly string[]): ProxyFlags {
   const flags = parseFlags('proxy', args, {
@@ -78,8 +81,11 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     key: flags.key,
     clientCa: flags['client-ca'],
     backendCa: flags['backend-ca'],
-    resumption: read('--resumption', resumptionModes.join(', '), flags.resumption, text =>
-      resumptionModes.find(mode => mode === text),
+    resumption: read(
+      '--resumption',
+      resumptionModes.join(', '),
+      flags.resumption,
+      readMode,
     ),
     farm: {
       members: readAll('--member', 'HOST[:PORT]', flags.member, readMember),

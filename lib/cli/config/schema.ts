@@ -11,6 +11,7 @@ import {
 } from '../../number-options.ts'
 import { limitRules } from '../../proxy/limits.ts'
 import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
+import { readMode, resumptionModes } from '../../resumption/session/policy.ts'
 import {
   type FarmSettings,
   logLevels,
@@ -119,7 +120,7 @@ const site = z.strictObject({
     .array(leaf('http://HOST[:PORT] or https://HOST[:PORT]', readBackend))
     .min(1),
   backendCa: file.optional(),
-  resumption: oneOf('stateful', 'stateless', 'off').optional(),
+  resumption: leaf(listed(resumptionModes), readMode).optional(),
   auth: auth.optional(),
 })
 
@@ -318,9 +319,11 @@ function wordsOf<const Options extends { [name: string]: readonly string[] }>(
 }
 
 function oneOf<const T extends string>(...words: readonly T[]) {
-  return leaf(words.join(', ').replace(/, ([^,]*)$/, ' or $1'), value =>
-    words.find(word => word === value),
-  )
+  return leaf(listed(words), value => words.find(word => word === value))
+}
+
+function listed(words: readonly string[]): string {
+  return words.join(', ').replace(/, ([^,]*)$/, ' or $1')
 }
 
 function whole(value: unknown): number | undefined {

@@ -8,5 +8,5 @@ export interface Kind {
 
 export const kinds: readonly Kind[] = [
   { title: 'TLS 1.2 session IDs', version: 'TLSv1.2' },
-  { title: 'TLS 1.3 stateful tickets', version: 'TLSv1.3' },
+  { title: 'TLS 1.3 tickets', version: 'TLSv1.3' },
 ]

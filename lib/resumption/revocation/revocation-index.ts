@@ -9,26 +9,34 @@ export interface KnownRevocation {
 }
 
 /**
- * The revocations of the farm as they are asked for. It has room for the newest 100,000; older
- * ones are then looked for in the cache.
+ * The revocations of the farm as they are asked for. It has room for the newest 100,000. Beyond
+ * that the oldest are forgotten and a floor is set: all that is as old as them is revoked,
+ * whosever it is.
  */
 export class RevocationIndex {
   readonly #most: number
   readonly #known = new Map<string, KnownRevocation>()
+  /** By the start of a certificate's digest: up to when one that begins so was revoked. */
+  readonly #certificates = new Map<number, number>()
   #sweepAt = 1_000
-  #overflowed = false
+  #floor = Number.NEGATIVE_INFINITY
 
   constructor(most = 100_000) {
     this.#most = most
   }
 
-  /** Some live ones may be in the cache alone. */
-  get overflowed(): boolean {
-    return this.#overflowed
+  /** Time in ms: what began up to it is revoked. */
+  get floor(): number {
+    return this.#floor
+  }
+
+  /** Another member has set its floor here. */
+  raise(floor: number): void {
+    this.#floor = Math.max(this.#floor, floor)
   }
 
   get isEmpty(): boolean {
-    return this.#known.size === 0
+    return this.#known.size === 0 && this.#floor === Number.NEGATIVE_INFINITY
   }
 
   add(key: Buffer, known: KnownRevocation, now: number): void {
@@ -36,8 +44,15 @@ export class RevocationIndex {
     // Behind all others: the order is that of their coming.
     this.#known.delete(name)
     this.#known.set(name, known)
-    if (this.#known.size > this.#sweepAt) this.#sweep(now)
-    if (this.#known.size > this.#most) this.#makeRoom()
+    const { target, at } = known.revocation ?? {}
+    if (target !== undefined && at !== undefined && 'certificate' in target) {
+      const start = startOf(target.certificate)
+      this.#certificates.set(start, Math.max(at, this.#certificates.get(start) ?? at))
+    }
+    if (this.#known.size > this.#sweepAt || this.#known.size > this.#most) {
+      this.#sweep(now)
+    }
+    if (this.#known.size > this.#most) this.#forgetOldest(now)
   }
 
   get(key: Buffer, now: number): KnownRevocation | undefined {
@@ -45,18 +60,26 @@ export class RevocationIndex {
     return known !== undefined && known.until > now ? known : undefined
   }
 
+  /** Up to when a certificate was revoked whose digest begins so; -1 when none was. */
+  certificatesSince(start: Buffer): number {
+    return this.#certificates.get(startOf(start)) ?? -1
+  }
+
   live(now: number): KnownRevocation[] {
     return [...this.#known.values()].filter(({ until }) => until > now)
   }
 
-  /** For many at a time: what was dropped from the start of a Map is passed over anew. */
-  #makeRoom(): void {
-    const enough = this.#most - Math.floor(this.#most / 64)
-    for (const [oldest] of this.#known) {
+  /**
+   * For many at a time: each new floor is told to the farm, and what was dropped from the start
+   * of a Map is passed over anew.
+   */
+  #forgetOldest(now: number): void {
+    const enough = this.#most - Math.ceil(this.#most / 64)
+    for (const [oldest, { revocation }] of this.#known) {
       if (this.#known.size <= enough) break
       this.#known.delete(oldest)
+      this.raise(revocation?.at ?? now)
     }
-    this.#overflowed = true
   }
 
   #sweep(now: number): void {
@@ -65,4 +88,11 @@ export class RevocationIndex {
     }
     this.#sweepAt = Math.max(1_000, 2 * this.#known.size)
   }
+}
+
+/** So much of a certificate's digest stands in a lineage. */
+export const certificatePrefixLength = 2
+
+function startOf(digest: Buffer): number {
+  return digest.length < certificatePrefixLength ? -1 : digest.readUInt16BE(0)
 }

@@ -5,7 +5,7 @@ import { type HybridClock, maxClockDifference } from '../../record/hybrid-clock.
 import { tables } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import { tellAll } from '../../tell-all.ts'
-import type { SessionTerms } from '../session/session-record.ts'
+import type { ChainTerms, RevocableTerms } from '../session/session-record.ts'
 import { RevocationIndex } from './revocation-index.ts'
 import {
   checkReason,
@@ -65,6 +65,9 @@ export interface RevocationsOptions {
   /** The user who is logged in under a lineage, if any. */
   readonly subjectOf?: (lineage: Buffer) => string | undefined
 }
+
+/** No target has this letter. */
+const floorKey = Buffer.from('floor')
 
 /**
  * What has been revoked, in the virtual table `revocation`. The time of a revocation comes
@@ -129,20 +132,28 @@ export class Revocations {
   }
 
   /** Asked before a session is offered to TLS: looks at what this member knows only. */
-  isRevoked(record: SessionTerms, id: Buffer): boolean {
+  isRevoked(session: RevocableTerms, id: Buffer): boolean {
     if (this.#index.isEmpty) return false
-    const { originalAt, lineage, serverName, certificate, clientAuthorized } = record
-    if (this.#since({ all: true }) >= originalAt) return true
-    if (this.#since({ serverName }) >= originalAt) return true
-    if (this.#since({ lineage }) >= 0 || this.#since({ session: id }) >= 0) return true
+    const { originalAt, certificate, clientAuthorized } = session
     if (clientAuthorized && this.#since({ certificate }) >= originalAt) return true
-    const user = this.#options.subjectOf?.(lineage)
-    return user !== undefined && this.#since({ user }) >= originalAt
+    return this.#isChainRevoked(session) || this.#since({ session: id }) >= 0
+  }
+
+  /**
+   * The same of a sealed ticket that is still closed. `certificate`: the start of the digest of
+   * one that may be in it; that of another may begin so too, and then both end.
+   */
+  isTicketRevoked(chain: ChainTerms, certificate: Buffer | undefined): boolean {
+    if (this.#index.isEmpty) return false
+    const since =
+      certificate === undefined ? -1 : this.#index.certificatesSince(certificate)
+    return since >= chain.originalAt || this.#isChainRevoked(chain)
   }
 
   /** Whether a log-in of this time, under this lineage if any, is void. */
   voidsLogin(user: string, at: number, lineage: Buffer | undefined): boolean {
     if (this.#index.isEmpty) return false
+    if (this.#index.floor >= at) return true
     if (this.#since({ user }) >= at || this.#since({ all: true }) >= at) return true
     return lineage !== undefined && this.#since({ lineage }) >= 0
   }
@@ -158,24 +169,55 @@ export class Revocations {
   }
 
   /** Made here or by another member; it is in the cache. */
-  #notice({ key, value, expiresAt, tombstone }: CacheRecord): void {
+  #notice({ key, value, version, expiresAt, tombstone }: CacheRecord): void {
     // What was revoked stays so: there is no way back.
     if (tombstone) return
+    if (key.equals(floorKey)) {
+      this.#index.raise(version.ms)
+      return
+    }
     const revocation = decodeRevocation(value)
-    this.#index.add(key, { revocation, until: expiresAt }, this.#options.clock.now())
+    const now = this.#options.clock.now()
+    const { floor } = this.#index
+    this.#index.add(key, { revocation, until: expiresAt }, now)
+    if (this.#index.floor > floor) this.#tellFloor(now)
     if (revocation === undefined) return
     tellAll(this.#listeners, revocation)
   }
 
+  /**
+   * Those who join must hear of it: the revocations that it stands for may be kept nowhere any
+   * more. Of two floors the higher one stays, since that is the version.
+   */
+  #tellFloor(now: number): void {
+    const { cache, versions, lineageTimeout } = this.#options
+    const record = {
+      table: tables.revocation,
+      key: floorKey,
+      value: Buffer.from('{}'),
+      version: { ms: Math.floor(this.#index.floor), logical: 0, node: versions.node },
+      expiresAt: Math.floor(now + lineageTimeout + maxClockDifference),
+      tombstone: false,
+    }
+    // Refused by a cache that is closed.
+    cache.write(record, { level: 'local' }).catch(() => {})
+  }
+
+  #isChainRevoked({ originalAt, lineage, serverName }: ChainTerms): boolean {
+    if (this.#index.floor >= originalAt) return true
+    if (this.#since({ all: true }) >= originalAt) return true
+    if (this.#since({ serverName }) >= originalAt) return true
+    if (this.#since({ lineage }) >= 0) return true
+    const user = this.#options.subjectOf?.(lineage)
+    return user !== undefined && this.#since({ user }) >= originalAt
+  }
+
   /** The latest time up to which the target is revoked; -1 when it is not. */
   #since(target: RevocationTarget): number {
-    const { cache, clock } = this.#options
+    const { clock } = this.#options
     const key = keyOf(target)
     const known = this.#index.get(key, clock.now())
-    if (known !== undefined) return timeOf(known.revocation)
-    if (!this.#index.overflowed) return -1
-    const found = cache.getLocal(tables.revocation, key)
-    return found === undefined ? -1 : timeOf(decodeRevocation(found.value))
+    return known === undefined ? -1 : timeOf(known.revocation)
   }
 }
 

@@ -11,8 +11,8 @@ import {
 } from '../hello/hello-gate.ts'
 import { plainHttpAnswer } from '../hello/plain-http.ts'
 import {
+  Consultation,
   type ConsultationOptions,
-  StatefulConsultation,
   type Verdict,
 } from '../session/consultation.ts'
 import {
@@ -24,23 +24,22 @@ import {
   noResumption,
   type Policy,
   type PolicyOptions,
-  type ResumptionMode,
   ServerPolicies,
 } from '../session/policy.ts'
-import type { TicketKeys } from '../ticket/ticket-install.ts'
+import type { TicketKeys } from '../ticket/sealed-tickets.ts'
 import { type SharedOptions, withTickets } from './context-options.ts'
 import { Correlation } from './correlation.ts'
 import { HandedOver } from './handed-over.ts'
-import { type IssueOptions, StatefulIssue } from './issue.ts'
 import type { MintLimit } from './mint-limit.ts'
 import { handleNow } from './native-handle.ts'
 import { correct, hasProvedCertificate } from './node-socket.ts'
 import type { OpenConnections } from './open-connections.ts'
 import { preloadSession } from './preload.ts'
+import { type SealedOptions, SealedSessions } from './sealed-sessions.ts'
 import { askedAgain, bytesSent } from './second-hello.ts'
 import { type Begin, checkEndsTls, ServerPatch } from './server-patch.ts'
 import { SessionEvents } from './session-events.ts'
-import { StatelessTickets } from './stateless-tickets.ts'
+import { type IssueOptions, StatefulSessions } from './stateful-sessions.ts'
 
 export interface AttachOptions extends PolicyOptions {}
 
@@ -48,9 +47,10 @@ export interface AttachOptions extends PolicyOptions {}
 export interface ResumptionSettings
   extends ConsultationOptions,
     IssueOptions,
-    SharedOptions {
+    SharedOptions,
+    Omit<SealedOptions, 'keys'> {
   readonly open: OpenConnections
-  /** Of the farm's ring, for names whose tickets are stateless. */
+  /** Of the farm's ring, for sealed tickets. */
   readonly ticketKeys: TicketKeys & { prepare(): void }
   /**
    * Handshakes of one address in a minute whose sessions are stored; 0: no limit; undefined: as
@@ -73,8 +73,9 @@ export class Attachment {
   readonly #policies: ServerPolicies
   readonly #patch: ServerPatch
   readonly #handedOver: HandedOver
-  readonly #mechanisms: { readonly [mode in ResumptionMode]: Mechanism }
-  readonly #stateless: StatelessTickets
+  readonly #consultation: Consultation
+  readonly #stateful: StatefulSessions
+  readonly #sealed: SealedSessions
   readonly #correlation: Correlation
   readonly #sessionEvents: SessionEvents
   #detached = false
@@ -87,7 +88,7 @@ export class Attachment {
   ) {
     this.#server = server
     this.#settings = settings
-    const { clock, counters, isCut, log, ticketKeys } = settings
+    const { clock, log, ticketKeys } = settings
     checkEndsTls(server)
     this.#correlation = new Correlation(server)
     this.#policies = new ServerPolicies(server, options, log)
@@ -97,29 +98,28 @@ export class Attachment {
       {
         contextReplaced: () => {
           this.#policies.replaceDefault()
-          this.#stateless.clear()
+          this.#sealed.clear()
         },
         contextAdded: context => this.#policies.add(context),
         accept: (socket, begin) => this.#accept(socket, begin),
       },
       clock,
     )
-    const makeContext = () => this.#patch.makeContext(withTickets)
-    const { resumption = 'stateful' } = options
-    if (resumption === 'stateless' || typeof resumption === 'function') {
+    this.#consultation = new Consultation(settings, this.#policies, this.#patch)
+    this.#stateful = new StatefulSessions(
+      server,
+      settings,
+      this.#patch,
+      this.#consultation,
+      mintLimit,
+    )
+    this.#sealed = new SealedSessions(
+      { ...settings, keys: ticketKeys },
+      this.#patch,
+      () => this.#patch.makeContext(withTickets),
+    )
+    if (options.resumption !== 'stateful' && options.resumption !== 'off') {
       ticketKeys.prepare()
-    }
-    this.#stateless = new StatelessTickets({
-      ...{ clock, counters, isCut, log, makeContext },
-      keys: ticketKeys,
-    })
-    this.#mechanisms = {
-      stateful: {
-        consultation: new StatefulConsultation(settings, this.#policies, this.#patch),
-        issue: new StatefulIssue(server, settings, this.#patch, mintLimit),
-      },
-      stateless: { consultation: this.#stateless, issue: this.#stateless },
-      off: noMechanism,
     }
     const newSession = this.#onNewSession
     const resumeSession = this.#onResumeSession
@@ -136,7 +136,7 @@ export class Attachment {
     this.#server.off('secureConnection', this.#onSecureConnection)
     this.#server.off('tlsClientError', this.#onClientError)
     this.#handedOver.close()
-    this.#stateless.clear()
+    this.#sealed.clear()
     this.#patch.undo()
   }
 
@@ -168,8 +168,7 @@ export class Attachment {
       }
       const policy = this.#policies.of(hello)
       const asks = hello !== undefined && !this.#detached
-      const { consultation } = this.#mechanismOf(policy)
-      const verdict = asks ? consultation.consult(hello, policy) : 'none-offered'
+      const verdict = asks ? this.#consultation.consult(hello, policy) : 'none-offered'
       if (!(verdict instanceof Promise)) {
         this.#begin(socket, gate, begin, outcome, policy, verdict)
         return
@@ -178,8 +177,8 @@ export class Attachment {
         if (gate.released) return
         // The policy may have changed while the farm was asked.
         const now = this.#policies.of(hello)
-        const allowed = this.#mechanismOf(now) === this.#mechanismOf(policy)
-        this.#begin(socket, gate, begin, outcome, now, allowed ? later : 'policy')
+        const verdict = now.mode === 'off' ? 'off' : later
+        this.#begin(socket, gate, begin, outcome, now, verdict)
       })
     })
   }
@@ -193,7 +192,16 @@ export class Attachment {
 
   /** TLS gets what can't become a handshake, and tells the owner with `tlsClientError`. */
   #giveUp(gate: HelloGate, socket: Duplex, begin: Begin): void {
-    const pending = this.#pending(socket, undefined, noResumption, 'none-offered')
+    const now = this.#settings.clock.now()
+    const none = 'none-offered'
+    const pending = new PendingHandshake(
+      socket,
+      undefined,
+      noResumption,
+      noMechanism,
+      none,
+      now,
+    )
     pending.counted = true
     const standIn = this.#detached ? undefined : this.#correlation.standIn(pending)
     gate.release(() => begin(standIn))
@@ -211,12 +219,11 @@ export class Attachment {
       gate.release(begin)
       return
     }
-    const pending = this.#pending(socket, hello, policy, verdict)
+    const now = this.#settings.clock.now()
+    const mechanism = this.#mechanismFor(socket, hello, policy, verdict)
+    const pending = new PendingHandshake(socket, hello, policy, mechanism, verdict, now)
     const { session } = pending
-    if (hello !== undefined) {
-      pending.context = pending.mechanism.issue.contextFor(pending, hello)
-    }
-    const standIn = this.#correlation.standIn(pending, pending.context?.secureContext)
+    const standIn = this.#correlation.standIn(pending, mechanism.secureContext)
     const raisesEvent = hello !== undefined && hello.sessionId.length > 0 && records === 1
     gate.release(() => {
       if (session === undefined || raisesEvent) begin(standIn)
@@ -224,19 +231,16 @@ export class Attachment {
     })
   }
 
-  #pending(
+  /** A session that was found resumes as it was made, whatever the client is to have next. */
+  #mechanismFor(
     socket: Duplex,
     hello: ClientHello | undefined,
     policy: Policy,
     verdict: Verdict,
-  ): PendingHandshake {
-    const mechanism = this.#mechanismOf(policy)
-    const now = this.#settings.clock.now()
-    return new PendingHandshake(socket, hello, policy, mechanism, verdict, now)
-  }
-
-  #mechanismOf({ mode }: Policy): Mechanism {
-    return this.#mechanisms[mode]
+  ): Mechanism {
+    if (hello === undefined || policy.mode === 'off') return noMechanism
+    if (typeof verdict !== 'string') return this.#stateful
+    return this.#sealed.for(socket, hello, policy, verdict) ?? this.#stateful
   }
 
   readonly #onResumeSession = (
@@ -259,7 +263,7 @@ export class Attachment {
   readonly #onNewSession = (id: Buffer, session: Buffer, done: () => void): boolean => {
     const pending = this.#correlation.current
     if (pending === undefined) return false
-    if (!pending.mechanism.issue.keep(pending, id, session, done)) done()
+    if (!pending.mechanism.keep(pending, id, session, done)) done()
     return true
   }
 
@@ -270,11 +274,8 @@ export class Attachment {
     const reused = pending.hasResumed(socket.isSessionReused()) === true
     const protocol = socket.getProtocol() ?? ''
     if (pending.supports13) this.#patch.noteVersion(protocol === 'TLSv1.3')
-    pending.context?.finished(socket)
-    pending.context = undefined
-    const { offered, policy, serverName } = pending
-    const { consultation } = pending.mechanism
-    const resumed = reused ? consultation.confirm(offered, socket) : undefined
+    const { mechanism, policy, serverName } = pending
+    const resumed = reused ? mechanism.confirm(pending, socket) : undefined
     if ((reused && resumed === undefined) || !isNamed(socket, pending, reused)) {
       this.#settings.counters.countFailure()
       const { mode } = policy
@@ -282,7 +283,8 @@ export class Attachment {
       socket.destroy()
       return
     }
-    const authorized = !reused && hasProvedCertificate(socket)
+    if (!reused) mechanism.begin(pending, socket)
+    const authorized = !reused && policy.asksCertificate && hasProvedCertificate(socket)
     const handshake = pending.finish(protocol, resumed, authorized)
     if (reused) correct(socket, handshake.clientAuthorized, serverName)
     this.#correlation.handOver(socket, pending)

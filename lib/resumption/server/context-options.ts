@@ -27,7 +27,7 @@ export function sharedContextOptions(
   }
 }
 
-/** What makes stateless tickets of a context with those options. */
+/** What makes tickets that carry their session of a context with those options. */
 export function withTickets(options: SecureContextOptions): SecureContextOptions {
   const { secureOptions = 0 } = options
   return { ...options, secureOptions: secureOptions & ~constants.SSL_OP_NO_TICKET }

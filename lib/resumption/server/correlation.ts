@@ -28,6 +28,8 @@ export class Correlation {
   readonly #psk: ExternalPsk
   /** What all stand-ins have in common. */
   readonly #seen: Server
+  /** The same for connections whose sessions TLS need not tell us of. */
+  readonly #seenWithout: Server
   #current: PendingHandshake | undefined
 
   constructor(server: Server) {
@@ -54,11 +56,21 @@ export class Correlation {
         },
       },
     })
+    this.#seenWithout = Object.create(this.#seen, {
+      listenerCount: {
+        value(...event: Parameters<Server['listenerCount']>): number {
+          return isSessionEvent(event[0]) ? 0 : server.listenerCount(...event)
+        },
+      },
+    })
   }
 
-  /** The server as the TLS of this one connection is to see it, in `context` if given. */
+  /**
+   * The server as the TLS of this one connection is to see it. In a `context` of its own it raises
+   * no events about sessions: to make their bytes, and to read the hello for them, is for nothing.
+   */
   standIn(handshake: PendingHandshake, context?: SecureContext): Server {
-    const seen = Object.create(this.#seen)
+    const seen = Object.create(context === undefined ? this.#seen : this.#seenWithout)
     seen[handshakeSymbol] = handshake
     if (context !== undefined) seen._sharedCreds = context
     this.#psk.note(seen, handshake)

@@ -1,14 +1,8 @@
 import type { TLSSocket } from 'node:tls'
 
-/** In a full handshake, or in the one that its stateless ticket tells of. */
+/** In a full handshake. */
 export function hasProvedCertificate(socket: TLSSocket): boolean {
   return socket.authorized && hasPeerCertificate(socket)
-}
-
-/** The client's certificate has run out. */
-export function hasExpired(socket: TLSSocket, now: number): boolean {
-  if (!hasPeerCertificate(socket)) return false
-  return Date.parse(socket.getPeerCertificate().valid_to) < now
 }
 
 /**

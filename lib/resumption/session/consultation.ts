@@ -1,22 +1,10 @@
-import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../clock.ts'
 import type { FullCause, ResumedFrom } from '../handshake.ts'
 import type { ClientHello } from '../hello/client-hello.ts'
 import { type Offer, offerOf, offersAnything, refusal } from './offer.ts'
 import type { Policy, ServerPolicies } from './policy.ts'
-import type { FoundSession, SessionTerms } from './session-record.ts'
+import type { FoundSession, RevocableTerms, SessionTerms } from './session-record.ts'
 import type { Lookup, SessionStore } from './session-store.ts'
-
-/** Whether a client may resume, asked before TLS reads its hello and once more at the end. */
-export interface Consultation {
-  /** The session that TLS may resume, or why there is none. Never rejects. */
-  consult(hello: ClientHello, policy: Policy): Verdict | Promise<Verdict>
-  /**
-   * TLS has resumed: what, or undefined when it must not serve. `offered` is what `consult`
-   * found. Judged once more, since a client can take a minute to finish its handshake.
-   */
-  confirm(offered: OfferedSession | undefined, socket: TLSSocket): Resumed | undefined
-}
 
 export type Verdict = FoundSession | FullCause
 
@@ -38,7 +26,7 @@ export interface ConsultationOptions {
   readonly store: SessionStore
   readonly clock: Clock
   /** Asked before a session is offered to TLS, and again when it has resumed. */
-  readonly isRevoked: (record: SessionTerms, id: Buffer) => boolean
+  readonly isRevoked: (record: RevocableTerms, id: Buffer) => boolean
   /** True when nothing may resume, since a revocation could be unheard. */
   readonly isCut: () => boolean
   /** Milliseconds from the original handshake. */
@@ -56,7 +44,7 @@ export interface ServerTerms {
 }
 
 /** Asks the farm for the session that a hello names: a session ID or a stateful ticket. */
-export class StatefulConsultation implements Consultation {
+export class Consultation {
   readonly #options: ConsultationOptions
   readonly #policies: ServerPolicies
   readonly #server: ServerTerms
@@ -71,7 +59,9 @@ export class StatefulConsultation implements Consultation {
     this.#server = server
   }
 
+  /** The session that TLS may resume, or why there is none. Never rejects. */
   consult(hello: ClientHello, policy: Policy): Verdict | Promise<Verdict> {
+    if (policy.mode === 'off') return 'off'
     const offer = offerOf(hello, this.#server.speaks13)
     if (offer === undefined) return offersAnything(hello) ? 'unknown' : 'none-offered'
     const { store, isCut, lookupBudget } = this.#options
@@ -88,7 +78,11 @@ export class StatefulConsultation implements Consultation {
     )
   }
 
-  /** TLS can't resume what we never offered; if it ever does, it must not serve. */
+  /**
+   * TLS has resumed: what, or undefined when it must not serve. Judged once more, since a client
+   * can take a minute to finish its handshake. TLS can't resume what we never offered; if it
+   * ever does, it must not serve.
+   */
   confirm(offered: OfferedSession | undefined): Resumed | undefined {
     const { isCut, isRevoked } = this.#options
     if (offered === undefined || isCut() || isRevoked(offered, offered.id)) {

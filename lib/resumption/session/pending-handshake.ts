@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import type { FullCause, Handshake } from '../handshake.ts'
 import type { ClientHello } from '../hello/client-hello.ts'
-import type { Consultation, OfferedSession, Resumed, Verdict } from './consultation.ts'
+import type { OfferedSession, Resumed, Verdict } from './consultation.ts'
 import { offersOneSession, tls13 } from './offer.ts'
 import type { Policy } from './policy.ts'
 
@@ -25,10 +25,8 @@ export class PendingHandshake {
   session: Buffer | undefined
   /** If TLS asks for a second hello, the session is wanted again. */
   readonly mayAskAgain: boolean
-  /** What TLS runs in, until the handshake is over. Undefined: the server's own. */
-  context: HandshakeContext | undefined
   /** Why no session may resume. */
-  readonly cause: FullCause | undefined
+  cause: FullCause | undefined
   /** Whether its sessions are stored at all; undefined until the first is made. */
   mayStore: boolean | undefined
   /** The client proved a key that it shares with the server's owner; see ExternalPsk. */
@@ -130,19 +128,14 @@ export class PendingHandshake {
   }
 }
 
-/** How the sessions of a connection resume, chosen by the policy of its name and its hello. */
+/** How the session of a connection resumes, and what the client is given for another time. */
 export interface Mechanism {
-  readonly consultation: Consultation
-  readonly issue: Issue
-}
-
-/** What a client is given to resume with another time. */
-export interface Issue {
-  /** What TLS must run in; undefined: the server's own context. Asked once, before TLS begins. */
-  contextFor(
-    handshake: PendingHandshake,
-    hello: ClientHello,
-  ): HandshakeContext | undefined
+  /** What TLS must run in. Undefined: the server's own context. */
+  readonly secureContext?: SecureContext | undefined
+  /** TLS has resumed: what, or undefined when it must not serve. */
+  confirm(handshake: PendingHandshake, socket: TLSSocket): Resumed | undefined
+  /** A full handshake has ended well. In TLS 1.3 its tickets are made after this. */
+  begin(handshake: PendingHandshake, socket: TLSSocket): void
   /**
    * TLS has made a session, and sends nothing to the client before `done` is called. False when
    * it is not kept, and the caller is to call it.
@@ -155,13 +148,6 @@ export interface Issue {
   ): boolean
 }
 
-/** A context that not all connections of a server share. */
-export interface HandshakeContext {
-  readonly secureContext: SecureContext
-  /** The handshake has ended well. In TLS 1.3 its tickets are made after this. */
-  finished(socket: TLSSocket): void
-}
-
 /** A session that TLS has made and the client has not yet been given. */
 export interface UnissuedSession {
   readonly id: Buffer
@@ -172,6 +158,7 @@ export interface UnissuedSession {
 
 /** Full handshakes, of which nothing is kept. */
 export const noMechanism: Mechanism = {
-  consultation: { consult: () => 'off', confirm: () => undefined },
-  issue: { contextFor: () => undefined, keep: () => false },
+  confirm: () => undefined,
+  begin: () => {},
+  keep: () => false,
 }

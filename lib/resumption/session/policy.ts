@@ -6,16 +6,29 @@ import { shown } from '../../shown.ts'
 import type { ClientHello } from '../hello/client-hello.ts'
 import { digestLength } from './session-record.ts'
 
-/** What an attached server may do with the sessions of a name. */
-export type ResumptionMode =
-  /** Session IDs and stateful tickets: revocable, bound to a lineage, known to auth. */
-  | 'stateful'
-  /** Tickets under the farm's ring of keys: nothing is stored, and nothing can be revoked. */
-  | 'stateless'
-  | 'off'
+/**
+ * How the sessions of a server name resume.
+ *
+ * - `auto`: TLS 1.2 as with `stateful`, TLS 1.3 as with `sealed`; but `stateful` for names that
+ *   ask for client certificates, and wherever a sealed ticket can't be had.
+ * - `stateful`: session IDs, and tickets that name a session in the farm's table.
+ * - `sealed`: as `auto`, for names that ask for client certificates, too: TLS 1.3 by tickets that
+ *   carry the session. `stateless` is what it was called.
+ * - `off`: not at all.
+ */
+export const resumptionModes = ['auto', 'stateful', 'sealed', 'off'] as const
+export type ResumptionMode = (typeof resumptionModes)[number] | 'stateless'
+
+/** Undefined when it is none. */
+export function readMode(text: unknown): ResumptionMode | undefined {
+  if (text === 'stateless') return text
+  return resumptionModes.find(mode => mode === text)
+}
 
 export interface Policy {
-  readonly mode: ResumptionMode
+  readonly mode: 'stateful' | 'sealed' | 'off'
+  /** Clients are asked for certificates. */
+  readonly asksCertificate: boolean
   /** Sessions resume only under the hash that they were minted under. */
   readonly hash: Buffer
   /**
@@ -29,7 +42,7 @@ export interface Policy {
 }
 
 export interface PolicyOptions {
-  /** For all names, or name by name. Default `stateful`. Names come as clients write them. */
+  /** For all names, or name by name. Default `auto`. Names come as clients write them. */
   readonly resumption?: ResumptionMode | ((serverName: string) => ResumptionMode)
   /**
    * Names the policy of a server name in any text that changes when the policy does. Needed
@@ -48,6 +61,7 @@ export interface PolicyOptions {
 /** Of a name that has no policy we know of: full handshakes, of which nothing is kept. */
 export const noResumption: Policy = {
   mode: 'off',
+  asksCertificate: false,
   hash: Buffer.alloc(digestLength),
   certificateHash: undefined,
   clientRequired: false,
@@ -66,6 +80,7 @@ export class ServerPolicies {
   #default: ContextFacts
   #named: { readonly pattern: RegExp; readonly facts: ContextFacts }[] = []
   readonly #hashes = new Map<string, Hashes>()
+  #toldOldName = false
 
   constructor(server: Server, options: PolicyOptions, log: Log) {
     this.#server = server as TlsServer
@@ -75,7 +90,7 @@ export class ServerPolicies {
     for (const [pattern, context] of this.#server._contexts) {
       this.#named.push({ pattern, facts: factsOfContext({ context }) })
     }
-    if (typeof options.resumption !== 'function') checkMode(options.resumption)
+    if (typeof options.resumption !== 'function') this.#modeOf(options.resumption)
     this.#checkVisible()
   }
 
@@ -114,15 +129,17 @@ export class ServerPolicies {
 
   /** Throws what the functions in the options throw. */
   #policyOf(serverName: string): Policy {
-    const { resumption = 'stateful', policyOf, policyIsWhole } = this.#options
-    const mode = typeof resumption === 'function' ? resumption(serverName) : resumption
-    checkMode(mode)
+    const { resumption, policyOf, policyIsWhole } = this.#options
+    const mode = this.#modeOf(
+      typeof resumption === 'function' ? resumption(serverName) : resumption,
+    )
     const { requestCert, rejectUnauthorized, ALPNProtocols } = this.#server
+    const asksCertificate = requestCert === true
     const told = policyOf?.(serverName) ?? ''
     const clientRequired = requestCert && rejectUnauthorized
     if (policyIsWhole === true && policyOf !== undefined) {
       const hash = hashOf(['whole', ALPNProtocols ?? '', told])
-      return { mode, hash, certificateHash: hash, clientRequired }
+      return { mode, asksCertificate, hash, certificateHash: hash, clientRequired }
     }
     const facts = this.#factsOf(serverName)
     const name = `${requestCert}|${rejectUnauthorized}|${ALPNProtocols?.toString('latin1')}|${facts.id}|${told}`
@@ -136,7 +153,24 @@ export class ServerPolicies {
     if (requestCert && hashes.certificateHash === undefined) {
       return { ...noResumption, clientRequired }
     }
-    return { mode, ...hashes, clientRequired }
+    return { mode, asksCertificate, ...hashes, clientRequired }
+  }
+
+  #modeOf(given: ResumptionMode | undefined): Policy['mode'] {
+    const mode = readMode(given ?? 'auto')
+    if (mode === 'auto') return this.#server.requestCert ? 'stateful' : 'sealed'
+    if (mode === 'stateless') {
+      if (!this.#toldOldName) {
+        this.#log.warn({}, "resumption: 'stateless' is called 'sealed' now")
+      }
+      this.#toldOldName = true
+      return 'sealed'
+    }
+    if (mode !== undefined) return mode
+    throw new HandfastError(
+      'ERR_HANDFAST_USAGE',
+      `resumption must be 'auto', 'stateful', 'sealed' or 'off', got ${shown(given)}`,
+    )
   }
 
   #hashesOf(facts: ContextFacts, told: string): Hashes {
@@ -178,14 +212,6 @@ export class ServerPolicies {
         'policyOf to attach',
     )
   }
-}
-
-function checkMode(mode: unknown = 'stateful'): void {
-  if (mode === 'stateful' || mode === 'stateless' || mode === 'off') return
-  throw new HandfastError(
-    'ERR_HANDFAST_USAGE',
-    `resumption must be 'stateful', 'stateless' or 'off', got ${shown(mode)}`,
-  )
 }
 
 /** `policyOf` may tell a different text for each name; the cache of hashes stays small. */

@@ -44,6 +44,13 @@ export interface SessionRecord {
 /** What is kept of a session once TLS has its bytes. */
 export type SessionTerms = Omit<SessionRecord, 'session'>
 
+/** What is known of a chain of sessions without opening any of them. */
+export type ChainTerms = Pick<SessionTerms, 'lineage' | 'originalAt' | 'serverName'>
+
+/** What a session can be revoked by, beside its id. */
+export type RevocableTerms = ChainTerms &
+  Pick<SessionTerms, 'certificate' | 'clientAuthorized'>
+
 /** A record, the id it was asked for by, and where it was found. */
 export interface FoundSession {
   readonly id: Buffer

@@ -1,9 +1,9 @@
 import { HandfastError } from '../../errors.ts'
-import type { TicketKeys } from './ticket-install.ts'
-import type { TicketKey } from './ticket-key.ts'
+import type { EpochKey } from './epoch-key.ts'
+import type { TicketKeys } from './sealed-tickets.ts'
 import { TicketRing, type TicketRingOptions } from './ticket-ring.ts'
 
-/** The farm's ring of ticket keys, begun when the first server wants stateless tickets. */
+/** The farm's ring of ticket keys, begun when the first server wants sealed tickets. */
 export class FarmTicketKeys implements TicketKeys {
   readonly #options: TicketRingOptions
   #ring: TicketRing | undefined
@@ -14,16 +14,12 @@ export class FarmTicketKeys implements TicketKeys {
     this.#options = options
   }
 
-  encrypting(scope: string): TicketKey {
-    return this.#begun().encrypting(scope)
+  sealing(): EpochKey | undefined {
+    return this.#ring?.sealing()
   }
 
-  decrypting(name: Buffer, scope: string): TicketKey | undefined {
-    return this.#begun().decrypting(name, scope)
-  }
-
-  onChange(listener: () => void): () => void {
-    return this.#begun().onChange(listener)
+  opening(): readonly EpochKey[] {
+    return this.#ring?.opening() ?? []
   }
 
   prepare(): void {

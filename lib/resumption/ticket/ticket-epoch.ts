@@ -1,4 +1,4 @@
-import type { RingKey } from './ticket-key.ts'
+import type { EpochKey } from './epoch-key.ts'
 import { mostEntries, type TicketEntry } from './ticket-record.ts'
 
 /** Now, on both clocks: the wall's may jump, the other never does. */
@@ -10,7 +10,7 @@ export interface Moment {
 /** An entry that this member knows, and its key unless that was withdrawn. */
 export interface HeldEntry {
   readonly entry: TicketEntry
-  readonly key: RingKey | undefined
+  readonly key: EpochKey | undefined
   /** Monotonic time at which it came. */
   readonly since: number
   /** Monotonic time from which on it is void, even if the wall clock is turned back. */

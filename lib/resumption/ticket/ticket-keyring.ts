@@ -1,6 +1,5 @@
-import type { InterimKeys } from './interim-keys.ts'
+import type { EpochKey } from './epoch-key.ts'
 import { EpochKeys, type HeldEntry, type Moment, nameOf } from './ticket-epoch.ts'
-import type { RingKey, TicketKey } from './ticket-key.ts'
 import type { TicketEntry } from './ticket-record.ts'
 import type { TicketSchedule } from './ticket-schedule.ts'
 
@@ -15,42 +14,34 @@ export type KeyringAction =
   /** Nothing to do: keys of the epoch are zeroed. */
   | { readonly kind: 'dropped'; readonly epoch: number; readonly count: number }
 
-export interface KeyringChances {
-  /** 0 to 1. */
-  readonly chance: () => number
-  /** A key that no other member will ever know. */
-  readonly privateKey: () => RingKey
-  /** Keys that all members know without a word. Default none. */
-  readonly interim?: InterimKeys
-}
-
 /**
- * Which ticket keys there are, which one encrypts, which still decrypt: decided from what was
+ * Which ticket keys there are, which one seals, which still open: decided from what was
  * learnt and the time, without doing anything itself.
  *
  * - Made: before the epoch ahead begins, at a moment drawn by each member, unless one is known.
  *   Members that find none when it is due ask the others first and wait a little, too.
- * - Encrypts: in its epoch, by the member's own wall clock. Of several that were out long
+ * - Seals: in its epoch, by the member's own wall clock. Of several that were out long
  *   enough the one with the lowest id; once chosen it stays for the epoch. Until there is one,
- *   an interim key does. Where those have ended it is a private key, whose tickets resume on
- *   this member only.
- * - Decrypts: from the moment it is known until `acceptFor` after its epoch began.
+ *   none does: what only this member has would resume on this member only.
+ * - Opens: from the moment it is known until `acceptFor` after its epoch began.
  * - Zeroed: then, on whichever clock comes first, or when it is withdrawn.
  */
 export class TicketKeyring {
   readonly #schedule: TicketSchedule
-  readonly #chances: KeyringChances
+  /** 0 to 1. */
+  readonly #chance: () => number
   readonly #epochs = new Map<number, EpochKeys>()
-  readonly #private = new Map<number, { readonly key: RingKey; readonly until: number }>()
   /** When the time of an entry is up on the monotonic clock, however often it is learnt. */
   readonly #deadlines = new Map<string, number>()
-  #chosen: { readonly epoch: number; readonly key: RingKey } | undefined
+  #chosen: { readonly epoch: number; readonly key: EpochKey } | undefined
+  /** All keys, ended ones too; undefined when there may be others. */
+  #held: HeldKey[] | undefined
   #refreshAt = 0
   #refreshed = 0
 
-  constructor(schedule: TicketSchedule, chances: KeyringChances) {
+  constructor(schedule: TicketSchedule, chance: () => number) {
     this.#schedule = schedule
-    this.#chances = chances
+    this.#chance = chance
   }
 
   /** To be called every second or more often. */
@@ -74,7 +65,7 @@ export class TicketKeyring {
   epoch(epoch: number): EpochKeys {
     let keys = this.#epochs.get(epoch)
     if (keys === undefined) {
-      keys = new EpochKeys(epoch, this.#chances.chance())
+      keys = new EpochKeys(epoch, this.#chance())
       this.#epochs.set(epoch, keys)
     }
     return keys
@@ -87,14 +78,14 @@ export class TicketKeyring {
   }
 
   /** Takes in an entry, with its key unless it is withdrawn. */
-  add(epoch: number, entry: TicketEntry, key: RingKey | undefined, at: Moment): void {
+  add(epoch: number, entry: TicketEntry, key: EpochKey | undefined, at: Moment): void {
     const until = this.#deadline(epoch, entry, at)
     this.epoch(epoch).add({ entry, key, since: at.monotonic, until })
-    if (entry.withdrawn) this.#chances.interim?.end()
+    this.#held = undefined
   }
 
-  /** The key for new tickets. */
-  encrypting(at: Moment): RingKey {
+  /** The key for new tickets; undefined until there is one that all members have. */
+  sealing(at: Moment): EpochKey | undefined {
     const epoch = this.#schedule.epochAt(at.wall)
     const chosen = this.#chosen
     if (chosen?.epoch === epoch && !chosen.key.destroyed) return chosen.key
@@ -102,49 +93,45 @@ export class TicketKeyring {
       .get(epoch)
       ?.live()
       .find(held => at.monotonic < held.until && this.#isSettled(held, at))
-    if (best?.key !== undefined) {
-      this.#chosen = { epoch, key: best.key }
-      return best.key
-    }
-    return this.#chances.interim?.encrypting(at) ?? this.#privateKey(epoch, at)
+    if (best?.key === undefined) return undefined
+    this.#chosen = { epoch, key: best.key }
+    return best.key
   }
 
-  /** The key of the tickets with this name; undefined when there is none, or no longer. */
-  find(name: Buffer, scope: string, at: Moment): TicketKey | undefined {
-    for (const [epoch, { key, until }] of this.#private) {
-      if (!this.#decrypts(epoch, until, at)) continue
-      const found = key.for(scope)
-      if (found.name.equals(name)) return found
+  /**
+   * The keys whose tickets may still resume: that of now, the older ones, and then those that
+   * only a member whose clock is ahead may be sealing with.
+   */
+  opening(at: Moment): EpochKey[] {
+    this.#held ??= this.#newestFirst()
+    const current = this.#schedule.epochAt(at.wall)
+    const keys: EpochKey[] = []
+    const ahead: EpochKey[] = []
+    for (const { key, epoch, until } of this.#held) {
+      if (key.destroyed || !this.#opens(epoch, until, at)) continue
+      if (epoch > current) ahead.push(key)
+      else keys.push(key)
     }
-    for (const [epoch, keys] of this.#epochs) {
-      for (const { key, until } of keys.held()) {
-        if (key === undefined || !this.#decrypts(epoch, until, at)) continue
-        const found = key.for(scope)
-        if (found.name.equals(name)) return found
-      }
-    }
-    return this.#chances.interim?.find(name, scope, at)
-  }
-
-  /** True while a key that the members have agreed on encrypts. */
-  isShared(at: Moment): boolean {
-    return this.encrypting(at) === this.#chosen?.key
-  }
-
-  /** Zeroes the private keys; the shared ones go as their entries are withdrawn. */
-  dropPrivate(): void {
-    for (const { key } of this.#private.values()) key.destroy()
-    this.#private.clear()
+    return [...keys, ...ahead]
   }
 
   destroy(): void {
-    this.dropPrivate()
-    this.#chances.interim?.end()
     for (const keys of this.#epochs.values()) keys.destroy()
     this.#epochs.clear()
+    this.#held = undefined
   }
 
-  #decrypts(epoch: number, until: number, at: Moment): boolean {
+  #newestFirst(): HeldKey[] {
+    const held: HeldKey[] = []
+    for (const [epoch, keys] of this.#epochs) {
+      for (const { key, until } of keys.held()) {
+        if (key !== undefined) held.push({ epoch, key, until })
+      }
+    }
+    return held.sort((a, b) => b.epoch - a.epoch)
+  }
+
+  #opens(epoch: number, until: number, at: Moment): boolean {
     return at.wall < this.#schedule.endOf(epoch) && at.monotonic < until
   }
 
@@ -152,16 +139,6 @@ export class TicketKeyring {
   #isSettled({ entry, since }: HeldEntry, at: Moment): boolean {
     const { settle } = this.#schedule.times
     return at.wall - entry.madeAt >= settle || at.monotonic - since >= settle
-  }
-
-  #privateKey(epoch: number, at: Moment): RingKey {
-    const held = this.#private.get(epoch)
-    if (held !== undefined && this.#decrypts(epoch, held.until, at)) return held.key
-    held?.key.destroy()
-    const key = this.#chances.privateKey()
-    const until = at.monotonic + this.#schedule.endOf(epoch) - at.wall
-    this.#private.set(epoch, { key, until })
-    return key
   }
 
   #drop(at: Moment): KeyringAction[] {
@@ -176,13 +153,8 @@ export class TicketKeyring {
         keys.dropVoid(at.monotonic)
       }
       const count = before - keys.size
+      this.#held = undefined
       if (count > 0) actions.push({ kind: 'dropped', epoch, count })
-    }
-    this.#chances.interim?.drop(at)
-    for (const [epoch, { key, until }] of this.#private) {
-      if (epoch <= newest && this.#decrypts(epoch, until, at)) continue
-      key.destroy()
-      this.#private.delete(epoch)
     }
     return actions
   }
@@ -219,7 +191,7 @@ export class TicketKeyring {
     if (epoch < current) return
     if (keys.makeAt === undefined) {
       const { lateSpread } = this.#schedule.times
-      keys.makeAt = at.monotonic + this.#chances.chance() * lateSpread
+      keys.makeAt = at.monotonic + this.#chance() * lateSpread
     } else if (at.monotonic >= keys.makeAt) {
       actions.push({ kind: 'make', epoch })
     }
@@ -229,7 +201,7 @@ export class TicketKeyring {
   #repostLacking(keys: EpochKeys, at: Moment, actions: KeyringAction[]): void {
     if (!keys.lacking) return
     if (keys.repostAt === undefined) {
-      keys.repostAt = at.monotonic + this.#chances.chance() * repostSpread
+      keys.repostAt = at.monotonic + this.#chance() * repostSpread
     } else if (at.monotonic >= keys.repostAt) {
       keys.repostAt = at.monotonic + repostPause
       actions.push({ kind: 'post', epoch: keys.epoch })
@@ -240,11 +212,17 @@ export class TicketKeyring {
   #refresh(oldest: number, newest: number, at: Moment, actions: KeyringAction[]): void {
     if (at.monotonic < this.#refreshAt) return
     const { refresh } = this.#schedule.times
-    this.#refreshAt = at.monotonic + refresh * (0.5 + this.#chances.chance())
+    this.#refreshAt = at.monotonic + refresh * (0.5 + this.#chance())
     this.#refreshed += 1
     const epoch = oldest + (this.#refreshed % (newest - oldest + 1))
     if (this.epoch(epoch).size > 0) actions.push({ kind: 'post', epoch })
   }
+}
+
+interface HeldKey {
+  readonly epoch: number
+  readonly key: EpochKey
+  readonly until: number
 }
 
 const repostSpread = 1_000

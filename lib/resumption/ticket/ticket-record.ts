@@ -5,7 +5,7 @@ import {
   type KeyObject,
 } from 'node:crypto'
 import { farmKey } from '../../farm/secret.ts'
-import { masterLength } from './ticket-key.ts'
+import { masterLength } from './epoch-key.ts'
 
 /**
  * The ticket keys of one epoch, as the value under `ticket-keys <period> <epoch>` in the

@@ -1,13 +1,11 @@
-import { hkdfSync, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { WriteLevel } from '../../cache/tier.ts'
 import type { Clock, Timer } from '../../clock.ts'
-import { HandfastError } from '../../errors.ts'
-import { farmKey } from '../../farm/secret.ts'
 import type { Log } from '../../log.ts'
-import { InterimKeys } from './interim-keys.ts'
+import { EpochKey, masterLength } from './epoch-key.ts'
+import type { TicketKeys } from './sealed-tickets.ts'
 import type { TicketBoard } from './ticket-board.ts'
 import type { EpochKeys, Moment } from './ticket-epoch.ts'
-import { masterLength, RingKey, type TicketKey } from './ticket-key.ts'
 import { type KeyringAction, TicketKeyring } from './ticket-keyring.ts'
 import {
   decodeTicketRecord,
@@ -33,7 +31,7 @@ export interface TicketRingOptions {
 
 /** What may be told of the ring. Times in milliseconds. */
 export interface TicketRingStatus {
-  /** The members have agreed on the key that encrypts now. */
+  /** The members have agreed on the key that seals now. */
   readonly shared: boolean
   readonly epoch: number
   readonly keys: readonly {
@@ -47,13 +45,12 @@ export interface TicketRingStatus {
 /**
  * The ticket keys of this member, kept in step with those of the farm. They are drawn at
  * random, live in memory and are zeroed in time: who learns the farm secret later can't read
- * what old tickets protected, as it could if keys were derived from that secret. Only those of
- * a farm's first seconds are.
+ * what old tickets protected, as it could if keys were derived from that secret.
  *
  * The board is looked at when it changes, and when an epoch begins: others may have posted of
  * one that was still too far ahead.
  */
-export class TicketRing {
+export class TicketRing implements TicketKeys {
   readonly #board: TicketBoard
   readonly #clock: Clock
   readonly #log: Log
@@ -62,11 +59,10 @@ export class TicketRing {
   readonly #random: (size: number) => Buffer
   readonly #interval: number
   readonly #keyring: TicketKeyring
-  readonly #listeners = new Set<() => void>()
   /** The values last read, so that equal ones are not opened again. */
   readonly #seen = new Map<number, Buffer>()
   readonly #unwatch: () => void
-  #encrypting: RingKey | undefined
+  #sealing: EpochKey | undefined
   /** When the board was last looked at. */
   #lookedIn: number | undefined
   #timer: Timer | undefined
@@ -82,21 +78,16 @@ export class TicketRing {
     this.#random = random
     const { period } = this.#schedule.times
     this.#interval = options.interval ?? Math.min(1_000, Math.max(250, period / 8))
-    const interimRoot = farmKey(options.secret, options.farmName, 'interim ticket keys')
-    this.#keyring = new TicketKeyring(this.#schedule, {
-      chance: () => random(4).readUInt32BE(0) / 2 ** 32,
-      privateKey: () => new RingKey(random(masterLength)),
-      interim: new InterimKeys({
-        slot: this.#schedule.times.interim,
-        derive: slot => interimKey(interimRoot, this.#schedule.times.interim, slot),
-      }),
-    })
+    this.#keyring = new TicketKeyring(
+      this.#schedule,
+      () => random(4).readUInt32BE(0) / 2 ** 32,
+    )
     this.#unwatch = this.#board.watch(() => this.#notice())
   }
 
   /**
-   * Takes over the keys that the farm has. To be called when this member is up to date, before
-   * it serves; a farm without keys gets some within seconds, and is served meanwhile.
+   * Takes over the keys that the farm has. To be called when this member is up to date. A farm
+   * without keys gets some within seconds; one of a single member (`settle` 0) at once.
    */
   async start(): Promise<void> {
     this.#look()
@@ -107,24 +98,17 @@ export class TicketRing {
     await Promise.all(
       missing.map(epoch => this.#board.ask(ticketRecordKey(period, epoch), askBudget)),
     )
-    if (!this.#closed) this.#tick()
+    if (this.#closed) return
+    if (this.#schedule.times.settle === 0) this.#makeMissing()
+    this.#tick()
   }
 
-  /** The key for a new ticket of this scope. There always is one until `close`. */
-  encrypting(scope = ''): TicketKey {
-    if (this.#closed) throw new HandfastError('ERR_HANDFAST_CLOSED', 'the ring is closed')
-    return this.#keyring.encrypting(this.#now()).for(scope)
+  sealing(): EpochKey | undefined {
+    return this.#closed ? undefined : this.#keyring.sealing(this.#now())
   }
 
-  /** The key that the name at the front of a ticket stands for, while it may be used. */
-  decrypting(name: Buffer, scope = ''): TicketKey | undefined {
-    return this.#keyring.find(name, scope, this.#now())
-  }
-
-  /** Calls back whenever another key encrypts. Answers the way to stop it. */
-  onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+  opening(): EpochKey[] {
+    return this.#closed ? [] : this.#keyring.opening(this.#now())
   }
 
   /**
@@ -135,7 +119,6 @@ export class TicketRing {
   async withdrawAll(): Promise<boolean> {
     const at = this.#now()
     const current = this.#schedule.epochAt(at.wall)
-    this.#keyring.dropPrivate()
     const told = await Promise.all(
       this.#keyring.window(at).map(epoch => {
         const keys = this.#keyring.epoch(epoch)
@@ -146,10 +129,7 @@ export class TicketRing {
           this.#keyring.add(epoch, withdrawal, undefined, at)
         }
         if (live.length > 0 && epoch >= current) this.#make(keys, at)
-        // Interim keys end with the first withdrawal that a member hears of.
-        const told = live.length > 0 || epoch === current
-        if (live.length === 0 && told) this.#withdrawNothing(keys, at)
-        return told ? this.#post(keys, 'all') : true
+        return live.length > 0 ? this.#post(keys, 'all') : true
       }),
     )
     this.#log.warn({ epoch: current }, 'all ticket keys withdrawn')
@@ -160,7 +140,7 @@ export class TicketRing {
   status(): TicketRingStatus {
     const at = this.#now()
     return {
-      shared: this.#keyring.isShared(at),
+      shared: this.#keyring.sealing(at) !== undefined,
       epoch: this.#schedule.epochAt(at.wall),
       keys: this.#keyring
         .window(at)
@@ -178,7 +158,6 @@ export class TicketRing {
     this.#closed = true
     this.#timer?.cancel()
     this.#unwatch()
-    this.#listeners.clear()
     this.#keyring.destroy()
     this.#seen.clear()
   }
@@ -270,19 +249,17 @@ export class TicketRing {
     this.#keyring.epoch(epoch).tableHolds(entries)
   }
 
+  #makeMissing(): void {
+    const at = this.#now()
+    const keys = this.#keyring.epoch(this.#schedule.epochAt(at.wall))
+    if (!keys.hasLive()) this.#make(keys, at)
+  }
+
   #make(keys: EpochKeys, at: Moment): void {
     const master = this.#random(masterLength)
     const entry = this.#seal.seal(this.#place(keys.epoch), master, at.wall)
-    this.#keyring.add(keys.epoch, entry, new RingKey(master), at)
+    this.#keyring.add(keys.epoch, entry, new EpochKey(master), at)
     this.#log.debug({ epoch: keys.epoch }, 'made a ticket key')
-  }
-
-  /** A withdrawal of a key that never was. */
-  #withdrawNothing(keys: EpochKeys, at: Moment): void {
-    const place = this.#place(keys.epoch)
-    const never = this.#seal.seal(place, this.#random(masterLength), at.wall)
-    const withdrawal = this.#seal.withdrawal(place, never)
-    this.#keyring.add(keys.epoch, withdrawal, undefined, at)
   }
 
   #post(keys: EpochKeys, level: WriteLevel = 'local'): Promise<boolean> {
@@ -301,12 +278,11 @@ export class TicketRing {
   }
 
   #announce(): void {
-    const now = this.#keyring.encrypting(this.#now())
-    if (now === this.#encrypting) return
-    this.#encrypting = now
-    const { epoch, shared } = this.status()
-    this.#log.info({ epoch, shared }, 'another ticket key encrypts')
-    for (const listener of this.#listeners) listener()
+    const now = this.#keyring.sealing(this.#now())
+    if (now === this.#sealing || now === undefined) return
+    this.#sealing = now
+    const { epoch } = this.status()
+    this.#log.info({ epoch }, 'another ticket key seals')
   }
 
   #place(epoch: number): { readonly period: number; readonly epoch: number } {
@@ -320,16 +296,10 @@ export class TicketRing {
 
 const askBudget = 1_000
 
-/** The slot's length is part of it: members with other settings have other keys. */
-function interimKey(root: Buffer, length: number, slot: number): RingKey {
-  const info = `slot ${length} ${slot}`
-  return new RingKey(Buffer.from(hkdfSync('sha256', root, '', info, masterLength)))
-}
-
 /** Undefined for what no honest member posts. */
-function keyOf(master: Buffer): RingKey | undefined {
+function keyOf(master: Buffer): EpochKey | undefined {
   try {
-    return new RingKey(master)
+    return new EpochKey(master)
   } catch {
     return undefined
   }

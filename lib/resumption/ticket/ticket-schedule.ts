@@ -4,18 +4,18 @@ import { HandfastError } from '../../errors.ts'
  * The life of the ticket keys of epoch e, P = period. Epochs are counted from 1970, so that
  * members agree on them without a word; each goes by its own wall clock.
  *
- *        |spread|     one period      |    e: encrypts      |      older: decrypts only      |
+ *        |spread|     one period      |      e: seals       |       older: opens only        |
  *      --+------+---------------------+---------------------+--------------------------------+->
  *        made by one of the           eP                    eP + P               eP + acceptFor
  *        members, posted to all       first used            last used                    zeroed
  *
- * Made at least one whole period early, a key is on every member before anybody encrypts with
- * it, whoever was away for less than a period and however far clocks differ within it.
+ * Made at least one whole period early, a key is on every member before anybody seals with it,
+ * whoever was away for less than a period and however far clocks differ within it.
  */
 export interface TicketTimes {
-  /** One key encrypts for this long. Default 8 h. */
+  /** One key seals for this long. Default 1 h. */
   readonly period: number
-  /** A key decrypts for this long after its first use, at most. Default 24 h. */
+  /** A key opens for this long after its first use, at most. Default two periods. */
   readonly acceptFor: number
   /** Members choose a moment in this span to make a key; the first to do so is enough. */
   readonly spread: number
@@ -25,8 +25,6 @@ export interface TicketTimes {
   readonly lateSpread: number
   /** Each member posts what it knows of some epoch again about this often. Default 60 s. */
   readonly refresh: number
-  /** A key from before there is one of the farm is used for this long. Default 10 min. */
-  readonly interim: number
 }
 
 export interface TicketTimesOptions extends Partial<TicketTimes> {}
@@ -35,19 +33,12 @@ const hour = 3_600_000
 const shortestPeriod = 1_000
 
 /**
- * Times under which no chain of renewed tickets outlives the lineage: tickets are renewed under
- * the key of the first one, so the end of a key is the end of its chains. They last for two to
- * three periods; three seconds where the lineage is shorter still.
+ * Keys for tickets that are good for so many milliseconds: none lives for longer than its last
+ * tickets. Members whose timeouts differ, below four hours, have the same keys all the same.
  */
-export function timesWithin(lineageTimeout: number): TicketTimesOptions {
-  const third = Math.floor(lineageTimeout / 3)
-  const period = Math.min(8 * hour, Math.max(shortestPeriod, third))
-  return {
-    period,
-    settle: Math.min(5_000, period / 8),
-    lateSpread: Math.min(2_000, period / 16),
-    refresh: Math.min(60_000, period / 4),
-  }
+export function timesFor(sessionTimeout: number): TicketTimesOptions {
+  const period = Math.max(hour, Math.ceil(sessionTimeout / 4))
+  return { period, acceptFor: period + sessionTimeout }
 }
 
 export class TicketSchedule {
@@ -55,13 +46,13 @@ export class TicketSchedule {
 
   /** Throws ERR_HANDFAST_CONFIG for times that would leave tickets without a key. */
   constructor(options: TicketTimesOptions = {}) {
-    const period = options.period ?? 8 * hour
-    const acceptFor = options.acceptFor ?? 3 * period
+    const period = options.period ?? hour
+    const acceptFor = options.acceptFor ?? 2 * period
     if (!Number.isSafeInteger(period) || period < shortestPeriod) {
       throw bad(`the ticket-key period must be at least ${shortestPeriod} ms`, period)
     }
-    if (!(acceptFor >= 2 * period && acceptFor <= mostEpochs * period)) {
-      const range = `2 to ${mostEpochs} periods`
+    if (!(acceptFor > period && acceptFor <= mostEpochs * period)) {
+      const range = `1 to ${mostEpochs} periods`
       throw bad(`ticket keys must be accepted for ${range} of ${period} ms`, acceptFor)
     }
     this.times = {
@@ -71,8 +62,6 @@ export class TicketSchedule {
       settle: options.settle ?? 5_000,
       lateSpread: options.lateSpread ?? 2_000,
       refresh: options.refresh ?? 60_000,
-      // Tickets under it are good for up to three of these, and no chain may outlive its keys.
-      interim: Math.min(options.interim ?? 600_000, Math.floor(acceptFor / 3)),
     }
   }
 
@@ -94,7 +83,7 @@ export class TicketSchedule {
     return this.startOf(epoch) + this.times.acceptFor
   }
 
-  /** The epochs whose keys may be held at this moment: decrypting, current, and made early. */
+  /** The epochs whose keys may be held at this moment: older, current, and made early. */
   window(wall: number): { readonly oldest: number; readonly newest: number } {
     const { period, acceptFor } = this.times
     return {

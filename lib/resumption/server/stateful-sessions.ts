@@ -4,10 +4,10 @@ import type { Clock } from '../../clock.ts'
 import type { LimitCounters } from '../../limit/limit-counters.ts'
 import type { Log } from '../../log.ts'
 import type { HandshakeCounters } from '../counters.ts'
-import type { ServerTerms } from '../session/consultation.ts'
+import type { Consultation, Resumed, ServerTerms } from '../session/consultation.ts'
 import { issuedSession } from '../session/issued-session.ts'
 import type {
-  Issue,
+  Mechanism,
   PendingHandshake,
   UnissuedSession,
 } from '../session/pending-handshake.ts'
@@ -31,26 +31,34 @@ export interface IssueOptions {
   readonly mintBudget: number
 }
 
-/** Issues what the farm has stored: session IDs and stateful tickets. */
-export class StatefulIssue implements Issue {
+/** Sessions that the farm stores: the client has the ID, which in TLS 1.3 is all of its ticket. */
+export class StatefulSessions implements Mechanism {
   readonly #server: Server
   readonly #options: IssueOptions
   readonly #terms: ServerTerms
+  readonly #consultation: Consultation
   readonly #mintLimit: MintLimit
 
   constructor(
     server: Server,
     options: IssueOptions,
     terms: ServerTerms,
+    consultation: Consultation,
     mintLimit: MintLimit,
   ) {
     this.#server = server
     this.#options = options
     this.#terms = terms
+    this.#consultation = consultation
     this.#mintLimit = mintLimit
   }
 
-  contextFor(): undefined {}
+  confirm({ offered }: PendingHandshake): Resumed | undefined {
+    return this.#consultation.confirm(offered)
+  }
+
+  /** Its chain begins with its first session, which may be made later. */
+  begin(): void {}
 
   /**
    * In TLS 1.3 two sessions are made in a row and the first answer sends both tickets: they
