@@ -1,8 +1,4 @@
-import cluster from 'node:cluster'
-import { createHash, randomBytes } from 'node:crypto'
-import { readdirSync, rmSync } from 'node:fs'
-import { hostname, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { randomBytes } from 'node:crypto'
 import { parseAddress } from '../address.ts'
 import type { Cache } from '../cache/cache.ts'
 import type { Clock } from '../clock.ts'
@@ -12,10 +8,10 @@ import type { HybridClock } from '../record/hybrid-clock.ts'
 import { HostShelf } from '../repository/host-shelf.ts'
 import { HostSocket } from '../repository/host-socket.ts'
 import { HostTransport } from '../repository/host-transport.ts'
-import { isAlive } from '../repository/process.ts'
 import type { KeeperState } from '../repository/state.ts'
 import type { RecordTable } from '../table/record-table.ts'
 import type { ShelvedTable } from '../table/shelved-table.ts'
+import { clusterPlace, clusterSocket } from './cluster-folder.ts'
 import { type FarmTransport, farmTransport } from './farm-transport.ts'
 import type { FarmNumbers, FarmOptions } from './options.ts'
 
@@ -35,9 +31,9 @@ export function hostOf(options: FarmOptions, log: Log): Host | undefined {
   const { host, secret } = options
   if (host === false) return undefined
   try {
-    const folder = host ?? clusterFolder(options)
-    if (folder === undefined) return undefined
-    const socket = new HostSocket(folder)
+    const place = host === undefined ? clusterPlace() : undefined
+    if (host === undefined && place === undefined) return undefined
+    const socket = place ? clusterSocket(options, place) : new HostSocket(host as string)
     return { socket, secret: secret ?? socket.key() }
   } catch (error) {
     if (host !== undefined) throw error
@@ -118,30 +114,5 @@ function asBefore(options: FarmOptions, before: KeeperState): Partial<FarmOption
   return {
     members: [...new Set([...(options.members ?? []), ...known])],
     listen: { ...options.listen, port },
-  }
-}
-
-/** The primary's pid tells one cluster from another. */
-function clusterFolder({ name, listen }: FarmOptions): string | undefined {
-  const uid = process.getuid?.()
-  if (!cluster.isWorker || uid === undefined) return undefined
-  const base = process.env['XDG_RUNTIME_DIR'] || tmpdir()
-  // Of this machine: another container may see the folders, and not the processes.
-  const machine = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
-  const ours = `handfast-${uid}-${machine}-`
-  removeDead(base, ours)
-  const farm = createHash('sha256')
-    .update(JSON.stringify([name, listen]))
-    .digest('hex')
-  // Short: a socket's path has room for a hundred characters.
-  return join(base, `${ours}${process.ppid}-${farm.slice(0, 12)}`)
-}
-
-/** The folders of clusters that are over. */
-function removeDead(base: string, ours: string): void {
-  for (const name of readdirSync(base)) {
-    const pid = name.startsWith(ours) ? Number.parseInt(name.slice(ours.length), 10) : 0
-    if (pid > 0 && !isAlive(pid))
-      rmSync(join(base, name), { recursive: true, force: true })
   }
 }

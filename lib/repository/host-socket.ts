@@ -15,6 +15,10 @@ import { HandfastError } from '../errors.ts'
 
 const keyLength = 32
 const taken = '.taken'
+/** Bytes of a socket's path: sockaddr_un has room for 104 with the zero, on Linux for 108. */
+const longestPath = process.platform === 'linux' ? 107 : 103
+/** Of the path, for a slash and the number. */
+const numberRoom = 8
 
 /** What a process found where the processes of its host meet. */
 export type Meeting =
@@ -30,9 +34,16 @@ export type Meeting =
 export class HostSocket {
   readonly #folder: string
 
-  /** Makes the folder. Throws ERR_HANDFAST_CONFIG when others can get into it. */
+  /** Makes the folder. Throws ERR_HANDFAST_CONFIG when others can get into it, or it can't hold a socket. */
   constructor(folder: string) {
     this.#folder = folder
+    const room = longestPath - numberRoom
+    if (Buffer.byteLength(folder) > room) {
+      throw new HandfastError(
+        'ERR_HANDFAST_CONFIG',
+        `${folder} must be a path of at most ${room} bytes, for a socket to be in it`,
+      )
+    }
     this.#make()
   }
 
