@@ -68,6 +68,7 @@ export class HostTransport implements Transport {
   /** Monotonic time since which there is no hub. */
   #lostAt: number | undefined
   #isBeating = false
+  #isStarting = true
   #closed = false
 
   constructor(parts: HostTransportParts) {
@@ -104,10 +105,13 @@ export class HostTransport implements Transport {
     const { clock, joinTimeout } = this.#parts
     const endsAt = clock.monotonic() + 2 * joinTimeout
     let pause = firstPause
+    // From now on: the hub may fall silent before it has given all.
+    this.#beat()
     for (;;) {
       const failure = await this.#meet(true)
       if (failure === undefined || this.#closed) break
       if (clock.monotonic() > endsAt) {
+        this.#closed = true
         throw new HandfastError(
           'ERR_HANDFAST_JOIN',
           'the hub of this host does not answer',
@@ -119,7 +123,8 @@ export class HostTransport implements Transport {
       await new Promise<void>(resolve => clock.after(pause, resolve))
       pause = Math.min(2 * pause, longestPause)
     }
-    this.#beat()
+    this.#isStarting = false
+    if (this.#hub === undefined && !this.#tier.isLinked) this.#onLost(undefined)
   }
 
   publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean> {
@@ -241,7 +246,8 @@ export class HostTransport implements Transport {
   }
 
   #onLost(error: Error | undefined): void {
-    if (this.#closed) return
+    // Who starts looks for the next hub itself.
+    if (this.#closed || this.#isStarting) return
     const { clock, log } = this.#parts
     this.#lostAt ??= clock.monotonic()
     this.#failures.log(heldBack => {

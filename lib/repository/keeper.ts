@@ -56,6 +56,8 @@ export interface KeeperParts {
 }
 
 interface Lost {
+  /** It may write there still. */
+  readonly ring: number | undefined
   /** Monotonic time. */
   readonly since: number
   readonly waits: Settle[]
@@ -193,7 +195,9 @@ export class Keeper {
     for (const settle of lost?.waits ?? []) settle(false)
     this.#lost.delete(pid)
     const taken = new Set<number>()
-    for (const other of this.#users) if (other.ring !== undefined) taken.add(other.ring)
+    for (const other of [...this.#users, ...this.#lost.values()]) {
+      if (other.ring !== undefined) taken.add(other.ring)
+    }
     const given = ring(hello.ring, taken)
     const user = new User(link, pid, given)
     if (lost !== undefined) this.#behind.add(user)
@@ -303,7 +307,8 @@ export class Keeper {
       for (const settle of waits) settle(!isElsewhere && !this.#closed)
       return
     }
-    this.#lost.set(user.pid, { since: this.#parts.clock.monotonic(), waits, lacks })
+    const since = this.#parts.clock.monotonic()
+    this.#lost.set(user.pid, { ring: user.ring, since, waits, lacks })
   }
 
   #tick(): void {

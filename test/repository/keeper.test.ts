@@ -1,8 +1,12 @@
 import { once } from 'node:events'
 import t from 'tap'
+import { systemClock } from '../../lib/clock.ts'
 import { type TableId, tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { keeperWorld, linkTo, userWorld } from '../fixtures/keeper-world.ts'
+import { frames, nonceLength, writeHello } from '../../lib/repository/frames.ts'
+import { Link } from '../../lib/repository/link.ts'
+import { prove } from '../../lib/repository/proof.ts'
+import { keeperWorld, key, linkTo, userWorld } from '../fixtures/keeper-world.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 
 // The timers of the keeper do not keep the process up.
@@ -100,6 +104,34 @@ t.test('a user that can not take a record does not say that it has', async t => 
   t.match(user.lost, [{ message: 'no room' }])
   t.match(keeper.absent(), [{ id: `host-1/${process.pid}` }], 'the process is there')
 })
+
+t.test(
+  'the ring of a process that lost its link, and may still write, is its own',
+  async t => {
+    const taken: ReadonlySet<number>[] = []
+    const { keeper } = keeperWorld(t, {
+      ring: (own, others) => {
+        taken.push(new Set(others))
+        return own ?? 7
+      },
+    })
+    const stream = linkTo(keeper)
+    const nonce = Buffer.alloc(nonceLength)
+    const link = new Link(stream, systemClock, {
+      onFrame: (type, challenge) => {
+        if (type !== frames.challenge) return
+        const proof = prove(key, 'user', challenge, nonce)
+        link.send(frames.hello, writeHello({ pid: process.ppid, ring: 5, nonce, proof }))
+      },
+      onEnd: () => {},
+    })
+    while (keeper.users.size === 0) await new Promise(resolve => setImmediate(resolve))
+    link.destroy()
+    while (keeper.users.size > 0) await new Promise(resolve => setImmediate(resolve))
+    await userWorld(t).join(keeper)
+    t.same(taken, [new Set(), new Set([5])])
+  },
+)
 
 t.test('one that took its leave is not waited for', async t => {
   const { keeper } = keeperWorld(t)

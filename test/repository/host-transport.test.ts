@@ -1,0 +1,107 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import type { Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { type Clock, systemClock } from '../../lib/clock.ts'
+import { noTransport } from '../../lib/farm/transport.ts'
+import { silentLog } from '../../lib/log.ts'
+import { HostShelf } from '../../lib/repository/host-shelf.ts'
+import { HostSocket } from '../../lib/repository/host-socket.ts'
+import { HostTransport } from '../../lib/repository/host-transport.ts'
+import { Keeper } from '../../lib/repository/keeper.ts'
+import { unknownState } from '../../lib/repository/state.ts'
+import { key } from '../fixtures/keeper-world.ts'
+
+// The timers of a farm do not keep the process up.
+const alive = setInterval(() => {}, 1_000)
+t.teardown(() => clearInterval(alive))
+
+const replica = {
+  apply: () => true,
+  read: () => undefined,
+  scan: () => ({ records: [], next: undefined }),
+}
+/** Of a hub that has been stopped: nothing happens by itself. */
+const stopped: Clock = { ...systemClock, after: () => ({ cancel: () => {} }) }
+
+function newFolder(t: Test): string {
+  const base = mkdtempSync(join(tmpdir(), 'host-'))
+  t.teardown(() => rmSync(base, { recursive: true }))
+  return join(base, 'h')
+}
+
+/** A hub that welcomes everybody and gives nobody what it holds. */
+async function joiningHub(folder: string): Promise<{ server: Server; keeper: Keeper }> {
+  const keeper = new Keeper({
+    clock: stopped,
+    log: silentLog,
+    key,
+    replica,
+    member: 'host-1',
+    place: () => undefined,
+    ring: () => undefined,
+    publish: async () => true,
+    fetch: async () => undefined,
+    state: processes => ({ ...unknownState, processes }),
+    figures: () => ({}),
+  })
+  const meeting = await new HostSocket(folder).meet()
+  if (meeting.kind !== 'ours') throw new Error('somebody is there')
+  meeting.server.on('connection', stream => keeper.accept(stream))
+  return { server: meeting.server, keeper }
+}
+
+function newcomer(t: Test, folder: string, joinTimeout: number): HostTransport {
+  const transport = new HostTransport({
+    socket: new HostSocket(folder),
+    key,
+    clock: systemClock,
+    log: silentLog,
+    replica,
+    scanShared: replica.scan,
+    shelf: new HostShelf(systemClock, silentLog, 0, () => {}),
+    member: 'host-2',
+    makeOuter: () => ({ transport: noTransport, address: () => undefined }),
+    lookupBudget: 50,
+    joinTimeout,
+    figures: () => ({}),
+  })
+  t.teardown(() => transport.close())
+  return transport
+}
+
+async function joined(keeper: Keeper): Promise<void> {
+  while (keeper.users.size === 0) await new Promise(resolve => setImmediate(resolve))
+}
+
+t.test(
+  'a hub that is stopped while a process starts does not hold it up for ever',
+  async t => {
+    const folder = newFolder(t)
+    const { server, keeper } = await joiningHub(folder)
+    t.teardown(() => server.close())
+    t.teardown(() => keeper.close())
+    const transport = newcomer(t, folder, 50)
+    await t.rejects(transport.start(), { code: 'ERR_HANDFAST_JOIN' })
+  },
+)
+
+t.test(
+  'a process whose hub ends while it starts is the hub, and no user of its own',
+  async t => {
+    const folder = newFolder(t)
+    const { server, keeper } = await joiningHub(folder)
+    const transport = newcomer(t, folder, 5_000)
+    const started = transport.start()
+    await joined(keeper)
+    server.close()
+    keeper.close()
+    await started
+    t.equal(transport.isHub, true)
+    // Whoever else had begun to look for a hub would be there by now.
+    const other = newcomer(t, folder, 5_000)
+    await other.start()
+    t.equal(transport.processes, 2)
+  },
+)
