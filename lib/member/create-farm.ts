@@ -7,7 +7,6 @@ import { Cache } from '../cache/cache.ts'
 import { peersTier } from '../cache/peers-tier.ts'
 import { systemClock } from '../clock.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
-import type { Member, Transport } from '../farm/transport.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { silentLog } from '../log.ts'
 import { HybridClock } from '../record/hybrid-clock.ts'
@@ -24,6 +23,7 @@ import { OffHeapTable } from '../table/off-heap-table.ts'
 import { ShelvedTable } from '../table/shelved-table.ts'
 import { Farm, type FarmParts } from './farm.ts'
 import { hostOf, memberTransport } from './host.ts'
+import { knowsRevocations } from './knows-revocations.ts'
 import { mintRoom } from './mint-room.ts'
 import { checkFarmOptions, type FarmOptions, isAlone } from './options.ts'
 import { SleepGuard } from './sleep-guard.ts'
@@ -153,28 +153,6 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     ticketKeys,
     sleepGuard,
     member,
-  }
-}
-
-/**
- * Whether all that was revoked is known here, as far as anybody can know. A member that has met
- * nobody has no ticket keys but its own, younger than itself: there is nothing to lack. From
- * then on it must have been up to date once; a process of a host with that host's hub, too.
- * `isInTime`: it has just been given what the farm holds, if anybody was there to give it.
- */
-function knowsRevocations(
-  transport: Transport,
-  hasHub: boolean,
-  isInTime: boolean,
-): () => boolean {
-  const meets = (...states: readonly Member['state'][]) =>
-    transport.members().some(({ self, state }) => !self && states.includes(state))
-  let knows = isInTime && meets('ready')
-  return () => {
-    if (knows) return true
-    if (!meets('joining', 'ready', 'suspect')) return !hasHub || transport.isCurrent()
-    knows = transport.isCurrent()
-    return knows
   }
 }
 

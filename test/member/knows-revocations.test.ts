@@ -1,0 +1,58 @@
+import t from 'tap'
+import type { Member } from '../../lib/farm/transport.ts'
+import { knowsRevocations } from '../../lib/member/knows-revocations.ts'
+
+/* Who says yes opens sealed tickets, and what it does not know as revoked resumes. */
+
+function met(...states: Member['state'][]) {
+  const state = { members: [] as Member[], current: false, meet }
+  function meet(...states: Member['state'][]): void {
+    const others = states.map((state, n) => member(`${n}`, state, false))
+    state.members = [member('self', 'ready', true), ...others]
+  }
+  meet(...states)
+  return {
+    state,
+    transport: { members: () => state.members, isCurrent: () => state.current },
+  }
+}
+
+function member(id: string, state: Member['state'], self: boolean): Member {
+  return { id, incarnation: 1, address: undefined, state, self }
+}
+
+t.test('who is alone lacks nothing, until it meets another', async t => {
+  const { state, transport } = met()
+  const knows = knowsRevocations(transport, false, true)
+  t.equal(knows(), true)
+  state.meet('joining')
+  t.equal(knows(), false)
+  state.current = true
+  t.equal(knows(), true)
+  state.current = false
+  t.equal(knows(), true, 'once is enough')
+})
+
+t.test('one that is gone may have left its keys behind', async t => {
+  const { state, transport } = met()
+  const knows = knowsRevocations(transport, false, true)
+  state.meet('gone')
+  t.equal(knows(), false, 'also if nobody asked while it was there')
+  state.meet()
+  t.equal(knows(), false, 'and when it is forgotten')
+  state.current = true
+  t.equal(knows(), true)
+})
+
+t.test('who was given all in time knows all, and else when it is current', async t => {
+  t.equal(knowsRevocations(met('ready').transport, false, true)(), true)
+  t.equal(knowsRevocations(met('ready').transport, false, false)(), false)
+})
+
+t.test('a process of a host must be current with its hub', async t => {
+  const { state, transport } = met()
+  const knows = knowsRevocations(transport, true, true)
+  t.equal(knows(), false)
+  state.current = true
+  t.equal(knows(), true)
+})
