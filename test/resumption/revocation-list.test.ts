@@ -222,6 +222,21 @@ t.test('beyond its room it forgets none: all that is older is revoked', async t 
   t.same(late.revocations.list(), [])
 })
 
+t.test('it is the oldest that it forgets, in whatever order they come', async t => {
+  // As to a member that joins.
+  const index = new RevocationIndex(64)
+  const keyAt = (at: number) => keyOf({ lineage: id(at) })
+  for (let n = 1; n <= 100; n += 1) {
+    const at = (n * 37) % 101
+    const target = { lineage: id(at) }
+    const revocation = { target, at, reason: '', close: false }
+    index.add(keyAt(at), { revocation, until: 1_000 }, 200)
+  }
+  t.equal(index.floor, 36)
+  for (let at = index.floor + 1; at <= 100; at += 1)
+    t.ok(index.get(keyAt(at), 200), `${at}`)
+})
+
 t.test('a ticket is told by the start of the certificate that may be in it', async t => {
   const { revocations, pass } = alone()
   const certificate = Buffer.from('c1c2'.padEnd(32, '0'), 'hex')

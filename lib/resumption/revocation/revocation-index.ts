@@ -70,15 +70,16 @@ export class RevocationIndex {
   }
 
   /**
-   * For many at a time: each new floor is told to the farm, and what was dropped from the start
-   * of a Map is passed over anew.
+   * The oldest by their own time: one that joins hears of them in any order. Many at once, since
+   * each new floor is told to the farm, and finding them takes a look at all.
    */
   #forgetOldest(now: number): void {
+    const timeOf = ({ revocation }: KnownRevocation) => revocation?.at ?? now
+    const times = Float64Array.from(this.#known.values(), timeOf).sort()
     const enough = this.#most - Math.ceil(this.#most / 64)
-    for (const [oldest, { revocation }] of this.#known) {
-      if (this.#known.size <= enough) break
-      this.#known.delete(oldest)
-      this.raise(revocation?.at ?? now)
+    this.raise(times[times.length - enough - 1] ?? now)
+    for (const [name, known] of this.#known) {
+      if (timeOf(known) <= this.#floor) this.#known.delete(name)
     }
   }
 
