@@ -1,5 +1,6 @@
+import { connect } from 'node:net'
 import { Duplex } from 'node:stream'
-import { createSecureContext } from 'node:tls'
+import { createSecureContext, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
 import type { ClientHello } from '../../lib/resumption/hello/client-hello.ts'
@@ -11,9 +12,16 @@ import { captureHello } from '../fixtures/hello.ts'
 import { farmOfOne, only, resume, told, versions } from '../fixtures/resumption-world.ts'
 import { type SealedServer, sealedServers } from '../fixtures/sealed-world.ts'
 import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
 
 const pair = await certificateFor('localhost')
+const sealedPolicy = {
+  mode: 'sealed',
+  asksCertificate: false,
+  hash: Buffer.alloc(16),
+  certificateHash: undefined,
+  clientRequired: false,
+} as const
 
 t.test('who may have sealed tickets, and who has a session in the table', async t => {
   const asking = { requestCert: true, rejectUnauthorized: false }
@@ -214,13 +222,6 @@ t.test('who gets no context has a session in the table', async t => {
     },
     () => createSecureContext(),
   )
-  const policy = {
-    mode: 'sealed',
-    asksCertificate: false,
-    hash: Buffer.alloc(16),
-    certificateHash: undefined,
-    clientRequired: false,
-  } as const
   const read = new HelloReader().push(await captureHello(only('TLSv1.3')))
   if (typeof read === 'string') throw new Error(read)
   const identities = (count: number) => ({
@@ -228,7 +229,8 @@ t.test('who gets no context has a session in the table', async t => {
     identities: Array.from({ length: count }, () => Buffer.alloc(200)),
   })
   const socket = () => new Duplex()
-  const offered = (hello: ClientHello) => sealed.for(socket(), hello, policy, 'unknown')
+  const offered = (hello: ClientHello) =>
+    sealed.for(socket(), hello, sealedPolicy, 'unknown')
   t.ok(offered(identities(8)))
   t.equal(
     offered(identities(9)),
@@ -237,7 +239,7 @@ t.test('who gets no context has a session in the table', async t => {
   )
   t.equal(offered({ ...read, supports13: false }), undefined, 'nor TLS 1.2')
   t.equal(
-    sealed.for(socket(), read, { ...policy, mode: 'stateful' }, 'unknown'),
+    sealed.for(socket(), read, { ...sealedPolicy, mode: 'stateful' }, 'unknown'),
     undefined,
   )
   speaks13 = false
@@ -249,6 +251,52 @@ t.test('who gets no context has a session in the table', async t => {
   t.same(met, ['sealedContexts'])
   sealed.clear()
   t.ok(offered(read), 'with new settings there are others')
+})
+
+t.test('a client that takes no tickets tells nothing of the hook', async t => {
+  const key = new EpochKey(Buffer.alloc(32, 1))
+  const terms = {
+    keys: { sealing: () => key, opening: () => [key] },
+    clock: systemClock,
+    log: memoryLog(),
+    lineageTimeout: 3600_000,
+    isCut: () => false,
+    isRevoked: () => false,
+    isTicketRevoked: () => false,
+    knowsRevocations: () => true,
+  }
+  const read = new HelloReader().push(await captureHello(only('TLSv1.3')))
+  if (typeof read === 'string') throw new Error(read)
+  const socket = { getProtocol: () => 'TLSv1.3' } as TLSSocket
+  for (const allowsPskDhe of [false, true]) {
+    const server = { speaks13: true, sessionTimeout: 3600_000 }
+    const sealed = new SealedSessions(terms, server, () => createSecureContext())
+    const come = () => {
+      const hello = { ...read, allowsPskDhe }
+      const mechanism = sealed.for(new Duplex(), hello, sealedPolicy, 'none-offered')
+      mechanism?.begin({ acceptedAt: 0, beginChain() {} } as never, socket)
+      return mechanism
+    }
+    for (let n = 0; n < 8; n += 1) t.ok(come())
+    // To the others OpenSSL makes some: that the hook was never called means that it is dead.
+    t.equal(come() === undefined, allowsPskDhe)
+  }
+})
+
+t.test('certificates are compressed as they are without us', async t => {
+  const all = ['zlib', 'brotli', 'zstd']
+  const compressing = { certificateCompression: all }
+  // In bytes. Where Node compresses none there is nothing to save.
+  const saved = async (portOf: (server: object) => Promise<number>) =>
+    (await received(await portOf({}), compressing)) -
+    (await received(await portOf(compressing), compressing))
+  const bare = await saved(async server => listening(t, await tellingServer(server)))
+  const ours = await saved(async server => {
+    const [a] = (await sealedServers(t, 1, { server })) as [SealedServer]
+    return a.port
+  })
+  // A signature may be some bytes shorter than the next.
+  t.ok(Math.abs(bare - ours) < 20, `${bare} and ${ours}`)
 })
 
 t.test('where Node lacks the hook, or it is dead, sessions are in the table', async t => {
@@ -274,6 +322,13 @@ t.test('where Node lacks the hook, or it is dead, sessions are in the table', as
     Object.defineProperty(context, 'enableTicketKeyCallback', own ?? {})
   }
 })
+
+/** The bytes of a server's flight. */
+async function received(port: number, client: object): Promise<number> {
+  const raw = connect(port, '127.0.0.1')
+  await visit({ port, socket: raw, handshakeOnly: true, ...client } as VisitOptions)
+  return raw.bytesRead
+}
 
 /** Where the ticket is in the session of OpenSSL's client: [10], an OCTET STRING. */
 function ticketAt(session: Buffer): number {

@@ -225,6 +225,7 @@ const settingNames = [
   'ticketKeys',
   'privateKeyIdentifier',
   'privateKeyEngine',
+  'certificateCompression',
   'allowPartialTrustChain',
   '_sharedCreds',
 ] as const
