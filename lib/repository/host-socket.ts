@@ -11,12 +11,15 @@ import {
 } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { HandfastError } from '../errors.ts'
 
 const keyLength = 32
 const taken = '.taken'
 /** Bytes of a socket's path: sockaddr_un has room for 104 with the zero, on Linux for 108. */
 const longestPath = process.platform === 'linux' ? 107 : 103
+/** Between two looks for the hub after the one that is gone, ms. */
+const followPause = 20
 /** Of the path, for a slash and the number. */
 const numberRoom = 8
 
@@ -63,13 +66,21 @@ export class HostSocket {
     return readFileSync(path)
   }
 
-  /** Finds the hub, or becomes it. Rejects when neither can be. */
-  async meet(): Promise<Meeting> {
+  /**
+   * Finds the hub, or becomes it. Rejects when neither can be. Where there was a hub, others may
+   * be about to follow it: they are given `patience`, in ms.
+   */
+  async meet(patience = 0): Promise<Meeting> {
     this.#make()
+    const endsAt = performance.now() + patience
     for (;;) {
       const newest = this.#newest()
       const stream = newest > 0 ? await connectTo(this.#path(newest)) : undefined
       if (stream !== undefined) return { kind: 'hub', stream }
+      if (newest > 0 && performance.now() < endsAt) {
+        await setTimeout(followPause)
+        continue
+      }
       const server = await listenAt(this.#path(newest + 1))
       // Another was as fast, and had to look again just as this one does now.
       if (server === undefined) continue

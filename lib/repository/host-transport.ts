@@ -21,6 +21,8 @@ import { type KeeperState, stateInterval } from './state.ts'
 
 const firstPause = 20
 const longestPause = 1_000
+/** One that starts leaves it to those who hold what the host holds to follow a hub, so long, ms. */
+const newcomerPatience = 300
 /** A farm that can't be joined is tried again after so long, ms. */
 const outerPause = 1_000
 
@@ -191,7 +193,7 @@ export class HostTransport implements Transport {
     const { socket } = this.#parts
     let stream: Socket | undefined
     try {
-      const meeting = await socket.meet()
+      const meeting = await socket.meet(isStart ? newcomerPatience : 0)
       if (meeting.kind === 'ours') {
         if (this.#closed) meeting.server.close()
         else await this.#become(meeting.server, isStart)
@@ -315,7 +317,8 @@ class Hub {
       publish: (record, level, budget) =>
         this.outer.transport.publish(record, level, budget),
       fetch: (table, recordKey) => this.#fetch(table, recordKey, lookupBudget),
-      state: processes => ({ ...this.state(), processes }),
+      before: before.pids,
+      state: (processes, pids) => ({ ...this.state(), processes, pids }),
       figures: () => parts.figures(),
     })
     server.on('connection', stream => this.keeper.accept(stream))
@@ -380,6 +383,7 @@ class Hub {
       isCurrent: this.isCurrent(),
       isAlone: this.#isStarted && !others && transport.absent().length === 0,
       processes: this.keeper.users.size + 1,
+      pids: [],
       stats: transport.stats(),
       address: this.outer.address(),
     }

@@ -43,6 +43,8 @@ export interface KeeperParts {
   readonly replica: Replica
   /** Name of the host as a member of the farm. */
   readonly member: string
+  /** Processes that had a link to the keeper before this one: each may serve, until it is back. */
+  readonly before?: readonly number[] | undefined
   /** Where the shelf is. */
   place(): ShelfPlace | undefined
   /** A ring for a process that has `own`, or none; `taken` by others. */
@@ -50,7 +52,7 @@ export interface KeeperParts {
   /** Tells those beyond this host; see Transport. */
   publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean>
   fetch(table: TableId, key: Buffer): Promise<CacheRecord | undefined>
-  state(processes: number): KeeperState
+  state(processes: number, pids: readonly number[]): KeeperState
   /** What this process says of itself. */
   figures(): object
 }
@@ -89,6 +91,11 @@ export class Keeper {
   constructor(parts: KeeperParts) {
     this.#parts = parts
     this.#census = new Census(parts.clock)
+    const since = parts.clock.monotonic()
+    for (const pid of parts.before ?? []) {
+      if (pid === process.pid || !isAlive(pid)) continue
+      this.#lost.set(pid, { ring: undefined, since, waits: [], lacks: false })
+    }
     this.#tick()
   }
 
@@ -207,7 +214,9 @@ export class Keeper {
       writeWelcome({ proof, ring: given, member, place: place() }),
     )
     this.#users.add(user)
-    link.send(frames.state, writeState(this.#parts.state(this.#users.size + 1)))
+    // The others too: should this keeper end now, they know who is there.
+    this.#tellState()
+    link.send(frames.state, writeState(this.#state()))
     if (this.#isOpen) void this.#giveAll(user)
     return user
   }
@@ -331,10 +340,15 @@ export class Keeper {
     this.#timer = clock.after(tick, () => this.#tick())
   }
 
+  #state(): KeeperState {
+    const pids = [...[...this.#users].map(({ pid }) => pid), ...this.#lost.keys()]
+    return this.#parts.state(this.#users.size + 1, pids)
+  }
+
   /** When it has changed, and every now and then. */
   #tellState(): void {
     if (this.#users.size === 0) return
-    const state = this.#parts.state(this.#users.size + 1)
+    const state = this.#state()
     const now = this.#parts.clock.monotonic()
     const told = JSON.stringify({ ...state, stats: {} })
     if (told === this.#toldState && now - this.#toldAt < stateInterval) return

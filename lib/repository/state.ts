@@ -16,6 +16,8 @@ export interface KeeperState {
   readonly isAlone: boolean
   /** Processes of this host. */
   readonly processes: number
+  /** Of those that have the keeper's link, or had it and may serve. */
+  readonly pids: readonly number[]
   readonly stats: TransportStats
   /** Where the host listens for others, `host:port`. */
   readonly address: string | undefined
@@ -27,6 +29,7 @@ export const unknownState: KeeperState = {
   isCurrent: false,
   isAlone: false,
   processes: 1,
+  pids: [],
   stats: {},
   address: undefined,
 }
@@ -38,13 +41,14 @@ export function writeState(state: KeeperState): Buffer {
 /** Of the one who has shown the key; its form is checked so that no figure is undefined. */
 export function readState(body: Buffer): KeeperState {
   const state = JSON.parse(body.toString()) as Partial<KeeperState>
-  const { members, absent, isCurrent, isAlone, processes, stats, address } = state
+  const { members, absent, isCurrent, isAlone, processes, pids, stats, address } = state
   const isWhole =
     Array.isArray(members) &&
     Array.isArray(absent) &&
     typeof isCurrent === 'boolean' &&
     typeof isAlone === 'boolean' &&
     typeof processes === 'number' &&
+    Array.isArray(pids) &&
     typeof stats === 'object' &&
     (address === undefined || typeof address === 'string')
   if (!isWhole) throw malformed('state')

@@ -57,3 +57,17 @@ t.test('a key is the same for all that meet there', async t => {
   t.same(readdirSync(path), ['key'])
   t.equal(statSync(join(path, 'key')).mode & 0o777, 0o600)
 })
+
+t.test('one that has just come leaves it to the others to follow a hub', async t => {
+  const path = folder(t)
+  const first = await new HostSocket(path).meet()
+  close(t, first)
+  const newcomer = new HostSocket(path).meet(10_000)
+  await new Promise(resolve => setTimeout(resolve, 0))
+  const other = await new HostSocket(path).meet()
+  t.equal(other.kind, 'ours')
+  const meeting = await newcomer
+  t.equal(meeting.kind, 'hub')
+  close(t, meeting)
+  close(t, other)
+})

@@ -210,3 +210,14 @@ t.test('a census asks every process', async t => {
     'without a keeper one tells of itself',
   )
 })
+
+t.test(
+  'who had a link to the keeper before is not said to know what it was not told',
+  async t => {
+    const { keeper } = keeperWorld(t, { before: [process.ppid, process.pid, 2 ** 30] })
+    t.match(keeper.absent(), [{ id: `host-1/${process.ppid}` }], 'the dead are left out')
+    t.equal(keeper.absent().length, 1)
+    t.equal(await keeper.tell(record(tables.revocation, 'who')), false)
+    t.equal(keeper.isSettled, false)
+  },
+)
