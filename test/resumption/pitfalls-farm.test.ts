@@ -27,7 +27,10 @@ interface Pair {
   readonly toB: Relay
 }
 
-/** Two members that reach each other through relays only. */
+/**
+ * Two members that reach each other through relays only. What they write goes, both ways, over
+ * the link that the first of them by name has dialled.
+ */
 async function relayedPair(t: TeardownScope, ofA = {}, ofB = {}): Promise<Pair> {
   const [toA, toB] = [await startRelay(t), await startRelay(t)]
   const listen = { host: '127.0.0.1', port: 0 }
@@ -53,7 +56,11 @@ const isWhole = ({ farm }: MemberServer): boolean =>
 const lineageOf = (visited: Visit) => Buffer.from(told(visited).lineage ?? '', 'hex')
 
 t.test('10: a revocation behind a partition', async t => {
-  const { a, b, toA, toB } = await relayedPair(t, {}, { onPartition: 'full-handshake' })
+  const { a, b, toA, toB } = await relayedPair(
+    t,
+    { memberId: 'a' },
+    { memberId: 'b', onPartition: 'full-handshake' },
+  )
   const mint = (version: Version) => visit({ port: a.port, ...only(version) })
   const sessions = new Map<Version, { revoked: Visit; other: Visit; atB: Visit }>()
   for (const version of versions) {
@@ -105,7 +112,7 @@ t.test('10: a revocation behind a partition', async t => {
 })
 
 t.test('15: a member that never answers costs the lookup budget, no more', async t => {
-  const { a, b, toA, toB } = await relayedPair(t)
+  const { a, b, toA, toB } = await relayedPair(t, { memberId: '2' }, { memberId: '1' })
   // What is minted on b does not come to a, which asks for it and hears nothing.
   toA.pause()
   for (const version of versions) {
