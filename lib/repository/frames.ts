@@ -18,6 +18,7 @@ import { ByteReader, ByteWriter, malformed } from '../wire/frame-bytes.ts'
  *
  *      user     put         number u48 | level u8 | budget u32 ms | record
  *      keeper   done        number u48 | reached u8, as often as there are any
+ *      user     have        record: it had this before it came, and the keeper may lack it
  *      user     get         see lib/wire/frame-query.ts
  *      keeper   answer
  *      keeper   records     number u48 of the last | count u32 | records
@@ -49,6 +50,7 @@ export const frames = {
   leave: 13,
   census: 14,
   figures: 15,
+  have: 16,
 } as const
 
 export type RepositoryFrame = (typeof frames)[keyof typeof frames]
@@ -154,6 +156,13 @@ export function readPut(body: Buffer): Put {
   read.end()
   if (level === undefined) throw malformed('level')
   return { number, level, budget, record }
+}
+
+export function readHave(body: Buffer): CacheRecord {
+  const read = new ByteReader(body)
+  const record = read.record()
+  read.end()
+  return record
 }
 
 export function writeDone(done: readonly Done[]): Buffer {

@@ -218,6 +218,7 @@ export class HostTransport implements Transport {
       this.#member = welcome.member
       shelf.join(welcome.place, welcome.ring)
       if (isStart) await held
+      else void this.#tier.bring(this.#parts.scanShared)
       this.#lostAt = undefined
       this.#pause = firstPause
       return undefined

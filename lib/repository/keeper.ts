@@ -12,6 +12,7 @@ import {
   frames,
   nonceLength,
   readFigures,
+  readHave,
   readHello,
   readNumber,
   readPut,
@@ -226,6 +227,14 @@ export class Keeper {
       case frames.put:
         this.#onPut(user, body)
         return
+      case frames.have: {
+        const record = readHave(body)
+        const { replica, publish } = this.#parts
+        if (!replica.apply(record)) return
+        void this.tell(record, user)
+        void publish(record, 'local', 0)
+        return
+      }
       case frames.get:
         this.#onGet(user, body)
         return

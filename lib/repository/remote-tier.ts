@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { Clock, Timer } from '../clock.ts'
 import { type Askable, Questions } from '../farm/link/questions.ts'
-import type { WriteLevel } from '../farm/transport.ts'
-import type { TableId } from '../record/key.ts'
-import type { CacheRecord } from '../record/record.ts'
+import type { Replica, WriteLevel } from '../farm/transport.ts'
+import { type TableId, tables } from '../record/key.ts'
+import { type CacheRecord, encodeRecord } from '../record/record.ts'
 import { readAnswer, writeGet } from '../wire/frame-query.ts'
 import { Census } from './census.ts'
 import {
@@ -30,6 +30,9 @@ import { UndoneWrites } from './undone-writes.ts'
 const greetingLimit = 2_000
 /** Questions in a second, and in one rush. The keeper has a bound of its own. */
 const askRate = 20_000
+const bringStep = 256
+/** What the keeper may not have taken before the walk waits for it, bytes. */
+const bringAhead = 1024 * 1024
 
 export interface RemoteTierParts {
   readonly clock: Clock
@@ -146,6 +149,23 @@ export class RemoteTier {
     const ask = (id: number) => link.send(frames.census, writeNumber(id))
     const [all] = await this.#census.take(1, ask)
     return Array.isArray(all) ? all : [this.#parts.figures()]
+  }
+
+  /** Gives the keeper what there is here but sessions: it may know less, if it came later. */
+  async bring(scan: Replica['scan']): Promise<void> {
+    const link = this.#link
+    let next: object | undefined
+    do {
+      const step = scan(next, bringStep)
+      for (const record of step.records) {
+        if (record.table !== tables.session) link?.send(frames.have, encodeRecord(record))
+      }
+      next = step.next
+      await new Promise<void>(resolve => setImmediate(resolve))
+      while (link !== undefined && link.waiting > bringAhead && !link.ended) {
+        await new Promise<void>(resolve => this.#parts.clock.after(5, resolve))
+      }
+    } while (next !== undefined && link?.ended === false && !this.#closed)
   }
 
   /** This process is the keeper now: what was not done is written by `publish`. */

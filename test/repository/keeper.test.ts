@@ -221,3 +221,26 @@ t.test(
     t.equal(keeper.isSettled, false)
   },
 )
+
+t.test(
+  'a keeper that came later is given what its users have, and tells the others',
+  async t => {
+    const { cache, keeper, published } = keeperWorld(t)
+    const [one, other] = [userWorld(t), userWorld(t)]
+    const revoked = record(tables.revocation, 'who')
+    one.cache.apply(revoked)
+    one.cache.apply(record(tables.session, 'a session'))
+    await Promise.all([one.join(keeper), other.join(keeper)])
+    await one.tier.bring((cursor, limit) => one.cache.scan(cursor, limit))
+    const { table, key: name } = revoked
+    while (other.cache.read(table, name) === undefined) await new Promise(setImmediate)
+    t.same(cache.read(table, name)?.value, revoked.value)
+    await one.tier.bring((cursor, limit) => one.cache.scan(cursor, limit))
+    await one.tier.put(record(auth, 'behind it'), 'one', 1_000)
+    t.same(
+      published.map(told => told.key.toString()),
+      ['who', 'behind it'],
+      'once, and no session',
+    )
+  },
+)
