@@ -59,19 +59,22 @@ export interface FarmOptions {
    * what all others leave free, so that nobody's session is evicted for those of one network.
    *
    * A number: full handshakes of one address in a minute whose sessions are stored; resumed
-   * ones count a tenth. Counted by each member for itself, and not for loopback addresses. 0: no
+   * ones count a tenth. Counted by each process for itself, and not for loopback addresses. 0: no
    * limit, for members behind a balancer that shows them its own address.
    */
   readonly mintLimit?: number | undefined
   /** A client must have sent its ClientHello within. Default 10 000. */
   readonly helloTimeout?: number | undefined
-  /** Longest wait for the farm at start, when it is there but slow. Default 5 000. */
+  /**
+   * Longest wait at start for members to answer. Default 5 000. One that answers and then sends
+   * nothing is waited for for 30 s.
+   */
   readonly joinTimeout?: number | undefined
   /**
    * While a member can't be reached, a revocation made there is not heard here. `serve`
    * (default): resume what is not known to be revoked. `full-handshake`: resume nothing until
-   * every member answers again, has taken its leave, or has been away for ten minutes; nor for a
-   * second after this process stood still.
+   * every member answers again, has taken its leave, another has its address or, where that is not
+   * configured, it has been away for a day; nor for a second after this process stood still.
    */
   readonly onPartition?: (typeof farmWords.onPartition)[number] | undefined
   /** Default: silent. */
