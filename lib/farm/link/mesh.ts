@@ -306,7 +306,6 @@ export class Mesh {
     const link = this.#outbound.get(peer.id)
     if (link !== undefined) this.#dialler.left(link)
     link?.destroy()
-    this.#inbound.get(peer)?.destroy()
   }
 
   #onOutboundEnd(link: OutboundLink, error: Error | undefined): void {
@@ -358,6 +357,8 @@ export class Mesh {
   #gone(life: Life): void {
     this.#present.gone(life)
     this.#directory.mark(life, 'gone', this.#parts.clock.monotonic())
+    // Silent there too, most likely; if not, it dials again. Half gone is a state for nobody.
+    this.#inbound.get(life)?.destroy(new Error('can not be reached'))
     this.#parts.owner.onGone(life.id)
   }
 }
