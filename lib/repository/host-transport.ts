@@ -1,56 +1,32 @@
 import type { Server, Socket } from 'node:net'
-import type { Clock, Timer } from '../clock.ts'
+import type { Timer } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type {
   AbsentMember,
   Member,
-  Replica,
   Transport,
   TransportStats,
   WriteLevel,
 } from '../farm/transport.ts'
 import { LogLimiter } from '../limit/log-limiter.ts'
-import type { Log } from '../log.ts'
 import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
-import type { HostShelf } from './host-shelf.ts'
 import type { HostSocket } from './host-socket.ts'
-import { Keeper } from './keeper.ts'
+import { Hub, type HubParts } from './hub.ts'
 import { RemoteTier } from './remote-tier.ts'
-import { type KeeperState, stateInterval } from './state.ts'
+import { stateInterval } from './state.ts'
 
 const firstPause = 20
 const longestPause = 1_000
 /** One that starts leaves it to those who hold what the host holds to follow a hub, so long, ms. */
 const newcomerPatience = 300
-/** A farm that can't be joined is tried again after so long, ms. */
-const outerPause = 1_000
 
-export interface Outer {
-  readonly transport: Transport
-  /** Where it listens for other members, once started. */
-  address(): string | undefined
-}
-
-export interface HostTransportParts {
+export interface HostTransportParts extends HubParts {
   readonly socket: HostSocket
-  readonly key: Buffer
-  readonly clock: Clock
-  readonly log: Log
-  /** Of this process. */
-  readonly replica: Replica
-  /** A walk over what every process of the host holds; see RecordTable.scan. */
-  readonly scanShared: Replica['scan']
-  readonly shelf: HostShelf
   /** Name of the host, should this process be the first. */
   readonly member: string
-  /** The way to other hosts, for the hub alone; `before`: what the hub before it said last. */
-  makeOuter(replica: Replica, member: string, before: KeeperState): Outer
-  /** Longest wait for other members when a process asks, ms. */
-  readonly lookupBudget: number
   /** Longest wait for the hub at start, ms. */
   readonly joinTimeout: number
-  figures(): object
 }
 
 /**
@@ -281,162 +257,5 @@ export class HostTransport implements Transport {
       } else this.#tier.beat()
       this.#beat()
     })
-  }
-}
-
-/** The part of the process that is the hub of its host. */
-class Hub {
-  readonly #parts: HostTransportParts
-  readonly #member: string
-  readonly #before: KeeperState
-  readonly #server: Server
-  readonly keeper: Keeper
-  outer: Outer
-  #isStarted = false
-  #closed = false
-
-  constructor(
-    parts: HostTransportParts,
-    member: string,
-    before: KeeperState,
-    server: Server,
-  ) {
-    this.#parts = parts
-    this.#member = member
-    this.#before = before
-    this.#server = server
-    this.outer = this.#makeOuter()
-    const { clock, log, key, replica, scanShared, shelf, lookupBudget } = parts
-    this.keeper = new Keeper({
-      clock,
-      log,
-      key,
-      replica: { ...bound(replica), scan: scanShared },
-      member,
-      place: () => shelf.place,
-      ring: (own, taken) => shelf.ringFor(own, taken),
-      publish: (record, level, budget) =>
-        this.outer.transport.publish(record, level, budget),
-      fetch: (table, recordKey) => this.#fetch(table, recordKey, lookupBudget),
-      before: before.pids,
-      state: (processes, pids) => ({ ...this.state(), processes, pids }),
-      figures: () => parts.figures(),
-    })
-    server.on('connection', stream => this.keeper.accept(stream))
-  }
-
-  async start(): Promise<void> {
-    await this.outer.transport.start()
-    this.#isStarted = true
-    this.keeper.open()
-  }
-
-  /** Of a host that serves already: it goes on, and tries until the farm can be joined. */
-  async startInTime(): Promise<void> {
-    const { clock, log } = this.#parts
-    this.keeper.open()
-    while (!this.#closed && !this.#isStarted) {
-      try {
-        await this.outer.transport.start()
-        this.#isStarted = true
-      } catch (error) {
-        log.error({ reason: String(error) }, 'the farm can not be joined')
-        await this.outer.transport.close()
-        await new Promise<void>(resolve => clock.after(outerPause, resolve))
-        this.outer = this.#makeOuter()
-      }
-    }
-  }
-
-  async publish(
-    record: CacheRecord,
-    level: WriteLevel,
-    budget: number,
-  ): Promise<boolean> {
-    const told = this.keeper.tell(record)
-    const beyond = this.outer.transport.publish(record, level, budget)
-    if (told === true || level !== 'all') return await beyond
-    const { clock } = this.#parts
-    let timer: Timer | undefined
-    const late = new Promise<boolean>(resolve => {
-      timer = clock.after(budget, () => resolve(false))
-    })
-    const reached = await Promise.race([late, told])
-    timer?.cancel()
-    return (await beyond) && reached
-  }
-
-  absent(): AbsentMember[] {
-    return [...this.outer.transport.absent(), ...this.keeper.absent()]
-  }
-
-  isCurrent(): boolean {
-    return this.#isStarted && this.outer.transport.isCurrent()
-  }
-
-  state(): KeeperState {
-    const { transport } = this.outer
-    const members = transport.members()
-    const others = members.some(({ self, state }) => !self && isThere[state])
-    return {
-      members,
-      absent: this.absent(),
-      isCurrent: this.isCurrent(),
-      isAlone: this.#isStarted && !others && transport.absent().length === 0,
-      processes: this.keeper.users.size + 1,
-      pids: [],
-      stats: transport.stats(),
-      address: this.outer.address(),
-    }
-  }
-
-  /** First the way out, so that whoever is the hub next finds the farm's port free. */
-  async close(): Promise<void> {
-    this.#closed = true
-    await this.outer.transport.close()
-    this.keeper.close()
-    await new Promise<void>(resolve => this.#server.close(() => resolve()))
-  }
-
-  async #fetch(
-    table: TableId,
-    key: Buffer,
-    budget: number,
-  ): Promise<CacheRecord | undefined> {
-    const record = await this.outer.transport.fetch(table, key, budget)
-    if (record !== undefined) this.#parts.replica.apply(record)
-    return record
-  }
-
-  /** What other hosts write is told to every process, before they are told that it is here. */
-  #makeOuter(): Outer {
-    const { replica, makeOuter } = this.#parts
-    const told: Replica = {
-      ...bound(replica),
-      apply: record => {
-        const changed = replica.apply(record)
-        if (changed) void this.keeper.tell(record)
-        return changed
-      },
-      isSettled: () => this.keeper.isSettled,
-    }
-    return makeOuter(told, this.#member, this.#before)
-  }
-}
-
-const isThere: { readonly [state in Member['state']]: boolean } = {
-  joining: true,
-  ready: true,
-  suspect: true,
-  gone: false,
-  left: false,
-  refused: true,
-}
-
-function bound(replica: Replica): Replica {
-  return {
-    apply: record => replica.apply(record),
-    read: (table, key) => replica.read(table, key),
-    scan: (cursor, limit) => replica.scan(cursor, limit),
   }
 }
