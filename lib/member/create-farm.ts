@@ -97,10 +97,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     },
   })
 
-  const opening = clock.monotonic()
   await cache.open()
-  // Else it has given up waiting.
-  const isInTime = clock.monotonic() - opening < numbers.joinTimeout
 
   // What serves.
   const counters = new HandshakeCounters()
@@ -122,7 +119,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     isRevoked: (session, id) => revocations.isRevoked(session, id),
     isTicketRevoked: (chain, certificate) =>
       revocations.isTicketRevoked(chain, certificate),
-    knowsRevocations: knowsRevocations(transport, host !== undefined, isInTime),
+    knowsRevocations: knowsRevocations(transport, host !== undefined),
     ...numbers,
   })
   const authCounters = new AuthCounters()

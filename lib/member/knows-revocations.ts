@@ -3,17 +3,16 @@ import type { Member, Transport } from '../farm/transport.ts'
 /**
  * Whether all that was revoked is known here, as far as anybody can know. A member that has met
  * nobody has no ticket keys but its own, younger than itself: there is nothing to lack. From
- * then on it must have been up to date once; a process of a host with that host's hub, too.
- * `isInTime`: it has just been given what the farm holds, if anybody was there to give it.
+ * then on it must have been up to date once, be it when this is called; a process of a host with
+ * that host's hub, too.
  */
 export function knowsRevocations(
   transport: Pick<Transport, 'members' | 'isCurrent'>,
   hasHub: boolean,
-  isInTime: boolean,
 ): () => boolean {
   const meets = (...states: readonly Member['state'][]) =>
     transport.members().some(({ self, state }) => !self && states.includes(state))
-  let knows = isInTime && meets('ready')
+  let knows = meets('ready') && transport.isCurrent()
   let hasMet = hasHub
   return () => {
     if (knows) return true
