@@ -138,7 +138,6 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
   return {
     name,
     table,
-    transport,
     cache,
     resumption,
     revocations,

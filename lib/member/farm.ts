@@ -6,7 +6,7 @@ import type { Auths } from '../auth/auths.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { Cache } from '../cache/cache.ts'
 import { StateCache } from '../cache/state-cache.ts'
-import type { AbsentMember, Member, Transport } from '../farm/transport.ts'
+import type { AbsentMember, Member } from '../farm/transport.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { HandshakeCounters } from '../resumption/counters.ts'
 import { type Handshake, handshakeOf } from '../resumption/handshake.ts'
@@ -31,7 +31,6 @@ export type { FarmStats } from './farm-stats.ts'
 export interface FarmParts {
   readonly name: string
   readonly table: RecordTable
-  readonly transport: Transport
   readonly cache: Cache
   readonly resumption: Resumption
   readonly revocations: Revocations
@@ -136,16 +135,16 @@ export class Farm implements AsyncDisposable {
 
   /** Members that nothing reaches now: what is revoked still goes on there. */
   absent(): AbsentMember[] {
-    return this.#parts.transport.absent()
+    return this.#parts.member.transport.absent()
   }
 
   /** Members known now, this one first. */
   members(): Member[] {
-    return this.#parts.transport.members()
+    return this.#parts.member.transport.members()
   }
 
   stats(): FarmStats {
-    const { counters, authCounters, limitCounters, table, transport } = this.#parts
+    const { counters, authCounters, limitCounters, table, member } = this.#parts
     return {
       handshakes: counters.snapshot(),
       auth: authCounters.snapshot(),
@@ -154,7 +153,7 @@ export class Farm implements AsyncDisposable {
         [...this.served].map(([name, figure]) => [name, figure()]),
       ),
       table: table.stats(),
-      transport: transport.stats(),
+      transport: member.transport.stats(),
     }
   }
 
