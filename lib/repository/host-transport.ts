@@ -59,7 +59,6 @@ export class HostTransport implements Transport {
       apply: record => void parts.replica.apply(record),
       ring: () => parts.shelf.ring,
       figures: () => parts.figures(),
-      onState: () => {},
       onLost: error => this.#onLost(error),
     })
   }

@@ -6,6 +6,7 @@ import type { Log } from '../log.ts'
 import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import type { ShelfPlace } from '../table/shelf-files.ts'
+import { notAllowed } from '../wire/frame.ts'
 import { readGet, writeAnswer } from '../wire/frame-query.ts'
 import { Census } from './census.ts'
 import {
@@ -20,7 +21,8 @@ import {
   writeNumber,
   writeWelcome,
 } from './frames.ts'
-import { Link, notAllowed } from './link.ts'
+import { giveAll } from './give-all.ts'
+import { Link } from './link.ts'
 import { isAlive } from './process.ts'
 import { isProof, prove } from './proof.ts'
 import { type KeeperState, silentAfter, stateInterval, writeState } from './state.ts'
@@ -32,9 +34,6 @@ const mostLinks = 512
 const mostAsked = 1_024
 /** Of a record that is for all, and of the wait for those who have lost their link, ms. */
 const tick = 100
-const snapshotStep = 256
-/** What a user may not have taken before the snapshot waits for it, bytes. */
-const snapshotAhead = 1024 * 1024
 
 export interface KeeperParts {
   readonly clock: Clock
@@ -299,19 +298,15 @@ export class Keeper {
 
   async #giveAll(user: User): Promise<void> {
     const { replica, clock } = this.#parts
-    let next: object | undefined
-    do {
-      const step = replica.scan(next, snapshotStep)
-      for (const record of step.records) {
-        if (record.table !== tables.session) user.tell(record)
-      }
-      next = step.next
-      await new Promise<void>(resolve => setImmediate(resolve))
-      while (user.link.waiting > snapshotAhead && !user.link.ended) {
-        await new Promise<void>(resolve => clock.after(5, resolve))
-      }
-    } while (next !== undefined && !user.link.ended)
-    user.link.send(frames.held, Buffer.alloc(0))
+    const { link } = user
+    await giveAll({
+      scan: (next, limit) => replica.scan(next, limit),
+      link,
+      clock,
+      send: record => void user.tell(record),
+      isOver: () => link.ended,
+    })
+    link.send(frames.held, Buffer.alloc(0))
     user.onceApplied(() => this.#behind.delete(user))
   }
 

@@ -1,7 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
-import { HandfastError } from '../errors.ts'
-import { FrameReader, frameHeaderLength } from '../wire/frame.ts'
+import { FrameReader, frameHeaderLength, writeFrameHeader } from '../wire/frame.ts'
 import type { RepositoryFrame } from './frames.ts'
 
 /** What the other end has not taken of what was sent, bytes; more, and the link ends. */
@@ -46,8 +45,7 @@ export class Link {
   send(type: RepositoryFrame, body: Buffer): void {
     if (this.#ended) return
     const head = Buffer.allocUnsafe(frameHeaderLength)
-    head.writeUInt32BE(body.length, 0)
-    head[4] = type
+    writeFrameHeader(head, type, body.length)
     if (this.#parts.length === 0) setImmediate(this.#flush)
     this.#parts.push(head, body)
   }
@@ -96,11 +94,4 @@ export class Link {
       this.destroy(error as Error)
     }
   }
-}
-
-export function notAllowed(type: number): HandfastError {
-  return new HandfastError(
-    'ERR_HANDFAST_PROTOCOL',
-    `frame of type ${type} not allowed here`,
-  )
 }

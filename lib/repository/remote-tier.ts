@@ -3,8 +3,9 @@ import type { Duplex } from 'node:stream'
 import type { Clock, Timer } from '../clock.ts'
 import { type Askable, Questions } from '../farm/link/questions.ts'
 import type { Replica, WriteLevel } from '../farm/transport.ts'
-import { type TableId, tables } from '../record/key.ts'
+import type { TableId } from '../record/key.ts'
 import { type CacheRecord, encodeRecord } from '../record/record.ts'
+import { notAllowed } from '../wire/frame.ts'
 import { readAnswer, writeGet } from '../wire/frame-query.ts'
 import { Census } from './census.ts'
 import {
@@ -21,7 +22,8 @@ import {
   writeNumber,
   writePut,
 } from './frames.ts'
-import { Link, notAllowed } from './link.ts'
+import { giveAll } from './give-all.ts'
+import { Link } from './link.ts'
 import { isProof, prove } from './proof.ts'
 import { type KeeperState, readState, silentAfter, unknownState } from './state.ts'
 import { UndoneWrites } from './undone-writes.ts'
@@ -30,9 +32,6 @@ import { UndoneWrites } from './undone-writes.ts'
 const greetingLimit = 2_000
 /** Questions in a second, and in one rush. The keeper has a bound of its own. */
 const askRate = 20_000
-const bringStep = 256
-/** What the keeper may not have taken before the walk waits for it, bytes. */
-const bringAhead = 1024 * 1024
 
 export interface RemoteTierParts {
   readonly clock: Clock
@@ -44,7 +43,6 @@ export interface RemoteTierParts {
   ring(): number | undefined
   /** What the keeper is to know of this process. */
   figures(): object
-  onState(): void
   /** The link is gone; `error` says why, if there is a reason. */
   onLost(error: Error | undefined): void
 }
@@ -154,18 +152,14 @@ export class RemoteTier {
   /** Gives the keeper what there is here but sessions: it may know less, if it came later. */
   async bring(scan: Replica['scan']): Promise<void> {
     const link = this.#link
-    let next: object | undefined
-    do {
-      const step = scan(next, bringStep)
-      for (const record of step.records) {
-        if (record.table !== tables.session) link?.send(frames.have, encodeRecord(record))
-      }
-      next = step.next
-      await new Promise<void>(resolve => setImmediate(resolve))
-      while (link !== undefined && link.waiting > bringAhead && !link.ended) {
-        await new Promise<void>(resolve => this.#parts.clock.after(5, resolve))
-      }
-    } while (next !== undefined && link?.ended === false && !this.#closed)
+    if (link === undefined) return
+    await giveAll({
+      scan,
+      link,
+      clock: this.#parts.clock,
+      send: record => link.send(frames.have, encodeRecord(record)),
+      isOver: () => link.ended || this.#closed,
+    })
   }
 
   /** This process is the keeper now: what was not done is written by `publish`. */
@@ -282,7 +276,6 @@ export class RemoteTier {
       }
       case frames.state:
         this.#state = readState(body)
-        this.#parts.onState()
         return
       default:
         throw notAllowed(type)

@@ -52,10 +52,15 @@ export function writeFrame(type: FrameType, body: Buffer): Buffer {
     )
   }
   const frame = Buffer.allocUnsafe(frameHeaderLength + body.length)
-  frame.writeUInt32BE(body.length, 0)
-  frame[4] = type
+  writeFrameHeader(frame, type, body.length)
   body.copy(frame, frameHeaderLength)
   return frame
+}
+
+/** `length`: of the body, which follows. */
+export function writeFrameHeader(into: Buffer, type: number, length: number): void {
+  into.writeUInt32BE(length, 0)
+  into[4] = type
 }
 
 /** The body of `message` is the message. */
@@ -64,6 +69,13 @@ export function readMessage(body: Buffer): Buffer {
   throw new HandfastError(
     'ERR_HANDFAST_PROTOCOL',
     `message of ${body.length} bytes, at most ${maxMessageLength} are allowed`,
+  )
+}
+
+export function notAllowed(type: number): HandfastError {
+  return new HandfastError(
+    'ERR_HANDFAST_PROTOCOL',
+    `frame of type ${type} not allowed here`,
   )
 }
 

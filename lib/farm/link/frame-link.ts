@@ -1,7 +1,6 @@
 import type { TLSSocket } from 'node:tls'
 import { plainHost } from '../../address.ts'
 import type { Clock } from '../../clock.ts'
-import { HandfastError } from '../../errors.ts'
 import type { HybridClock } from '../../record/hybrid-clock.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import {
@@ -9,6 +8,7 @@ import {
   type FrameType,
   frameHeaderLength,
   frameTypes,
+  notAllowed,
   writeFrame,
 } from '../../wire/frame.ts'
 import { readTimes, writeTimes } from '../../wire/frame-time.ts'
@@ -187,11 +187,4 @@ export interface LinkParts {
   readonly clock: Clock
   readonly versions: HybridClock
   readonly traffic: Traffic
-}
-
-export function notAllowed(type: number): HandfastError {
-  return new HandfastError(
-    'ERR_HANDFAST_PROTOCOL',
-    `frame of type ${type} not allowed here`,
-  )
 }

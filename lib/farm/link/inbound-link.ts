@@ -2,7 +2,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../../clock.ts'
 import type { HybridClock } from '../../record/hybrid-clock.ts'
 import type { CacheRecord } from '../../record/record.ts'
-import { frameTypes, readMessage } from '../../wire/frame.ts'
+import { frameTypes, notAllowed, readMessage } from '../../wire/frame.ts'
 import {
   type Greeting,
   type MemberState,
@@ -12,7 +12,7 @@ import {
   writeState,
 } from '../../wire/frame-greeting.ts'
 import { type GetFrame, readGet, writeAnswer } from '../../wire/frame-query.ts'
-import { FrameLink, notAllowed, type Traffic } from './frame-link.ts'
+import { FrameLink, type Traffic } from './frame-link.ts'
 import { type Refusal, writeRefusal } from './refusal.ts'
 
 export interface InboundOwner {

@@ -3,7 +3,7 @@ import type { Address } from '../../address.ts'
 import type { Clock, Timer } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import type { HybridClock } from '../../record/hybrid-clock.ts'
-import { frameTypes, readMessage } from '../../wire/frame.ts'
+import { frameTypes, notAllowed, readMessage } from '../../wire/frame.ts'
 import {
   type Greeting,
   type MemberState,
@@ -19,7 +19,7 @@ import {
   readAnswer,
   writeGet,
 } from '../../wire/frame-query.ts'
-import { FrameLink, notAllowed, type Traffic } from './frame-link.ts'
+import { FrameLink, type Traffic } from './frame-link.ts'
 import { isPskLink } from './psk.ts'
 import { type ReadRefusal, readRefusal } from './refusal.ts'
 

@@ -8,17 +8,8 @@ import { type Life, lifeName } from './life.ts'
 export class Presence {
   readonly #members = new Map<string, Present>()
 
-  get size(): number {
-    return this.#members.size
-  }
-
   has(life: Life): boolean {
     return this.#members.has(lifeName(life))
-  }
-
-  /** By life. */
-  names(): Iterable<string> {
-    return this.#members.keys()
   }
 
   linked({ id, incarnation }: Life, address: string): void {
