@@ -17,7 +17,7 @@ import type { FullCause, ResumedFrom } from '../lib/resumption/handshake.ts'
 import type { AttachOptions } from '../lib/resumption/server/attachment.ts'
 
 const root = new URL('..', import.meta.url)
-const readme = readFileSync(new URL('README.md', root), 'utf8')
+const configuration = readFileSync(new URL('docs/configuration.md', root), 'utf8')
 const metrics = readFileSync(new URL('docs/metrics.md', root), 'utf8')
 
 type Names<T> = Record<T extends string ? T : never, true>
@@ -155,7 +155,7 @@ t.test(
   async t => {
     const flagsOf = (text: string) => [...new Set(text.match(/--[a-z][a-z-]+/g))].sort()
     const inTable = flagsOf(
-      rows('### Options')
+      rows(configuration, '## Options')
         .map(([, flag]) => flag)
         .join(' '),
     )
@@ -174,7 +174,7 @@ t.test(
 
 t.test('each option of createFarm, attach and auth is in one table', async t => {
   const config = new Set(tableOfOptions().concat(Object.keys(mappings)))
-  const more = rows('## Use 2').flatMap(([cell = '']) => {
+  const more = rows(configuration, '## createFarm').flatMap(([cell = '']) => {
     const [owner = '', ...names] = cell.match(/[\w.]+/g) ?? []
     return names.map(name => `${owner}.${name}`)
   })
@@ -197,12 +197,12 @@ t.test('each option of createFarm, attach and auth is in one table', async t => 
   t.same(more, [], 'nothing that does not exist')
 })
 
-t.test('each metric is in the README', async t => {
+t.test('each metric is in the docs', async t => {
   const farm = await createFarm()
   t.teardown(() => farm.close())
   const names = (await new Metrics(farm).text()).match(/^# HELP \w+/gm) ?? []
   t.ok(names.length > 5)
-  const inTable = rows('### Running it').map(([name]) => name)
+  const inTable = rows(metrics, '## The metrics').map(([name]) => name)
   t.same(inTable.sort(), names.map(name => `\`${name.slice(7)}\``).sort())
 })
 
@@ -252,7 +252,7 @@ function keysOf(mapping: string): string[] {
 
 /** The paths in the first column, where `.key` has the path of the one before. */
 function tableOfOptions(): string[] {
-  return rows('### Options').flatMap(([cell = '']) => {
+  return rows(configuration, '## Options').flatMap(([cell = '']) => {
     const [first = '', ...more] = cell.replaceAll('`', '').split(', ')
     const path = first.replace(/^\.auth/, 'sites[].auth')
     return [path, ...more.map(key => path.replace(/\.\w+$/, key))]
@@ -260,12 +260,12 @@ function tableOfOptions(): string[] {
 }
 
 /** The cells of the table rows under a heading, without the head of the table. */
-function rows(heading: string): string[][] {
-  const lines = readme.split('\n')
+function rows(text: string, heading: string): string[][] {
+  const lines = text.split('\n')
   const from = lines.indexOf(lines.find(line => line.startsWith(heading)) ?? '')
   const length = lines.slice(from + 1).findIndex(line => /^#{1,3} /.test(line))
   return lines
-    .slice(from, from + 1 + length)
+    .slice(from, length < 0 ? undefined : from + 1 + length)
     .filter((line, index, all) => {
       const isHead = all[index + 1]?.startsWith('|---') ?? false
       return line.startsWith('| ') && !isHead

@@ -28,7 +28,9 @@ import { freePort } from './fixtures/free-port.ts'
 import { MemoryLog } from './fixtures/proxy-servers.ts'
 
 const root = new URL('..', import.meta.url)
-const readme = readFileSync(new URL('README.md', root), 'utf8')
+const readme = ['plugin', 'log-in', 'proxy', 'running', 'configuration']
+  .map(name => readFileSync(new URL(`docs/${name}.md`, root), 'utf8'))
+  .join('\n')
 
 for (const [, name = '', code = ''] of readme.matchAll(
   /<!-- run: (\S+) -->\n```js\n(.*?)```/gs,

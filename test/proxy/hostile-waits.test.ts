@@ -129,6 +129,9 @@ cases.set('limits.drainTimeout', async t => {
   t.equal(statuses.length, 0)
 })
 
-t.test('every wait of the README has a client here that would wait for ever', async t => {
-  await cases.run(t, 'wait')
-})
+t.test(
+  'every wait of the table of options has a client here that would wait for ever',
+  async t => {
+    await cases.run(t, 'wait')
+  },
+)

@@ -23,7 +23,7 @@ Serves HTTPS and passes requests on. Its TLS sessions resume on every member of 
                              sealed (TLS 1.3 by tickets, with client certificates, too) or off
   --trusted-proxy ADDRESS    IP address or subnet of a proxy in front, whose X-Forwarded-* is
                              believed, repeatable
-  --config FILE              YAML; for more than one site, limits and the rest; see README
+  --config FILE              YAML; for more than one site, limits and the rest; see docs/proxy.md
 
 Farm:
   --member HOST[:PORT]       another member's farm port (default 7443), repeatable
