@@ -105,3 +105,21 @@ export function readServerName(value: unknown): string | undefined {
 export function isWhole(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }
+
+/** As `readDuration` reads it, in the largest unit that divides it. */
+export function writeDuration(ms: number): string | number {
+  return ms === 0 ? 0 : inUnit(ms, millisecondsPer)
+}
+
+/** As `readBytes` reads it. */
+export function writeBytes(bytes: number): string | number {
+  return bytes === 0 ? 0 : inUnit(bytes, bytesPer)
+}
+
+function inUnit(value: number, per: { readonly [unit: string]: number }): string {
+  const [unit, size = 1] =
+    Object.entries(per).findLast(([, size]) => value >= size && value % size === 0) ??
+    Object.entries(per)[0] ??
+    []
+  return `${value / size}${unit}`
+}

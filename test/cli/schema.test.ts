@@ -15,32 +15,31 @@ t.test('an error names the place, the value and what was expected', async t => {
       `sites: [{cert: a.crt, key: a.key, backends: []}]`,
       ':1: sites[0].backends: expected at least one entry, got a list',
     ],
-    [
-      `${sites}listn: 8443`,
-      ':2: listn: unknown key, expected one of listen, sites, farm',
-    ],
+    [`${sites}listn: 8443`, ':2: listn: unknown key, did you mean listen?'],
     [
       `${sites}limits:\n  idelTimeout: 3`,
-      ':3: limits.idelTimeout: unknown key, expected one of headersTimeout,',
+      ':3: limits.idelTimeout: unknown key, did you mean idleTimeout?',
     ],
     [
-      `${sites}tls: {min: 3}`,
-      ':2: tls.min: unknown key, expected one of minVersion, maxV',
+      `${sites}tls: {from: 3}`,
+      ':2: tls.from: unknown key, expected one of minVersion, maxV',
     ],
-    [
-      `${sites}farm: {nam: x}`,
-      ':2: farm.nam: unknown key, expected one of name, secret,',
-    ],
+    [`${sites}farm: {nam: x}`, ':2: farm.nam: unknown key, did you mean name?'],
     [
       'sites: [{certificate: x}]',
-      ':1: sites[0].cert: expected the path of a file, got nothing',
+      ':1: sites[0].certificate: unknown key, did you mean cert?',
     ],
+    [
+      'sites: [{cert: a.crt, key: a.key, backend: ["http://x"]}]',
+      ':1: sites[0].backend: unknown key, did you mean backends?',
+    ],
+    [`${sites}backends: ["http://x"]`, ':2: backends: unknown key, it stands in sites[]'],
     [`${sites}listen: 99999`, ':2: listen: expected [HOST:]PORT, got 99999'],
     [`${sites}limits: 5`, ':2: limits: expected a mapping, got 5'],
     [
       `${sites}limits:\n  idleTimeout: 5 minutes`,
       ':3: limits.idleTimeout: expected milliseconds or a time such as 500ms, 30s, 1h, ' +
-        'from 1, got "5 minutes"',
+        'from 1ms, got "5 minutes"',
     ],
     [`${sites}limits: {bodyTimeout: -1}`, 'limits.bodyTimeout: expected milliseconds'],
     [`${sites}limits: {bodyTimeout: 30d}`, 'limits.bodyTimeout: expected milliseconds'],
@@ -48,11 +47,11 @@ t.test('an error names the place, the value and what was expected', async t => {
       `${sites}limits: {maxBodyBytes: 1MB}`,
       'limits.maxBodyBytes: expected bytes or a size',
     ],
-    [`${sites}limits: {bodyTimeout: 0}`, '30s, 1h, from 1, got 0'],
+    [`${sites}limits: {bodyTimeout: 0}`, '30s, 1h, from 1ms, got 0'],
     [
       `${sites}farm: {lookupBudget: 1h}`,
       ':2: farm.lookupBudget: expected milliseconds or a time such as 500ms, 30s, 1h, ' +
-        'from 0 to 10000, got "1h"',
+        'from 0 to 10s, got "1h"',
     ],
     [
       `${sites}farm: {mintLimit: -1}`,

@@ -13,10 +13,11 @@ import { ensureCertificate, localhostCertificate } from '../certs.ts'
 import type { Io } from '../command.ts'
 import { badFlag } from '../flags.ts'
 import { checkTogether } from './check-together.ts'
+import type { ConfigFile, FarmConfig, SiteConfig } from './config-file.ts'
 import type { ProxyFlags } from './proxy-flags.ts'
 import { findSecret } from './read-secret.ts'
 import { readSite } from './read-site.ts'
-import type { ConfigFile, FarmConfig, Path, SiteConfig } from './schema.ts'
+import type { Path } from './schema.ts'
 import { parseConfig } from './yaml-file.ts'
 
 const defaultPort = 8443

@@ -16,7 +16,7 @@ import {
   readMember,
   readSubnet,
 } from '../quantity.ts'
-import type { FarmConfig } from './schema.ts'
+import type { FarmConfig } from './config-file.ts'
 
 /** The command line of `handfast proxy`, each value read, no file opened. */
 export interface ProxyFlags {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { HandfastError } from '../../errors.ts'
-import type { SiteConfig } from './schema.ts'
+import type { SiteConfig } from './config-file.ts'
 
 /** Makes the error for one key of a site, in the words of the flags or of the config file. */
 export type Blame = (

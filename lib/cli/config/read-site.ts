@@ -2,9 +2,9 @@ import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import type { SiteSettings } from '../../serve/settings.ts'
+import type { SiteConfig } from './config-file.ts'
 import { readAuth } from './read-auth.ts'
 import { type Blame, readPem } from './read-pem.ts'
-import type { SiteConfig } from './schema.ts'
 
 /** Reads the files of a site and checks that they are what they should be. */
 export async function readSite(

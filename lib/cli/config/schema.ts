@@ -1,335 +1,278 @@
-import { z } from 'zod'
-import type { ListenAddress } from '../../address.ts'
-import type { BearerOptions } from '../../auth/method/bearer.ts'
-import type { ForwardAuthOptions } from '../../auth/method/forward-auth.ts'
-import { farmName, farmNumbers, farmWords } from '../../member/options.ts'
-import {
-  isWithin,
-  type NumberRule,
-  type NumberRules,
-  rangeText,
-} from '../../number-options.ts'
+import { farmNumbers, farmWords } from '../../member/options.ts'
+import type { NumberRule, NumberRules } from '../../number-options.ts'
 import { limitRules } from '../../proxy/limits.ts'
-import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
 import { readMode, resumptionModes } from '../../resumption/session/policy.ts'
+import { logLevels } from '../../serve/settings.ts'
+import { nearestName, unknownName } from '../../unknown-name.ts'
+import { writeBytes, writeDuration } from '../quantity.ts'
+import { auth } from './auth-schema.ts'
+import type { ConfigFile, FarmConfig } from './config-file.ts'
 import {
-  type FarmSettings,
-  logLevels,
-  type ServeSettings,
-  type SiteAuthSettings,
-} from '../../serve/settings.ts'
+  address,
+  backend,
+  count,
+  file,
+  host,
+  hostName,
+  type Kind,
+  member,
+  nameOfFarm,
+  oneOf,
+  quantity,
+  secret,
+  serverName,
+  subnet,
+} from './kinds.ts'
 import {
-  isWhole,
-  readAddress,
-  readBackend,
-  readBytes,
-  readDuration,
-  readHost,
-  readMember,
-  readServerName,
-  readSubnet,
-  readUrl,
-} from '../quantity.ts'
-import { readSecret } from '../secret.ts'
+  type DescribedOption,
+  describe,
+  jsonSchema,
+  keysAt,
+  list,
+  mapping,
+  mappings,
+  needed,
+  neededSome,
+  option,
+} from './option.ts'
 
 /**
- * The config file. Each leaf is read by a function that answers undefined for what it can't
- * read; the text beside it is what the operator is told.
+ * The config file: each option once, with what it must be, a sentence about it and its default.
+ * The reader of the file, its JSON Schema, and the table in the docs all come from here; an
+ * option is added here and in `config-file.ts`.
  */
-const units = {
-  ms: ['milliseconds or a time such as 500ms, 30s, 1h', readDuration],
-  bytes: ['bytes or a size such as 16KiB, 256MiB', readBytes],
-  count: ['a whole number', whole],
-  percent: ['a percentage', whole],
-} as const
-const duration = leaf(...units.ms)
-const file = leaf('the path of a file', value =>
-  typeof value === 'string' && value !== '' && !value.includes('\n') ? value : undefined,
-)
-const address = leaf('[HOST:]PORT', readAddress)
-const adminName = leaf('a host name', readHost)
-const tlsVersion = oneOf('TLSv1.2', 'TLSv1.3')
 
-const text = leaf('a text', value =>
-  typeof value === 'string' && value !== '' && !/[\r\n]/.test(value) ? value : undefined,
-)
-const texts = z.array(text).min(1)
-const yesNo = leaf('true or false', value =>
-  typeof value === 'boolean' ? value : undefined,
-)
-const url = leaf('an http or https URL', readUrl)
-const count = leaf('a whole number from 1', positive)
+const resumption: Kind<NonNullable<ReturnType<typeof readMode>>> = {
+  ...oneOf(resumptionModes),
+  read: readMode,
+  json: { enum: [...resumptionModes, 'stateless'] },
+}
 
-const auth = z.strictObject({
-  realm: text.optional(),
-  required: yesNo.optional(),
-  ttl: duration.optional(),
-  sign: yesNo.optional(),
-  basic: z.strictObject({ htpasswd: file }).optional(),
-  bearer: z
-    .strictObject({
-      issuer: text,
-      audience: text,
-      algorithms: texts,
-      jwks: url.optional(),
-      key: file.optional(),
-      subject: text.optional(),
-      claims: texts.optional(),
-    })
-    .optional(),
-  certificate: oneOf('cn', 'email', 'uri', 'dns').optional(),
-  forward: z
-    .strictObject({
-      url,
-      subjectHeader: text.optional(),
-      requestHeaders: texts.optional(),
-      timeout: duration.optional(),
-      ca: file.optional(),
-      remember: yesNo.optional(),
-      ttl: duration.optional(),
-    })
-    .optional(),
-  form: z
-    .strictObject({
-      htpasswd: file,
-      path: text.optional(),
-      logoutPath: text.optional(),
-      cookie: text.optional(),
-    })
-    .optional(),
-  attempts: z
-    .strictObject({
-      perUser: count.optional(),
-      perAddress: count.optional(),
-      window: duration.optional(),
-    })
-    .optional(),
-  maxChecks: count.optional(),
-  trustedOrigins: texts.optional(),
-  rememberBy: oneOf('credentials', 'tls-session').optional(),
-  logoutPath: text.optional(),
-})
-
-const site = z.strictObject({
-  names: z.array(leaf('a host name, or *. and a host name', readServerName)).optional(),
-  cert: file,
-  key: file,
-  clientCa: file.optional(),
-  clientCertificate: oneOf('off', 'optional', 'required').optional(),
-  backends: z
-    .array(leaf('http://HOST[:PORT] or https://HOST[:PORT]', readBackend))
-    .min(1),
-  backendCa: file.optional(),
-  resumption: leaf(listed(resumptionModes), readMode).optional(),
+const site = mapping('a server name, its certificate, and where its requests go', {
+  names: list(serverName, 'host names, *.name for one level below', {
+    otherwise: 'every other name',
+  }),
+  cert: needed(file, 'PEM, leaf first'),
+  key: needed(file, 'PEM, without a passphrase'),
+  backends: neededSome(
+    backend,
+    'http:// or https:// and host; taken in turn, one that failed is passed over for 2 s',
+  ),
+  backendCa: option(file, 'PEM, authorities of https backends', {
+    otherwise: 'those of Node',
+  }),
+  clientCa: option(file, 'PEM, authorities of client certificates', {
+    otherwise: 'none',
+  }),
+  clientCertificate: option(
+    oneOf(['off', 'optional', 'required']),
+    'whether clients must show one; the backend is told in Client-Cert (RFC 9440)',
+    { otherwise: 'required with clientCa, else off' },
+  ),
+  resumption: option(resumption, 'how its TLS sessions resume; see Sealed tickets', {
+    usual: 'auto',
+  }),
   auth: auth.optional(),
 })
 
-const limits = z.strictObject(numbersOf(limitRules))
+const farm = mapping('the other members', {
+  name: option(nameOfFarm, 'members of another name are refused', { usual: 'handfast' }),
+  secretFile: option(file, 'file with 32 bytes: base64url, base64, hex', {
+    otherwise: 'HANDFAST_SECRET',
+  }),
+  secret: option(secret, 'the same in the file itself; warned about'),
+  members: list(member, 'HOST[:PORT]; a DNS name stands for all its addresses', {
+    otherwise: 'none',
+  }),
+  listen: option(address, 'for the other members, one port for all workers', {
+    otherwise: '7443 if there are members',
+  }),
+  advertise: option(host, 'host under which members reach this one', {
+    otherwise: 'what others see',
+  }),
+  ...numbersOf(farmNumbers, {
+    memory:
+      'for sessions, which all workers share; each has as much at most for log-ins and ' +
+      'revocations, too',
+    sessionTimeout:
+      "a session resumes for so long after it was made; a server's own sessionTimeout counts " +
+      'where it is shorter',
+    lineageTimeout: 'a chain of resumptions ends so long after its full handshake',
+    lookupBudget: 'longest wait for other members on a miss',
+    mintBudget: 'longest wait for another member to have a new session',
+    mintLimit: {
+      about:
+        'full handshakes of one address in a minute whose sessions are stored, by each worker, ' +
+        'resumed ones count a tenth; 0: no limit, as behind a balancer that shows its own address',
+      otherwise:
+        'what there is room for: the sessions of one address (IPv6: /64) take at most four ' +
+        'fifths of what all others leave free in memory',
+    },
+    helloTimeout:
+      "a client must have sent its ClientHello; the server's own handshakeTimeout counts too, " +
+      'where it is shorter',
+    joinTimeout:
+      'longest wait at start for members to answer; one that answers and then sends nothing is ' +
+      'waited for for 30 s',
+  }),
+  transport: option(
+    oneOf(farmWords.transport),
+    'how records travel. stream: TLS. auto: multicast, to whom it does not reach unicast ' +
+      'datagrams, else TLS. multicast: the same, or do not start. unicast: without multicast. ' +
+      'stream on all members or on none; the others mix. UDP uses the number of the farm port ' +
+      'and, for multicast, 7177',
+    { usual: 'stream' },
+  ),
+  onPartition: option(
+    oneOf(farmWords.onPartition),
+    'full-handshake: resume nothing while a member is out of reach',
+    { usual: 'serve' },
+  ),
+} satisfies Record<keyof FarmConfig, unknown>)
 
-const farm = z.strictObject({
-  name: leaf('1 to 64 letters, digits, dots, dashes', value =>
-    typeof value === 'string' && farmName.test(value) ? value : undefined,
-  ).optional(),
-  secret: leaf(
-    '32 bytes as base64url, base64 or hex (handfast secret)',
-    readSecret,
-  ).optional(),
-  secretFile: file.optional(),
-  members: z.array(leaf('HOST[:PORT]', readMember)).optional(),
-  listen: address.optional(),
-  advertise: leaf('a host name or an IP address', readHost).optional(),
-  ...numbersOf(farmNumbers),
-  ...wordsOf(farmWords),
-} satisfies Record<keyof FarmConfig, z.ZodType>)
-
-const configFile = z.strictObject({
-  listen: address.optional(),
-  sites: z.array(site).min(1),
-  farm: farm.optional(),
-  admin: z
-    .strictObject({ listen: address, names: z.array(adminName).optional() })
-    .optional(),
-  limits: limits.optional(),
-  tls: z
-    .strictObject({
-      minVersion: tlsVersion.optional(),
-      maxVersion: tlsVersion.optional(),
-    })
-    .optional(),
-  trustedProxies: z
-    .array(leaf('an IP address or a subnet such as 10.0.0.0/8', readSubnet))
-    .optional(),
-  workers: count.optional(),
-  logLevel: oneOf(...logLevels).optional(),
+const admin = mapping('status, metrics and revocation, of all workers', {
+  listen: needed(address, 'where; HOST 127.0.0.1 unless it is given'),
+  names: list(
+    hostName,
+    "names under which the admin port may be called, beside addresses, localhost and the machine's " +
+      'name; others get 421',
+    { otherwise: 'none' },
+  ),
 })
 
-export interface ConfigFile {
-  readonly listen?: ListenAddress | undefined
-  readonly sites: readonly SiteConfig[]
-  readonly farm?: FarmConfig | undefined
-  readonly admin?:
-    | { readonly listen: ListenAddress; readonly names?: readonly string[] | undefined }
-    | undefined
-  readonly limits?: { readonly [name in keyof Limits]?: number | undefined } | undefined
-  readonly tls?:
-    | {
-        readonly minVersion?: ProxyOptions['minVersion']
-        readonly maxVersion?: ProxyOptions['maxVersion']
-      }
-    | undefined
-  readonly trustedProxies?: readonly string[] | undefined
-  readonly workers?: number | undefined
-  readonly logLevel?: ServeSettings['logLevel'] | undefined
-}
+const limits = mapping('of one worker process', {
+  ...numbersOf(limitRules, {
+    headersTimeout: 'client must have sent its headers',
+    bodyTimeout:
+      'longest silence of the client that sends a body, longest standstill of one that takes ' +
+      'an answer',
+    idleTimeout: 'idle connection is closed',
+    connectTimeout: 'backend must accept',
+    backendHeadersTimeout: 'backend must answer, else 504',
+    backendBodyTimeout: 'longest silence of the backend inside a body',
+    tunnelTimeout: 'longest silence of a WebSocket',
+    maxHeaderBytes: 'as HTTP/1.1 has them, however many fields; beyond it 431',
+    maxBodyBytes: 'beyond it 413; 0: no limit',
+    maxConnections: 'client connections',
+    maxStreams: 'open requests of one HTTP/2 connection',
+    maxBackendRequests:
+      'open requests to one backend, beyond it 503; one with a body counts when the first ' +
+      'bytes of it are there',
+    maxTunnels: 'open WebSockets to one backend, beyond it 503',
+    maxPendingBodies: 'requests whose body has not begun to come, beyond it 503',
+    clientShare:
+      'percent of connections, requests, WebSockets that one client network may have',
+    drainTimeout: 'for open requests after SIGTERM',
+  }),
+})
 
-/** As `Site`, with the paths of files in place of what is in them. */
-export interface SiteConfig {
-  readonly names?: readonly string[] | undefined
-  readonly cert: string
-  readonly key: string
-  readonly clientCa?: string | undefined
-  readonly clientCertificate?: Site['clientCertificate']
-  readonly backends: readonly string[]
-  readonly backendCa?: string | undefined
-  readonly resumption?: Site['resumption']
-  readonly auth?: AuthConfig | undefined
-}
+const tlsVersion = oneOf(['TLSv1.2', 'TLSv1.3'])
 
-/** As `SiteAuthSettings`, with the paths of files in place of what is in them. */
-export interface AuthConfig
-  extends Pick<
-    SiteAuthSettings,
-    | 'required'
-    | 'ttl'
-    | 'sign'
-    | 'attempts'
-    | 'maxChecks'
-    | 'trustedOrigins'
-    | 'rememberBy'
-    | 'logoutPath'
-  > {
-  readonly realm?: string | undefined
-  readonly basic?: { readonly htpasswd: string } | undefined
-  readonly bearer?:
-    | (Omit<BearerOptions, 'key'> & { key?: string | undefined })
-    | undefined
-  readonly certificate?: 'cn' | 'email' | 'uri' | 'dns' | undefined
-  readonly forward?:
-    | (Omit<ForwardAuthOptions, 'ca'> & { ca?: string | undefined })
-    | undefined
-  readonly form?:
-    | {
-        readonly htpasswd: string
-        readonly path?: string | undefined
-        readonly logoutPath?: string | undefined
-        readonly cookie?: string | undefined
-      }
-    | undefined
-}
-
-export interface FarmConfig extends Partial<Omit<FarmSettings, 'members' | 'name'>> {
-  readonly name?: string | undefined
-  readonly secretFile?: string | undefined
-  readonly members?: readonly string[] | undefined
-}
+const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
+  listen: option(address, 'for clients', { usual: 8443 }),
+  sites: mappings('what is served', site),
+  farm: farm.optional(),
+  admin: admin.optional(),
+  tls: mapping('versions of TLS for clients', {
+    minVersion: option(tlsVersion, 'the oldest', { usual: 'TLSv1.2' }),
+    maxVersion: option(tlsVersion, 'the newest', { usual: 'TLSv1.3' }),
+  }).optional(),
+  trustedProxies: list(
+    subnet,
+    'proxies in front whose X-Forwarded-* and the like are believed; of others they are dropped',
+    { otherwise: 'none' },
+  ),
+  workers: option(count, 'processes', { otherwise: 'one for each core' }),
+  logLevel: option(oneOf(logLevels), 'lowest level that is logged', { usual: 'info' }),
+  limits: limits.optional(),
+})
 
 export type Path = readonly (string | number)[]
 
 /** What is wrong at a path of the file. */
 export interface Fault {
   readonly path: Path
-  readonly expected: string
-  /** The path itself is unknown: its value says nothing. */
-  readonly unknownKey: boolean
+  /** What the value must be. */
+  readonly expected?: string | undefined
+  /** The last step of the path is no key: what to say of it. */
+  readonly unknownKey?: string | undefined
 }
 
-/** The config, or the first thing that is wrong with it. */
+/**
+ * The config, or the first thing that is wrong with it. A key that nobody knows comes before
+ * one that is missing: most often they are the same one, written wrong.
+ */
 export function checkConfig(document: unknown): ConfigFile | Fault {
   const result = configFile.safeParse(document ?? {})
   if (result.success) return result.data
-  const issue = result.error.issues[0]
-  if (issue === undefined) return { path: [], expected: 'a config', unknownKey: false }
+  const { issues } = result.error
+  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]
+  if (issue === undefined) return { path: [], expected: 'a config' }
   const path = issue.path.filter(step => typeof step !== 'symbol')
-  if (issue.code === 'unrecognized_keys') {
-    const known = Object.keys(schemaAt(path)).join(', ')
-    return {
-      path: [...path, issue.keys[0] ?? ''],
-      expected: `one of ${known}`,
-      unknownKey: true,
-    }
-  }
-  return { path, expected: expectedOf(issue), unknownKey: false }
+  if (issue.code !== 'unrecognized_keys') return { path, expected: expectedOf(issue) }
+  const [key = ''] = issue.keys
+  return { path: [...path, key], unknownKey: adviceOn(key, path) }
 }
 
-function expectedOf(issue: z.core.$ZodIssue): string {
+export function isFault(checked: ConfigFile | Fault): checked is Fault {
+  return 'path' in checked
+}
+
+/** A key that is right, but in another mapping, is sent there. */
+function adviceOn(key: string, path: Path): string {
+  const known = keysAt(configFile, path)
+  const places = describeConfig()
+    .filter(({ path }) => path.endsWith(`.${key}`))
+    .map(({ path }) => path)
+  const [place] = places
+  if (place === undefined || nearestName(key, known) !== undefined || places.length > 3) {
+    return unknownName(key, known)
+  }
+  return `it stands in ${places.map(path => path.slice(0, -key.length - 1)).join(', or in ')}`
+}
+
+/** All options of the config file, as the table in the docs has them. */
+export function describeConfig(): DescribedOption[] {
+  return describe(configFile)
+}
+
+/** JSON Schema of the config file. */
+export function configJsonSchema(): object {
+  return { title: 'handfast proxy', ...jsonSchema(configFile) }
+}
+
+type Issue = Extract<
+  ReturnType<typeof configFile.safeParse>,
+  { success: false }
+>['error']['issues'][number]
+
+function expectedOf(issue: Issue): string {
   if (issue.code === 'too_small') return 'at least one entry'
   if (issue.code !== 'invalid_type') return issue.message
   return issue.expected === 'array' ? 'a list' : 'a mapping'
 }
 
-/** The keys that a mapping of the file may have. */
-function schemaAt(path: Path): object {
-  let at: z.ZodType = configFile
-  for (const step of path) {
-    if (at instanceof z.ZodObject) at = at.shape[step] as z.ZodType
-    else if (at instanceof z.ZodArray) at = at.element as z.ZodType
-    if (at instanceof z.ZodOptional) at = at.unwrap() as z.ZodType
-  }
-  return at instanceof z.ZodObject ? at.shape : {}
-}
-
-function leaf<T>(expected: string, read: (value: unknown) => T | undefined) {
-  return z.unknown().transform((value, context): T => {
-    const result = read(value)
-    if (result !== undefined) return result
-    context.addIssue({ code: 'custom', message: expected })
-    return z.NEVER
-  })
-}
-
-function numberOf(rule: NumberRule) {
-  const [what, read] = units[rule.unit]
-  const separator = what.includes(',') ? ',' : ''
-  return leaf(`${what}${separator} ${rangeText(rule)}`, value => {
-    const number = read(value)
-    return isWithin(rule, number) ? number : undefined
-  }).optional()
-}
+type Told = string | { readonly about: string; readonly otherwise: string }
 
 /** A mapping's numbers, each with its unit and within its range. */
-function numbersOf<Name extends string>(rules: NumberRules<Name>) {
-  const entries = Object.entries<NumberRule>(rules)
-  return Object.fromEntries(
-    entries.map(([name, rule]) => [name, numberOf(rule)]),
-  ) as Record<Name, ReturnType<typeof numberOf>>
-}
-
-/** The same for what is one of a few words. */
-function wordsOf<const Options extends { [name: string]: readonly string[] }>(
-  options: Options,
+function numbersOf<Name extends string>(
+  rules: NumberRules<Name>,
+  told: { readonly [name in Name]: Told },
 ) {
-  const entries = Object.entries(options)
-  return Object.fromEntries(
-    entries.map(([name, words]) => [name, oneOf(...words).optional()]),
-  ) as {
-    [Name in keyof Options]: z.ZodOptional<
-      ReturnType<typeof oneOf<Options[Name][number]>>
-    >
-  }
+  const entries = Object.entries<NumberRule>(rules).map(([name, rule]) => {
+    const about = told[name as Name]
+    return [
+      name,
+      typeof about === 'string'
+        ? option(quantity(rule), about, { usual: usualOf(rule) })
+        : option(quantity(rule), about.about, about),
+    ] as const
+  })
+  return Object.fromEntries(entries) as Record<Name, ReturnType<typeof option<number>>>
 }
 
-function oneOf<const T extends string>(...words: readonly T[]) {
-  return leaf(listed(words), value => words.find(word => word === value))
-}
-
-function listed(words: readonly string[]): string {
-  return words.join(', ').replace(/, ([^,]*)$/, ' or $1')
-}
-
-function whole(value: unknown): number | undefined {
-  return isWhole(value) ? value : undefined
-}
-
-function positive(value: unknown): number | undefined {
-  return isWhole(value) && value > 0 ? value : undefined
+function usualOf({ unit, usual }: NumberRule): string | number | undefined {
+  if (usual === undefined) return undefined
+  if (unit === 'ms') return writeDuration(usual)
+  return unit === 'bytes' ? writeBytes(usual) : usual
 }

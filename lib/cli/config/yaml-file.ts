@@ -1,7 +1,8 @@
 import { isNode, LineCounter, parseDocument } from 'yaml'
 import { HandfastError } from '../../errors.ts'
 import { shown } from '../../shown.ts'
-import { type ConfigFile, checkConfig, type Path } from './schema.ts'
+import type { ConfigFile } from './config-file.ts'
+import { checkConfig, isFault, type Path } from './schema.ts'
 
 /**
  * Names the places of a config file in errors: `handfast.yaml:7: sites[1].backends[0]`. It
@@ -34,17 +35,17 @@ export function parseConfig(text: string, fileName: string): ConfigSource {
     }
     return ''
   }
-  const fault = (path: Path, expected: string, unknownKey = false): HandfastError => {
-    const place = `${fileName}${lineOf(path)}: ${formatPath(path)}`
-    if (unknownKey) return configError(`${place}: unknown key, expected ${expected}`)
-    return configError(
-      `${place}: expected ${expected}, got ${path.at(-1) === 'secret' ? '(hidden)' : shown(valueAt(content, path))}`,
-    )
+  const placeOf = (path: Path) => `${fileName}${lineOf(path)}: ${formatPath(path)}`
+  const fault = (path: Path, expected: string): HandfastError => {
+    const got = path.at(-1) === 'secret' ? '(hidden)' : shown(valueAt(content, path))
+    return configError(`${placeOf(path)}: expected ${expected}, got ${got}`)
   }
 
   const checked = checkConfig(content)
-  if ('unknownKey' in checked) {
-    throw fault(checked.path, checked.expected, checked.unknownKey)
+  if (isFault(checked)) {
+    const { path, expected = '', unknownKey } = checked
+    if (unknownKey === undefined) throw fault(path, expected)
+    throw configError(`${placeOf(path)}: unknown key, ${unknownKey}`)
   }
   return { config: checked, fault }
 }

@@ -1,0 +1,80 @@
+import type { ListenAddress } from '../../address.ts'
+import type { BearerOptions } from '../../auth/method/bearer.ts'
+import type { ForwardAuthOptions } from '../../auth/method/forward-auth.ts'
+import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
+import type {
+  FarmSettings,
+  ServeSettings,
+  SiteAuthSettings,
+} from '../../serve/settings.ts'
+
+/** The config file as `schema.ts` reads it: times are milliseconds, sizes bytes. */
+export interface ConfigFile {
+  readonly listen?: ListenAddress | undefined
+  readonly sites: readonly SiteConfig[]
+  readonly farm?: FarmConfig | undefined
+  readonly admin?:
+    | { readonly listen: ListenAddress; readonly names?: readonly string[] | undefined }
+    | undefined
+  readonly limits?: { readonly [name in keyof Limits]?: number | undefined } | undefined
+  readonly tls?:
+    | {
+        readonly minVersion?: ProxyOptions['minVersion']
+        readonly maxVersion?: ProxyOptions['maxVersion']
+      }
+    | undefined
+  readonly trustedProxies?: readonly string[] | undefined
+  readonly workers?: number | undefined
+  readonly logLevel?: ServeSettings['logLevel'] | undefined
+}
+
+/** As `Site`, with the paths of files in place of what is in them. */
+export interface SiteConfig {
+  readonly names?: readonly string[] | undefined
+  readonly cert: string
+  readonly key: string
+  readonly clientCa?: string | undefined
+  readonly clientCertificate?: Site['clientCertificate']
+  readonly backends: readonly string[]
+  readonly backendCa?: string | undefined
+  readonly resumption?: Site['resumption']
+  readonly auth?: AuthConfig | undefined
+}
+
+/** As `SiteAuthSettings`, with the paths of files in place of what is in them. */
+export interface AuthConfig
+  extends Pick<
+    SiteAuthSettings,
+    | 'required'
+    | 'ttl'
+    | 'sign'
+    | 'attempts'
+    | 'maxChecks'
+    | 'trustedOrigins'
+    | 'rememberBy'
+    | 'logoutPath'
+  > {
+  readonly realm?: string | undefined
+  readonly basic?: { readonly htpasswd: string } | undefined
+  readonly bearer?:
+    | (Omit<BearerOptions, 'key'> & { key?: string | undefined })
+    | undefined
+  readonly certificate?: 'cn' | 'email' | 'uri' | 'dns' | undefined
+  readonly forward?:
+    | (Omit<ForwardAuthOptions, 'ca'> & { ca?: string | undefined })
+    | undefined
+  readonly form?:
+    | {
+        readonly htpasswd: string
+        readonly path?: string | undefined
+        readonly logoutPath?: string | undefined
+        readonly cookie?: string | undefined
+      }
+    | undefined
+}
+
+export interface FarmConfig extends Partial<Omit<FarmSettings, 'members' | 'name'>> {
+  readonly name?: string | undefined
+  readonly secretFile?: string | undefined
+  readonly members?: readonly string[] | undefined
+}

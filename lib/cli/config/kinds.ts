@@ -1,0 +1,186 @@
+import type { ListenAddress } from '../../address.ts'
+import { farmName } from '../../member/options.ts'
+import { isWithin, type NumberRule } from '../../number-options.ts'
+import {
+  isWhole,
+  readAddress,
+  readBackend,
+  readBytes,
+  readDuration,
+  readHost,
+  readMember,
+  readServerName,
+  readSubnet,
+  readUrl,
+  writeBytes,
+  writeDuration,
+} from '../quantity.ts'
+import { readSecret } from '../secret.ts'
+
+/** What one value of the file must be. */
+export interface Kind<T> {
+  /** As an operator is told: `expected ..., got ...`. */
+  readonly expected: string
+  /** The value as the program takes it; undefined for what can't be read. */
+  read(value: unknown): T | undefined
+  /**
+   * The same as JSON Schema, for editors. It may let pass what `read` does not, and refuses
+   * nothing that it takes.
+   */
+  readonly json: object
+}
+
+const wholeNumber = { type: 'integer' }
+const notEmpty = { type: 'string', minLength: 1 }
+
+export const file: Kind<string> = {
+  expected: 'the path of a file',
+  read: value => (isText(value) ? value : undefined),
+  json: notEmpty,
+}
+
+export const text: Kind<string> = {
+  expected: 'a text',
+  read: value => (isText(value) ? value : undefined),
+  json: notEmpty,
+}
+
+export const yesNo: Kind<boolean> = {
+  expected: 'true or false',
+  read: value => (typeof value === 'boolean' ? value : undefined),
+  json: { type: 'boolean' },
+}
+
+export const count: Kind<number> = {
+  expected: 'a whole number from 1',
+  read: value => (isWhole(value) && value > 0 ? value : undefined),
+  json: { ...wholeNumber, minimum: 1 },
+}
+
+export const duration: Kind<number> = {
+  expected: 'milliseconds or a time such as 500ms, 30s, 1h',
+  read: readDuration,
+  json: withUnit('ms|s|m|h|d', {}),
+}
+
+export const address: Kind<ListenAddress> = {
+  expected: '[HOST:]PORT',
+  read: readAddress,
+  json: {
+    anyOf: [
+      { ...wholeNumber, minimum: 0, maximum: 65_535 },
+      { type: 'string', pattern: '^(.+:)?\\d{1,5}$' },
+    ],
+  },
+}
+
+export const host: Kind<string> = {
+  expected: 'a host name or an IP address',
+  read: readHost,
+  json: { type: 'string', pattern: '^[A-Za-z0-9._:-]{1,253}$' },
+}
+
+export const hostName: Kind<string> = { ...host, expected: 'a host name' }
+
+export const member: Kind<string> = {
+  expected: 'HOST[:PORT]',
+  read: readMember,
+  json: notEmpty,
+}
+
+export const serverName: Kind<string> = {
+  expected: 'a host name, or *. and a host name',
+  read: readServerName,
+  json: { type: 'string', pattern: '^(\\*\\.)?[A-Za-z0-9_.-]{1,253}$' },
+}
+
+export const subnet: Kind<string> = {
+  expected: 'an IP address or a subnet such as 10.0.0.0/8',
+  read: readSubnet,
+  json: { type: 'string', pattern: '^[0-9a-fA-F.:]+(/\\d{1,3})?$' },
+}
+
+export const backend: Kind<string> = {
+  expected: 'http://HOST[:PORT] or https://HOST[:PORT]',
+  read: readBackend,
+  json: { type: 'string', pattern: '^[Hh][Tt][Tt][Pp][Ss]?:' },
+}
+
+export const url: Kind<string> = {
+  expected: 'an http or https URL',
+  read: readUrl,
+  json: { type: 'string', pattern: '^[Hh][Tt][Tt][Pp][Ss]?:' },
+}
+
+export const secret: Kind<string> = {
+  expected: '32 bytes as base64url, base64 or hex (handfast secret)',
+  read: readSecret,
+  json: { type: 'string', minLength: 43 },
+}
+
+export const nameOfFarm: Kind<string> = {
+  expected: '1 to 64 letters, digits, dots, dashes',
+  read: value => (typeof value === 'string' && farmName.test(value) ? value : undefined),
+  json: { type: 'string', pattern: farmName.source },
+}
+
+export function oneOf<const Word extends string>(words: readonly Word[]): Kind<Word> {
+  return {
+    expected: words.join(', ').replace(/, ([^,]*)$/, ' or $1'),
+    read: value => words.find(word => word === value),
+    json: { enum: words },
+  }
+}
+
+/** A number with its unit, within its range. */
+export function quantity(rule: NumberRule): Kind<number> {
+  const { what, read, suffix } = units[rule.unit]
+  const separator = what.includes(',') ? ',' : ''
+  const bounds = {
+    minimum: rule.least,
+    ...(rule.most === Number.POSITIVE_INFINITY ? {} : { maximum: rule.most }),
+  }
+  return {
+    expected: `${what}${separator} ${rangeOf(rule)}`,
+    read(value) {
+      const number = read(value)
+      return isWithin(rule, number) ? number : undefined
+    },
+    json: suffix === undefined ? { ...wholeNumber, ...bounds } : withUnit(suffix, bounds),
+  }
+}
+
+const units = {
+  ms: { what: duration.expected, read: readDuration, suffix: 'ms|s|m|h|d' },
+  bytes: {
+    what: 'bytes or a size such as 16KiB, 256MiB',
+    read: readBytes,
+    suffix: 'B|KiB|MiB|GiB',
+  },
+  count: { what: 'a whole number', read: whole, suffix: undefined },
+  percent: { what: 'a percentage', read: whole, suffix: undefined },
+} as const
+
+/** As `rangeText` says it, in the unit that a file would have. */
+function rangeOf({ unit, least, most }: NumberRule): string {
+  const write = unit === 'ms' ? writeDuration : unit === 'bytes' ? writeBytes : String
+  const to = most === Number.POSITIVE_INFINITY ? '' : ` to ${write(most)}`
+  return `from ${write(least)}${to}`
+}
+
+function withUnit(suffix: string, bounds: object): object {
+  return {
+    anyOf: [
+      { ...wholeNumber, minimum: 0, ...bounds },
+      { type: 'string', pattern: `^\\d+(\\.\\d+)?\\s?(${suffix})$` },
+    ],
+  }
+}
+
+function whole(value: unknown): number | undefined {
+  return isWhole(value) ? value : undefined
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && !/[\r\n]/.test(value)
+}
