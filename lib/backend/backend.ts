@@ -10,14 +10,33 @@ const coolDown = 2_000
 
 export interface BackendOptions extends PoolOptions, SlotOptions {}
 
+/**
+ * What choosing goes by. Health says whether a backend is well, the operator whether it may have
+ * new clients; both tell the Backend, and no selection asks anybody else.
+ */
+export interface BackendState {
+  /** May be sent requests, as far as is known. One that is not comes last. */
+  readonly ready: boolean
+  /** Monotonic milliseconds since when it is; `-Infinity` when it has never been otherwise. */
+  readonly readySince: number
+  /** The operator lets it run dry: it keeps the clients that it has, and gets no others. */
+  readonly draining: boolean
+  /** Requests under way, as far as they cost it work. */
+  readonly inFlight: number
+  /** Its part of what it would get, 0 to 1; 0: no new clients. `now`: monotonic milliseconds. */
+  weight(now: number): number
+}
+
 /** A server that requests are passed on to, and what is known of its state. */
-export class Backend {
+export class Backend implements BackendState {
   readonly origin: string
   readonly #pool: BackendPool
   readonly #clock: Clock
   /** To be had before a request is sent. */
   readonly slots: Slots
+  draining = false
   #coolUntil = -Infinity
+  #readySince = -Infinity
 
   constructor(address: string, options: BackendOptions) {
     const url = parseOrigin(address)
@@ -30,6 +49,18 @@ export class Backend {
   /** False for a while after it failed, unless it has answered since. */
   get ready(): boolean {
     return this.#clock.monotonic() >= this.#coolUntil
+  }
+
+  get readySince(): number {
+    return this.#readySince
+  }
+
+  get inFlight(): number {
+    return this.slots.inFlight
+  }
+
+  weight(_now: number): number {
+    return this.draining ? 0 : 1
   }
 
   /** Sends a request, for which a slot has been taken. `fresh`: on a new connection. */
@@ -45,10 +76,13 @@ export class Backend {
   /** Takes note that no connection could be made, or that one just made had no answer. */
   failed(): void {
     this.#coolUntil = this.#clock.monotonic() + coolDown
+    this.#readySince = this.#coolUntil
   }
 
   answered(): void {
+    if (this.#coolUntil === -Infinity) return
     this.#coolUntil = -Infinity
+    this.#readySince = this.#clock.monotonic()
   }
 
   /** Lets open requests finish, and those come that are on their way here already. */

@@ -36,6 +36,11 @@ export class Slots {
     }
   }
 
+  /** Requests that the backend is at work on. */
+  get inFlight(): number {
+    return this.#pools.request.used
+  }
+
   /** A slot, or the limit that is in the way. Without a client only the whole counts. */
   take(use: SlotUse, client: string | undefined): Slot | SlotLimit {
     const slot = new Slot(this.#pools, client)

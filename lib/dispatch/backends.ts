@@ -2,13 +2,11 @@ import { createHash } from 'node:crypto'
 import { Backend, type BackendOptions } from '../backend/backend.ts'
 import type { Log } from '../log.ts'
 import { Dispatcher } from './dispatcher.ts'
+import type { DispatcherOptions } from './options.ts'
 import { Rotation } from './rotation.ts'
 
-/** Makes the dispatcher to a list of addresses. */
-export type DispatcherTo = (
-  addresses: readonly string[],
-  options: BackendOptions,
-) => Dispatcher
+/** Makes the dispatcher of a site, or of one of its routes. */
+export type DispatcherTo = (options: DispatcherOptions) => Dispatcher
 
 /** The backends in use. One stays the same over a reload when nothing about it changes. */
 export class Backends {
@@ -38,8 +36,10 @@ export class Backends {
     }
     let result: T
     try {
-      result = build((addresses, options) => {
-        const backends = addresses.map(address => backendAt(address, options))
+      result = build(({ targets, backend }) => {
+        const backends = targets.map(({ url, maxRequests = backend.maxRequests }) =>
+          backendAt(url, { ...backend, maxRequests }),
+        )
         return new Dispatcher(backends, new Rotation(backends))
       })
     } catch (error) {

@@ -2,7 +2,7 @@ import type { BackendOptions } from '../backend/backend.ts'
 import { HandfastError } from '../errors.ts'
 import { usualShare } from '../limit/shares.ts'
 import { fillNumbers, type NumberRule, type NumberRules } from '../number-options.ts'
-import type { Limits } from './options.ts'
+import { type Limits, type RouteLimits, routeLimits } from './options.ts'
 
 const most = Number.POSITIVE_INFINITY
 
@@ -35,6 +35,11 @@ export const limitRules: NumberRules<keyof Limits> = {
   clientShare: { unit: 'percent', usual: 100 * usualShare, least: 1, most: 100 },
   drainTimeout: time(30_000, 0),
 }
+
+/** Of those that a site or a route may have of its own. */
+export const routeLimitRules: NumberRules<keyof RouteLimits> = Object.fromEntries(
+  routeLimits.map(name => [name, limitRules[name]]),
+) as NumberRules<keyof RouteLimits>
 
 /** The defaults with `overrides` laid over them. Throws ERR_HANDFAST_CONFIG naming a bad one. */
 export function resolveLimits(overrides: Partial<Limits> = {}): Limits {

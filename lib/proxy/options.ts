@@ -1,6 +1,7 @@
 import type { Server } from 'node:tls'
 import type { Answer } from '../auth/decision.ts'
 import type { AuthRequest } from '../auth/request.ts'
+import type { BackendTarget } from '../dispatch/options.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
@@ -51,8 +52,43 @@ export type Authorization =
     }
   | { readonly outcome: 'answered'; readonly answer: Answer }
 
+/**
+ * Where requests go, and on what terms: of a site, and of each of its routes. A route takes from
+ * its site whatever it does not say itself.
+ */
+export interface Handling {
+  /** URLs, or more than that of each. More than one: taken in turn. */
+  readonly backends?: readonly (string | BackendTarget)[] | undefined
+  /** PEM of the authorities for https backends. Default: those of Node. */
+  readonly backendCa?: string | Buffer | undefined
+  /** Asked about each request; `none`: whoever comes is served. Default: of a site, none. */
+  readonly authorizer?: Authorizer | 'none' | undefined
+  /** In place of the proxy's. */
+  readonly limits?: OwnLimits | undefined
+}
+
+/** Which requests a route takes: those for which all hold that are given. */
+export interface RouteMatch {
+  /**
+   * The path and all below it: `/shop` takes `/shop` and `/shop/cart`, not `/shopping`. With a
+   * star at the end, `/shop*`, whatever begins so.
+   */
+  readonly path?: string | undefined
+  /** This very path. */
+  readonly exact?: string | undefined
+  /** Any of them. GET stands for HEAD as well. */
+  readonly methods?: readonly string[] | undefined
+  /** Values of fields by name, to the letter; `*` for any. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
+/** Requests of a site that go another way than the rest. */
+export interface Route extends Handling {
+  readonly match: RouteMatch
+}
+
 /** A server name, the certificate it shows, and where its requests go. */
-export interface Site {
+export interface Site extends Handling {
   /** Host names, `*.example.com` allowed. Empty: the default site, for every other name. */
   readonly names: readonly string[]
   /** PEM. */
@@ -63,12 +99,8 @@ export interface Site {
   readonly clientCa?: string | Buffer | undefined
   /** `off` (default), `optional`: ask and pass on the outcome, `required`: refuse without. */
   readonly clientCertificate?: 'off' | 'optional' | 'required' | undefined
-  /** `http://host:port` or `https://host:port`; more than one: taken in turn. */
-  readonly backends: readonly string[]
-  /** PEM of the authorities for https backends. Default: those of Node. */
-  readonly backendCa?: string | Buffer | undefined
-  /** Asked about each request. Default: whoever comes is served. */
-  readonly authorizer?: Authorizer | undefined
+  /** The first that takes a request has it; one that none takes is the site's own. */
+  readonly routes?: readonly Route[] | undefined
   /** What TLS sessions made for these names may do. Default `auto`. */
   readonly resumption?: ResumptionMode | undefined
 }
@@ -116,6 +148,22 @@ export interface Limits {
   /** Drain: open requests may take this long. Default 30 000. */
   readonly drainTimeout: number
 }
+
+/** Those of them that a site or a route may have of its own. */
+export type RouteLimits = Pick<Limits, (typeof routeLimits)[number]>
+
+export type OwnLimits = { readonly [name in keyof RouteLimits]?: number | undefined }
+
+export const routeLimits = [
+  'bodyTimeout',
+  'connectTimeout',
+  'backendHeadersTimeout',
+  'backendBodyTimeout',
+  'tunnelTimeout',
+  'maxBodyBytes',
+  'maxBackendRequests',
+  'maxTunnels',
+] as const
 
 export interface ProxyOptions {
   readonly host?: string | undefined

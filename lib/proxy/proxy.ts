@@ -10,10 +10,11 @@ import { ClientConnection, serverNameOf } from './client/client-connection.ts'
 import { Http1 } from './client/http1.ts'
 import { Http2 } from './client/http2.ts'
 import { SlowClients } from './client/slow-clients.ts'
-import { backendLimits, resolveLimits } from './limits.ts'
+import { resolveLimits } from './limits.ts'
 import { plainAddress, trustedAddresses } from './message/forwarded.ts'
 import type { Limits, ProxyOptions, RunningProxy, Site } from './options.ts'
 import { RequestHandler } from './request-handler.ts'
+import { serveRoute } from './route/serve-route.ts'
 import { Sites } from './sites.ts'
 
 /** Starts a proxy. Rejects when an option is bad or the port can't be had. */
@@ -151,10 +152,7 @@ class HttpsProxy implements RunningProxy {
 
   #sitesOf(sites: readonly Site[], limits: Limits): Sites {
     return this.#backends.rebuild(
-      dispatcherTo =>
-        new Sites(sites, ({ backends, backendCa: ca }) =>
-          dispatcherTo(backends, { ca, ...backendLimits(limits) }),
-        ),
+      dispatcherTo => new Sites(sites, serveRoute(dispatcherTo, limits)),
     )
   }
 

@@ -13,6 +13,7 @@ import { type CheckedRequest, checkRequest } from './message/request-check.ts'
 import type { Authorization, Authorizer, Limits } from './options.ts'
 import type { Phase } from './phases.ts'
 import { Forwarding, type Outcome } from './relay/forwarding.ts'
+import type { ServedRoute } from './route/routes.ts'
 import type { ServedSite, Sites } from './sites.ts'
 
 /** What may change under a request handler's feet; each request sees one state of it. */
@@ -21,16 +22,14 @@ export interface Serving {
   readonly limits: Limits
 }
 
-const none: ReadonlySet<string> = new Set()
-
 type Finish = (outcome: Outcome, user?: string) => void
 
-/** A request whose site is known. */
+/** A request whose site and route are known. */
 interface Routed {
   readonly exchange: Exchange
   readonly request: CheckedRequest
   readonly site: ServedSite
-  readonly limits: Limits
+  readonly route: ServedRoute
   /** The network that it counts for where limits are shared out. */
   readonly client: string | undefined
   readonly finish: Finish
@@ -141,6 +140,12 @@ export class RequestHandler {
       refuse('route', 403, 'A client certificate is required')
       return
     }
+    const route = site.routes.find(request)
+    if (typeof route === 'string') {
+      if (route === 'none') refuse('route', 404, 'Not Found')
+      else refuse('route', 400, 'the path can be read in more than one way')
+      return
+    }
     const client = clientNetwork(exchange.connection, request.fields, this.#trusts)
     if (request.bodyLength !== 0) {
       onBody = this.#awaitBody(client)
@@ -152,8 +157,8 @@ export class RequestHandler {
       // Whatever becomes of it, and whoever listens from now on.
       exchange.onClose = onBody
     }
-    const routed: Routed = { exchange, request, site, limits, client, onBody, finish }
-    const { authorizer } = site
+    const routed: Routed = { exchange, request, site, route, client, onBody, finish }
+    const { authorizer } = route
     if (authorizer === undefined) this.#forward(routed, undefined, undefined)
     else {
       this.#authorize(routed, authorizer).catch(error => this.#failed(exchange, error))
@@ -216,7 +221,7 @@ export class RequestHandler {
   }
 
   #forward(
-    { exchange, request, site, limits, client, finish, onBody }: Routed,
+    { exchange, request, site, route, client, finish, onBody }: Routed,
     identity: Fields | undefined,
     user: string | undefined,
   ): void {
@@ -228,9 +233,9 @@ export class RequestHandler {
       clientCertificate:
         site.clientCertificate === 'off' ? undefined : connection.clientCertificate,
       identity,
-      ownFields: site.authorizer?.ownFields ?? none,
-      dispatcher: site.dispatcher,
-      limits,
+      ownFields: site.routes.ownFields,
+      dispatcher: route.dispatcher,
+      limits: route.limits,
       client,
       onBody,
       onLimit: limit => this.#met(limit, exchange),

@@ -4,10 +4,10 @@ import {
   type SecureContext,
   type SecureContextOptions,
 } from 'node:tls'
-import type { Dispatcher } from '../dispatch/dispatcher.ts'
 import { HandfastError } from '../errors.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
-import type { Authorizer, Site } from './options.ts'
+import type { Site } from './options.ts'
+import { Routes, type ServeRoute } from './route/routes.ts'
 
 /** A site with everything made of it that requests need. */
 export interface ServedSite {
@@ -22,8 +22,7 @@ export interface ServedSite {
   /** Digest of all that a session made for this site depends on. */
   readonly sessionPolicy: string
   readonly resumption: ResumptionMode
-  readonly authorizer: Authorizer | undefined
-  readonly dispatcher: Dispatcher
+  readonly routes: Routes
 }
 
 /** All sites at one moment. Never changed: a reload makes another. */
@@ -40,9 +39,9 @@ export class Sites {
   readonly needsServerName: boolean
 
   /** Throws ERR_HANDFAST_CONFIG naming the site and what is wrong with it. */
-  constructor(sites: readonly Site[], dispatcherOf: (site: Site) => Dispatcher) {
+  constructor(sites: readonly Site[], serveRoute: ServeRoute) {
     if (sites.length === 0) throw config('sites must not be empty')
-    const served = sites.map(site => serve(site, dispatcherOf))
+    const served = sites.map(site => serve(site, serveRoute))
     for (const site of served) {
       for (const name of site.names) this.#add(name, site)
     }
@@ -94,7 +93,7 @@ export class Sites {
   }
 }
 
-function serve(site: Site, dispatcherOf: (site: Site) => Dispatcher): ServedSite {
+function serve(site: Site, serveRoute: ServeRoute): ServedSite {
   const label = site.names[0] ?? 'the default site'
   const clientCertificate = site.clientCertificate ?? 'off'
   if (clientCertificate !== 'off' && site.clientCa === undefined) {
@@ -132,8 +131,7 @@ function serve(site: Site, dispatcherOf: (site: Site) => Dispatcher): ServedSite
     certificatePolicy,
     sessionPolicy: digest([leaf.fingerprint256, String(site.cert), certificatePolicy]),
     resumption: site.resumption ?? 'auto',
-    authorizer: site.authorizer,
-    dispatcher: dispatcherOf(site),
+    routes: new Routes(site, label, serveRoute),
   }
 }
 

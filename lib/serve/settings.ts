@@ -2,7 +2,7 @@ import type { ListenAddress } from '../address.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { LogOptions } from '../log.ts'
 import type { FarmOptions } from '../member/options.ts'
-import type { Limits, ProxyOptions, Site } from '../proxy/options.ts'
+import type { Limits, ProxyOptions, Route, Site } from '../proxy/options.ts'
 
 /**
  * Everything a proxy process runs from, files already read: a worker gets it whole from the
@@ -25,8 +25,14 @@ export interface ServeSettings {
 }
 
 /** A site with, instead of what judges its requests, the settings to make that from. */
-export interface SiteSettings extends Omit<Site, 'authorizer'> {
+export interface SiteSettings extends Omit<Site, 'authorizer' | 'routes'> {
   readonly auth?: SiteAuthSettings | undefined
+  readonly routes?: readonly RouteSettings[] | undefined
+}
+
+/** The same for a route. */
+export interface RouteSettings extends Omit<Route, 'authorizer'> {
+  readonly auth?: SiteAuthSettings | 'none' | undefined
 }
 
 /** Without functions, so that it can be sent to a worker. */

@@ -4,7 +4,12 @@ import type { Farm } from '../member/farm.ts'
 import { AuthAuthorizer } from '../proxy/auth-authorizer.ts'
 import { clientBehind, trustedAddresses } from '../proxy/message/forwarded.ts'
 import type { Site } from '../proxy/options.ts'
-import type { ServeSettings, SiteAuthSettings, SiteSettings } from './settings.ts'
+import type {
+  RouteSettings,
+  ServeSettings,
+  SiteAuthSettings,
+  SiteSettings,
+} from './settings.ts'
 
 /**
  * What judges the requests of each site. One stays the same over a reload when its settings
@@ -39,10 +44,18 @@ export class SiteAuths {
     }
     let result: T
     try {
+      const judged = <T extends { auth?: RouteSettings['auth'] }>({
+        auth,
+        ...rest
+      }: T) =>
+        auth === undefined
+          ? rest
+          : { ...rest, authorizer: auth === 'none' ? auth : of(auth) }
       result = apply(
-        sites.map(({ auth, ...site }) =>
-          auth === undefined ? site : { ...site, authorizer: of(auth) },
-        ),
+        sites.map(({ routes, ...site }) => ({
+          ...judged(site),
+          ...(routes && { routes: routes.map(judged) }),
+        })),
       )
     } catch (error) {
       retire(next, this.#bySettings)

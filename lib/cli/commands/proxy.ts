@@ -72,7 +72,11 @@ function announcement(
   const everywhere = host === '::' || host === '0.0.0.0'
   const address = formatAddress({ host: everywhere ? 'localhost' : host, port })
   const { workers, sites } = settings
-  const backends = [...new Set(sites.flatMap(site => site.backends))].join(', ')
+  const all = sites.flatMap(site => [site, ...(site.routes ?? [])])
+  const urls = all.flatMap(({ backends = [] }) =>
+    backends.map(one => (typeof one === 'string' ? one : one.url)),
+  )
+  const backends = [...new Set(urls)].join(', ')
   return (
     `handfast proxy: https://${address}${everywhere ? ' (and every other address)' : ''}` +
     ` -> ${backends}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`

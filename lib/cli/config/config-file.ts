@@ -1,7 +1,14 @@
 import type { ListenAddress } from '../../address.ts'
 import type { BearerOptions } from '../../auth/method/bearer.ts'
 import type { ForwardAuthOptions } from '../../auth/method/forward-auth.ts'
-import type { Limits, ProxyOptions, Site } from '../../proxy/options.ts'
+import type { BackendTarget } from '../../dispatch/options.ts'
+import type {
+  Handling,
+  Limits,
+  ProxyOptions,
+  RouteMatch,
+  Site,
+} from '../../proxy/options.ts'
 import type {
   FarmSettings,
   ServeSettings,
@@ -29,16 +36,26 @@ export interface ConfigFile {
 }
 
 /** As `Site`, with the paths of files in place of what is in them. */
-export interface SiteConfig {
+export interface SiteConfig extends HandlingConfig {
   readonly names?: readonly string[] | undefined
   readonly cert: string
   readonly key: string
   readonly clientCa?: string | undefined
   readonly clientCertificate?: Site['clientCertificate']
-  readonly backends: readonly string[]
-  readonly backendCa?: string | undefined
   readonly resumption?: Site['resumption']
   readonly auth?: AuthConfig | undefined
+  readonly routes?: readonly RouteConfig[] | undefined
+}
+
+/** As `Route`, which requests it takes and what becomes of them side by side. */
+export interface RouteConfig extends RouteMatch, HandlingConfig {
+  readonly auth?: AuthConfig | 'none' | undefined
+}
+
+/** As `Handling`, with the paths of files in place of what is in them. */
+export interface HandlingConfig extends Omit<Handling, 'authorizer' | 'backendCa'> {
+  readonly backends?: readonly (string | BackendTarget)[] | undefined
+  readonly backendCa?: string | undefined
 }
 
 /** As `SiteAuthSettings`, with the paths of files in place of what is in them. */

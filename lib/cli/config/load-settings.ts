@@ -8,6 +8,7 @@ import {
   type FarmSettings,
   logLevels,
   type ServeSettings,
+  type SiteSettings,
 } from '../../serve/settings.ts'
 import { ensureCertificate, localhostCertificate } from '../certs.ts'
 import type { Io } from '../command.ts'
@@ -55,9 +56,9 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
         : badFlag(`--secret-file: expected ${expected}`),
   })
   const farm = farmOf(config.farm ?? {}, flags, secret)
-  const signs = sites.findIndex(site => site.auth?.sign === true)
-  if (secret === undefined && signs >= 0) {
-    throw fault(['sites', signs, 'auth', 'sign'], 'no signature, or a farm secret for it')
+  if (secret === undefined) {
+    const signed = signedAuth(sites)
+    if (signed) throw fault([...signed, 'sign'], 'no signature, or a farm secret for it')
   }
   if (secret === undefined && farm.listen !== undefined) {
     throw badFlag(
@@ -77,6 +78,16 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     logLevel: flags.logLevel ?? config.logLevel ?? logLevels[1],
     warnings: [...notes, ...warnings, ...sites.flatMap(site => site.warnings)],
   }
+}
+
+/** Where an auth is that wants what it says signed. */
+function signedAuth(sites: readonly SiteSettings[]): Path | undefined {
+  for (const [index, { auth, routes = [] }] of sites.entries()) {
+    if (auth?.sign === true) return ['sites', index, 'auth']
+    const route = routes.findIndex(one => one.auth !== 'none' && one.auth?.sign === true)
+    if (route >= 0) return ['sites', index, 'routes', route, 'auth']
+  }
+  return undefined
 }
 
 interface Source {

@@ -79,6 +79,31 @@ export function mappings<Shape extends z.ZodRawShape>(
   return z.array(of).min(1).register(told, { about })
 }
 
+/** A value in short, or a mapping that says more. */
+export function either<T, Of extends z.ZodType>(
+  short: Kind<T>,
+  mapping: Of,
+): z.ZodUnion<[Leaf<T>, Of]> {
+  return z.union([leaf(short), mapping])
+}
+
+/** Several of either, at least one. */
+export function someOfEither<T, Of extends z.ZodType>(
+  short: Kind<T>,
+  mapping: Of,
+  about: string,
+): z.ZodOptional<z.ZodArray<z.ZodUnion<[Leaf<T>, Of]>>> {
+  return z.array(either(short, mapping)).min(1).register(told, { about }).optional()
+}
+
+/** Texts by names of one's own. */
+export function texts<T>(
+  kind: Kind<T>,
+  about: string,
+): z.ZodOptional<z.ZodRecord<z.ZodString, Leaf<T>>> {
+  return z.record(z.string(), leaf(kind)).register(told, { about }).optional()
+}
+
 function leaf<T>(kind: Kind<T>, about: About = { about: '' }): Leaf<T> {
   return z
     .unknown()
@@ -154,7 +179,8 @@ function shapeOf(schema: unknown): Readonly<Record<string, z.ZodType>> {
 }
 
 function unwrapped(schema: unknown): z.ZodType {
-  return (
-    schema instanceof z.ZodOptional ? unwrapped(schema.unwrap()) : schema
-  ) as z.ZodType
+  if (schema instanceof z.ZodOptional) return unwrapped(schema.unwrap())
+  // What is told of either is told of the mapping.
+  if (schema instanceof z.ZodUnion) return unwrapped(schema.options.at(-1))
+  return schema as z.ZodType
 }

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import type { HandfastError } from '../../errors.ts'
-import type { SiteConfig } from './config-file.ts'
+import type { RouteConfig, SiteConfig } from './config-file.ts'
 
-/** Makes the error for one key of a site, in the words of the flags or of the config file. */
+/** Makes the error for one key of a site or a route, in the words of flags or config file. */
 export type Blame = (
-  key: keyof SiteConfig,
+  key: keyof SiteConfig | keyof RouteConfig,
   expected: string,
-  ...inside: string[]
+  ...inside: (string | number)[]
 ) => HandfastError
 
 /** The text of a PEM file. `fault` makes the error of one that is none. */

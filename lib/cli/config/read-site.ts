@@ -1,8 +1,11 @@
 import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import type { SiteSettings } from '../../serve/settings.ts'
-import type { SiteConfig } from './config-file.ts'
+import { HandfastError } from '../../errors.ts'
+import type { RouteMatch } from '../../proxy/options.ts'
+import { Match } from '../../proxy/route/match.ts'
+import type { RouteSettings, SiteSettings } from '../../serve/settings.ts'
+import type { RouteConfig, SiteConfig } from './config-file.ts'
 import { readAuth } from './read-auth.ts'
 import { type Blame, readPem } from './read-pem.ts'
 
@@ -17,6 +20,7 @@ export async function readSite(
     if (path === undefined) return undefined
     return await readPem(resolve(folder, path), expected => blame(key, expected))
   }
+  const { names = [], auth, routes, ...own } = config
   const cert = (await read('cert')) ?? ''
   const key = (await read('key')) ?? ''
   const clientCa = await read('clientCa')
@@ -26,21 +30,70 @@ export async function readSite(
   if (clientCa !== undefined) checkAuthorities(clientCa, 'clientCa', blame)
   if (backendCa !== undefined) checkAuthorities(backendCa, 'backendCa', blame)
 
+  if (config.backends === undefined && routes === undefined) {
+    throw blame('backends', 'a list of at least one')
+  }
   const wanted = config.clientCertificate
   if (clientCa === undefined && wanted !== undefined && wanted !== 'off') {
     throw blame('clientCa', `a file, because clientCertificate is ${wanted}`)
   }
   return {
-    names: config.names ?? [],
+    ...own,
+    names,
     cert,
     key,
     clientCa,
     clientCertificate: wanted ?? (clientCa === undefined ? 'off' : 'required'),
-    backends: config.backends,
     backendCa,
-    resumption: config.resumption,
-    auth: config.auth && (await readAuth(config.auth, config, folder, blame)),
+    auth: auth && (await readAuth(auth, config, folder, blame)),
+    ...(routes && { routes: await readRoutes(routes, config, folder, blame) }),
     warnings: warningsOf(cert, config.cert),
+  }
+}
+
+/** The same for its routes, each of which has to go somewhere. */
+async function readRoutes(
+  routes: readonly RouteConfig[],
+  site: SiteConfig,
+  folder: string,
+  blame: Blame,
+): Promise<RouteSettings[]> {
+  return await Promise.all(
+    routes.map(async (config, index): Promise<RouteSettings> => {
+      const blameRoute: Blame = (key, expected, ...inside) =>
+        blame('routes', expected, index, key, ...inside)
+      const { path, exact, methods, headers, auth, backendCa, ...rest } = config
+      const match = { path, exact, methods, headers }
+      tryMatch(match, expected => blame('routes', expected, index))
+      if (config.backends === undefined && site.backends === undefined) {
+        throw blameRoute('backends', 'a list, because the site has none either')
+      }
+      const ca =
+        backendCa === undefined
+          ? undefined
+          : await readPem(resolve(folder, backendCa), expected =>
+              blameRoute('backendCa', expected),
+            )
+      if (ca !== undefined) checkAuthorities(ca, 'backendCa', blameRoute)
+      return {
+        ...rest,
+        match,
+        ...(ca !== undefined && { backendCa: ca }),
+        auth:
+          auth === undefined || auth === 'none'
+            ? auth
+            : await readAuth(auth, site, folder, blameRoute),
+      }
+    }),
+  )
+}
+
+function tryMatch(match: RouteMatch, blame: (expected: string) => HandfastError): void {
+  try {
+    new Match(match, 'a route')
+  } catch (error) {
+    if (!(error instanceof HandfastError)) throw error
+    throw blame(error.message)
   }
 }
 

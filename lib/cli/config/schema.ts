@@ -1,15 +1,11 @@
 import { farmNumbers, farmWords } from '../../member/options.ts'
-import type { NumberRule, NumberRules } from '../../number-options.ts'
-import { limitRules } from '../../proxy/limits.ts'
 import { readMode, resumptionModes } from '../../resumption/session/policy.ts'
 import { logLevels } from '../../serve/settings.ts'
 import { nearestName, unknownName } from '../../unknown-name.ts'
-import { writeBytes, writeDuration } from '../quantity.ts'
 import { auth } from './auth-schema.ts'
 import type { ConfigFile, FarmConfig } from './config-file.ts'
 import {
   address,
-  backend,
   count,
   file,
   host,
@@ -18,11 +14,12 @@ import {
   member,
   nameOfFarm,
   oneOf,
-  quantity,
   secret,
   serverName,
   subnet,
 } from './kinds.ts'
+import { limits } from './limits-schema.ts'
+import { numbersOf } from './numbers.ts'
 import {
   type DescribedOption,
   describe,
@@ -32,9 +29,9 @@ import {
   mapping,
   mappings,
   needed,
-  neededSome,
   option,
 } from './option.ts'
+import { handling, route } from './route-schema.ts'
 
 /**
  * The config file: each option once, with what it must be, a sentence about it and its default.
@@ -54,13 +51,6 @@ const site = mapping('a server name, its certificate, and where its requests go'
   }),
   cert: needed(file, 'PEM, leaf first'),
   key: needed(file, 'PEM, without a passphrase'),
-  backends: neededSome(
-    backend,
-    'http:// or https:// and host; taken in turn, one that failed is passed over for 2 s',
-  ),
-  backendCa: option(file, 'PEM, authorities of https backends', {
-    otherwise: 'those of Node',
-  }),
   clientCa: option(file, 'PEM, authorities of client certificates', {
     otherwise: 'none',
   }),
@@ -72,7 +62,12 @@ const site = mapping('a server name, its certificate, and where its requests go'
   resumption: option(resumption, 'how its TLS sessions resume; see Sealed tickets', {
     usual: 'auto',
   }),
+  ...handling,
   auth: auth.optional(),
+  routes: mappings(
+    'requests that go another way; the first that fits has it',
+    route,
+  ).optional(),
 })
 
 const farm = mapping('the other members', {
@@ -140,32 +135,6 @@ const admin = mapping('status, metrics and revocation, of all workers', {
   ),
 })
 
-const limits = mapping('of one worker process', {
-  ...numbersOf(limitRules, {
-    headersTimeout: 'client must have sent its headers',
-    bodyTimeout:
-      'longest silence of the client that sends a body, longest standstill of one that takes ' +
-      'an answer',
-    idleTimeout: 'idle connection is closed',
-    connectTimeout: 'backend must accept',
-    backendHeadersTimeout: 'backend must answer, else 504',
-    backendBodyTimeout: 'longest silence of the backend inside a body',
-    tunnelTimeout: 'longest silence of a WebSocket',
-    maxHeaderBytes: 'as HTTP/1.1 has them, however many fields; beyond it 431',
-    maxBodyBytes: 'beyond it 413; 0: no limit',
-    maxConnections: 'client connections',
-    maxStreams: 'open requests of one HTTP/2 connection',
-    maxBackendRequests:
-      'open requests to one backend, beyond it 503; one with a body counts when the first ' +
-      'bytes of it are there',
-    maxTunnels: 'open WebSockets to one backend, beyond it 503',
-    maxPendingBodies: 'requests whose body has not begun to come, beyond it 503',
-    clientShare:
-      'percent of connections, requests, WebSockets that one client network may have',
-    drainTimeout: 'for open requests after SIGTERM',
-  }),
-})
-
 const tlsVersion = oneOf(['TLSv1.2', 'TLSv1.3'])
 
 const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
@@ -206,7 +175,8 @@ export function checkConfig(document: unknown): ConfigFile | Fault {
   const result = configFile.safeParse(document ?? {})
   if (result.success) return result.data
   const { issues } = result.error
-  const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]
+  const all = issues.map(closest)
+  const issue = all.find(({ code }) => code === 'unrecognized_keys') ?? all[0]
   if (issue === undefined) return { path: [], expected: 'a config' }
   const path = issue.path.filter(step => typeof step !== 'symbol')
   if (issue.code !== 'unrecognized_keys') return { path, expected: expectedOf(issue) }
@@ -246,33 +216,17 @@ type Issue = Extract<
   { success: false }
 >['error']['issues'][number]
 
+/** Of what may be short or a mapping, what is wrong with the one that stands there. */
+function closest(issue: Issue): Issue {
+  if (issue.code !== 'invalid_union') return issue
+  const [short, mapping] = issue.errors.map(([first]) => first && closest(first))
+  const isMapping = mapping?.code !== 'invalid_type' || mapping.path.length > 0
+  const inside = isMapping ? mapping : short
+  return inside ? { ...inside, path: [...issue.path, ...inside.path] } : issue
+}
+
 function expectedOf(issue: Issue): string {
   if (issue.code === 'too_small') return 'at least one entry'
   if (issue.code !== 'invalid_type') return issue.message
   return issue.expected === 'array' ? 'a list' : 'a mapping'
-}
-
-type Told = string | { readonly about: string; readonly otherwise: string }
-
-/** A mapping's numbers, each with its unit and within its range. */
-function numbersOf<Name extends string>(
-  rules: NumberRules<Name>,
-  told: { readonly [name in Name]: Told },
-) {
-  const entries = Object.entries<NumberRule>(rules).map(([name, rule]) => {
-    const about = told[name as Name]
-    return [
-      name,
-      typeof about === 'string'
-        ? option(quantity(rule), about, { usual: usualOf(rule) })
-        : option(quantity(rule), about.about, about),
-    ] as const
-  })
-  return Object.fromEntries(entries) as Record<Name, ReturnType<typeof option<number>>>
-}
-
-function usualOf({ unit, usual }: NumberRule): string | number | undefined {
-  if (usual === undefined) return undefined
-  if (unit === 'ms') return writeDuration(usual)
-  return unit === 'bytes' ? writeBytes(usual) : usual
 }

@@ -1,0 +1,34 @@
+import { limitRules, routeLimitRules } from '../../proxy/limits.ts'
+import { numbersOf } from './numbers.ts'
+import { mapping } from './option.ts'
+
+const told = {
+  headersTimeout: 'client must have sent its headers',
+  bodyTimeout:
+    'longest silence of the client that sends a body, longest standstill of one that takes ' +
+    'an answer',
+  idleTimeout: 'idle connection is closed',
+  connectTimeout: 'backend must accept',
+  backendHeadersTimeout: 'backend must answer, else 504',
+  backendBodyTimeout: 'longest silence of the backend inside a body',
+  tunnelTimeout: 'longest silence of a WebSocket',
+  maxHeaderBytes: 'as HTTP/1.1 has them, however many fields; beyond it 431',
+  maxBodyBytes: 'beyond it 413; 0: no limit',
+  maxConnections: 'client connections',
+  maxStreams: 'open requests of one HTTP/2 connection',
+  maxBackendRequests:
+    'open requests to one backend, beyond it 503; one with a body counts when the first ' +
+    'bytes of it are there',
+  maxTunnels: 'open WebSockets to one backend, beyond it 503',
+  maxPendingBodies: 'requests whose body has not begun to come, beyond it 503',
+  clientShare:
+    'percent of connections, requests, WebSockets that one client network may have',
+  drainTimeout: 'for open requests after SIGTERM',
+}
+
+export const limits = mapping('of one worker process', numbersOf(limitRules, told))
+
+export const routeLimits = mapping(
+  'of its own, in place of those for all',
+  numbersOf(routeLimitRules, told),
+)

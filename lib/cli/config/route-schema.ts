@@ -1,0 +1,42 @@
+import { targetRules } from '../../dispatch/options.ts'
+import { auth } from './auth-schema.ts'
+import { backend, file, oneOf, text, yesNo } from './kinds.ts'
+import { routeLimits } from './limits-schema.ts'
+import { numbersOf } from './numbers.ts'
+import { either, mapping, needed, option, some, someOfEither, texts } from './option.ts'
+
+const target = mapping('more of a backend', {
+  url: needed(backend, 'http:// or https:// and host'),
+  ...numbersOf(targetRules, {
+    weight: 'its part beside the others',
+    priority: 'those of a higher number are asked when none of a lower one is ready',
+    maxRequests: {
+      about: 'open requests to it, beyond it 503',
+      otherwise: 'limits.maxBackendRequests',
+    },
+  }),
+  backup: option(yesNo, 'asked only when none of the others is ready', { usual: false }),
+})
+
+/** Where requests go and on what terms: of a site, and of each of its routes. */
+export const handling = {
+  backends: someOfEither(
+    backend,
+    target,
+    'http:// or https:// and host, or a mapping that says more; taken in turn, one that failed ' +
+      'is passed over for 2 s',
+  ),
+  backendCa: option(file, 'PEM, authorities of https backends', {
+    otherwise: 'those of Node',
+  }),
+  limits: routeLimits.optional(),
+}
+
+export const route = mapping('takes from its site what it does not say itself', {
+  path: option(text, 'this path and all below it; with * at the end, what begins so'),
+  exact: option(text, 'this very path'),
+  methods: some(text, 'any of them; GET stands for HEAD as well', { otherwise: 'all' }),
+  headers: texts(text, 'values of fields by name, to the letter; * for any'),
+  ...handling,
+  auth: either(oneOf(['none']), auth).optional(),
+})

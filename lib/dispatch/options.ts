@@ -1,0 +1,29 @@
+import type { BackendOptions } from '../backend/backend.ts'
+import type { NumberRules } from '../number-options.ts'
+
+/** A backend as a site or a route names it. */
+export interface BackendTarget {
+  /** `http://host:port` or `https://host:port`. */
+  readonly url: string
+  /** Its part beside the others: one of 2 gets twice as much as one of 1. 0 to 1000, default 1. */
+  readonly weight?: number | undefined
+  /** Asked only when none of the others is ready. Default false. */
+  readonly backup?: boolean | undefined
+  /** Those of a higher number are asked when none of a lower one is ready. 0 to 100, default 0. */
+  readonly priority?: number | undefined
+  /** Open requests to it, in place of the limit `maxBackendRequests`. */
+  readonly maxRequests?: number | undefined
+}
+
+export const targetRules: NumberRules<'weight' | 'priority' | 'maxRequests'> = {
+  weight: { unit: 'count', usual: 1, least: 0, most: 1_000 },
+  priority: { unit: 'count', usual: 0, least: 0, most: 100 },
+  maxRequests: { unit: 'count', usual: undefined, least: 1, most: 1_000_000 },
+}
+
+/** What a dispatcher is made from. */
+export interface DispatcherOptions {
+  readonly targets: readonly BackendTarget[]
+  /** Of each of them. */
+  readonly backend: BackendOptions
+}

@@ -1,0 +1,110 @@
+import type { Dispatcher } from '../../dispatch/dispatcher.ts'
+import { HandfastError } from '../../errors.ts'
+import type { CheckedRequest } from '../message/request-check.ts'
+import type { Authorizer, Handling, Limits, Route, Site } from '../options.ts'
+import { Match } from './match.ts'
+import { readingsOf } from './path-readings.ts'
+
+/** A route with everything made of it that requests need. */
+export interface ServedRoute {
+  readonly authorizer: Authorizer | undefined
+  readonly dispatcher: Dispatcher
+  readonly limits: Limits
+}
+
+/** Makes a route of what is said of it. */
+export type ServeRoute = (handling: Handling) => ServedRoute
+
+/** Why a request has no route: none takes it, or two might, by how its path is read. */
+export type NoRoute = 'none' | 'ambiguous'
+
+/** The routes of a site. Never changed: a reload makes others. */
+export class Routes {
+  readonly #routes: readonly (readonly [Match, ServedRoute])[]
+  /** Has what none of them takes. */
+  readonly #rest: ServedRoute | undefined
+  readonly #byPath: boolean
+  /** Some path is written with upper case. */
+  readonly #mixedCase: boolean
+  /**
+   * Names of fields by which backends may know the user, of any authorizer of the site: whoever
+   * is let by on one route must not say on it who he is on another.
+   */
+  readonly ownFields: ReadonlySet<string>
+
+  constructor(site: Site, label: string, serve: ServeRoute) {
+    const { routes = [], ...own } = site
+    checkCases(routes, label)
+    this.#routes = routes.map((route, index) => [
+      new Match(route.match, `${label}: routes[${index}]`),
+      serve(inherited(own, route)),
+    ])
+    this.#byPath = this.#routes.some(([{ byPath }]) => byPath)
+    this.#mixedCase = routes.some(({ match: { path = '', exact = '' } }) =>
+      /[A-Z]/.test(path + exact),
+    )
+    const serves = routes.length === 0 || (own.backends ?? []).length > 0
+    this.#rest = serves ? serve(own) : undefined
+    this.ownFields = new Set(
+      this.all.flatMap(({ authorizer }) => [...(authorizer?.ownFields ?? [])]),
+    )
+  }
+
+  /** All of them, each once. */
+  get all(): readonly ServedRoute[] {
+    const routes = this.#routes.map(([, route]) => route)
+    return this.#rest === undefined ? routes : [...routes, this.#rest]
+  }
+
+  /** The first that takes the request, whichever way its path may be read. */
+  find(request: CheckedRequest): ServedRoute | NoRoute {
+    if (this.#routes.length === 0) return this.#rest ?? 'none'
+    if (!this.#byPath) return this.#first(request, '', false) ?? 'none'
+    const readings = readingsOf(request.path)
+    if (readings === undefined) return 'ambiguous'
+    const found = this.#first(request, readings[0] as string, false)
+    for (const reading of readings) {
+      if (this.#first(request, reading, false) !== found) return 'ambiguous'
+      // To some servers `/Admin` is `/admin`.
+      const lower = reading.toLowerCase()
+      if (lower === reading && !this.#mixedCase) continue
+      if (this.#first(request, lower, true) !== found) return 'ambiguous'
+    }
+    return found ?? 'none'
+  }
+
+  #first(
+    request: CheckedRequest,
+    path: string,
+    folded: boolean,
+  ): ServedRoute | undefined {
+    for (const [match, route] of this.#routes) {
+      if (match.takes(request, path, folded)) return route
+    }
+    return this.#rest
+  }
+}
+
+/** A route says what is different; a key that it lacks is the site's. */
+function inherited(site: Handling, { match: _, ...route }: Route): Handling {
+  const own = Object.entries(route).filter(([, value]) => value !== undefined)
+  return { ...site, ...Object.fromEntries(own) }
+}
+
+/** What differs in case alone can't be told apart by all servers, so it isn't by us. */
+function checkCases(routes: readonly Route[], label: string): void {
+  const seen = new Map<string, string>()
+  for (const { match } of routes) {
+    for (const path of [match.path, match.exact]) {
+      if (path === undefined) continue
+      const before = seen.get(path.toLowerCase())
+      if (before !== undefined && before !== path) {
+        throw new HandfastError(
+          'ERR_HANDFAST_CONFIG',
+          `${label}: routes ${before} and ${path} differ in upper and lower case alone`,
+        )
+      }
+      seen.set(path.toLowerCase(), path)
+    }
+  }
+}

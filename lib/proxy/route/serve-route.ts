@@ -1,0 +1,24 @@
+import type { DispatcherTo } from '../../dispatch/backends.ts'
+import { backendLimits, resolveLimits } from '../limits.ts'
+import type { Limits, OwnLimits, RouteLimits } from '../options.ts'
+import type { ServeRoute } from './routes.ts'
+
+/** Makes what serves a route; what it has no limits of its own for is held to `limits`. */
+export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRoute {
+  return ({ authorizer, backends = [], backendCa: ca, limits: own }) => {
+    const held = own === undefined ? limits : resolveLimits({ ...limits, ...given(own) })
+    return {
+      authorizer: authorizer === 'none' ? undefined : authorizer,
+      limits: held,
+      dispatcher: dispatcherTo({
+        targets: backends.map(one => (typeof one === 'string' ? { url: one } : one)),
+        backend: { ca, ...backendLimits(held) },
+      }),
+    }
+  }
+}
+
+function given(limits: OwnLimits): Partial<RouteLimits> {
+  const entries = Object.entries(limits).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries)
+}
