@@ -1,6 +1,7 @@
 import { limitRules, routeLimitRules } from '../../proxy/limits.ts'
+import type { Limits, OwnLimits } from '../../proxy/options.ts'
 import { numbersOf } from './numbers.ts'
-import { mapping } from './option.ts'
+import { mapping, type Schema } from './option.ts'
 
 const told = {
   headersTimeout: 'client must have sent its headers',
@@ -26,9 +27,10 @@ const told = {
   drainTimeout: 'for open requests after SIGTERM',
 }
 
-export const limits = mapping('of one worker process', numbersOf(limitRules, told))
+export const limits: Schema<{ readonly [name in keyof Limits]?: number | undefined }> =
+  mapping('of one worker process', numbersOf(limitRules, told))
 
-export const routeLimits = mapping(
+export const routeLimits: Schema<OwnLimits> = mapping(
   'of its own, in place of those for all',
   numbersOf(routeLimitRules, told),
 )

@@ -72,10 +72,7 @@ export function mapping<Shape extends z.ZodRawShape>(
 }
 
 /** Mappings of one form, at least one. */
-export function mappings<Shape extends z.ZodRawShape>(
-  about: string,
-  of: z.ZodObject<Shape, z.core.$strict>,
-): z.ZodArray<z.ZodObject<Shape, z.core.$strict>> {
+export function mappings<Of extends z.ZodType>(about: string, of: Of): z.ZodArray<Of> {
   return z.array(of).min(1).register(told, { about })
 }
 

@@ -1,9 +1,19 @@
 import { targetRules } from '../../dispatch/options.ts'
 import { auth } from './auth-schema.ts'
+import type { HandlingConfig, RouteConfig } from './config-file.ts'
 import { backend, file, oneOf, text, yesNo } from './kinds.ts'
 import { routeLimits } from './limits-schema.ts'
 import { numbersOf } from './numbers.ts'
-import { either, mapping, needed, option, some, someOfEither, texts } from './option.ts'
+import {
+  either,
+  mapping,
+  needed,
+  option,
+  type Schema,
+  some,
+  someOfEither,
+  texts,
+} from './option.ts'
 
 const target = mapping('more of a backend', {
   url: needed(backend, 'http:// or https:// and host'),
@@ -19,7 +29,9 @@ const target = mapping('more of a backend', {
 })
 
 /** Where requests go and on what terms: of a site, and of each of its routes. */
-export const handling = {
+export const handling: {
+  [name in keyof HandlingConfig]-?: Schema<HandlingConfig[name]>
+} = {
   backends: someOfEither(
     backend,
     target,
@@ -32,11 +44,14 @@ export const handling = {
   limits: routeLimits.optional(),
 }
 
-export const route = mapping('takes from its site what it does not say itself', {
-  path: option(text, 'this path and all below it; with * at the end, what begins so'),
-  exact: option(text, 'this very path'),
-  methods: some(text, 'any of them; GET stands for HEAD as well', { otherwise: 'all' }),
-  headers: texts(text, 'values of fields by name, to the letter; * for any'),
-  ...handling,
-  auth: either(oneOf(['none']), auth).optional(),
-})
+export const route: Schema<RouteConfig> = mapping(
+  'takes from its site what it does not say itself',
+  {
+    path: option(text, 'this path and all below it; with * at the end, what begins so'),
+    exact: option(text, 'this very path'),
+    methods: some(text, 'any of them; GET stands for HEAD as well', { otherwise: 'all' }),
+    headers: texts(text, 'values of fields by name, to the letter; * for any'),
+    ...handling,
+    auth: either(oneOf(['none']), auth).optional(),
+  },
+)
