@@ -26,8 +26,13 @@ export type {
 } from './farm/transport.ts'
 export { createLog, type Log, type LogOptions } from './log.ts'
 export { createFarm } from './member/create-farm.ts'
-export type { Farm, FarmStats } from './member/farm.ts'
+export type { AttachOptions, Farm, FarmStats } from './member/farm.ts'
 export type { FarmOptions } from './member/options.ts'
+export {
+  type AcceptedProxyProtocol,
+  acceptProxyProtocol,
+  type ProxyProtocolOptions,
+} from './proxy-protocol/accept-proxy-protocol.ts'
 export { type TableId, tableId, tables } from './record/key.ts'
 export type { HandshakeCounts, UnstoredCause } from './resumption/counters.ts'
 export {
@@ -42,6 +47,5 @@ export type {
   RevokeOptions,
 } from './resumption/revocation/revocation.ts'
 export type { RevocationTarget } from './resumption/revocation/revocation-target.ts'
-export type { AttachOptions } from './resumption/server/attachment.ts'
 export type { Policy, ResumptionMode } from './resumption/session/policy.ts'
 export type { TableStats } from './table/record-table.ts'

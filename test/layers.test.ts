@@ -17,6 +17,7 @@ const rooms = [
   'cache',
   'repository',
   'resumption',
+  'proxy-protocol',
   'auth',
   'backend',
   'dispatch',

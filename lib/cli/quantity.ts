@@ -1,5 +1,5 @@
 import { defaultFarmPort, type ListenAddress, parseAddress } from '../address.ts'
-import { trustedAddresses } from '../proxy/message/forwarded.ts'
+import { addressList } from '../address-list.ts'
 
 /**
  * Readers of the values that flags and config files hold. Each answers undefined for what it
@@ -31,7 +31,7 @@ export function readMember(value: unknown): string | undefined {
 export function readSubnet(value: unknown): string | undefined {
   if (typeof value !== 'string') return undefined
   try {
-    trustedAddresses([value])
+    addressList([value], 'a list')
     return value
   } catch {
     return undefined

@@ -8,6 +8,10 @@ import type { Cache } from '../cache/cache.ts'
 import { StateCache } from '../cache/state-cache.ts'
 import type { AbsentMember, Member } from '../farm/transport.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
+import {
+  type AcceptedProxyProtocol,
+  acceptProxyProtocol,
+} from '../proxy-protocol/accept-proxy-protocol.ts'
 import type { HandshakeCounters } from '../resumption/counters.ts'
 import { type Handshake, handshakeOf } from '../resumption/handshake.ts'
 import type { Resumption } from '../resumption/resumption.ts'
@@ -18,7 +22,7 @@ import type {
   RevokeOptions,
 } from '../resumption/revocation/revocation.ts'
 import type { RevocationTarget } from '../resumption/revocation/revocation-target.ts'
-import type { AttachOptions } from '../resumption/server/attachment.ts'
+import type { AttachOptions as ResumptionOptions } from '../resumption/server/attachment.ts'
 import type { FarmTicketKeys } from '../resumption/ticket/lazy-keys.ts'
 import type { RecordTable } from '../table/record-table.ts'
 import { type FarmStats, hostStats } from './farm-stats.ts'
@@ -26,6 +30,15 @@ import type { MemberTransport } from './host.ts'
 import type { SleepGuard } from './sleep-guard.ts'
 
 export type { FarmStats } from './farm-stats.ts'
+
+export interface AttachOptions extends ResumptionOptions {
+  /**
+   * Addresses and subnets (`10.0.0.0/8`) of balancers that speak the PROXY protocol, version 1 or
+   * 2: what they open must begin with its header, and its `remoteAddress` is the client's. From
+   * anybody else none is looked for. Default: nobody.
+   */
+  readonly proxyProtocol?: readonly string[] | undefined
+}
 
 /** What a farm is made of; see createFarm. */
 export interface FarmParts {
@@ -53,6 +66,7 @@ export class Farm implements AsyncDisposable {
   readonly #parts: FarmParts
   /** Figures of whoever serves on top of this member, by name, to be counted with its own. */
   readonly served: Map<string, () => number> = new Map()
+  readonly #balanced = new WeakMap<Server, AcceptedProxyProtocol>()
   #closed: Promise<void> | undefined
 
   constructor(parts: FarmParts) {
@@ -74,12 +88,24 @@ export class Farm implements AsyncDisposable {
    * Shares the sessions of a tls, https or http2 secure server, before or after it listens.
    * Throws ERR_HANDFAST_USAGE for a server that can't be served correctly.
    */
-  attach(server: Server, options?: AttachOptions): void {
-    this.#parts.resumption.attach(server, options)
+  attach(server: Server, { proxyProtocol, ...options }: AttachOptions = {}): void {
+    const { resumption, authContext } = this.#parts
+    resumption.attach(server, options)
+    if (proxyProtocol === undefined) return
+    try {
+      const { log } = authContext
+      const balanced = acceptProxyProtocol(server, { from: proxyProtocol, log })
+      this.#balanced.set(server, balanced)
+    } catch (error) {
+      resumption.detach(server)
+      throw error
+    }
   }
 
   /** Leaves the server as `attach` found it. */
   detach(server: Server): void {
+    this.#balanced.get(server)?.close()
+    this.#balanced.delete(server)
     this.#parts.resumption.detach(server)
   }
 
@@ -162,7 +188,10 @@ export class Farm implements AsyncDisposable {
     return hostStats(this.stats(), await this.#parts.member.census())
   }
 
-  /** Detaches every server, takes leave of the farm and frees the table. */
+  /**
+   * Detaches every server, takes leave of the farm and frees the table. A server that goes on
+   * reads PROXY headers as before, for its balancers go on to send them.
+   */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed

@@ -179,18 +179,27 @@ export interface ProxyOptions {
    * `Forwarded`, `X-Forwarded-*` and the like is passed on or added to; anybody else's is dropped.
    */
   readonly trustedProxies?: readonly string[] | undefined
+  /**
+   * Addresses or subnets of balancers that speak the PROXY protocol, version 1 or 2: what they
+   * open must begin with its header, and counts as the client's own connection then. From anybody
+   * else none is looked for. Default: nobody.
+   */
+  readonly proxyProtocol?: readonly string[] | undefined
   readonly sessions: SessionSharing
   readonly log: Log
   /** Told of limits that are met. Default: some of its own, and the log hears of it. */
   readonly limitCounters?: LimitCounters | undefined
 }
 
+/** What can change while a proxy runs. */
+export type ReloadOptions = Pick<ProxyOptions, 'sites' | 'limits' | 'proxyProtocol'>
+
 /** A running proxy, as `createProxy(options): Promise<RunningProxy>` in lib/proxy/proxy.ts gives it. */
 export interface RunningProxy {
   readonly host: string
   readonly port: number
   /** New certificates, sites and limits without dropping a connection. */
-  reload(options: Pick<ProxyOptions, 'sites' | 'limits'>): void
+  reload(options: ReloadOptions): void
   /** Stops accepting, lets open requests finish within `drainTimeout`, then resolves. */
   drain(): Promise<void>
   /** Ends everything now. */

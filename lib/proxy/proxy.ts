@@ -1,18 +1,29 @@
 import type { AddressInfo, Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { addressList } from '../address-list.ts'
 import { systemClock } from '../clock.ts'
 import { Backends } from '../dispatch/backends.ts'
 import { HandfastError } from '../errors.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { networkOf } from '../limit/network.ts'
 import { Shares, type SharesOptions } from '../limit/shares.ts'
+import {
+  type AcceptedProxyProtocol,
+  acceptProxyProtocol,
+} from '../proxy-protocol/accept-proxy-protocol.ts'
 import { ClientConnection, serverNameOf } from './client/client-connection.ts'
 import { Http1 } from './client/http1.ts'
 import { Http2 } from './client/http2.ts'
 import { SlowClients } from './client/slow-clients.ts'
 import { resolveLimits } from './limits.ts'
-import { plainAddress, trustedAddresses } from './message/forwarded.ts'
-import type { Limits, ProxyOptions, RunningProxy, Site } from './options.ts'
+import { plainAddress } from './message/forwarded.ts'
+import type {
+  Limits,
+  ProxyOptions,
+  ReloadOptions,
+  RunningProxy,
+  Site,
+} from './options.ts'
 import { RequestHandler } from './request-handler.ts'
 import { serveRoute } from './route/serve-route.ts'
 import { Sites } from './sites.ts'
@@ -32,6 +43,7 @@ export async function createProxy(options: ProxyOptions): Promise<RunningProxy> 
 class HttpsProxy implements RunningProxy {
   readonly #options: ProxyOptions
   readonly #server: Server
+  readonly #proxyProtocol: AcceptedProxyProtocol
   readonly #http1: Http1
   readonly #http2: Http2
   readonly #handler: RequestHandler
@@ -51,7 +63,7 @@ class HttpsProxy implements RunningProxy {
   constructor(options: ProxyOptions) {
     this.#options = options
     this.#limits = resolveLimits(options.limits)
-    this.#trusts = trustedAddresses(options.trustedProxies ?? [])
+    this.#trusts = addressList(options.trustedProxies ?? [], 'trustedProxies')
     const { limitCounters = new LimitCounters(systemClock, options.log) } = options
     this.#limitCounters = limitCounters
     this.#connectionShares = new Shares(connectionShares(this.#limits))
@@ -75,6 +87,10 @@ class HttpsProxy implements RunningProxy {
       unreadable => this.#handler.unreadable(unreadable),
     )
     this.#server = this.#createServer()
+    this.#proxyProtocol = acceptProxyProtocol(this.#server, {
+      from: options.proxyProtocol ?? [],
+      log: options.log,
+    })
     this.#watchConnections()
     this.#warn()
   }
@@ -104,11 +120,12 @@ class HttpsProxy implements RunningProxy {
     })
   }
 
-  reload(options: Pick<ProxyOptions, 'sites' | 'limits'>): void {
+  reload(options: ReloadOptions): void {
     if (this.#closed !== undefined) {
       throw new HandfastError('ERR_HANDFAST_CLOSED', 'the proxy is closed')
     }
     const limits = resolveLimits(options.limits)
+    this.#proxyProtocol.setFrom(options.proxyProtocol ?? [])
     this.#sites = this.#sitesOf(options.sites, limits)
     this.#limits = limits
     this.#handler.setLimits(limits)
@@ -255,6 +272,7 @@ class HttpsProxy implements RunningProxy {
     const stopped = this.#stop()
     clearInterval(this.#watch)
     this.#http1.close()
+    this.#proxyProtocol.close()
     for (const { socket } of this.#connections) socket.destroy()
     const closed = [...this.#sockets].map(socket => {
       socket.destroy()

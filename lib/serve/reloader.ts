@@ -1,5 +1,5 @@
 import type { Log } from '../log.ts'
-import { needsRestart, type ServeSettings } from './settings.ts'
+import { needsRestart, reloadable, type ServeSettings } from './settings.ts'
 
 export interface ReloaderOptions {
   readonly settings: ServeSettings
@@ -46,11 +46,11 @@ export class Reloader {
         const fresh = await load()
         apply(fresh)
         if (needsRestart(this.#settings, fresh)) {
-          log.warn({}, 'all but sites and limits changes at the next start')
+          log.warn({}, 'ports, the farm and the like change at the next start')
         }
         for (const warning of fresh.warnings) log.warn({}, warning)
         // What stands until the next start is kept, so that each reload says so again.
-        this.#settings = { ...this.#settings, sites: fresh.sites, limits: fresh.limits }
+        this.#settings = { ...this.#settings, ...reloadable(fresh) }
         log.info({ sites: fresh.sites.length }, 'reloaded config and certificates')
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error)

@@ -9,7 +9,7 @@ import type { FarmOptions } from '../member/options.ts'
 import type { RunningProxy } from '../proxy/options.ts'
 import { createProxy } from '../proxy/proxy.ts'
 import type { ServerStats } from './messages.ts'
-import type { ServeSettings } from './settings.ts'
+import { reloadable, type ServeSettings } from './settings.ts'
 import { SiteAuths } from './site-auths.ts'
 import { keepRequestsYoung } from './young-heap.ts'
 
@@ -46,6 +46,7 @@ export async function startServer(
         sites,
         limits: settings.limits,
         trustedProxies: settings.trustedProxies,
+        proxyProtocol: settings.proxyProtocol,
         ...settings.tls,
         sessions: farm,
         limitCounters: farm.limitCounters,
@@ -65,8 +66,7 @@ export async function startServer(
     port: proxy.port,
     farmAddress: farm.address,
     reload(fresh) {
-      const { limits } = fresh
-      auths.rebuild(fresh.sites, sites => proxy.reload({ sites, limits }))
+      auths.rebuild(fresh.sites, sites => proxy.reload({ ...reloadable(fresh), sites }))
     },
     async drain() {
       await proxy.drain()

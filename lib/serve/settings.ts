@@ -18,6 +18,8 @@ export interface ServeSettings {
   readonly tls: Pick<ProxyOptions, 'minVersion' | 'maxVersion'>
   /** Addresses and subnets whose `X-Forwarded-*` is believed. */
   readonly trustedProxies: readonly string[]
+  /** Addresses and subnets of balancers that speak the PROXY protocol. */
+  readonly proxyProtocol?: readonly string[] | undefined
   readonly workers: number
   readonly logLevel: NonNullable<LogOptions['level']>
   /** Sentences for the operator: nothing is wrong, but something is worth a change. */
@@ -58,13 +60,18 @@ export interface FarmSettings
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
+/** What a reload brings in. */
+export function reloadable({
+  sites,
+  limits,
+  proxyProtocol,
+}: ServeSettings): Pick<ServeSettings, 'sites' | 'limits' | 'proxyProtocol'> {
+  return { sites, limits, proxyProtocol }
+}
+
 /** True when a reload can't bring in the difference: a port or the farm would change. */
 export function needsRestart(before: ServeSettings, after: ServeSettings): boolean {
-  const fixed = ({
-    sites: _sites,
-    limits: _limits,
-    warnings: _warnings,
-    ...rest
-  }: ServeSettings) => JSON.stringify(rest)
-  return fixed(before) !== fixed(after)
+  const { warnings } = before
+  const reloaded = { ...before, ...reloadable(after), warnings }
+  return JSON.stringify(reloaded) !== JSON.stringify({ ...reloaded, ...after, warnings })
 }

@@ -1,8 +1,9 @@
+import { addressList } from '../address-list.ts'
 import { signingKey } from '../auth/signing-key.ts'
 import { parseSecret } from '../farm/secret.ts'
 import type { Farm } from '../member/farm.ts'
 import { AuthAuthorizer } from '../proxy/auth-authorizer.ts'
-import { clientBehind, trustedAddresses } from '../proxy/message/forwarded.ts'
+import { clientBehind } from '../proxy/message/forwarded.ts'
 import type { Site } from '../proxy/options.ts'
 import type {
   RouteSettings,
@@ -26,7 +27,7 @@ export class SiteAuths {
     this.#farm = farm
     this.#secret = secret === undefined ? undefined : parseSecret(secret)
     this.#clientShare = limits.clientShare
-    this.#trusts = trustedAddresses(trustedProxies)
+    this.#trusts = addressList(trustedProxies, 'trustedProxies')
   }
 
   /**

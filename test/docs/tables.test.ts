@@ -11,11 +11,11 @@ import { readProxyFlags } from '../../lib/cli/config/proxy-flags.ts'
 import { parseConfig } from '../../lib/cli/config/yaml-file.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
+import type { AttachOptions } from '../../lib/member/farm.ts'
 import { type FarmOptions, farmNumbers, farmWords } from '../../lib/member/options.ts'
 import { limitRules } from '../../lib/proxy/limits.ts'
 import type { NotTls, UnstoredCause } from '../../lib/resumption/counters.ts'
 import type { FullCause, ResumedFrom } from '../../lib/resumption/handshake.ts'
-import type { AttachOptions } from '../../lib/resumption/server/attachment.ts'
 
 const root = new URL('../..', import.meta.url)
 const configuration = readFileSync(new URL('docs/configuration.md', root), 'utf8')
@@ -41,6 +41,7 @@ const attachOptions: Keys<AttachOptions> = {
   resumption: true,
   policyOf: true,
   policyIsWhole: true,
+  proxyProtocol: true,
 }
 const authOptions: Keys<AuthOptions> = {
   realm: true,

@@ -2,10 +2,11 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import t, { type Test } from 'tap'
+import { addressList } from '../../lib/address-list.ts'
 import { verifyIdentityHeaders } from '../../lib/auth/identity-headers.ts'
 import type { AuthOptions } from '../../lib/auth/options.ts'
 import { AuthAuthorizer } from '../../lib/proxy/auth-authorizer.ts'
-import { clientBehind, trustedAddresses } from '../../lib/proxy/message/forwarded.ts'
+import { clientBehind } from '../../lib/proxy/message/forwarded.ts'
 import type { Authorization, Site } from '../../lib/proxy/options.ts'
 import { type Reply, SessionClient } from '../fixtures/auth-farm.ts'
 import { basic } from '../fixtures/auth-world.ts'
@@ -349,7 +350,7 @@ t.test('a client that leaves while it is judged: no backend, one line', async t 
 })
 
 t.test('the client behind trusted proxies is the last address they did not have', t => {
-  const trusts = trustedAddresses(['10.0.0.0/8'])
+  const trusts = addressList(['10.0.0.0/8'], 'trustedProxies')
   const cases: [address: string, forwardedFor: string, client: string][] = [
     ['192.0.2.7', '10.0.0.1, 198.51.100.1', '192.0.2.7'],
     ['10.0.0.1', '198.51.100.1', '198.51.100.1'],

@@ -84,7 +84,7 @@ t.test('what needs a restart is said at each reload and does not come in', async
   await reloader.request()
   await reloader.request()
   t.equal(reloader.settings.workers, 1)
-  t.equal(log.lines.filter(line => line.startsWith('warn all but sites')).length, 2)
+  t.equal(log.lines.filter(line => line.startsWith('warn ports, the farm')).length, 2)
 })
 
 t.test('requests during a reload end in one more, not in many', async t => {

@@ -23,6 +23,8 @@ Serves HTTPS and passes requests on. Its TLS sessions resume on every member of 
                              sealed (TLS 1.3 by tickets, with client certificates, too) or off
   --trusted-proxy ADDRESS    IP address or subnet of a proxy in front, whose X-Forwarded-* is
                              believed, repeatable
+  --proxy-protocol ADDRESS   IP address or subnet of a balancer that speaks the PROXY protocol
+                             (version 1 or 2), repeatable
   --config FILE              YAML; for more than one site, limits and the rest; see docs/proxy.md
 
 Farm:

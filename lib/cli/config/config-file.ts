@@ -31,6 +31,7 @@ export interface ConfigFile {
       }
     | undefined
   readonly trustedProxies?: readonly string[] | undefined
+  readonly proxyProtocol?: readonly string[] | undefined
   readonly workers?: number | undefined
   readonly logLevel?: ServeSettings['logLevel'] | undefined
 }

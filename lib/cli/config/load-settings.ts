@@ -74,6 +74,7 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     limits: withoutUndefined(config.limits ?? {}),
     tls: withoutUndefined(config.tls ?? {}),
     trustedProxies: [...(config.trustedProxies ?? []), ...flags.trustedProxies],
+    proxyProtocol: [...(config.proxyProtocol ?? []), ...flags.proxyProtocol],
     workers: flags.workers ?? config.workers ?? availableParallelism(),
     logLevel: flags.logLevel ?? config.logLevel ?? logLevels[1],
     warnings: [...notes, ...warnings, ...sites.flatMap(site => site.warnings)],

@@ -30,6 +30,7 @@ export interface ProxyFlags {
   readonly resumption: ResumptionMode | undefined
   readonly farm: FarmConfig
   readonly trustedProxies: readonly string[]
+  readonly proxyProtocol: readonly string[]
   readonly secretFile: string | undefined
   readonly admin: ListenAddress | undefined
   readonly workers: number | undefined
@@ -57,6 +58,7 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     'farm-advertise': { type: 'string' },
     transport: { type: 'string' },
     'trusted-proxy': { type: 'string', multiple: true },
+    'proxy-protocol': { type: 'string', multiple: true },
     'secret-file': { type: 'string' },
     admin: { type: 'string' },
     workers: { type: 'string' },
@@ -113,6 +115,12 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
       '--trusted-proxy',
       'an IP address or a subnet such as 10.0.0.0/8',
       flags['trusted-proxy'],
+      readSubnet,
+    ),
+    proxyProtocol: readAll(
+      '--proxy-protocol',
+      'an IP address or a subnet such as 10.0.0.0/8',
+      flags['proxy-protocol'],
       readSubnet,
     ),
     secretFile: flags['secret-file'],

@@ -151,6 +151,12 @@ const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
     'proxies in front whose X-Forwarded-* and the like are believed; of others they are dropped',
     { otherwise: 'none' },
   ),
+  proxyProtocol: list(
+    subnet,
+    'balancers that speak the PROXY protocol, version 1 or 2: each connection of theirs must ' +
+      "begin with its header, and is the client's own then; from others none is looked for",
+    { otherwise: 'none' },
+  ),
   workers: option(count, 'processes', { otherwise: 'one for each core' }),
   logLevel: option(oneOf(logLevels), 'lowest level that is logged', { usual: 'info' }),
   limits: limits.optional(),

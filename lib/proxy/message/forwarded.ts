@@ -1,6 +1,4 @@
-import { BlockList, isIP, isIPv6 } from 'node:net'
-import { HandfastError } from '../../errors.ts'
-import { shown } from '../../shown.ts'
+import { isIP, isIPv6 } from 'node:net'
 import { type Fields, valuesOf } from './fields.ts'
 
 /** What the connection itself tells of a client: the part nobody can make up. */
@@ -36,33 +34,6 @@ export function forwardedFields(incoming: Fields, hop: Hop, authority: string): 
 /** An IPv4 client of a dual-stack socket is an IPv4 client. */
 export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
-}
-
-/** Tells whether an address belongs to a trusted proxy. Throws naming an entry that is none. */
-export function trustedAddresses(
-  entries: readonly string[],
-): (address: string) => boolean {
-  const list = new BlockList()
-  for (const entry of entries) {
-    const [address = '', bits] = entry.split('/')
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4'
-    const width = bits === undefined ? undefined : Number(bits)
-    const most = family === 'ipv6' ? 128 : 32
-    if (
-      !isIP(address) ||
-      (bits !== undefined && !(/^\d+$/.test(bits) && Number(bits) <= most))
-    ) {
-      throw new HandfastError(
-        'ERR_HANDFAST_CONFIG',
-        `trustedProxies must list addresses or subnets, got ${shown(entry)}`,
-      )
-    }
-    if (width === undefined) list.addAddress(address, family)
-    else list.addSubnet(address, width, family)
-  }
-  if (entries.length === 0) return () => false
-  return address =>
-    isIP(address) !== 0 && list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
 }
 
 /**
