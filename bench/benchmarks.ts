@@ -6,6 +6,7 @@ export const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   resumption: async () => (await import('./resumption.ts')).resumption,
   latency: async () => (await import('./latency.ts')).latency,
   'farm-size': async () => (await import('./farm-size.ts')).farmSize,
+  proxy: async () => (await import('./proxy.ts')).proxy,
   table: async () => (await import('./record-table.ts')).recordTable,
   communicator: async () => (await import('./packets.ts')).packets,
 }

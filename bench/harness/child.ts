@@ -41,14 +41,17 @@ export function runChild(
   return watch(child)
 }
 
-/** A program of somebody else's, in the foreground. What it says is kept for the error. */
+/**
+ * A program in the foreground. What it says is kept for the error, but what goes to `stdout`
+ * when that is the descriptor of a file.
+ */
 export function spawnChild(
   command: string,
   args: readonly string[],
-  options: SpawnOptions = {},
+  { stdout = 'pipe', ...options }: SpawnOptions & { stdout?: number | 'pipe' } = {},
 ): { readonly child: ChildProcess; readonly output: () => string } {
   const child = watch(
-    spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] }),
+    spawn(command, args, { ...options, stdio: ['ignore', stdout, 'pipe'] }),
   )
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {

@@ -16,8 +16,9 @@ export class Foreground {
     command: string,
     args: readonly string[],
     port: number,
+    options: { readonly stdout?: number } = {},
   ): Promise<Foreground> {
-    const { child, output } = spawnChild(command, args)
+    const { child, output } = spawnChild(command, args, options)
     let ended: string | undefined
     child.on('exit', code => {
       ended = `ended with code ${code}`

@@ -1,0 +1,120 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Benchmark, BenchmarkContext } from './benchmark.ts'
+import { makeIdentities } from './certificates/identity.ts'
+import { seededRandom, shuffled } from './harness/random.ts'
+import { quantile } from './harness/statistics.ts'
+import { judgeProxies } from './proxying/goals.ts'
+import { Load, type LoadJob, startBackend } from './proxying/load.ts'
+import {
+  type ProxySystem,
+  proxySystems,
+  type RunningProxySystem,
+} from './proxying/proxies.ts'
+import { measurementOf, proxyTable, type Row, type Sample } from './proxying/rows.ts'
+
+/** What is asked of every proxy that can do it, per round. */
+const jobs: readonly (Omit<LoadJob, 'port'> & { readonly name: string })[] = [
+  { name: 'small-h1', kind: 'h1', body: 'small', concurrency: 50, requests: 6_000 },
+  { name: 'small-h2', kind: 'h2', body: 'small', concurrency: 50, requests: 4_000 },
+  { name: 'mib-h1', kind: 'h1', body: 'mib', concurrency: 8, requests: 120 },
+  { name: 'new-connection', kind: 'new', body: 'small', concurrency: 8, requests: 400 },
+]
+
+/** HTTP requests through handfast, beside what else people put there. */
+export const proxy: Benchmark = {
+  name: 'proxy',
+  about:
+    'CPU and latency of a proxied request: http-proxy, undici, nginx, HAProxy beside',
+  async run(context) {
+    const rounds = context.quick ? 3 : 9
+    const measured = await measure(rounds, context)
+    const { goals, comparisons } = judgeProxies(measured.rows)
+    return {
+      result: {
+        name: 'proxy',
+        measurements: measured.rows.map(measurementOf),
+        comparisons,
+        goals,
+        skipped: measured.skipped,
+        notes: [],
+        failures: measured.failures,
+      },
+      tables: [proxyTable(`Requests through a proxy, ${rounds} rounds`, measured.rows)],
+    }
+  },
+}
+
+async function measure(
+  rounds: number,
+  { folder, seed, progress, calibration }: BenchmarkContext,
+): Promise<{ rows: Row[]; skipped: string[]; failures: string[] }> {
+  const identities = makeIdentities('p256')
+  const random = seededRandom(seed)
+  const skipped: string[] = []
+  const failures: string[] = []
+  const closers: (() => Promise<void>)[] = []
+  const running = new Map<ProxySystem, RunningProxySystem>()
+  try {
+    const backend = await startBackend()
+    closers.push(() => backend.close())
+    const load = new Load(identities.ca)
+    closers.push(() => load.close())
+    for (const system of proxySystems) {
+      const missing = system.missing()
+      if (missing !== undefined) {
+        skipped.push(`${system.name}: ${missing}`)
+        continue
+      }
+      progress.show(`starting ${system.name}`)
+      const place = join(folder, `proxy-${system.name}`)
+      await mkdir(place, { recursive: true })
+      const started = await system.start({
+        identities,
+        backend: backend.port,
+        folder: place,
+      })
+      closers.push(() => started.close())
+      running.set(system, started)
+    }
+    const cells = jobs.flatMap(job =>
+      [...running]
+        .filter(([{ kinds }]) => kinds.includes(job.kind))
+        .map(([system, at]) => ({ job, system, at, samples: [] as Sample[] })),
+    )
+    progress.expect(cells.length * (rounds + 1))
+    // The first round warms up, and counts for nothing.
+    for (let round = 0; round <= rounds; round++) {
+      calibration.take()
+      for (const { job, system, at, samples } of shuffled(cells, random)) {
+        progress.step(`${job.name} ${system.name}`)
+        const before = at.cpu()
+        const outcome = await load.run({ ...job, port: at.portFor(job.kind) })
+        const after = at.cpu()
+        if (outcome.failed > 0) {
+          failures.push(
+            `${job.name} ${system.name}: ${outcome.failed} failed: ${outcome.firstFailure}`,
+          )
+        }
+        if (round === 0) continue
+        samples.push({
+          cpu:
+            before === undefined || after === undefined
+              ? undefined
+              : ((after - before) * 1000) / outcome.done,
+          rate: (outcome.done * 1000) / outcome.elapsed,
+          p50: quantile(outcome.latencies, 0.5),
+          p99: quantile(outcome.latencies, 0.99),
+        })
+      }
+    }
+    const rows = cells.map(({ job, system, samples }) => ({
+      job: job.name,
+      system: system.name,
+      samples,
+    }))
+    return { rows, skipped, failures }
+  } finally {
+    for (const close of closers.reverse()) await close()
+  }
+}

@@ -1,0 +1,69 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { forkChild, stopChild } from '../harness/child.ts'
+
+export type Body = 'small' | 'mib'
+
+/** What the backend answers with, in bytes. */
+export const bodyBytes: Readonly<Record<Body, number>> = { small: 100, mib: 1024 * 1024 }
+
+/**
+ * - `h1`: kept-alive connections of HTTP/1.1, one request at a time on each.
+ * - `h2`: HTTP/2, ten streams on each connection.
+ * - `new`: a connection with a full handshake for each request.
+ */
+export type LoadKind = 'h1' | 'h2' | 'new'
+
+export interface LoadJob {
+  readonly kind: LoadKind
+  readonly port: number
+  readonly body: Body
+  /** Requests under way at a time. */
+  readonly concurrency: number
+  readonly requests: number
+}
+
+export interface LoadOutcome {
+  readonly done: number
+  readonly failed: number
+  readonly firstFailure: string | undefined
+  /** From the first request to the last answer, in milliseconds. */
+  readonly elapsed: number
+  /** Of each answer, in milliseconds, sorted. */
+  readonly latencies: readonly number[]
+}
+
+/** Longer than this a job has hung, in milliseconds. */
+const jobTimeout = 120_000
+
+/** Clients in a process of their own, whose processor time counts for nobody. */
+export class Load {
+  readonly #child: ChildProcess
+
+  constructor(ca: string) {
+    this.#child = forkChild(new URL('./load-process.ts', import.meta.url))
+    this.#child.send({ ca })
+  }
+
+  async run(job: LoadJob): Promise<LoadOutcome> {
+    this.#child.send(job)
+    const [outcome] = (await once(this.#child, 'message', {
+      signal: AbortSignal.timeout(jobTimeout),
+    })) as [LoadOutcome]
+    return outcome
+  }
+
+  close(): Promise<void> {
+    return stopChild(this.#child)
+  }
+}
+
+/** Answers the port of a backend that runs until `close`. */
+export async function startBackend(): Promise<{
+  readonly port: number
+  close(): Promise<void>
+}> {
+  const child = forkChild(new URL('./backend-process.ts', import.meta.url))
+  const [{ port }] = (await once(child, 'message')) as [{ port: number }]
+  return { port, close: () => stopChild(child) }
+}
