@@ -1,14 +1,28 @@
 import { type Clock, systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import { shown } from '../shown.ts'
-import { BackendPool, type PoolCall, type PoolOptions } from './pool.ts'
+import { Http1Pool } from './http1-pool.ts'
+import { Http2Pool } from './http2-pool.ts'
+import type { PoolCall, PoolOptions } from './pool.ts'
 import type { BackendHandler, BackendRequest, BoundClient } from './request.ts'
 import { type SlotOptions, Slots } from './slots.ts'
 
 /** How long a backend that failed is passed over while others are there, in milliseconds. */
 const coolDown = 2_000
 
-export interface BackendOptions extends PoolOptions, SlotOptions {}
+/**
+ * - `http1`: HTTP/1.1.
+ * - `http2`: HTTP/2 (gRPC needs it), by ALPN for https and with prior knowledge for http;
+ *   WebSockets by HTTP/1.1.
+ *
+ * Never by what a client asks for: whoever may choose could have healthy backends fail.
+ */
+export type BackendProtocol = 'http1' | 'http2'
+
+export interface BackendOptions extends PoolOptions, SlotOptions {
+  /** Default `http1`. */
+  readonly protocol?: BackendProtocol | undefined
+}
 
 /**
  * What choosing goes by. Health says whether a backend is well, the operator whether it may have
@@ -30,7 +44,10 @@ export interface BackendState {
 /** A server that requests are passed on to, and what is known of its state. */
 export class Backend implements BackendState {
   readonly origin: string
-  readonly #pool: BackendPool
+  readonly protocol: BackendProtocol
+  readonly #http1: Http1Pool
+  /** Undefined where all goes by HTTP/1.1. */
+  readonly #http2: Http2Pool | undefined
   readonly #clock: Clock
   /** To be had before a request is sent. */
   readonly slots: Slots
@@ -41,7 +58,9 @@ export class Backend implements BackendState {
   constructor(address: string, options: BackendOptions) {
     const url = parseOrigin(address)
     this.origin = url.origin
-    this.#pool = new BackendPool(url, options)
+    this.#http1 = new Http1Pool(url, options)
+    this.protocol = options.protocol ?? 'http1'
+    if (this.protocol === 'http2') this.#http2 = new Http2Pool(url, options)
     this.#clock = options.clock ?? systemClock
     this.slots = new Slots(options)
   }
@@ -65,12 +84,13 @@ export class Backend implements BackendState {
 
   /** Sends a request, for which a slot has been taken. `fresh`: on a new connection. */
   send(request: BackendRequest, handler: BackendHandler, fresh = false): PoolCall {
-    return this.#pool.send(request, handler, fresh)
+    const pool = request.upgrade === undefined ? this.#http2 : undefined
+    return (pool ?? this.#http1).send(request, handler, fresh)
   }
 
   /** Whether connections to it are bound to this client by a log-in. */
   holds(client: BoundClient): boolean {
-    return this.#pool.holds(client)
+    return this.#http1.holds(client)
   }
 
   /** Takes note that no connection could be made, or that one just made had no answer. */
@@ -87,12 +107,13 @@ export class Backend implements BackendState {
 
   /** Lets open requests finish, and those come that are on their way here already. */
   close(): void {
-    this.#pool.close()
+    this.#http1.close()
+    this.#http2?.close()
   }
 
   /** Ends open requests. */
-  destroy(): Promise<void> {
-    return this.#pool.destroy()
+  async destroy(): Promise<void> {
+    await Promise.all([this.#http1.destroy(), this.#http2?.destroy()])
   }
 }
 

@@ -39,3 +39,13 @@ export function codeOf(error: Error): string {
   const { code } = error as { code?: unknown }
   return typeof code === 'string' ? code : error.name
 }
+
+/** The backend has not looked at the request, though it was sent (RFC 9113 8.7). */
+export function wasRefused(error: Error): boolean {
+  return codeOf(error) === 'ERR_HTTP2_REFUSED'
+}
+
+/** An error with one of these codes; those of undici where the same thing has happened. */
+export function backendError(code: string, message: string = code): Error {
+  return Object.assign(new Error(message), { code })
+}

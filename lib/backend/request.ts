@@ -11,6 +11,13 @@ export interface BackendRequest {
   readonly upgrade: string | undefined
   /** Whose request it is. */
   readonly client?: BoundClient | undefined
+  /** Set where both sides speak at the same time, and may be silent for long, as in gRPC. */
+  readonly duplex?: Duplexity | undefined
+}
+
+export interface Duplexity {
+  /** How long the backend may say nothing, in milliseconds. */
+  readonly silence: number
 }
 
 /** A client's connection, as far as a backend's may be bound to it. */
@@ -30,7 +37,8 @@ export interface BackendHandler {
   onSend(): void
   /** An interim response: 100, 103 and so on, or what is none: a status below 100, or 101. */
   onInform(status: number, fields: string[]): void
-  onResponse(status: number, text: string, fields: string[]): void
+  /** `last`: there is no body, not even an empty one, and there are no trailers (HTTP/2). */
+  onResponse(status: number, text: string, fields: string[], last?: boolean): void
   onData(chunk: Buffer): void
   onEnd(trailers: string[]): void
   /** The backend switched protocols; the socket belongs to the handler now. */

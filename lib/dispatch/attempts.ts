@@ -1,6 +1,11 @@
 import type { Duplex } from 'node:stream'
 import type { Backend } from '../backend/backend.ts'
-import { closed, isInvalidRequest, lostConnection } from '../backend/failure.ts'
+import {
+  closed,
+  isInvalidRequest,
+  lostConnection,
+  wasRefused,
+} from '../backend/failure.ts'
 import type { PoolCall } from '../backend/pool.ts'
 import type { BackendHandler } from '../backend/request.ts'
 import type { Slot } from '../backend/slots.ts'
@@ -78,9 +83,9 @@ export class Attempts implements BackendHandler, DispatchCall {
     this.#handler.onInform(status, fields)
   }
 
-  onResponse(status: number, text: string, fields: string[]): void {
+  onResponse(status: number, text: string, fields: string[], last?: boolean): void {
     this.#hasAnswered()
-    this.#handler.onResponse(status, text, fields)
+    this.#handler.onResponse(status, text, fields, last)
   }
 
   onData(chunk: Buffer): void {
@@ -110,11 +115,12 @@ export class Attempts implements BackendHandler, DispatchCall {
       return
     }
     // A kept-alive connection that was found dead says nothing of the backend.
-    if (!stale && !closed(error)) backend.failed()
+    if (!stale && !closed(error) && !wasRefused(error)) backend.failed()
     this.#lastError = error
-    // Where not a byte has left, any request may try its luck elsewhere.
-    const again =
-      !this.#sent || (this.#mayRetry(error) && this.#candidates.retry(backend))
+    // Where not a byte has left, any request may try its luck elsewhere. What was refused unseen
+    // is as good as that, but its body may be gone.
+    const unseen = !this.#sent || (wasRefused(error) && this.#request.body === undefined)
+    const again = unseen || (this.#mayRetry(error) && this.#candidates.retry(backend))
     if (!again || !this.#next()) this.#giveUp()
   }
 

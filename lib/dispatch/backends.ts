@@ -62,10 +62,10 @@ export class Backends {
   }
 }
 
-/** Equal for options that are. */
-function keyOf(address: string, { ca, ...others }: BackendOptions): string {
+/** Equal for options that are. Of keys and certificates it has a digest. */
+function keyOf(address: string, { ca, cert, key, ...others }: BackendOptions): string {
   const digest = createHash('sha256')
-    .update(String(ca ?? ''))
+    .update(JSON.stringify([ca, cert, key].map(pem => String(pem ?? ''))))
     .digest('base64')
   return JSON.stringify([address, digest, Object.entries(others).sort()])
 }

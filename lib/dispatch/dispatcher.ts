@@ -23,6 +23,11 @@ export class Dispatcher {
     this.#selection = selection
   }
 
+  /** Both sides of a request may speak at the same time, at every backend. */
+  get isDuplex(): boolean {
+    return this.#backends.every(({ protocol }) => protocol === 'http2')
+  }
+
   /**
    * Sends a request to some backend. More is built on it by handlers around handlers: one is
    * given on in the place of the one that it was given, passes on what it does not change, and

@@ -1,6 +1,7 @@
 import type { Server } from 'node:tls'
 import type { Answer } from '../auth/decision.ts'
 import type { AuthRequest } from '../auth/request.ts'
+import type { BackendProtocol } from '../backend/backend.ts'
 import type { BackendTarget } from '../dispatch/options.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
@@ -61,6 +62,11 @@ export interface Handling {
   readonly backends?: readonly (string | BackendTarget)[] | undefined
   /** PEM of the authorities for https backends. Default: those of Node. */
   readonly backendCa?: string | Buffer | undefined
+  /** PEM of the certificate that https backends are shown if they ask, and of its key. */
+  readonly backendCert?: string | Buffer | undefined
+  readonly backendKey?: string | Buffer | undefined
+  /** What backends are spoken to in. Default `http1`; gRPC needs `http2`. */
+  readonly backendProtocol?: BackendProtocol | undefined
   /** Asked about each request; `none`: whoever comes is served. Default: of a site, none. */
   readonly authorizer?: Authorizer | 'none' | undefined
   /** In place of the proxy's. */

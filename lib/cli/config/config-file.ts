@@ -54,9 +54,12 @@ export interface RouteConfig extends RouteMatch, HandlingConfig {
 }
 
 /** As `Handling`, with the paths of files in place of what is in them. */
-export interface HandlingConfig extends Omit<Handling, 'authorizer' | 'backendCa'> {
+export interface HandlingConfig
+  extends Omit<Handling, 'authorizer' | 'backendCa' | 'backendCert' | 'backendKey'> {
   readonly backends?: readonly (string | BackendTarget)[] | undefined
   readonly backendCa?: string | undefined
+  readonly backendCert?: string | undefined
+  readonly backendKey?: string | undefined
 }
 
 /** As `SiteAuthSettings`, with the paths of files in place of what is in them. */

@@ -1,12 +1,17 @@
 import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
-import { createSecureContext } from 'node:tls'
 import { HandfastError } from '../../errors.ts'
 import type { RouteMatch } from '../../proxy/options.ts'
 import { Match } from '../../proxy/route/match.ts'
 import type { RouteSettings, SiteSettings } from '../../serve/settings.ts'
 import type { RouteConfig, SiteConfig } from './config-file.ts'
 import { readAuth } from './read-auth.ts'
+import {
+  checkAuthorities,
+  checkCertificate,
+  checkKey,
+  readBackendTls,
+} from './read-certificates.ts'
 import { type Blame, readPem } from './read-pem.ts'
 
 /** Reads the files of a site and checks that they are what they should be. */
@@ -15,7 +20,7 @@ export async function readSite(
   folder: string,
   blame: Blame,
 ): Promise<SiteSettings & { readonly warnings: readonly string[] }> {
-  const read = async (key: 'cert' | 'key' | 'clientCa' | 'backendCa') => {
+  const read = async (key: 'cert' | 'key' | 'clientCa') => {
     const path = config[key]
     if (path === undefined) return undefined
     return await readPem(resolve(folder, path), expected => blame(key, expected))
@@ -24,11 +29,9 @@ export async function readSite(
   const cert = (await read('cert')) ?? ''
   const key = (await read('key')) ?? ''
   const clientCa = await read('clientCa')
-  const backendCa = await read('backendCa')
-  checkCertificate(cert, blame)
-  checkKey(key, cert, blame)
-  if (clientCa !== undefined) checkAuthorities(clientCa, 'clientCa', blame)
-  if (backendCa !== undefined) checkAuthorities(backendCa, 'backendCa', blame)
+  checkCertificate('cert', cert, blame)
+  checkKey('key', key, cert, blame)
+  if (clientCa !== undefined) checkAuthorities('clientCa', clientCa, blame)
 
   if (config.backends === undefined && routes === undefined) {
     throw blame('backends', 'a list of at least one')
@@ -44,7 +47,7 @@ export async function readSite(
     key,
     clientCa,
     clientCertificate: wanted ?? (clientCa === undefined ? 'off' : 'required'),
-    backendCa,
+    ...(await readBackendTls(config, folder, blame)),
     auth: auth && (await readAuth(auth, config, folder, blame)),
     ...(routes && { routes: await readRoutes(routes, config, folder, blame) }),
     warnings: warningsOf(cert, config.cert),
@@ -62,23 +65,16 @@ async function readRoutes(
     routes.map(async (config, index): Promise<RouteSettings> => {
       const blameRoute: Blame = (key, expected, ...inside) =>
         blame('routes', expected, index, key, ...inside)
-      const { path, exact, methods, headers, auth, backendCa, ...rest } = config
+      const { path, exact, methods, headers, auth, ...rest } = config
       const match = { path, exact, methods, headers }
       tryMatch(match, expected => blame('routes', expected, index))
       if (config.backends === undefined && site.backends === undefined) {
         throw blameRoute('backends', 'a list, because the site has none either')
       }
-      const ca =
-        backendCa === undefined
-          ? undefined
-          : await readPem(resolve(folder, backendCa), expected =>
-              blameRoute('backendCa', expected),
-            )
-      if (ca !== undefined) checkAuthorities(ca, 'backendCa', blameRoute)
       return {
         ...rest,
         match,
-        ...(ca !== undefined && { backendCa: ca }),
+        ...(await readBackendTls(config, folder, blameRoute)),
         auth:
           auth === undefined || auth === 'none'
             ? auth
@@ -94,39 +90,6 @@ function tryMatch(match: RouteMatch, blame: (expected: string) => HandfastError)
   } catch (error) {
     if (!(error instanceof HandfastError)) throw error
     throw blame(error.message)
-  }
-}
-
-function checkCertificate(cert: string, blame: Blame): void {
-  try {
-    createSecureContext({ cert })
-  } catch {
-    throw blame('cert', 'a file with a certificate in PEM form, leaf first')
-  }
-}
-
-function checkKey(key: string, cert: string, blame: Blame): void {
-  if (/ENCRYPTED/.test(key)) {
-    throw blame('key', 'a private key that is not encrypted')
-  }
-  try {
-    createSecureContext({ cert, key })
-  } catch {
-    throw blame('key', 'a file with the private key that belongs to the certificate')
-  }
-}
-
-function checkAuthorities(
-  pem: string,
-  key: 'clientCa' | 'backendCa',
-  blame: Blame,
-): void {
-  try {
-    for (const one of pem.match(/-----BEGIN CERT.*?-----END [A-Z ]+-----/gs) ?? ['']) {
-      new X509Certificate(one)
-    }
-  } catch {
-    throw blame(key, 'a file with certificates in PEM form')
   }
 }
 

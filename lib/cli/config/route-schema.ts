@@ -41,6 +41,16 @@ export const handling: {
   backendCa: option(file, 'PEM, authorities of https backends', {
     otherwise: 'those of Node',
   }),
+  backendCert: option(file, 'PEM, leaf first, shown to https backends that ask for one', {
+    otherwise: 'none',
+  }),
+  backendKey: option(file, 'PEM, its key, without a passphrase'),
+  backendProtocol: option(
+    oneOf(['http1', 'http2']),
+    'what backends are spoken to in; gRPC needs http2, which is chosen by ALPN for https and ' +
+      'spoken from the start for http',
+    { usual: 'http1' },
+  ),
   limits: routeLimits.optional(),
 }
 

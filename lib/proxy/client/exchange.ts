@@ -1,5 +1,6 @@
 import type { Duplex, Readable } from 'node:stream'
 import type { Fields } from '../message/fields.ts'
+import { grpcFailure, isGrpc } from '../message/grpc.ts'
 import type { RequestHead } from '../message/request-check.ts'
 import type { ClientConnection, OpenExchange } from './client-connection.ts'
 
@@ -53,6 +54,10 @@ export interface Exchange extends OpenExchange {
 
 /** Answers with a short text: for most that the proxy says itself. Never throws. */
 export function answer(exchange: Exchange, status: number, text: string): void {
+  if (isGrpc(exchange.head)) {
+    reply(exchange, 200, grpcFailure(status, text), Buffer.alloc(0))
+    return
+  }
   const body = Buffer.from(`${status} ${text}\n`)
   const fields = [
     'Content-Type',

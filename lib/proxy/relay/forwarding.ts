@@ -6,6 +6,7 @@ import type { Dispatcher } from '../../dispatch/dispatcher.ts'
 import { answer, type Exchange } from '../client/exchange.ts'
 import { type Fields, filterFields } from '../message/fields.ts'
 import type { Hop } from '../message/forwarded.ts'
+import { isGrpc } from '../message/grpc.ts'
 import {
   endsWithConnection,
   hasUnknownCoding,
@@ -61,6 +62,8 @@ export class Forwarding implements DispatchHandler {
   readonly #options: ForwardingOptions
   readonly #exchange: Exchange
   readonly #webSocketKey: string | undefined
+  /** Both sides speak at the same time, and may be silent for as long as in a tunnel. */
+  readonly #duplex: boolean
   #body: RequestBody | undefined
   /** From when the request is given to the dispatcher. */
   #call: DispatchCall | undefined
@@ -88,6 +91,10 @@ export class Forwarding implements DispatchHandler {
     const { request } = options
     this.#webSocketKey =
       request.websocket && request.method === 'CONNECT' ? newWebSocketKey() : undefined
+    this.#duplex =
+      request.bodyLength !== 0 &&
+      options.dispatcher.isDuplex &&
+      isGrpc(options.exchange.head)
   }
 
   start(): void {
@@ -104,7 +111,7 @@ export class Forwarding implements DispatchHandler {
     } else {
       this.#body = new RequestBody(exchange.source, {
         maxBytes: limits.maxBodyBytes,
-        timeout: limits.bodyTimeout,
+        timeout: this.#duplex ? limits.tunnelTimeout : limits.bodyTimeout,
         // Not before a backend stands ready: a body nobody takes need not travel.
         onWanted: () => {
           if (request.expectContinue && !exchange.started) exchange.continue()
@@ -113,8 +120,10 @@ export class Forwarding implements DispatchHandler {
       })
       this.#body.once('error', error => this.#bodyFailed(error))
       // No backend hears of the request before the first bytes of its body are there. A client
-      // that holds them back is asked for them when a backend stands ready.
-      if (request.expectContinue) this.#dispatch()
+      // that holds them back is asked for them when a backend stands ready. One of gRPC may wait
+      // for the backend's first word.
+      if (this.#duplex) this.#bodyArrived()
+      else if (request.expectContinue) this.#dispatch()
       else this.#body.open()
     }
   }
@@ -146,10 +155,12 @@ export class Forwarding implements DispatchHandler {
     }
   }
 
-  onResponse(status: number, text: string, fields: string[]): void {
+  onResponse(status: number, text: string, fields: string[], last = false): void {
     this.#phase = 'respond'
     const { method } = this.#options.request
     this.#bodiless = method === 'HEAD' || status === 204 || status === 304
+    // A client of HTTP/2 is told in the same way; for one of HTTP/1.1 the body is empty.
+    if (last && this.#exchange.head.http2) this.#bodiless = true
     if (hasUnknownCoding(fields)) {
       this.#refuseResponse()
       return
@@ -245,6 +256,9 @@ export class Forwarding implements DispatchHandler {
         client: this.#exchange.connection.socket,
         network: client,
         use: request.websocket ? 'upgrade' : held ? 'held' : 'request',
+        duplex: this.#duplex
+          ? { silence: this.#options.limits.tunnelTimeout }
+          : undefined,
       },
       this,
     )

@@ -5,14 +5,20 @@ import type { ServeRoute } from './routes.ts'
 
 /** Makes what serves a route; what it has no limits of its own for is held to `limits`. */
 export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRoute {
-  return ({ authorizer, backends = [], backendCa: ca, limits: own }) => {
+  return ({ authorizer, backends = [], limits: own, ...handling }) => {
     const held = own === undefined ? limits : resolveLimits({ ...limits, ...given(own) })
     return {
       authorizer: authorizer === 'none' ? undefined : authorizer,
       limits: held,
       dispatcher: dispatcherTo({
         targets: backends.map(one => (typeof one === 'string' ? { url: one } : one)),
-        backend: { ca, ...backendLimits(held) },
+        backend: {
+          ca: handling.backendCa,
+          cert: handling.backendCert,
+          key: handling.backendKey,
+          protocol: handling.backendProtocol,
+          ...backendLimits(held),
+        },
       }),
     }
   }
