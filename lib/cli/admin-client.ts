@@ -1,8 +1,33 @@
 import { request } from 'node:http'
-import { type Address, formatAddress } from '../address.ts'
+import { type Address, formatAddress, type ListenAddress } from '../address.ts'
+import { address, type Kind } from './config/kinds.ts'
 
 /** Where `handfast status` and `handfast revoke` look when nothing is said. */
 export const defaultAdmin = { host: '127.0.0.1', port: 9443 } as const
+
+const reachable: Kind<ListenAddress> = {
+  ...address,
+  read(value) {
+    const read = address.read(value)
+    return read?.port === 0 ? undefined : read
+  },
+}
+
+/** `--admin` of the commands that ask an admin port. */
+export const adminFlag: {
+  readonly value: string
+  readonly kind: Kind<ListenAddress>
+  readonly about: string
+} = {
+  value: '[HOST:]PORT',
+  kind: reachable,
+  about: `default 127.0.0.1:${defaultAdmin.port}`,
+}
+
+/** Where `--admin` says, or else. */
+export function adminAddress({ host, port }: ListenAddress = defaultAdmin): Address {
+  return { host: host ?? defaultAdmin.host, port }
+}
 
 const timeout = 10_000
 /** Far more than any answer of an admin port. */

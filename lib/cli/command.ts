@@ -1,3 +1,5 @@
+import type { FlagTable } from './flags.ts'
+
 /** The world around a command, so that a test can stand in for it. */
 export interface Io {
   readonly stdout: Output
@@ -16,6 +18,9 @@ export interface Output {
 
 /** What `handfast NAME ...` does. Its module is loaded only when it is called. */
 export interface Command {
+  readonly flags: FlagTable
+  /** Words that its first argument may be; a shell offers them. */
+  readonly words?: readonly string[]
   /** Printed by `handfast NAME --help`. Ends with a newline. */
   readonly help: string
   /**

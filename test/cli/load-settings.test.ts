@@ -172,6 +172,6 @@ t.test('admin port and resumption by flag; a flag of a site needs no file', asyn
     message: '--resumption and --config exclude each other: put it into the file',
   })
   t.throws(() => readProxyFlags([...site, '--resumption', 'on']), {
-    message: '--resumption: expected auto, stateful, sealed, off, got "on"',
+    message: '--resumption: expected auto, stateful, sealed or off, got "on"',
   })
 })

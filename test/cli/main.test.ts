@@ -54,6 +54,10 @@ t.test('an unknown command, option or argument is one line and exit 2', async t 
     [['toString'], /^handfast: unknown command 'toString'/],
     [['--nope'], /^handfast: unknown option '--nope'/],
     [
+      ['proxy', '--backnd', 'x'],
+      /unknown option '--backnd', did you mean --backend\?; see/,
+    ],
+    [
       ['secret', '--long'],
       /^handfast secret: unknown option '--long'; see handfast secret/,
     ],
@@ -96,7 +100,7 @@ t.test('handfast proxy says what is wrong with its flags', async t => {
     [[...backend, '--farm-advertise', '/x'], /--farm-advertise: expected a host name/],
     [
       [...backend, '--transport', 'pigeon'],
-      /--transport: expected auto, multicast, unicast, stream, got "pigeon"/,
+      /--transport: expected auto, multicast, unicast or stream, got "pigeon"/,
     ],
     [[...backend, '--member', 'a:b:c'], /--member: expected HOST\[:PORT\]/],
     [[...backend, '--member', '10.0.0.1'], /joining a farm needs its secret/],

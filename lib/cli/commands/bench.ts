@@ -1,13 +1,23 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Command } from '../command.ts'
+import { flagLines } from '../flags.ts'
 import { runToEnd } from '../run-to-end.ts'
 
+const flags = {
+  quick: { about: 'less to measure, in a minute' },
+  json: { value: 'FILE', about: 'the figures for programs' },
+  html: { value: 'FILE', about: 'a report to look at' },
+} as const
+
 export const benchCommand: Command = {
-  help: `Usage: handfast bench [NAME] [--quick] [--json FILE]
+  flags,
+  help: `Usage: handfast bench [NAME] [options]
 
 Runs a benchmark from a checkout of the project (npm run bench does the same).
 handfast bench alone lists what there is.
+
+${flagLines(flags)}
 `,
   async run(args, io) {
     const script = benchScript()

@@ -1,49 +1,49 @@
 import { existsSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
-import { shown } from '../../shown.ts'
 import { localhostCertificate, makeCertificate, writeCertificate } from '../certs.ts'
 import type { Command } from '../command.ts'
-import { badFlag, listOf, parseFlags } from '../flags.ts'
-import { isWhole, readServerName } from '../quantity.ts'
+import { certifiedName, wholeNumber } from '../config/kinds.ts'
+import { badFlag, flagLines, parseFlags } from '../flags.ts'
+
+const flags = {
+  name: {
+    value: 'NAME',
+    several: true,
+    kind: certifiedName,
+    about: 'host name or IP address, repeatable (default localhost, 127.0.0.1, ::1)',
+  },
+  rsa: { about: 'RSA-2048 instead of P-256' },
+  days: {
+    value: 'N',
+    kind: wholeNumber(1, 36_500),
+    about: `valid for N days (default ${localhostCertificate.days})`,
+  },
+  out: { value: 'DIR', about: 'where to write (default certs)' },
+  force: { about: 'overwrite existing files' },
+} as const
 
 export const certsCommand: Command = {
+  flags,
   help: `Usage: handfast certs [options]
 
 Makes a key and a self-signed certificate, FIRST-NAME.key and FIRST-NAME.crt, mode 0600.
 
-  --name NAME     host name or IP address, repeatable (default localhost, 127.0.0.1, ::1)
-  --rsa           RSA-2048 instead of P-256
-  --days N        valid for N days (default 365)
-  --out DIR       where to write (default certs)
-  --force         overwrite existing files
+${flagLines(flags)}
 `,
   async run(args, io) {
-    const flags = parseFlags('certs', args, {
-      name: { type: 'string', multiple: true },
-      rsa: { type: 'boolean' },
-      days: { type: 'string' },
-      out: { type: 'string' },
-      force: { type: 'boolean' },
-    })
-    const names =
-      flags.name === undefined ? localhostCertificate.names : namesOf(flags.name)
-    const days = Number(flags.days ?? localhostCertificate.days)
-    if (!isWhole(days) || days < 1 || days > 36_500) {
-      throw badFlag(
-        `--days: expected a whole number from 1 to 36500, got ${shown(flags.days)}`,
-      )
-    }
+    const given = parseFlags('certs', args, flags)
+    const { name: names = localhostCertificate.names } = given
+    const { days = localhostCertificate.days, out = 'certs' } = given
     const stem = (names[0] ?? '').replace('*', 'wildcard').replaceAll(':', '_')
-    const base = join(flags.out ?? 'certs', stem)
+    const base = join(out, stem)
     const keyFile = resolve(io.cwd, `${base}.key`)
     const certFile = resolve(io.cwd, `${base}.crt`)
     for (const file of [keyFile, certFile]) {
-      if (existsSync(file) && flags.force !== true) {
+      if (existsSync(file) && given.force !== true) {
         throw badFlag(`${file} is already there; --force overwrites it`)
       }
     }
-    const keyType = flags.rsa === true ? 'rsa' : 'p256'
+    const keyType = given.rsa === true ? 'rsa' : 'p256'
     await writeCertificate(
       { keyFile, certFile },
       await makeCertificate({ names, keyType, days }),
@@ -51,14 +51,4 @@ Makes a key and a self-signed certificate, FIRST-NAME.key and FIRST-NAME.crt, mo
     io.stdout.write(`wrote ${base}.key and ${base}.crt for ${names.join(', ')}\n`)
     return 0
   },
-}
-
-function namesOf(values: string[]): string[] {
-  return listOf(values).map(value => {
-    const name = isIP(value) === 0 ? readServerName(value) : value
-    if (name === undefined) {
-      throw badFlag(`--name: expected a host name or an IP address, got ${shown(value)}`)
-    }
-    return name
-  })
 }

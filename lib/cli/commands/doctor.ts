@@ -1,62 +1,104 @@
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import { systemClock } from '../../clock.ts'
 import { diagnose } from '../../doctor/diagnose.ts'
 import type { Diagnosis, Examination } from '../../doctor/examination.ts'
 import { examine, longestChain, mostTargets } from '../../doctor/examine.ts'
-import { type KindName, kinds } from '../../doctor/kind.ts'
+import { kinds } from '../../doctor/kind.ts'
 import { report } from '../../doctor/report.ts'
 import { eachAddress, parseTarget, type Target } from '../../doctor/target.ts'
 import { shown } from '../../shown.ts'
 import type { Command, Io } from '../command.ts'
-import { badFlag, listOf } from '../flags.ts'
-import { readDuration, readServerName } from '../quantity.ts'
+import { type Kind, oneOf, serverName, wholeNumber } from '../config/kinds.ts'
+import { badFlag, flagLines, parseFlagsAndArguments } from '../flags.ts'
+import { readDuration } from '../quantity.ts'
+
+const timeouts: Kind<number> = {
+  expected: '1ms to 10m',
+  read(value) {
+    // Plain numbers are milliseconds.
+    const text = String(value)
+    const ms = readDuration(/^\d+$/.test(text) ? Number(text) : text)
+    return ms !== undefined && ms >= 1 && ms <= 600_000 ? ms : undefined
+  },
+  json: {},
+}
+const kindNames = kinds.map(({ name }) => name)
+
+const flags = {
+  servername: {
+    value: 'NAME',
+    kind: serverName,
+    about: 'name to ask for (default: the first HOST that is a name)',
+  },
+  'other-name': {
+    value: 'NAME',
+    kind: serverName,
+    about: 'a name under which those sessions must not resume',
+  },
+  'each-ip': { about: 'a HOST that is a name stands for each of its IP addresses' },
+  ca: {
+    value: 'FILE',
+    about: 'authorities for certificates, PEM (default those of Node)',
+  },
+  cert: {
+    value: 'FILE',
+    about: 'certificate to show to servers that ask for one, PEM, with --key FILE',
+  },
+  key: { value: 'FILE', about: 'its key' },
+  only: {
+    value: 'KIND',
+    several: true,
+    kind: oneOf(kindNames),
+    words: kindNames,
+    about: `${kindNames.join(', ')}; repeatable (default all)`,
+  },
+  chain: {
+    value: 'N',
+    kind: wholeNumber(0, longestChain),
+    about: `connections of the chain (default 20, at most ${longestChain})`,
+  },
+  timeout: {
+    value: 'MS',
+    kind: timeouts,
+    about: 'for one connection, or 500ms, 5s (default 5s)',
+  },
+  compare: {
+    value: 'FILE',
+    about: 'an earlier --json output: tells how long ticket keys have been in use',
+  },
+  json: { about: 'the findings for programs' },
+} as const
 
 export const doctorCommand: Command = {
+  flags,
   help: `Usage: handfast doctor HOST[:PORT]... [options]
 
 Visits addresses as a TLS client and proves what resumes across them: TLS 1.2 session IDs and
 tickets, TLS 1.3 tickets, a chain of tickets that are used once. Any servers will do, with
 handfast or without. Default port 443; at most ${mostTargets} addresses.
 
-  --servername NAME   name to ask for (default: the first HOST that is a name)
-  --other-name NAME   a name under which those sessions must not resume
-  --each-ip           a HOST that is a name stands for each of its IP addresses
-  --ca FILE           authorities for certificates, PEM (default those of Node)
-  --cert FILE         certificate to show to servers that ask for one, PEM, with --key FILE
-  --only KIND         ${kinds.map(({ name }) => name).join(', ')}; repeatable (default all)
-  --chain N           connections of the chain (default 20, at most ${longestChain})
-  --timeout MS        for one connection, or 500ms, 5s (default 5s)
-  --compare FILE      an earlier --json output: tells how long ticket keys have been in use
-  --json              the findings for programs
+${flagLines(flags)}
 
 Exits with 0 when all that should resume does, 1 when something does not, 2 for a bad option,
 3 when an address could not be examined.
 `,
   async run(args, io) {
-    const { values, positionals } = parse(args)
-    const timeout = readDuration(numeric(values.timeout ?? '5s'))
-    if (timeout === undefined || timeout < 1 || timeout > 600_000) {
-      throw badFlag(`--timeout: expected 1ms to 10m, got ${shown(values.timeout)}`)
-    }
-    const chainLength = Number(values.chain ?? 20)
-    if (!Number.isInteger(chainLength) || chainLength < 0 || chainLength > longestChain) {
-      throw badFlag(`--chain: expected 0 to ${longestChain}, got ${shown(values.chain)}`)
-    }
-    const targets = await targetsOf(positionals, values['each-ip'] === true)
+    const { flags: given, positionals } = parseFlagsAndArguments('doctor', args, flags)
+    const { timeout = 5_000, chain: chainLength = 20 } = given
+    const targets = await targetsOf(positionals, given['each-ip'] === true)
     const named = targets.named.find(({ host }) => isIP(host) === 0)?.host
-    const { ca, cert, key, compare, json } = values
+    const { ca, cert, key, compare, json } = given
     if ((cert === undefined) !== (key === undefined)) {
       throw badFlag('--cert and --key go together')
     }
     const before = compare === undefined ? undefined : await earlier(compare, io)
     const seen = await examine({
       targets: targets.all,
-      serverName: nameOf('--servername', values.servername) ?? named ?? '',
-      otherName: nameOf('--other-name', values['other-name']),
-      only: onlyOf(values.only),
+      serverName: given.servername ?? named ?? '',
+      otherName: given['other-name'],
+      only: given.only,
       ca: ca === undefined ? undefined : await text('--ca', ca, io),
       certificate:
         cert === undefined || key === undefined
@@ -82,31 +124,6 @@ const exitCodes: Readonly<Record<Diagnosis['verdict'], number>> = {
   unreachable: 3,
 }
 
-const flags = {
-  servername: { type: 'string' },
-  'other-name': { type: 'string' },
-  'each-ip': { type: 'boolean' },
-  ca: { type: 'string' },
-  cert: { type: 'string' },
-  key: { type: 'string' },
-  only: { type: 'string', multiple: true },
-  chain: { type: 'string' },
-  timeout: { type: 'string' },
-  compare: { type: 'string' },
-  json: { type: 'boolean' },
-} as const
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: flags, allowPositionals: true })
-  } catch (error) {
-    const [first = ''] = (error as Error).message.split('. ')
-    throw badFlag(
-      `${first.charAt(0).toLowerCase()}${first.slice(1)}; see handfast doctor --help`,
-    )
-  }
-}
-
 async function targetsOf(
   texts: readonly string[],
   eachIp: boolean,
@@ -124,28 +141,6 @@ async function targetsOf(
     throw badFlag(`at most ${mostTargets} addresses, got ${all.length}`)
   }
   return { named, all }
-}
-
-function nameOf(flag: string, value: string | undefined): string | undefined {
-  if (value === undefined) return undefined
-  const name = readServerName(value)
-  if (name === undefined)
-    throw badFlag(`${flag}: expected a host name, got ${shown(value)}`)
-  return name
-}
-
-function onlyOf(values: readonly string[] | undefined): KindName[] | undefined {
-  if (values === undefined) return undefined
-  return listOf(values).map(value => {
-    const kind = kinds.find(({ name }) => name === value)
-    if (kind === undefined) throw badFlag(`--only: no such kind '${value}'`)
-    return kind.name
-  })
-}
-
-/** Plain numbers are milliseconds. */
-function numeric(value: string): string | number {
-  return /^\d+$/.test(value) ? Number(value) : value
 }
 
 async function earlier(file: string, io: Io): Promise<Examination> {

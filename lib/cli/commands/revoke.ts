@@ -5,13 +5,53 @@ import { adminToken } from '../../admin/admin-token.ts'
 import { parseSecret } from '../../farm/secret.ts'
 import type { WriteReach } from '../../farm/transport.ts'
 import type { ListedRevocation } from '../../resumption/revocation/revocation.ts'
-import { type AdminAnswer, callAdmin, defaultAdmin } from '../admin-client.ts'
+import { type AdminAnswer, adminAddress, adminFlag, callAdmin } from '../admin-client.ts'
 import type { Command, Io } from '../command.ts'
+import { id, name } from '../config/kinds.ts'
 import { findSecret } from '../config/read-secret.ts'
-import { badFlag, parseFlags } from '../flags.ts'
-import { absentLine, adminAddress } from './status.ts'
+import { badFlag, type FlagValues, flagLines, parseFlags } from '../flags.ts'
+import { absentLine } from './status.ts'
+
+const what = {
+  user: { value: 'NAME', kind: name, about: 'log-ins and sessions of a user' },
+  lineage: { value: 'HEX', kind: id, about: 'a chain of resumptions' },
+  session: { value: 'HEX', kind: id, about: 'one session' },
+  certificate: { value: 'FILE', about: 'sessions of a client certificate, PEM' },
+  'server-name': {
+    value: 'NAME',
+    kind: name,
+    about: 'sessions made under a server name',
+  },
+  all: { about: 'every session, and the keys of all tickets' },
+} as const
+const how = {
+  reason: {
+    value: 'TEXT',
+    about: 'kept with the revocation: one line, at most 500 characters',
+  },
+  'keep-open': {
+    about:
+      'leave open what is open. By default all that is open of whom it names ends, with --all ' +
+      'what was let in as somebody, with --server-name nothing',
+  },
+  admin: {
+    ...adminFlag,
+    about:
+      `${adminFlag.about}. The call is not encrypted: use a loopback address, or a tunnel ` +
+      'to one',
+  },
+  'secret-file': {
+    value: 'FILE',
+    about: "the farm's secret, or environment variable HANDFAST_SECRET",
+  },
+  'farm-name': { value: 'NAME', about: 'default handfast' },
+  list: { about: 'what has been revoked and why' },
+  json: { about: 'the list for programs' },
+} as const
+const flags = { ...what, ...how }
 
 export const revokeCommand: Command = {
+  flags,
   help: `Usage: handfast revoke WHAT [options]
        handfast revoke --list [options]
 
@@ -19,22 +59,9 @@ Ends TLS sessions and log-ins on every member of a farm, through the admin port 
 lists what has been revoked and why.
 
 WHAT is one of
-  --user NAME              log-ins and sessions of a user
-  --lineage HEX            a chain of resumptions
-  --session HEX            one session
-  --certificate FILE       sessions of a client certificate, PEM
-  --server-name NAME       sessions made under a server name
-  --all                    every session, and the keys of all tickets
+${flagLines(what)}
 
-  --reason TEXT            kept with the revocation: one line, at most 500 characters
-  --keep-open              leave open what is open. By default all that is open of whom it
-                           names ends, with --all what was let in as somebody, with
-                           --server-name nothing
-  --admin [HOST:]PORT      default 127.0.0.1:${defaultAdmin.port}. The call is not encrypted: use a
-                           loopback address, or a tunnel to one
-  --secret-file FILE       the farm's secret, or environment variable HANDFAST_SECRET
-  --farm-name NAME         default handfast
-  --json                   the list for programs
+${flagLines(how)}
 
 The list tells sessions and lineages by the start of the SHA-256 of their ids.
 
@@ -47,31 +74,17 @@ Exits with
      have been away, go on as before until they are back
 `,
   async run(args, io) {
-    const flags = parseFlags('revoke', args, {
-      user: { type: 'string' },
-      lineage: { type: 'string' },
-      session: { type: 'string' },
-      certificate: { type: 'string' },
-      'server-name': { type: 'string' },
-      all: { type: 'boolean' },
-      reason: { type: 'string' },
-      'keep-open': { type: 'boolean' },
-      admin: { type: 'string' },
-      'secret-file': { type: 'string' },
-      'farm-name': { type: 'string' },
-      list: { type: 'boolean' },
-      json: { type: 'boolean' },
-    })
-    const at = adminAddress(flags.admin)
-    const list = flags.list === true
-    const body = list ? onlyList(flags) : await revocationOf(flags, io)
-    const token = await tokenOf(flags['secret-file'], flags['farm-name'], io)
+    const given = parseFlags('revoke', args, flags)
+    const at = adminAddress(given.admin)
+    const list = given.list === true
+    const body = list ? onlyList(given) : await revocationOf(given, io)
+    const token = await tokenOf(given['secret-file'], given['farm-name'], io)
     try {
       if (body !== undefined) {
         return report(await callAdmin(at, { path: '/revoke', token, body }), io)
       }
       const answer = await callAdmin(at, { path: '/revocations', token })
-      return show(answer, flags.json === true, io)
+      return show(answer, given.json === true, io)
     } catch (error) {
       io.stderr.write(`handfast revoke: ${(error as Error).message}\n`)
       return 3
@@ -79,28 +92,10 @@ Exits with
   },
 }
 
-interface TargetFlags {
-  readonly user?: string
-  readonly lineage?: string
-  readonly session?: string
-  readonly certificate?: string
-  readonly 'server-name'?: string
-  readonly all?: boolean
-}
+type Given = FlagValues<typeof flags>
+const targets = Object.keys(what) as (keyof typeof what)[]
 
-const targets = [
-  'user',
-  'lineage',
-  'session',
-  'certificate',
-  'server-name',
-  'all',
-] as const
-
-async function revocationOf(
-  flags: TargetFlags & { reason?: string; 'keep-open'?: boolean; json?: boolean },
-  io: Io,
-): Promise<object> {
+async function revocationOf(flags: Given, io: Io): Promise<object> {
   if (flags.json === true) throw badFlag('--json goes with --list')
   return {
     ...(await targetOf(flags, io)),
@@ -110,38 +105,25 @@ async function revocationOf(
 }
 
 /** Throws when there is more on the line than asking for the list. */
-function onlyList(
-  flags: TargetFlags & { reason?: string; 'keep-open'?: boolean },
-): undefined {
+function onlyList(flags: Given): undefined {
   const more = [...targets, 'reason', 'keep-open'] as const
   const given = more.find(name => flags[name] !== undefined)
   if (given !== undefined) throw badFlag(`--list goes without --${given}`)
 }
 
-async function targetOf(flags: TargetFlags, io: Io): Promise<object> {
+async function targetOf(flags: Given, io: Io): Promise<object> {
   const given = targets.filter(name => flags[name] !== undefined)
   if (given.length !== 1) {
     throw badFlag(`name exactly one of ${targets.map(name => `--${name}`).join(', ')}`)
   }
   const { user, lineage, session, certificate, 'server-name': serverName } = flags
-  if (user !== undefined) return { user: nonEmpty('--user', user) }
-  if (serverName !== undefined)
-    return { serverName: nonEmpty('--server-name', serverName) }
-  if (lineage !== undefined) return { lineage: idOf('--lineage', lineage) }
-  if (session !== undefined) return { session: idOf('--session', session) }
+  if (user !== undefined) return { user }
+  if (serverName !== undefined) return { serverName }
+  if (lineage !== undefined) return { lineage }
+  if (session !== undefined) return { session }
   if (certificate !== undefined)
     return { certificate: await fingerprintOf(certificate, io) }
   return { all: true }
-}
-
-function nonEmpty(flag: string, value: string): string {
-  if (value === '') throw badFlag(`${flag}: expected a name, got ''`)
-  return value
-}
-
-function idOf(flag: string, value: string): string {
-  if (!/^[0-9a-f]{64}$/i.test(value)) throw badFlag(`${flag}: expected 32 bytes in hex`)
-  return value
 }
 
 async function fingerprintOf(file: string, io: Io): Promise<string> {

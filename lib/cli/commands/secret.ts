@@ -2,9 +2,19 @@ import { signingKey } from '../../auth/signing-key.ts'
 import { generateSecret, parseSecret } from '../../farm/secret.ts'
 import type { Command } from '../command.ts'
 import { findSecret } from '../config/read-secret.ts'
-import { badFlag, parseFlags } from '../flags.ts'
+import { badFlag, flagLines, parseFlags } from '../flags.ts'
+
+const flags = {
+  'signing-key': { value: 'REALM', about: 'print the key of a realm instead' },
+  'secret-file': {
+    value: 'FILE',
+    about: "the farm's secret, or environment variable HANDFAST_SECRET",
+  },
+  'farm-name': { value: 'NAME', about: 'default handfast' },
+} as const
 
 export const secretCommand: Command = {
+  flags,
   help: `Usage: handfast secret
        handfast secret --signing-key REALM [--secret-file FILE] [--farm-name NAME]
 
@@ -16,23 +26,21 @@ Prints a new farm secret: 32 random bytes, base64url. Every member of a farm has
 With --signing-key it prints what the backends of a site with auth.sign check X-Forwarded-User
 with: drawn from the farm secret (--secret-file or HANDFAST_SECRET), different for each realm.
 The realm of a site is its auth.realm, else its first name.
+
+${flagLines(flags)}
 `,
   async run(args, io) {
-    const flags = parseFlags('secret', args, {
-      'signing-key': { type: 'string' },
-      'secret-file': { type: 'string' },
-      'farm-name': { type: 'string' },
-    })
-    const realm = flags['signing-key']
+    const given = parseFlags('secret', args, flags)
+    const realm = given['signing-key']
     if (realm === undefined) {
-      if (flags['secret-file'] !== undefined || flags['farm-name'] !== undefined) {
+      if (given['secret-file'] !== undefined || given['farm-name'] !== undefined) {
         throw badFlag('--secret-file and --farm-name go with --signing-key')
       }
       io.stdout.write(`${generateSecret()}\n`)
       return 0
     }
     const { secret } = await findSecret({
-      file: flags['secret-file'],
+      file: given['secret-file'],
       folder: io.cwd,
       env: io.env['HANDFAST_SECRET'],
       inline: undefined,
@@ -41,7 +49,7 @@ The realm of a site is its auth.realm, else its first name.
     if (secret === undefined) {
       throw badFlag('--signing-key needs --secret-file FILE or HANDFAST_SECRET')
     }
-    const farmName = flags['farm-name'] ?? 'handfast'
+    const farmName = given['farm-name'] ?? 'handfast'
     io.stdout.write(`${signingKey(parseSecret(secret), farmName, realm)}\n`)
     return 0
   },

@@ -2,30 +2,30 @@ import type { AuthCounts } from '../../auth/auth-counters.ts'
 import { durationText } from '../../duration.ts'
 import type { AbsentMember, Member } from '../../farm/transport.ts'
 import type { FarmStats } from '../../member/farm.ts'
-import { shown } from '../../shown.ts'
-import { callAdmin, defaultAdmin } from '../admin-client.ts'
+import { adminAddress, adminFlag, callAdmin } from '../admin-client.ts'
 import type { Command } from '../command.ts'
-import { badFlag, parseFlags } from '../flags.ts'
-import { readAddress } from '../quantity.ts'
+import { flagLines, parseFlags } from '../flags.ts'
+
+const flags = {
+  admin: adminFlag,
+  json: { about: 'the same for programs' },
+} as const
 
 export const statusCommand: Command = {
+  flags,
   help: `Usage: handfast status [options]
 
 What one member of a farm knows: the members, its handshakes by cause, its log-ins, limits that
 were met, its table. It asks the admin port of a proxy (handfast proxy --admin PORT), whose
 workers are one member.
 
-  --admin [HOST:]PORT   default 127.0.0.1:${defaultAdmin.port}
-  --json                the same for programs
+${flagLines(flags)}
 
 Exits with 0, 2 for a bad option, 3 when nobody answers.
 `,
   async run(args, io) {
-    const flags = parseFlags('status', args, {
-      admin: { type: 'string' },
-      json: { type: 'boolean' },
-    })
-    const at = adminAddress(flags.admin)
+    const { admin, json = false } = parseFlags('status', args, flags)
+    const at = adminAddress(admin)
     let status: Status
     try {
       const { body } = await callAdmin(at, { path: '/status' })
@@ -34,9 +34,7 @@ Exits with 0, 2 for a bad option, 3 when nobody answers.
       io.stderr.write(`handfast status: ${(error as Error).message}\n`)
       return 3
     }
-    io.stdout.write(
-      flags.json === true ? `${JSON.stringify(status, null, 2)}\n` : report(status),
-    )
+    io.stdout.write(json ? `${JSON.stringify(status, null, 2)}\n` : report(status))
     return 0
   },
 }
@@ -51,16 +49,6 @@ interface Status extends FarmStats {
 export function absentLine({ id, address, away }: AbsentMember): string {
   const name = id ?? 'never met'
   return `  ${name}  ${address ?? 'no address'}  away for ${durationText(away)}`
-}
-
-/** The value of `--admin`. */
-export function adminAddress(text: string | undefined): { host: string; port: number } {
-  if (text === undefined) return defaultAdmin
-  const address = readAddress(text)
-  if (address === undefined || address.port === 0) {
-    throw badFlag(`--admin: expected [HOST:]PORT, got ${shown(text)}`)
-  }
-  return { host: address.host ?? defaultAdmin.host, port: address.port }
 }
 
 function report(status: Status): string {

@@ -4,6 +4,7 @@ import { badFlag } from '../flags.ts'
 
 /** What the primary of `handfast proxy --workers N` starts. */
 export const workerCommand: Command = {
+  flags: {},
   help: 'Usage: handfast proxy --workers N (which starts its workers itself)\n',
   async run() {
     if (!cluster.isWorker) throw badFlag('only handfast proxy starts workers')

@@ -1,6 +1,12 @@
+import { isIP } from 'node:net'
 import type { ListenAddress } from '../../address.ts'
 import { farmName } from '../../member/options.ts'
 import { isWithin, type NumberRule } from '../../number-options.ts'
+import {
+  type ResumptionMode,
+  readMode,
+  resumptionModes,
+} from '../../resumption/session/policy.ts'
 import {
   isWhole,
   readAddress,
@@ -30,7 +36,7 @@ export interface Kind<T> {
   readonly json: object
 }
 
-const wholeNumber = { type: 'integer' }
+const integer = { type: 'integer' }
 const notEmpty = { type: 'string', minLength: 1 }
 
 export const file: Kind<string> = {
@@ -45,6 +51,19 @@ export const text: Kind<string> = {
   json: notEmpty,
 }
 
+export const name: Kind<string> = {
+  expected: 'a name',
+  read: value => (typeof value === 'string' && value !== '' ? value : undefined),
+  json: notEmpty,
+}
+
+export const id: Kind<string> = {
+  expected: '32 bytes in hex',
+  read: value =>
+    typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value) ? value : undefined,
+  json: { type: 'string', pattern: '^[0-9a-fA-F]{64}$' },
+}
+
 export const yesNo: Kind<boolean> = {
   expected: 'true or false',
   read: value => (typeof value === 'boolean' ? value : undefined),
@@ -54,7 +73,19 @@ export const yesNo: Kind<boolean> = {
 export const count: Kind<number> = {
   expected: 'a whole number from 1',
   read: value => (isWhole(value) && value > 0 ? value : undefined),
-  json: { ...wholeNumber, minimum: 1 },
+  json: { ...integer, minimum: 1 },
+}
+
+/** Also as text, from a flag. */
+export function wholeNumber(least: number, most: number): Kind<number> {
+  return {
+    expected: `a whole number from ${least} to ${most}`,
+    read(value) {
+      const number = typeof value === 'string' && value !== '' ? Number(value) : value
+      return isWhole(number) && number >= least && number <= most ? number : undefined
+    },
+    json: { ...integer, minimum: least, maximum: most },
+  }
 }
 
 export const duration: Kind<number> = {
@@ -68,7 +99,7 @@ export const address: Kind<ListenAddress> = {
   read: readAddress,
   json: {
     anyOf: [
-      { ...wholeNumber, minimum: 0, maximum: 65_535 },
+      { ...integer, minimum: 0, maximum: 65_535 },
       { type: 'string', pattern: '^(.+:)?\\d{1,5}$' },
     ],
   },
@@ -92,6 +123,13 @@ export const serverName: Kind<string> = {
   expected: 'a host name, or *. and a host name',
   read: readServerName,
   json: { type: 'string', pattern: '^(\\*\\.)?[A-Za-z0-9_.-]{1,253}$' },
+}
+
+/** What a certificate may be good for. */
+export const certifiedName: Kind<string> = {
+  expected: 'a host name or an IP address',
+  read: value => (isIP(String(value)) === 0 ? readServerName(value) : String(value)),
+  json: notEmpty,
 }
 
 export const subnet: Kind<string> = {
@@ -132,6 +170,12 @@ export function oneOf<const Word extends string>(words: readonly Word[]): Kind<W
   }
 }
 
+export const resumption: Kind<ResumptionMode> = {
+  ...oneOf(resumptionModes),
+  read: readMode,
+  json: { enum: [...resumptionModes, 'stateless'] },
+}
+
 /** A number with its unit, within its range. */
 export function quantity(rule: NumberRule): Kind<number> {
   const { what, read, suffix } = units[rule.unit]
@@ -146,7 +190,7 @@ export function quantity(rule: NumberRule): Kind<number> {
       const number = read(value)
       return isWithin(rule, number) ? number : undefined
     },
-    json: suffix === undefined ? { ...wholeNumber, ...bounds } : withUnit(suffix, bounds),
+    json: suffix === undefined ? { ...integer, ...bounds } : withUnit(suffix, bounds),
   }
 }
 
@@ -171,7 +215,7 @@ function rangeOf({ unit, least, most }: NumberRule): string {
 function withUnit(suffix: string, bounds: object): object {
   return {
     anyOf: [
-      { ...wholeNumber, minimum: 0, ...bounds },
+      { ...integer, minimum: 0, ...bounds },
       { type: 'string', pattern: `^\\d+(\\.\\d+)?\\s?(${suffix})$` },
     ],
   }

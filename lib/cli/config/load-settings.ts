@@ -15,18 +15,13 @@ import type { Io } from '../command.ts'
 import { badFlag } from '../flags.ts'
 import { checkTogether } from './check-together.ts'
 import type { ConfigFile, FarmConfig, SiteConfig } from './config-file.ts'
-import type { ProxyFlags } from './proxy-flags.ts'
+import { defaultCertificate, type ProxyFlags } from './proxy-flags.ts'
 import { findSecret } from './read-secret.ts'
 import { readSite } from './read-site.ts'
 import type { Path } from './schema.ts'
 import { parseConfig } from './yaml-file.ts'
 
 const defaultPort = 8443
-export const defaultCertificate = {
-  keyFile: 'certs/localhost.key',
-  certFile: 'certs/localhost.crt',
-}
-
 /**
  * Settings from flags, a config file and the environment, every file read. Throws
  * ERR_HANDFAST_CONFIG that says where the fault is, what stood there and what was expected.

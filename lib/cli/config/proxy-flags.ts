@@ -1,22 +1,26 @@
 import type { ListenAddress } from '../../address.ts'
-import { farmName, farmWords } from '../../member/options.ts'
-import {
-  type ResumptionMode,
-  readMode,
-  resumptionModes,
-} from '../../resumption/session/policy.ts'
+import { farmWords } from '../../member/options.ts'
+import { type ResumptionMode, resumptionModes } from '../../resumption/session/policy.ts'
 import { logLevels, type ServeSettings } from '../../serve/settings.ts'
-import { shown } from '../../shown.ts'
-import { badFlag, listOf, parseFlags } from '../flags.ts'
-import {
-  isWhole,
-  readAddress,
-  readBackend,
-  readHost,
-  readMember,
-  readSubnet,
-} from '../quantity.ts'
+import { badFlag, type FlagTable, flagLines, parseFlags } from '../flags.ts'
 import type { FarmConfig } from './config-file.ts'
+import {
+  address,
+  backend,
+  host,
+  member,
+  nameOfFarm,
+  oneOf,
+  resumption,
+  subnet,
+  wholeNumber,
+} from './kinds.ts'
+
+/** What flags alone serve with, made when it is missing. */
+export const defaultCertificate = {
+  keyFile: 'certs/localhost.key',
+  certFile: 'certs/localhost.crt',
+}
 
 /** The command line of `handfast proxy`, each value read, no file opened. */
 export interface ProxyFlags {
@@ -37,37 +41,164 @@ export interface ProxyFlags {
   readonly logLevel: ServeSettings['logLevel'] | undefined
 }
 
-/** Flags whose place is taken by the sites of a config file. */
-const siteFlags = [
-  ...(['backend', 'cert', 'key', 'client-ca', 'backend-ca', 'resumption'] as const),
-]
+/** A flag that says the same as an option of the config file has its path: `option`. */
+const site = {
+  listen: {
+    value: '[HOST:]PORT',
+    kind: address,
+    option: 'listen',
+    about: 'where clients connect (default 8443)',
+  },
+  backend: {
+    value: 'URL',
+    several: true,
+    kind: backend,
+    option: 'sites[].backends',
+    about: 'http://HOST:PORT or https://HOST:PORT, repeatable',
+  },
+  cert: {
+    value: 'FILE',
+    option: 'sites[].cert',
+    about: `PEM (default ${defaultCertificate.certFile}, made when missing)`,
+  },
+  key: {
+    value: 'FILE',
+    option: 'sites[].key',
+    about: `its key, PEM (default ${defaultCertificate.keyFile})`,
+  },
+  'client-ca': {
+    value: 'FILE',
+    option: 'sites[].clientCa',
+    about: 'ask clients for a certificate of these authorities, refuse others',
+  },
+  'backend-ca': {
+    value: 'FILE',
+    option: 'sites[].backendCa',
+    about: 'authorities of https backends (default those of Node)',
+  },
+  resumption: {
+    value: 'MODE',
+    kind: resumption,
+    words: resumptionModes,
+    option: 'sites[].resumption',
+    about:
+      "auto (default), stateful (sessions in the farm's table only), sealed (TLS 1.3 by " +
+      'tickets, with client certificates, too) or off',
+  },
+  'trusted-proxy': {
+    value: 'ADDRESS',
+    several: true,
+    kind: subnet,
+    option: 'trustedProxies',
+    about:
+      'IP address or subnet of a proxy in front, whose X-Forwarded-* is believed, repeatable',
+  },
+  'proxy-protocol': {
+    value: 'ADDRESS',
+    several: true,
+    kind: subnet,
+    option: 'proxyProtocol.from',
+    about:
+      'IP address or subnet of a balancer that speaks the PROXY protocol (version 1 or 2), ' +
+      'repeatable',
+  },
+  config: {
+    value: 'FILE',
+    about: 'YAML; for more than one site, limits and the rest; see docs/proxy.md',
+  },
+} as const
+
+const farm = {
+  member: {
+    value: 'HOST[:PORT]',
+    several: true,
+    kind: member,
+    option: 'farm.members',
+    about: "another member's farm port (default 7443), repeatable",
+  },
+  'farm-listen': {
+    value: '[HOST:]PORT',
+    kind: address,
+    option: 'farm.listen',
+    about: "this one's farm port (7443 when there are members)",
+  },
+  'farm-advertise': {
+    value: 'HOST',
+    kind: host,
+    option: 'farm.advertise',
+    about: 'host under which other members reach this one',
+  },
+  transport: {
+    value: 'KIND',
+    kind: oneOf(farmWords.transport),
+    words: farmWords.transport,
+    option: 'farm.transport',
+    about:
+      'how records travel: stream (default), or datagrams: auto, multicast or unicast; stream ' +
+      'on all members or on none',
+  },
+  'farm-name': {
+    value: 'NAME',
+    kind: nameOfFarm,
+    option: 'farm.name',
+    about: 'members of other names are refused (default handfast)',
+  },
+  'secret-file': {
+    value: 'FILE',
+    option: 'farm.secretFile',
+    about: "the farm's secret, or environment variable HANDFAST_SECRET",
+  },
+} as const
+
+const ofProcess = {
+  admin: {
+    value: '[HOST:]PORT',
+    kind: address,
+    option: 'admin.listen',
+    about:
+      'status, metrics and revocation over HTTP (default nowhere; HOST 127.0.0.1), of all workers',
+  },
+  workers: {
+    value: 'N',
+    kind: wholeNumber(1, 1024),
+    option: 'workers',
+    about: 'processes, together one member (default one for each core)',
+  },
+  'log-level': {
+    value: 'LEVEL',
+    kind: oneOf(logLevels),
+    words: logLevels,
+    option: 'logLevel',
+    about: 'debug, info, warn, error or silent (default info)',
+  },
+} as const
+
+const table = { ...site, ...farm, ...ofProcess }
+
+export const proxyFlags: FlagTable = table
+
+/** Options of the config file that have a flag: the path and `--flag`. */
+export const flagOfOption: ReadonlyMap<string, string> = new Map(
+  Object.entries(table).flatMap(([name, flag]) =>
+    'option' in flag ? [[flag.option, `--${name}`] as const] : [],
+  ),
+)
+
+/** The part of `--help` that lists the flags. */
+export const proxyFlagsHelp: string = `${flagLines(site)}
+
+Farm:
+${flagLines(farm)}
+
+Process:
+${flagLines(ofProcess)}
+`
 
 export function readProxyFlags(args: readonly string[]): ProxyFlags {
-  const flags = parseFlags('proxy', args, {
-    config: { type: 'string' },
-    listen: { type: 'string' },
-    backend: { type: 'string', multiple: true },
-    cert: { type: 'string' },
-    key: { type: 'string' },
-    'client-ca': { type: 'string' },
-    'backend-ca': { type: 'string' },
-    resumption: { type: 'string' },
-    member: { type: 'string', multiple: true },
-    'farm-listen': { type: 'string' },
-    'farm-name': { type: 'string' },
-    'farm-advertise': { type: 'string' },
-    transport: { type: 'string' },
-    'trusted-proxy': { type: 'string', multiple: true },
-    'proxy-protocol': { type: 'string', multiple: true },
-    'secret-file': { type: 'string' },
-    admin: { type: 'string' },
-    workers: { type: 'string' },
-    'log-level': { type: 'string' },
-  })
-  for (const name of siteFlags) {
-    if (flags.config !== undefined && flags[name] !== undefined) {
-      throw badFlag(`--${name} and --config exclude each other: put it into the file`)
-    }
+  const flags = parseFlags('proxy', args, table)
+  const ofSite = Object.keys(flags).find(isOfSite)
+  if (flags.config !== undefined && ofSite !== undefined) {
+    throw badFlag(`--${ofSite} and --config exclude each other: put it into the file`)
   }
   if (flags.config === undefined && flags.backend === undefined) {
     throw badFlag('needs --backend URL, or --config FILE')
@@ -77,89 +208,31 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
   }
   return {
     config: flags.config,
-    listen: read('--listen', '[HOST:]PORT', flags.listen, readAddress),
-    backends: readAll('--backend', 'http://HOST[:PORT]', flags.backend, readBackend),
+    listen: flags.listen,
+    backends: flags.backend ?? [],
     cert: flags.cert,
     key: flags.key,
     clientCa: flags['client-ca'],
     backendCa: flags['backend-ca'],
-    resumption: read(
-      '--resumption',
-      resumptionModes.join(', '),
-      flags.resumption,
-      readMode,
-    ),
+    resumption: flags.resumption,
     farm: {
-      members: readAll('--member', 'HOST[:PORT]', flags.member, readMember),
-      listen: read('--farm-listen', '[HOST:]PORT', flags['farm-listen'], readAddress),
-      name: read(
-        '--farm-name',
-        '1 to 64 letters, digits, dots, dashes',
-        flags['farm-name'],
-        text => (farmName.test(text) ? text : undefined),
-      ),
-      advertise: read(
-        '--farm-advertise',
-        'a host name or an IP address',
-        flags['farm-advertise'],
-        readHost,
-      ),
-      transport: read(
-        '--transport',
-        farmWords.transport.join(', '),
-        flags.transport,
-        text => farmWords.transport.find(transport => transport === text),
-      ),
+      members: flags.member ?? [],
+      listen: flags['farm-listen'],
+      name: flags['farm-name'],
+      advertise: flags['farm-advertise'],
+      transport: flags.transport,
     },
-    trustedProxies: readAll(
-      '--trusted-proxy',
-      'an IP address or a subnet such as 10.0.0.0/8',
-      flags['trusted-proxy'],
-      readSubnet,
-    ),
-    proxyProtocol: readAll(
-      '--proxy-protocol',
-      'an IP address or a subnet such as 10.0.0.0/8',
-      flags['proxy-protocol'],
-      readSubnet,
-    ),
+    trustedProxies: flags['trusted-proxy'] ?? [],
+    proxyProtocol: flags['proxy-protocol'] ?? [],
     secretFile: flags['secret-file'],
-    admin: read('--admin', '[HOST:]PORT', flags.admin, readAddress),
-    workers: read('--workers', 'a whole number from 1 to 1024', flags.workers, text => {
-      const count = Number(text)
-      return isWhole(count) && count >= 1 && count <= 1024 ? count : undefined
-    }),
-    logLevel: read('--log-level', logLevels.join(', '), flags['log-level'], text =>
-      logLevels.find(level => level === text),
-    ),
+    admin: flags.admin,
+    workers: flags.workers,
+    logLevel: flags['log-level'],
   }
 }
 
-function read<T>(
-  flag: string,
-  expected: string,
-  text: string | undefined,
-  reader: (text: string) => T | undefined,
-): T | undefined {
-  if (text === undefined) return undefined
-  const value = reader(text)
-  if (value === undefined) throw wrong(flag, expected, text)
-  return value
-}
-
-function readAll<T>(
-  flag: string,
-  expected: string,
-  texts: string[] | undefined,
-  reader: (text: string) => T | undefined,
-): T[] {
-  return listOf(texts).map(text => {
-    const value = reader(text)
-    if (value === undefined) throw wrong(flag, expected, text)
-    return value
-  })
-}
-
-function wrong(flag: string, expected: string, text: string) {
-  return badFlag(`${flag}: expected ${expected}, got ${shown(text)}`)
+/** The sites of a config file take the place of such a flag. */
+function isOfSite(name: string): boolean {
+  const flag = table[name as keyof typeof table]
+  return 'option' in flag && flag.option.startsWith('sites')
 }

@@ -1,5 +1,4 @@
 import { farmNumbers, farmWords } from '../../member/options.ts'
-import { readMode, resumptionModes } from '../../resumption/session/policy.ts'
 import { logLevels } from '../../serve/settings.ts'
 import { nearestName, unknownName } from '../../unknown-name.ts'
 import { auth } from './auth-schema.ts'
@@ -10,10 +9,10 @@ import {
   file,
   host,
   hostName,
-  type Kind,
   member,
   nameOfFarm,
   oneOf,
+  resumption,
   secret,
   serverName,
   subnet,
@@ -31,6 +30,7 @@ import {
   needed,
   option,
 } from './option.ts'
+import { flagOfOption } from './proxy-flags.ts'
 import { handling, route } from './route-schema.ts'
 
 /**
@@ -38,12 +38,6 @@ import { handling, route } from './route-schema.ts'
  * The reader of the file, its JSON Schema, and the table in the docs all come from here; an
  * option is added here and in `config-file.ts`.
  */
-
-const resumption: Kind<NonNullable<ReturnType<typeof readMode>>> = {
-  ...oneOf(resumptionModes),
-  read: readMode,
-  json: { enum: [...resumptionModes, 'stateless'] },
-}
 
 const site = mapping('a server name, its certificate, and where its requests go', {
   names: list(serverName, 'host names, *.name for one level below', {
@@ -181,8 +175,7 @@ export function checkConfig(document: unknown): ConfigFile | Fault {
   const result = configFile.safeParse(document ?? {})
   if (result.success) return result.data
   const { issues } = result.error
-  const all = issues.map(closest)
-  const issue = all.find(({ code }) => code === 'unrecognized_keys') ?? all[0]
+  const issue = mostTelling(issues)
   if (issue === undefined) return { path: [], expected: 'a config' }
   const path = issue.path.filter(step => typeof step !== 'symbol')
   if (issue.code !== 'unrecognized_keys') return { path, expected: expectedOf(issue) }
@@ -207,9 +200,15 @@ function adviceOn(key: string, path: Path): string {
   return `it stands in ${places.map(path => path.slice(0, -key.length - 1)).join(', or in ')}`
 }
 
+export interface ConfigOption extends DescribedOption {
+  /** `--listen`, where a flag says the same. */
+  readonly flag: string | undefined
+}
+
 /** All options of the config file, as the table in the docs has them. */
-export function describeConfig(): DescribedOption[] {
-  return describe(configFile)
+export function describeConfig(): ConfigOption[] {
+  const options = describe(configFile)
+  return options.map(option => ({ ...option, flag: flagOfOption.get(option.path) }))
 }
 
 /** JSON Schema of the config file. */
@@ -222,10 +221,15 @@ type Issue = Extract<
   { success: false }
 >['error']['issues'][number]
 
+function mostTelling(issues: readonly Issue[]): Issue | undefined {
+  const all = issues.map(closest)
+  return all.find(({ code }) => code === 'unrecognized_keys') ?? all[0]
+}
+
 /** Of what may be short or a mapping, what is wrong with the one that stands there. */
 function closest(issue: Issue): Issue {
   if (issue.code !== 'invalid_union') return issue
-  const [short, mapping] = issue.errors.map(([first]) => first && closest(first))
+  const [short, mapping] = issue.errors.map(mostTelling)
   const isMapping = mapping?.code !== 'invalid_type' || mapping.path.length > 0
   const inside = isMapping ? mapping : short
   return inside ? { ...inside, path: [...issue.path, ...inside.path] } : issue
