@@ -97,7 +97,7 @@ const site = {
     value: 'ADDRESS',
     several: true,
     kind: subnet,
-    option: 'proxyProtocol.from',
+    option: 'proxyProtocol',
     about:
       'IP address or subnet of a balancer that speaks the PROXY protocol (version 1 or 2), ' +
       'repeatable',
