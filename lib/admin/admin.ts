@@ -8,6 +8,7 @@ import type { Farm } from '../member/farm.ts'
 import { Callers } from './callers.ts'
 import { Metrics } from './metrics.ts'
 import { ownNames } from './own-name.ts'
+import { answerProbe } from './probes.ts'
 import { readRevocation } from './revocation-request.ts'
 
 export interface AdminOptions {
@@ -26,6 +27,8 @@ export interface AdminOptions {
    * `host` and the machine's name. Others are answered 421.
    */
   readonly names?: readonly string[] | undefined
+  /** Why this host wants no clients now, in words; undefined: it does. Default: it does. */
+  readonly notReady?: (() => string | undefined) | undefined
   readonly log: Log
 }
 
@@ -35,13 +38,20 @@ export interface Admin {
   close(): Promise<void>
 }
 
-/** GET /metrics, /status and /revocations, POST /revoke, on a port of their own. */
+/** GET /metrics, /status, /healthz, /readyz and /revocations, POST /revoke, on a port of their own. */
 export async function createAdmin(options: AdminOptions): Promise<Admin> {
-  const { farm, log, host = '127.0.0.1', names = [] } = options
+  const {
+    farm,
+    log,
+    host = '127.0.0.1',
+    names = [],
+    notReady = () => undefined,
+  } = options
   const metrics = new Metrics(farm)
   const isOwn = ownNames(host, names)
   const callers = new Callers(100)
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
+    if (answerProbe(request, response, notReady)) return
     if (!isOwn(request.headers.host)) return misdirected(response)
     const trusted = showsToken(request, options.token)
     if (trusted) callers.trust(request.socket)
@@ -110,7 +120,8 @@ async function answer({
       return
     default:
       send(response, 404, {
-        error: 'not found: /metrics, /status, /revocations, POST /revoke',
+        error:
+          'not found: /metrics, /status, /healthz, /readyz, /revocations, POST /revoke',
       })
   }
 }

@@ -33,6 +33,7 @@ export const limitRules: NumberRules<keyof Limits> = {
   maxPendingBodies: count(10_000),
   // One client alone gets most of what there is, and the next one still gets in.
   clientShare: { unit: 'percent', usual: 100 * usualShare, least: 1, most: 100 },
+  shutdownDelay: time(0, 0),
   drainTimeout: time(30_000, 0),
 }
 

@@ -151,6 +151,8 @@ export interface Limits {
    * Default 80; 100: no limit, as behind a balancer that shows its own address.
    */
   readonly clientShare: number
+  /** Between the wish to end and the drain: no longer ready, and all goes on. Default 0. */
+  readonly shutdownDelay: number
   /** Drain: open requests may take this long. Default 30 000. */
   readonly drainTimeout: number
 }
@@ -191,6 +193,13 @@ export interface ProxyOptions {
    * else none is looked for. Default: nobody.
    */
   readonly proxyProtocol?: readonly string[] | undefined
+  /**
+   * A path of every site at which a balancer's GET or HEAD is answered with 200 while `notReady`
+   * says nothing, else with 503: under any name, and before log-in. Default: none.
+   */
+  readonly healthPath?: string | undefined
+  /** Why no clients are wanted now, in words. Default: they are. */
+  readonly notReady?: (() => string | undefined) | undefined
   readonly sessions: SessionSharing
   readonly log: Log
   /** Told of limits that are met. Default: some of its own, and the log hears of it. */
@@ -198,7 +207,10 @@ export interface ProxyOptions {
 }
 
 /** What can change while a proxy runs. */
-export type ReloadOptions = Pick<ProxyOptions, 'sites' | 'limits' | 'proxyProtocol'>
+export type ReloadOptions = Pick<
+  ProxyOptions,
+  'sites' | 'limits' | 'proxyProtocol' | 'healthPath'
+>
 
 /** A running proxy, as `createProxy(options): Promise<RunningProxy>` in lib/proxy/proxy.ts gives it. */
 export interface RunningProxy {

@@ -15,6 +15,7 @@ import { ClientConnection, serverNameOf } from './client/client-connection.ts'
 import { Http1 } from './client/http1.ts'
 import { Http2 } from './client/http2.ts'
 import { SlowClients } from './client/slow-clients.ts'
+import { checkHealthPath } from './health-probe.ts'
 import { resolveLimits } from './limits.ts'
 import { plainAddress } from './message/forwarded.ts'
 import type {
@@ -24,7 +25,7 @@ import type {
   RunningProxy,
   Site,
 } from './options.ts'
-import { RequestHandler } from './request-handler.ts'
+import { RequestHandler, type Serving } from './request-handler.ts'
 import { serveRoute } from './route/serve-route.ts'
 import { Sites } from './sites.ts'
 
@@ -57,12 +58,14 @@ class HttpsProxy implements RunningProxy {
   #watch: NodeJS.Timeout | undefined
   #limits: Limits
   #sites: Sites
+  #healthPath: string | undefined
   #stopped: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
   constructor(options: ProxyOptions) {
     this.#options = options
     this.#limits = resolveLimits(options.limits)
+    this.#healthPath = checkHealthPath(options.healthPath)
     this.#trusts = addressList(options.trustedProxies ?? [], 'trustedProxies')
     const { limitCounters = new LimitCounters(systemClock, options.log) } = options
     this.#limitCounters = limitCounters
@@ -70,7 +73,8 @@ class HttpsProxy implements RunningProxy {
     this.#backends = new Backends(options.log)
     this.#sites = this.#sitesOf(options.sites, this.#limits)
     this.#handler = new RequestHandler(
-      () => ({ sites: this.#sites, limits: this.#limits }),
+      () => this.#serving(),
+      options.notReady ?? (() => undefined),
       this.#trusts,
       options.log,
       limitCounters,
@@ -125,6 +129,7 @@ class HttpsProxy implements RunningProxy {
       throw new HandfastError('ERR_HANDFAST_CLOSED', 'the proxy is closed')
     }
     const limits = resolveLimits(options.limits)
+    this.#healthPath = checkHealthPath(options.healthPath)
     this.#proxyProtocol.setFrom(options.proxyProtocol ?? [])
     this.#sites = this.#sitesOf(options.sites, limits)
     this.#limits = limits
@@ -165,6 +170,10 @@ class HttpsProxy implements RunningProxy {
 
   stats(): { readonly connections: number; readonly requests: number } {
     return { connections: this.#sockets.size, requests: this.#handler.total }
+  }
+
+  #serving(): Serving {
+    return { sites: this.#sites, limits: this.#limits, healthPath: this.#healthPath }
   }
 
   #sitesOf(sites: readonly Site[], limits: Limits): Sites {

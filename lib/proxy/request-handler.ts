@@ -7,6 +7,7 @@ import type { ClientConnection } from './client/client-connection.ts'
 import { answer, type Exchange, reply } from './client/exchange.ts'
 import type { Unreadable } from './client/http1.ts'
 import { clientNetwork } from './client-network.ts'
+import { answerProbe } from './health-probe.ts'
 import { limitMet } from './limit-met.ts'
 import type { Fields } from './message/fields.ts'
 import { type CheckedRequest, checkRequest } from './message/request-check.ts'
@@ -20,6 +21,8 @@ import type { ServedSite, Sites } from './sites.ts'
 export interface Serving {
   readonly sites: Sites
   readonly limits: Limits
+  /** Where a balancer asks whether clients are wanted. */
+  readonly healthPath: string | undefined
 }
 
 type Finish = (outcome: Outcome, user?: string) => void
@@ -40,6 +43,7 @@ interface Routed {
 /** Takes each request through its phases (phases.ts) and sees to its line in the log. */
 export class RequestHandler {
   readonly #serving: () => Serving
+  readonly #notReady: () => string | undefined
   readonly #trusts: (address: string) => boolean
   readonly #log: Log
   readonly #limitCounters: LimitCounters
@@ -48,12 +52,14 @@ export class RequestHandler {
 
   constructor(
     serving: () => Serving,
+    notReady: () => string | undefined,
     trusts: (address: string) => boolean,
     log: Log,
     limitCounters: LimitCounters,
     limits: Limits,
   ) {
     this.#serving = serving
+    this.#notReady = notReady
     this.#trusts = trusts
     this.#log = log
     this.#limitCounters = limitCounters
@@ -76,9 +82,11 @@ export class RequestHandler {
   }
 
   handle(exchange: Exchange): void {
-    this.#total++
     try {
-      this.#take(exchange)
+      const serving = this.#serving()
+      if (answerProbe(exchange, serving.healthPath, this.#notReady)) return
+      this.#total++
+      this.#take(exchange, serving)
     } catch (error) {
       this.#failed(exchange, error)
     }
@@ -91,9 +99,8 @@ export class RequestHandler {
     else answer(exchange, 500, 'Internal Server Error')
   }
 
-  #take(exchange: Exchange): void {
+  #take(exchange: Exchange, { sites, limits }: Serving): void {
     const began = performance.now()
-    const { sites, limits } = this.#serving()
     let onBody: (() => void) | undefined
     const finish: Finish = (outcome, user) => {
       onBody?.()

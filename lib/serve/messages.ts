@@ -3,7 +3,14 @@ import type { ServeSettings } from './settings.ts'
 /** From the primary to a worker, over the channel that node:cluster keeps between them. */
 export type ToWorker =
   /** Answer to `hello`: what to serve. */
-  | { readonly type: 'start'; readonly settings: ServeSettings; readonly slot: number }
+  | {
+      readonly type: 'start'
+      readonly settings: ServeSettings
+      readonly slot: number
+      /** See Readiness. */
+      readonly notReady: string | undefined
+    }
+  | { readonly type: 'readiness'; readonly notReady: string | undefined }
   | { readonly type: 'reload'; readonly settings: ServeSettings }
   | { readonly type: 'drain' }
 

@@ -1,5 +1,7 @@
 import type { ProcessLog } from '../log.ts'
+import { resolveLimits } from '../proxy/limits.ts'
 import { tellParent } from './messages.ts'
+import { Readiness } from './readiness.ts'
 import { Reloader } from './reloader.ts'
 import { startServer } from './server.ts'
 import type { ServeSettings } from './settings.ts'
@@ -19,7 +21,9 @@ export interface ServeOptions {
 /** Serves in this process until a signal or the end of the parent; answers the exit code. */
 export async function serveAlone(options: ServeOptions): Promise<number> {
   const { settings, load, log } = options
-  const server = await startServer(settings, log, log.dropped)
+  const readiness = new Readiness('starting')
+  const server = await startServer(settings, log, log.dropped, readiness)
+  readiness.set(undefined)
   const { host, port, farmAddress } = server
   const reloader = new Reloader({
     settings,
@@ -32,11 +36,14 @@ export async function serveAlone(options: ServeOptions): Promise<number> {
     statsInterval,
   )
   report.unref()
+  let delayed: NodeJS.Timeout | undefined
   const exitCode = new Promise<number>((resolve, reject) => {
     const stopListening = onSignals({
       drain(signal) {
-        log.info({ signal }, 'draining')
-        server.drain().then(() => end(0), fail)
+        const { shutdownDelay } = resolveLimits(reloader.settings.limits)
+        log.info({ signal, shutdownDelay }, 'draining')
+        readiness.set('draining')
+        delayed = setTimeout(() => server.drain().then(() => end(0), fail), shutdownDelay)
       },
       abort: () => server.close().then(() => end(1), fail),
       reload: () => void reloader.request(),
@@ -46,6 +53,7 @@ export async function serveAlone(options: ServeOptions): Promise<number> {
     process.once('disconnect', orphaned)
     const stop = () => {
       clearInterval(report)
+      clearTimeout(delayed)
       stopListening()
       process.off('disconnect', orphaned)
       tellParent({ type: 'stats', stats: server.stats() })

@@ -28,6 +28,8 @@ export async function serveCluster(options: ClusterOptions): Promise<number> {
   return await primary.run()
 }
 
+const draining = 'draining'
+
 class Primary {
   readonly #options: ClusterOptions
   readonly #reloader: Reloader
@@ -38,6 +40,8 @@ class Primary {
   #listening: { host: string; port: number } | undefined
   #failure: { message: string; exitCode: number } | undefined
   #draining = false
+  /** What the workers answer whoever asks for the host. */
+  #notReady: string | undefined = 'not all workers are up yet'
   #killed = false
   #resolve: (exitCode: number) => void = () => {}
   #reject: (error: Error) => void = () => {}
@@ -87,6 +91,7 @@ class Primary {
           break
         case 'complete':
           log.info({ workers: this.#workers.size }, 'all workers are up')
+          if (this.#notReady !== draining) this.#tellReadiness(undefined)
           if (this.#listening !== undefined) onListening(this.#listening)
           break
         case 'give-up':
@@ -109,7 +114,9 @@ class Primary {
       if (message.type === 'hello') {
         const { settings } = this.#reloader
         const farm = { ...settings.farm, secret: settings.farm.secret ?? this.#secret }
-        this.#tell(worker, { type: 'start', slot, settings: { ...settings, farm } })
+        const notReady = this.#notReady
+        const own = { ...settings, farm }
+        this.#tell(worker, { type: 'start', slot, settings: own, notReady })
         if (this.#draining) this.#tell(worker, { type: 'drain' })
       } else if (message.type === 'listening') {
         clearTimeout(late)
@@ -133,12 +140,23 @@ class Primary {
 
   #drain(signal: NodeJS.Signals): void {
     const { log } = this.#options
-    log.info({ signal, workers: this.#workers.size }, 'draining')
+    const { shutdownDelay } = resolveLimits(this.#reloader.settings.limits)
+    log.info({ signal, workers: this.#workers.size, shutdownDelay }, draining)
+    this.#tellReadiness(draining)
+    setTimeout(() => this.#stop(), shutdownDelay)
+  }
+
+  #stop(): void {
     this.#draining = true
     this.#tellAll({ type: 'drain' })
     const { drainTimeout } = resolveLimits(this.#reloader.settings.limits)
     setTimeout(() => this.#kill(), drainTimeout + drainSlack).unref()
     this.#on({ type: 'stop' })
+  }
+
+  #tellReadiness(notReady: string | undefined): void {
+    this.#notReady = notReady
+    this.#tellAll({ type: 'readiness', notReady })
   }
 
   /** Ends all workers now. Their end is heard as usual. */

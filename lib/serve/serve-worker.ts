@@ -2,6 +2,7 @@ import { HandfastError } from '../errors.ts'
 import { createLog } from '../log.ts'
 import { type ToWorker, tellParent } from './messages.ts'
 import { logProcessFaults } from './process-faults.ts'
+import { Readiness } from './readiness.ts'
 import { type Server, startServer } from './server.ts'
 import type { ServeSettings } from './settings.ts'
 
@@ -20,7 +21,7 @@ export async function serveWorker(): Promise<number> {
   logProcessFaults(log)
   let server: Server
   try {
-    server = await startServer(settings, log, written.dropped)
+    server = await startServer(settings, log, written.dropped, orders.readiness)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const badConfig =
@@ -48,6 +49,7 @@ export async function serveWorker(): Promise<number> {
 class Orders {
   readonly start: Promise<Extract<ToWorker, { type: 'start' }>>
   readonly drain: Promise<void>
+  readonly readiness: Readiness = new Readiness('starting')
   #fresh: ServeSettings | undefined
   #reload: ((settings: ServeSettings) => void) | undefined
 
@@ -61,6 +63,9 @@ class Orders {
       drained = resolve
     })
     process.on('message', (message: ToWorker) => {
+      if (message.type === 'start' || message.type === 'readiness') {
+        this.readiness.set(message.notReady)
+      }
       if (message.type === 'start') started(message)
       if (message.type === 'drain') drained()
       if (message.type !== 'reload') return

@@ -9,6 +9,7 @@ import type { FarmOptions } from '../member/options.ts'
 import type { RunningProxy } from '../proxy/options.ts'
 import { createProxy } from '../proxy/proxy.ts'
 import type { ServerStats } from './messages.ts'
+import { Readiness } from './readiness.ts'
 import { reloadable, type ServeSettings } from './settings.ts'
 import { SiteAuths } from './site-auths.ts'
 import { keepRequestsYoung } from './young-heap.ts'
@@ -30,15 +31,17 @@ export async function startServer(
   settings: ServeSettings,
   log: Log,
   droppedLines: () => number = () => 0,
+  readiness: Readiness = new Readiness(undefined),
 ): Promise<Server> {
   keepRequestsYoung()
   const farm = await createFarm(farmOptionsOf(settings, log))
   farm.served.set('logLinesDropped', droppedLines)
+  const notReady = () => readiness.notReady
   const auths = new SiteAuths(farm, settings)
   let admin: Admin | undefined
   let proxy: RunningProxy
   try {
-    admin = await startAdmin(settings, farm, log)
+    admin = await startAdmin(settings, farm, log, notReady)
     const listening = auths.rebuild(settings.sites, sites =>
       createProxy({
         host: settings.listen.host,
@@ -47,6 +50,8 @@ export async function startServer(
         limits: settings.limits,
         trustedProxies: settings.trustedProxies,
         proxyProtocol: settings.proxyProtocol,
+        healthPath: settings.healthPath,
+        notReady,
         ...settings.tls,
         sessions: farm,
         limitCounters: farm.limitCounters,
@@ -108,13 +113,16 @@ async function startAdmin(
   { admin, farm: { name, secret } }: ServeSettings,
   farm: Farm,
   log: Log,
+  notReady: () => string | undefined,
 ): Promise<Admin | undefined> {
   if (admin === undefined) return undefined
   const { host, port, names } = admin
   const token = secret === undefined ? undefined : adminToken(parseSecret(secret), name)
-  return await createAdmin({ farm, host, port, token, log, names }).catch(error => {
-    throw isListenError(error) ? cannotListen(admin, error) : error
-  })
+  return await createAdmin({ farm, host, port, token, log, names, notReady }).catch(
+    error => {
+      throw isListenError(error) ? cannotListen(admin, error) : error
+    },
+  )
 }
 
 /** In a worker the primary binds for it, and Node names that instead. */

@@ -20,6 +20,8 @@ export interface ServeSettings {
   readonly trustedProxies: readonly string[]
   /** Addresses and subnets of balancers that speak the PROXY protocol. */
   readonly proxyProtocol?: readonly string[] | undefined
+  /** Where a balancer asks on the port for clients whether they are wanted. */
+  readonly healthPath?: string | undefined
   readonly workers: number
   readonly logLevel: NonNullable<LogOptions['level']>
   /** Sentences for the operator: nothing is wrong, but something is worth a change. */
@@ -65,8 +67,12 @@ export function reloadable({
   sites,
   limits,
   proxyProtocol,
-}: ServeSettings): Pick<ServeSettings, 'sites' | 'limits' | 'proxyProtocol'> {
-  return { sites, limits, proxyProtocol }
+  healthPath,
+}: ServeSettings): Pick<
+  ServeSettings,
+  'sites' | 'limits' | 'proxyProtocol' | 'healthPath'
+> {
+  return { sites, limits, proxyProtocol, healthPath }
 }
 
 /** True when a reload can't bring in the difference: a port or the farm would change. */

@@ -32,6 +32,7 @@ export interface ConfigFile {
     | undefined
   readonly trustedProxies?: readonly string[] | undefined
   readonly proxyProtocol?: readonly string[] | undefined
+  readonly healthPath?: string | undefined
   readonly workers?: number | undefined
   readonly logLevel?: ServeSettings['logLevel'] | undefined
 }

@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import type { ListenAddress } from '../../address.ts'
 import { farmName } from '../../member/options.ts'
 import { isWithin, type NumberRule } from '../../number-options.ts'
+import { healthPath } from '../../proxy/health-probe.ts'
 import {
   type ResumptionMode,
   readMode,
@@ -62,6 +63,12 @@ export const id: Kind<string> = {
   read: value =>
     typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value) ? value : undefined,
   json: { type: 'string', pattern: '^[0-9a-fA-F]{64}$' },
+}
+
+export const path: Kind<string> = {
+  expected: 'a path such as /.well-known/health, without query',
+  read: value => (isText(value) && healthPath.test(value) ? value : undefined),
+  json: { type: 'string', pattern: '^/[^?#]*$' },
 }
 
 export const yesNo: Kind<boolean> = {

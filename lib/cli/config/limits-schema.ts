@@ -24,6 +24,7 @@ const told = {
   maxPendingBodies: 'requests whose body has not begun to come, beyond it 503',
   clientShare:
     'percent of connections, requests, WebSockets that one client network may have',
+  shutdownDelay: 'between SIGTERM and the drain: probes say not ready, all else goes on',
   drainTimeout: 'for open requests after SIGTERM',
 }
 

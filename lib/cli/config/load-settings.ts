@@ -70,6 +70,7 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     tls: withoutUndefined(config.tls ?? {}),
     trustedProxies: [...(config.trustedProxies ?? []), ...flags.trustedProxies],
     proxyProtocol: [...(config.proxyProtocol ?? []), ...flags.proxyProtocol],
+    healthPath: config.healthPath,
     workers: flags.workers ?? config.workers ?? availableParallelism(),
     logLevel: flags.logLevel ?? config.logLevel ?? logLevels[1],
     warnings: [...notes, ...warnings, ...sites.flatMap(site => site.warnings)],

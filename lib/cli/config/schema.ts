@@ -12,6 +12,7 @@ import {
   member,
   nameOfFarm,
   oneOf,
+  path,
   resumption,
   secret,
   serverName,
@@ -149,6 +150,12 @@ const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
     subnet,
     'balancers that speak the PROXY protocol, version 1 or 2: each connection of theirs must ' +
       "begin with its header, and is the client's own then; from others none is looked for",
+    { otherwise: 'none' },
+  ),
+  healthPath: option(
+    path,
+    'a path of every site at which GET and HEAD are answered 200, or 503 when no clients are ' +
+      'wanted, under any name and before log-in',
     { otherwise: 'none' },
   ),
   workers: option(count, 'processes', { otherwise: 'one for each core' }),
