@@ -36,6 +36,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   farm: ['link', 'engine', 'datagram'],
   resumption: ['hello', 'session', 'revocation', 'ticket', 'server'],
   auth: ['method', 'login', 'form'],
+  dispatch: ['selection'],
   proxy: ['message', 'route', 'client', 'relay'],
   cli: ['config', 'demo', 'commands'],
 }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { Backend, type BackendOptions } from '../backend/backend.ts'
+import { systemClock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { Dispatcher } from './dispatcher.ts'
-import type { DispatcherOptions } from './options.ts'
-import { Rotation } from './rotation.ts'
+import type { BackendTarget, DispatcherOptions } from './options.ts'
+import { createSelection, type SelectionContext } from './selection/create-selection.ts'
 
 /** Makes the dispatcher of a site, or of one of its routes. */
 export type DispatcherTo = (options: DispatcherOptions) => Dispatcher
@@ -11,6 +12,7 @@ export type DispatcherTo = (options: DispatcherOptions) => Dispatcher
 /** The backends in use. One stays the same over a reload when nothing about it changes. */
 export class Backends {
   readonly #log: Log
+  readonly #context: SelectionContext = { clock: systemClock, random: Math.random }
   #byKey = new Map<string, Backend>()
 
   constructor(log: Log) {
@@ -36,11 +38,13 @@ export class Backends {
     }
     let result: T
     try {
-      result = build(({ targets, backend }) => {
-        const backends = targets.map(({ url, maxRequests = backend.maxRequests }) =>
-          backendAt(url, { ...backend, maxRequests }),
-        )
-        return new Dispatcher(backends, new Rotation(backends))
+      result = build(({ targets, backend: options, selection }) => {
+        const backends = targets.map(target => {
+          const { url, weight = 1, maxRequests = options.maxRequests } = target
+          const backend = backendAt(url, { ...options, maxRequests })
+          return { backend, origin: backend.origin, weight, priority: priorityOf(target) }
+        })
+        return new Dispatcher(createSelection(backends, selection, this.#context))
       })
     } catch (error) {
       for (const backend of made) this.#letGo(backend.destroy())
@@ -60,6 +64,11 @@ export class Backends {
   #letGo(closing: Promise<void>): void {
     closing.catch(error => this.#log.debug({ error: String(error) }, 'closing a backend'))
   }
+}
+
+/** A backup comes after all others. */
+function priorityOf({ backup = false, priority = 0 }: BackendTarget): number {
+  return backup ? Number.POSITIVE_INFINITY : priority
 }
 
 /** Equal for options that are. Of keys and certificates it has a digest. */

@@ -1,3 +1,5 @@
+import type { Choice } from './selection/selection.ts'
+
 /** What passing over needs to know of a backend. */
 interface Candidate {
   /** False for one that failed a moment ago. */
@@ -13,7 +15,7 @@ interface Candidate {
  * automatic retry is not retried.
  */
 export class Candidates<Backend extends Candidate> {
-  readonly #selected: Iterator<Backend, undefined>
+  readonly #selected: Choice<Backend>
   readonly #first: Backend | undefined
   #asked = false
   #passedOver: Backend[] | undefined
@@ -21,7 +23,7 @@ export class Candidates<Backend extends Candidate> {
   #retrying = false
 
   /** `first` is to be asked before all others: it knows the client already. */
-  constructor(selected: Iterator<Backend, undefined>, first?: Backend) {
+  constructor(selected: Choice<Backend>, first?: Backend) {
     this.#selected = selected
     this.#first = first
   }
@@ -33,7 +35,7 @@ export class Candidates<Backend extends Candidate> {
       if (this.#first !== undefined) return this.#first
     }
     for (;;) {
-      const { value: backend } = this.#selected.next()
+      const backend = this.#selected.next()
       if (backend === undefined) break
       if (backend === this.#first) continue
       if (backend.ready) return backend

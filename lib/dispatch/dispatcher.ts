@@ -3,7 +3,8 @@ import type { BoundClient } from '../backend/request.ts'
 import { Attempts } from './attempts.ts'
 import { Candidates } from './candidates.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
-import type { Selection } from './selection.ts'
+import type { Selection } from './selection/selection.ts'
+import { TimedHandler } from './timed-handler.ts'
 
 /**
  * The backends of one site, from outside: it takes requests, and sees to the rest.
@@ -15,17 +16,15 @@ import type { Selection } from './selection.ts'
  * - What becomes of the answer: a handler around the one that is given.
  */
 export class Dispatcher {
-  readonly #backends: readonly Backend[]
   readonly #selection: Selection<Backend>
 
-  constructor(backends: readonly Backend[], selection: Selection<Backend>) {
-    this.#backends = backends
+  constructor(selection: Selection<Backend>) {
     this.#selection = selection
   }
 
   /** Both sides of a request may speak at the same time, at every backend. */
   get isDuplex(): boolean {
-    return this.#backends.every(({ protocol }) => protocol === 'http2')
+    return this.#selection.backends.every(({ protocol }) => protocol === 'http2')
   }
 
   /**
@@ -38,7 +37,12 @@ export class Dispatcher {
       this.#selection.candidates(request),
       this.#holderOf(request.client),
     )
-    const attempts = new Attempts(candidates, request, handler)
+    const { observe } = this.#selection
+    const told =
+      observe === undefined
+        ? handler
+        : new TimedHandler(handler, ms => observe(attempts.backend, ms))
+    const attempts: Attempts = new Attempts(candidates, request, told)
     attempts.start()
     return attempts
   }
@@ -46,7 +50,8 @@ export class Dispatcher {
   /** A log-in that holds for a connection holds at one backend only. */
   #holderOf(client: BoundClient | undefined): Backend | undefined {
     if (client === undefined) return undefined
-    for (const backend of this.#backends) if (backend.holds(client)) return backend
+    for (const backend of this.#selection.backends)
+      if (backend.holds(client)) return backend
     return undefined
   }
 }

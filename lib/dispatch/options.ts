@@ -1,5 +1,6 @@
 import type { BackendOptions } from '../backend/backend.ts'
 import type { NumberRules } from '../number-options.ts'
+import type { SelectionOptions } from './selection/create-selection.ts'
 
 /** A backend as a site or a route names it. */
 export interface BackendTarget {
@@ -26,4 +27,5 @@ export interface DispatcherOptions {
   readonly targets: readonly BackendTarget[]
   /** Of each of them. */
   readonly backend: BackendOptions
+  readonly selection: SelectionOptions
 }

@@ -3,6 +3,7 @@ import type { Answer } from '../auth/decision.ts'
 import type { AuthRequest } from '../auth/request.ts'
 import type { BackendProtocol } from '../backend/backend.ts'
 import type { BackendTarget } from '../dispatch/options.ts'
+import type { SelectionOptions } from '../dispatch/selection/create-selection.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
@@ -57,8 +58,8 @@ export type Authorization =
  * Where requests go, and on what terms: of a site, and of each of its routes. A route takes from
  * its site whatever it does not say itself.
  */
-export interface Handling {
-  /** URLs, or more than that of each. More than one: taken in turn. */
+export interface Handling extends SelectionOptions {
+  /** URLs, or more than that of each. */
   readonly backends?: readonly (string | BackendTarget)[] | undefined
   /** PEM of the authorities for https backends. Default: those of Node. */
   readonly backendCa?: string | Buffer | undefined

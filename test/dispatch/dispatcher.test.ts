@@ -8,7 +8,7 @@ import type {
   DispatchRequest,
 } from '../../lib/dispatch/dispatch.ts'
 import { Dispatcher } from '../../lib/dispatch/dispatcher.ts'
-import { Rotation } from '../../lib/dispatch/rotation.ts'
+import { inTurn } from '../fixtures/in-turn.ts'
 import { startBackend, type Teardown } from '../fixtures/proxy-servers.ts'
 
 const limits = {
@@ -75,7 +75,7 @@ function dispatch(
   events: Events,
   how: Partial<DispatchRequest> = {},
 ): DispatchCall {
-  const dispatcher = new Dispatcher(backends, new Rotation(backends))
+  const dispatcher = new Dispatcher(inTurn(backends))
   return dispatcher.dispatch({ ...request, ...how }, events)
 }
 

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import type { ListenAddress } from '../../address.ts'
+import { readHashBy } from '../../dispatch/selection/hash-key.ts'
 import { farmName } from '../../member/options.ts'
 import { isWithin, type NumberRule } from '../../number-options.ts'
 import { healthPath } from '../../proxy/health-probe.ts'
@@ -149,6 +150,12 @@ export const backend: Kind<string> = {
   expected: 'http://HOST[:PORT] or https://HOST[:PORT]',
   read: readBackend,
   json: { type: 'string', pattern: '^[Hh][Tt][Tt][Pp][Ss]?:' },
+}
+
+export const hashBy: Kind<string> = {
+  expected: 'address, header NAME or cookie NAME',
+  read: value => (isText(value) && readHashBy(value) !== undefined ? value : undefined),
+  json: { type: 'string', pattern: '^(address|(header|cookie) .+)$' },
 }
 
 export const url: Kind<string> = {

@@ -1,7 +1,8 @@
 import { targetRules } from '../../dispatch/options.ts'
+import { balances } from '../../dispatch/selection/create-selection.ts'
 import { auth } from './auth-schema.ts'
 import type { HandlingConfig, RouteConfig } from './config-file.ts'
-import { backend, file, oneOf, text, yesNo } from './kinds.ts'
+import { backend, duration, file, hashBy, oneOf, text, yesNo } from './kinds.ts'
 import { routeLimits } from './limits-schema.ts'
 import { numbersOf } from './numbers.ts'
 import {
@@ -35,8 +36,25 @@ export const handling: {
   backends: someOfEither(
     backend,
     target,
-    'http:// or https:// and host, or a mapping that says more; taken in turn, one that failed ' +
-      'is passed over for 2 s',
+    'http:// or https:// and host, or a mapping that says more; one that failed is passed over ' +
+      'for 2 s',
+  ),
+  balance: option(oneOf(balances), 'which of them a request goes to', {
+    usual: 'round-robin',
+  }),
+  hashBy: option(
+    hashBy,
+    'what balance: hash goes by; without it they are taken in turn',
+    {
+      usual: 'address',
+    },
+  ),
+  slowStart: option(
+    duration,
+    'a backend that is new or back gets its part bit by bit in',
+    {
+      usual: 0,
+    },
   ),
   backendCa: option(file, 'PEM, authorities of https backends', {
     otherwise: 'those of Node',

@@ -19,6 +19,7 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
           protocol: handling.backendProtocol,
           ...backendLimits(held),
         },
+        selection: handling,
       }),
     }
   }

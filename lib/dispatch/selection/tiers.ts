@@ -1,0 +1,177 @@
+import type { BackendState } from '../../backend/backend.ts'
+import type { Clock } from '../../clock.ts'
+import type { DispatchRequest } from '../dispatch.ts'
+import { PeakEwma } from './peak-ewma.ts'
+import type { Member, Policy } from './policy.ts'
+import type { Choice, Selection } from './selection.ts'
+
+/** A backend with what the operator says of it beside the others. */
+export interface Weighted<Backend> {
+  readonly backend: Backend
+  readonly origin: string
+  readonly weight: number
+  /** Those of a higher number are asked when none of a lower one is ready. */
+  readonly priority: number
+}
+
+export interface TiersOptions {
+  /** Of each tier, for a policy remembers whose turn it is. */
+  readonly policy: () => Policy
+  /** Milliseconds in which a backend that has just become ready comes to its full weight. */
+  readonly slowStart: number
+  /** Whether the policy wants to know how long backends take. */
+  readonly timed: boolean
+  readonly clock: Clock
+}
+
+interface Tier<Backend extends BackendState> {
+  readonly policy: Policy
+  readonly members: readonly OwnMember<Backend>[]
+}
+
+interface OwnMember<Backend extends BackendState> extends Member<Backend> {
+  readonly fullWeight: number
+  readonly priority: number
+}
+
+/** Of a backend that is about to start slowly: it needs some requests to come to speed. */
+const leastPart = 0.1
+
+/** Backends of several priorities, each with a policy of its own. */
+export class Tiers<Backend extends BackendState> implements Selection<Backend> {
+  readonly #options: TiersOptions
+  #tiers: readonly Tier<Backend>[] = []
+  #members: readonly OwnMember<Backend>[] = []
+  #backends: readonly Backend[] = []
+
+  constructor(backends: readonly Weighted<Backend>[], options: TiersOptions) {
+    this.#options = options
+    this.setBackends(backends)
+  }
+
+  /** From now on these; what was learnt of those that stay is kept. */
+  setBackends(backends: readonly Weighted<Backend>[]): void {
+    const { policy, clock } = this.#options
+    const before = new Map(this.#members.map(member => [member.backend, member]))
+    this.#members = backends.map(({ backend, origin, weight, priority }) => {
+      const { credit = 0, latency = new PeakEwma(clock) } = before.get(backend) ?? {}
+      return { backend, origin, weight, fullWeight: weight, priority, credit, latency }
+    })
+    this.#backends = backends.map(({ backend }) => backend)
+    const priorities = new Set(this.#members.map(({ priority }) => priority))
+    this.#tiers = [...priorities]
+      .sort((a, b) => a - b)
+      .map(wanted => ({
+        policy: policy(),
+        members: this.#members.filter(({ priority }) => priority === wanted),
+      }))
+  }
+
+  get backends(): readonly Backend[] {
+    return this.#backends
+  }
+
+  get members(): readonly Member<Backend>[] {
+    return this.#members
+  }
+
+  get observe(): ((origin: string | undefined, ms: number) => void) | undefined {
+    return this.#options.timed ? this.#observe : undefined
+  }
+
+  candidates(request: DispatchRequest): Choice<Backend> {
+    return new TiersChoice(this.#tiers, request, this)
+  }
+
+  /** Those of the first tier that has any that are ready and may have new clients. */
+  firstUsable(): readonly Member<Backend>[] {
+    for (const { members } of this.#tiers) {
+      const usable = this.usable(members)
+      if (usable.length > 0) return usable
+    }
+    return []
+  }
+
+  /**
+   * Which of them are ready and may have new clients, each weighed as of now. The same array
+   * when it is all of them, as it mostly is.
+   */
+  usable<M extends OwnMember<Backend>>(members: readonly M[]): readonly M[] {
+    const now = this.#options.clock.monotonic()
+    let all = true
+    for (const member of members) if (!this.#weigh(member, now)) all = false
+    return all ? members : members.filter(({ weight }) => weight > 0)
+  }
+
+  readonly #observe = (origin: string | undefined, ms: number): void => {
+    this.#members.find(member => member.origin === origin)?.latency.observe(ms)
+  }
+
+  #weigh(member: OwnMember<Backend>, now: number): boolean {
+    const { backend, fullWeight } = member
+    const { slowStart } = this.#options
+    member.weight = backend.ready ? fullWeight * backend.weight(now) : 0
+    if (slowStart > 0) {
+      const part = (now - backend.readySince) / slowStart
+      if (part < 1) member.weight *= Math.max(leastPart, part)
+    }
+    return member.weight > 0
+  }
+}
+
+class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
+  readonly #tiers: readonly Tier<Backend>[]
+  readonly #request: DispatchRequest
+  readonly #of: Tiers<Backend>
+  #first: OwnMember<Backend> | undefined
+  /** From the second on. */
+  #given: OwnMember<Backend>[] | undefined
+
+  constructor(
+    tiers: readonly Tier<Backend>[],
+    request: DispatchRequest,
+    of: Tiers<Backend>,
+  ) {
+    this.#tiers = tiers
+    this.#request = request
+    this.#of = of
+  }
+
+  next(): Backend | undefined {
+    const member = this.#pick() ?? this.#lastResort()
+    if (member === undefined) return undefined
+    if (this.#first === undefined) this.#first = member
+    else {
+      this.#given ??= [this.#first]
+      this.#given.push(member)
+    }
+    return member.backend
+  }
+
+  #pick(): OwnMember<Backend> | undefined {
+    for (const { members, policy } of this.#tiers) {
+      const usable = this.#left(this.#of.usable(members))
+      if (usable.length > 1) return policy.pick(usable, this.#request)
+      if (usable.length === 1) return usable[0]
+    }
+    return undefined
+  }
+
+  /** When all are down, trying one beats giving up. One that is drained is not down. */
+  #lastResort(): OwnMember<Backend> | undefined {
+    for (const { members } of this.#tiers) {
+      const found = this.#left(members).find(
+        ({ backend, fullWeight }) => fullWeight > 0 && !backend.draining,
+      )
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  #left(members: readonly OwnMember<Backend>[]): readonly OwnMember<Backend>[] {
+    if (this.#first === undefined) return members
+    return members.filter(
+      member => member !== this.#first && this.#given?.includes(member) !== true,
+    )
+  }
+}

@@ -1,0 +1,254 @@
+import t from 'tap'
+import type { BackendState } from '../../lib/backend/backend.ts'
+import type { DispatchRequest } from '../../lib/dispatch/dispatch.ts'
+import {
+  type Balance,
+  createSelection,
+  type SelectionOptions,
+} from '../../lib/dispatch/selection/create-selection.ts'
+import type { Tiers } from '../../lib/dispatch/selection/tiers.ts'
+import { seededRandom, testSeed } from '../fixtures/random.ts'
+
+interface Fake extends BackendState {
+  readonly name: string
+  ready: boolean
+  readySince: number
+  draining: boolean
+  inFlight: number
+}
+
+function fake(name: string, more: Partial<Fake> = {}): Fake {
+  return {
+    name,
+    ready: true,
+    readySince: -Infinity,
+    draining: false,
+    inFlight: 0,
+    weight() {
+      return this.draining ? 0 : 1
+    },
+    ...more,
+  }
+}
+
+let now = 0
+const clock = { now: () => now, monotonic: () => now, after: () => ({ cancel() {} }) }
+const request = {
+  fields: [] as string[],
+  network: '10.0.0.1',
+} as unknown as DispatchRequest
+const seed = testSeed()
+t.comment(`SEED=${seed}`)
+const random = seededRandom(seed)
+
+function selection(
+  backends: readonly Fake[],
+  options: SelectionOptions = {},
+  terms: Record<string, { weight?: number; priority?: number }> = {},
+): Tiers<Fake> {
+  const members = backends.map(backend => ({
+    backend,
+    origin: backend.name,
+    weight: 1,
+    priority: 0,
+    ...terms[backend.name],
+  }))
+  return createSelection(members, options, { clock, random })
+}
+
+const firsts = (tiers: Tiers<Fake>, count: number, of = request) =>
+  Array.from({ length: count }, () => tiers.candidates(of).next()?.name ?? '-').join('')
+
+function all(tiers: Tiers<Fake>): string {
+  const choice = tiers.candidates(request)
+  let names = ''
+  for (let next = choice.next(); next; next = choice.next()) names += next.name
+  return names
+}
+
+t.test('each in turn', t => {
+  const [a, b, c] = [fake('a'), fake('b'), fake('c')]
+  t.equal(firsts(selection([a, b, c]), 6), 'abcabc')
+  t.equal(firsts(selection([a]), 2), 'aa')
+  t.equal(firsts(selection([]), 1), '-')
+  t.end()
+})
+
+t.test('by weight, spread out', t => {
+  const backends = [fake('a'), fake('b'), fake('c')]
+  t.equal(firsts(selection(backends, {}, { a: { weight: 5 } }), 7), 'aabacaa')
+  const none = selection(backends, {}, { a: { weight: 0 } })
+  t.notMatch(firsts(none, 20), /a/, 'a weight of 0 gets nothing')
+  t.notMatch(all(none), /a/)
+  t.end()
+})
+
+t.test('one that is not ready is passed over, its part goes to all others alike', t => {
+  const [a, b, c] = [fake('a', { ready: false }), fake('b'), fake('c')]
+  const tiers = selection([a, b, c])
+  t.equal(firsts(tiers, 4).replace(/bc|cb/g, '.'), '..')
+  t.match(all(tiers), /^(bc|cb)a$/, 'and is the last resort')
+  b.ready = false
+  c.ready = false
+  t.equal([...all(tiers)].sort().join(''), 'abc')
+  t.end()
+})
+
+t.test('one that is drained gets nobody new, not even when all others are down', t => {
+  const [a, b] = [fake('a', { draining: true }), fake('b')]
+  const tiers = selection([a, b])
+  t.equal(all(tiers), 'b')
+  b.ready = false
+  t.equal(all(tiers), 'b')
+  b.draining = true
+  t.equal(all(tiers), '')
+  t.end()
+})
+
+t.test('the next priority only when the one before has none that is ready', t => {
+  const [a, b, c, d] = [fake('a'), fake('b'), fake('c'), fake('d')]
+  const tiers = selection(
+    [d, c, b, a],
+    {},
+    {
+      c: { priority: 1 },
+      d: { priority: Number.POSITIVE_INFINITY },
+    },
+  )
+  t.match(all(tiers), /^(ab|ba)cd$/)
+  t.notMatch(firsts(tiers, 10), /[cd]/)
+  a.ready = false
+  t.equal(firsts(tiers, 3), 'bbb')
+  b.ready = false
+  t.equal(firsts(tiers, 3), 'ccc')
+  c.ready = false
+  t.equal(firsts(tiers, 3), 'ddd')
+  a.ready = true
+  t.equal(firsts(tiers, 3), 'aaa')
+  t.end()
+})
+
+t.test('each backend is given once, whatever chooses', t => {
+  const backends = ['a', 'b', 'c', 'd', 'e'].map(name => fake(name))
+  const balances: Balance[] = ['round-robin', 'least-requests', 'peak-ewma', 'hash']
+  for (const balance of balances) {
+    for (let i = 0; i < 20; i++) {
+      for (const backend of backends) {
+        backend.ready = random() < 0.7
+        backend.inFlight = Math.floor(random() * 5)
+      }
+      t.equal([...all(selection(backends, { balance }))].sort().join(''), 'abcde')
+    }
+  }
+  t.throws(
+    () => selection(backends, { balance: 'x' as Balance }),
+    /balance must be one of/,
+  )
+  t.throws(() => selection(backends, { hashBy: 'path' }), /hashBy must be address/)
+  t.end()
+})
+
+t.test('fewest open requests, by weight', t => {
+  const [a, b, c] = [fake('a'), fake('b'), fake('c')]
+  const tiers = selection([a, b, c], { balance: 'least-requests' }, { c: { weight: 4 } })
+  for (let i = 0; i < 600; i++) {
+    const chosen = tiers.candidates(request).next() as Fake
+    chosen.inFlight++
+  }
+  t.equal(a.inFlight + b.inFlight + c.inFlight, 600)
+  t.ok(Math.abs(a.inFlight - b.inFlight) < 30, `${a.inFlight} and ${b.inFlight}`)
+  t.ok(c.inFlight > 300, `${c.inFlight} of 600 for a weight of 4 of 6`)
+  t.end()
+})
+
+t.test('a backend that is slow gets less, and is tried again', t => {
+  const [fast, slow] = [fake('f'), fake('s')]
+  const tiers = selection([fast, slow], { balance: 'peak-ewma' })
+  const latency = (name: string) => tiers.members.find(m => m.origin === name)?.latency
+  latency('f')?.observe(10)
+  latency('s')?.observe(500)
+  t.notMatch(firsts(tiers, 50), /s/)
+  fast.inFlight = 60
+  t.match(firsts(tiers, 1), /s/, 'as long as the fast one is not slower by its queue')
+  fast.inFlight = 0
+  now += 200_000
+  latency('f')?.observe(10)
+  t.match(firsts(tiers, 1), /s/, 'what was long ago is forgotten')
+  now = 0
+  t.end()
+})
+
+t.test('the same key, the same backend, on every proxy', t => {
+  const names = ['a', 'b', 'c', 'd']
+  const hash = { balance: 'hash', hashBy: 'header X-Tenant' } as const
+  const one = selection(
+    names.map(name => fake(name)),
+    hash,
+  )
+  const other = selection(
+    names.reverse().map(name => fake(name)),
+    hash,
+  )
+  const of = (tenant: string) =>
+    ({ ...request, fields: ['Host', 'x', 'x-tenant', tenant] }) as DispatchRequest
+  const counts: Record<string, number> = {}
+  for (let i = 0; i < 400; i++) {
+    const chosen = firsts(one, 1, of(`t${i}`))
+    t.equal(firsts(other, 1, of(`t${i}`)), chosen)
+    counts[chosen] = (counts[chosen] ?? 0) + 1
+  }
+  for (const count of Object.values(counts))
+    t.ok(count > 60 && count < 140, String(count))
+  t.equal([...new Set(firsts(one, 8))].length, 4, 'without the field: in turn')
+  t.end()
+})
+
+t.test('only the keys of a backend that goes move, and to all others', t => {
+  const backends = ['a', 'b', 'c', 'd'].map(name => fake(name))
+  const tiers = selection(backends, { balance: 'hash', hashBy: 'cookie id' })
+  const of = (id: number) =>
+    ({ ...request, fields: ['Cookie', `x=1; id=${id}; y=2`] }) as DispatchRequest
+  const before = Array.from({ length: 400 }, (_, id) => firsts(tiers, 1, of(id)))
+  ;(backends[1] as Fake).ready = false
+  const moved = new Set<string>()
+  before.forEach((name, id) => {
+    const after = firsts(tiers, 1, of(id))
+    if (name === 'b') moved.add(after)
+    else t.equal(after, name)
+  })
+  t.strictSame([...moved].sort(), ['a', 'c', 'd'])
+  t.end()
+})
+
+t.test('a backend that has just come back starts slowly', t => {
+  const [a, b] = [fake('a'), fake('b', { readySince: 0 })]
+  const tiers = selection([a, b], { slowStart: 10_000 })
+  const part = () => firsts(tiers, 220).replaceAll('a', '').length
+  now = 1
+  t.equal(part(), 20, 'a tenth of one')
+  now = 5_000
+  t.ok(Math.abs(part() - 73) < 4, 'a half of one')
+  now = 10_000
+  t.ok(Math.abs(part() - 110) < 2)
+  now = 0
+  t.end()
+})
+
+t.test('backends come and go, and those that stay keep what was learnt', t => {
+  const [a, b] = [fake('a'), fake('b')]
+  const tiers = selection([a, b], { balance: 'peak-ewma' })
+  tiers.members[0]?.latency.observe(100)
+  const member = (backend: Fake) => ({
+    backend,
+    origin: backend.name,
+    weight: 1,
+    priority: 0,
+  })
+  tiers.setBackends([member(a), member(fake('c'))])
+  t.equal(tiers.members[0]?.latency.measured, true)
+  t.strictSame(
+    tiers.backends.map(({ name }) => name),
+    ['a', 'c'],
+  )
+  t.end()
+})
