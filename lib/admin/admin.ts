@@ -4,15 +4,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { Farm } from '../member/farm.ts'
 import { Callers } from './callers.ts'
-import { Metrics } from './metrics.ts'
 import { ownNames } from './own-name.ts'
 import { answerProbe } from './probes.ts'
 import { readRevocation } from './revocation-request.ts'
+import { contentType } from './section/exposition.ts'
+import { type Administered, metricsOf, statusOf } from './status.ts'
 
 export interface AdminOptions {
-  readonly farm: Farm
+  readonly farm: Administered
   /** Default 127.0.0.1: status and metrics are for whoever reaches the port. */
   readonly host?: string | undefined
   /** 0 picks a free one. */
@@ -47,7 +47,6 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
     names = [],
     notReady = () => undefined,
   } = options
-  const metrics = new Metrics(farm)
   const isOwn = ownNames(host, names)
   const callers = new Callers(100)
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
@@ -55,7 +54,7 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
     if (!isOwn(request.headers.host)) return misdirected(response)
     const trusted = showsToken(request, options.token)
     if (trusted) callers.trust(request.socket)
-    answer({ request, response, farm, metrics, trusted }).catch(error => {
+    answer({ request, response, farm, trusted }).catch(error => {
       log.warn({ code: error?.code, path: request.url }, 'admin request failed')
       if (!response.headersSent) send(response, 500, { error: 'internal error' })
       else response.destroy()
@@ -83,31 +82,19 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
 interface Call {
   readonly request: IncomingMessage
   readonly response: ServerResponse
-  readonly farm: Farm
-  readonly metrics: Metrics
+  readonly farm: Administered
   /** It shows the token. */
   readonly trusted: boolean
 }
 
-async function answer({
-  request,
-  response,
-  farm,
-  metrics,
-  trusted,
-}: Call): Promise<void> {
+async function answer({ request, response, farm, trusted }: Call): Promise<void> {
   switch (`${request.method} ${request.url}`) {
     case 'GET /metrics':
-      response.setHeader('content-type', metrics.contentType)
-      response.end(await metrics.text())
+      response.setHeader('content-type', contentType)
+      response.end(await metricsOf(farm))
       return
     case 'GET /status':
-      send(response, 200, {
-        farm: farm.name,
-        members: farm.members(),
-        absent: farm.absent(),
-        ...(await farm.hostStats()),
-      })
+      send(response, 200, await statusOf(farm))
       return
     // It names users: not for everybody who reaches the port.
     case 'GET /revocations':
@@ -138,7 +125,7 @@ function refuse(response: ServerResponse): void {
 async function revoke(
   request: IncomingMessage,
   response: ServerResponse,
-  farm: Farm,
+  farm: Administered,
 ): Promise<void> {
   try {
     const { target, ...how } = readRevocation(await bodyOf(request))

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import { shown } from '../shown.ts'
+import { type FailureKind, failureKind } from './failure.ts'
 import { Http1Pool } from './http1-pool.ts'
 import { Http2Pool } from './http2-pool.ts'
 import type { PoolCall, PoolOptions } from './pool.ts'
@@ -54,6 +55,10 @@ export class Backend implements BackendState {
   draining = false
   #coolUntil = -Infinity
   #readySince = -Infinity
+  /** Requests that were given to it, since start. */
+  sent = 0
+  /** What went wrong since start. */
+  readonly errors: { [kind in FailureKind]?: number } = {}
 
   constructor(address: string, options: BackendOptions) {
     const url = parseOrigin(address)
@@ -84,6 +89,7 @@ export class Backend implements BackendState {
 
   /** Sends a request, for which a slot has been taken. `fresh`: on a new connection. */
   send(request: BackendRequest, handler: BackendHandler, fresh = false): PoolCall {
+    this.sent += 1
     const pool = request.upgrade === undefined ? this.#http2 : undefined
     return (pool ?? this.#http1).send(request, handler, fresh)
   }
@@ -94,7 +100,9 @@ export class Backend implements BackendState {
   }
 
   /** Takes note that no connection could be made, or that one just made had no answer. */
-  failed(): void {
+  failed(error: Error): void {
+    const kind = failureKind(error)
+    this.errors[kind] = (this.errors[kind] ?? 0) + 1
     this.#coolUntil = this.#clock.monotonic() + coolDown
     this.#readySince = this.#coolUntil
   }

@@ -34,6 +34,24 @@ export function wasReset(error: Error): boolean {
   return codeOf(error) === 'ECONNRESET'
 }
 
+/**
+ * `refused`: nobody listens there, or the host is not reached. `lost`: the connection broke off.
+ * `invalid`: what it said is no HTTP. `tls`: its certificate or its TLS is not good.
+ */
+export type FailureKind = 'timeout' | 'refused' | 'lost' | 'invalid' | 'tls' | 'other'
+
+export function failureKind(error: Error): FailureKind {
+  const code = codeOf(error)
+  if (timedOut(error)) return 'timeout'
+  if (lostConnection(error)) return 'lost'
+  if (unreached.test(code)) return 'refused'
+  if (code.startsWith('HPE_') || code.startsWith('UND_ERR_')) return 'invalid'
+  return /^ERR_(?:TLS|SSL)|CERT|SIGNATURE|ISSUER/.test(code) ? 'tls' : 'other'
+}
+
+const unreached =
+  /^E(?:CONNREFUSED|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN|ACCES|NOENT)$/
+
 /** Its code, or its name. */
 export function codeOf(error: Error): string {
   const { code } = error as { code?: unknown }

@@ -41,6 +41,12 @@ export class Slots {
     return this.#pools.request.used
   }
 
+  /** How many of each there are now. */
+  get used(): { readonly [pool in Pool]: number } {
+    const { request, held, tunnel } = this.#pools
+    return { request: request.used, held: held.used, tunnel: tunnel.used }
+  }
+
   /** A slot, or the limit that is in the way. Without a client only the whole counts. */
   take(use: SlotUse, client: string | undefined): Slot | SlotLimit {
     const slot = new Slot(this.#pools, client)

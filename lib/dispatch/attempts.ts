@@ -115,7 +115,7 @@ export class Attempts implements BackendHandler, DispatchCall {
       return
     }
     // A kept-alive connection that was found dead says nothing of the backend.
-    if (!stale && !closed(error) && !wasRefused(error)) backend.failed()
+    if (!stale && !closed(error) && !wasRefused(error)) backend.failed(error)
     this.#lastError = error
     // Where not a byte has left, any request may try its luck elsewhere. What was refused unseen
     // is as good as that, but its body may be gone.

@@ -19,6 +19,11 @@ export class Backends {
     this.#log = log
   }
 
+  /** Those in use. */
+  all(): Iterable<Backend> {
+    return this.#byKey.values()
+  }
+
   /**
    * Runs `build`, which asks for dispatchers, and lets go of the backends that none of them
    * needs: their open requests finish. When it throws nothing has changed.

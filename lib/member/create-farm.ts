@@ -1,4 +1,5 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto'
+import { ProcessMeter } from '../admin/section/process.ts'
 import type { AuthContext } from '../auth/auth-context.ts'
 import { AuthCounters } from '../auth/auth-counters.ts'
 import { Auths } from '../auth/auths.ts'
@@ -22,6 +23,7 @@ import { timesFor } from '../resumption/ticket/ticket-schedule.ts'
 import { OffHeapTable } from '../table/off-heap-table.ts'
 import { ShelvedTable } from '../table/shelved-table.ts'
 import { Farm, type FarmParts } from './farm.ts'
+import { farmSections } from './farm-sections.ts'
 import { hostOf, memberTransport } from './host.ts'
 import { knowsRevocations } from './knows-revocations.ts'
 import { mintRoom } from './mint-room.ts'
@@ -135,20 +137,29 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     isRevoked,
     exchanges,
   }
+  const meter = new ProcessMeter(clock)
   return {
     name,
     table,
     cache,
     resumption,
     revocations,
-    counters,
     authContext,
-    authCounters,
     limitCounters,
     auths,
     ticketKeys,
     sleepGuard,
     member,
+    meter,
+    sections: farmSections({
+      counters,
+      authCounters,
+      limitCounters,
+      table,
+      revocations,
+      meter,
+      transport,
+    }),
   }
 }
 

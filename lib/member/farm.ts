@@ -1,7 +1,9 @@
 import type { Server } from 'node:tls'
+import type { ProcessMeter } from '../admin/section/process.ts'
+import type { Sections, Told } from '../admin/section/section.ts'
+import { metricsOf } from '../admin/status.ts'
 import { type AuthMiddleware, createAuth } from '../auth/auth.ts'
 import type { AuthContext } from '../auth/auth-context.ts'
-import type { AuthCounters } from '../auth/auth-counters.ts'
 import type { Auths } from '../auth/auths.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { Cache } from '../cache/cache.ts'
@@ -12,7 +14,6 @@ import {
   type AcceptedProxyProtocol,
   acceptProxyProtocol,
 } from '../proxy-protocol/accept-proxy-protocol.ts'
-import type { HandshakeCounters } from '../resumption/counters.ts'
 import { type Handshake, handshakeOf } from '../resumption/handshake.ts'
 import type { Resumption } from '../resumption/resumption.ts'
 import type {
@@ -25,7 +26,7 @@ import type { RevocationTarget } from '../resumption/revocation/revocation-targe
 import type { AttachOptions as ResumptionOptions } from '../resumption/server/attachment.ts'
 import type { FarmTicketKeys } from '../resumption/ticket/lazy-keys.ts'
 import type { RecordTable } from '../table/record-table.ts'
-import { type FarmStats, hostStats } from './farm-stats.ts'
+import type { FarmStats } from './farm-stats.ts'
 import type { MemberTransport } from './host.ts'
 import type { SleepGuard } from './sleep-guard.ts'
 
@@ -47,9 +48,7 @@ export interface FarmParts {
   readonly cache: Cache
   readonly resumption: Resumption
   readonly revocations: Revocations
-  readonly counters: HandshakeCounters
   readonly authContext: AuthContext
-  readonly authCounters: AuthCounters
   readonly limitCounters: LimitCounters
   /** Those that `Farm.auth` made. */
   readonly auths: Auths
@@ -57,6 +56,8 @@ export interface FarmParts {
   /** Where a partition ends resumption. */
   readonly sleepGuard: SleepGuard | undefined
   readonly member: MemberTransport
+  readonly sections: Sections
+  readonly meter: ProcessMeter
 }
 
 /** One member of a farm: the servers attached to it resume what any other member minted. */
@@ -64,15 +65,13 @@ export class Farm implements AsyncDisposable {
   /** State of one's own, on every member. */
   readonly cache: StateCache
   readonly #parts: FarmParts
-  /** Figures of whoever serves on top of this member, by name, to be counted with its own. */
-  readonly served: Map<string, () => number> = new Map()
   readonly #balanced = new WeakMap<Server, AcceptedProxyProtocol>()
   #closed: Promise<void> | undefined
 
   constructor(parts: FarmParts) {
     this.#parts = parts
     this.cache = new StateCache(parts.cache)
-    parts.member.onCensus(() => this.stats())
+    parts.member.onCensus(() => parts.sections.read())
   }
 
   get name(): string {
@@ -169,23 +168,29 @@ export class Farm implements AsyncDisposable {
     return this.#parts.member.transport.members()
   }
 
+  /** What this process tells of itself, and of whoever serves on top of it. */
   stats(): FarmStats {
-    const { counters, authCounters, limitCounters, table, member } = this.#parts
-    return {
-      handshakes: counters.snapshot(),
-      auth: authCounters.snapshot(),
-      limits: limitCounters.snapshot(),
-      served: Object.fromEntries(
-        [...this.served].map(([name, figure]) => [name, figure()]),
-      ),
-      table: table.stats(),
-      transport: member.transport.stats(),
-    }
+    return this.#parts.sections.read() as unknown as FarmStats
   }
 
   /** The same of all processes of this host that are one member. */
   async hostStats(): Promise<FarmStats> {
-    return hostStats(this.stats(), await this.#parts.member.census())
+    const { sections, member } = this.#parts
+    const census = (await member.census()) as readonly Told[]
+    return sections.merge(census, sections.read()) as unknown as FarmStats
+  }
+
+  /** The figures of this host for Prometheus, for an endpoint of one's own. */
+  metrics(): Promise<string> {
+    return metricsOf(this)
+  }
+
+  /**
+   * What the member tells of itself, in parts, and where whoever serves on top of it adds some.
+   * @internal
+   */
+  get sections(): Sections {
+    return this.#parts.sections
   }
 
   /**
@@ -207,6 +212,7 @@ export class Farm implements AsyncDisposable {
     ticketKeys.close()
     this.#parts.revocations.close()
     this.#parts.sleepGuard?.close()
+    this.#parts.meter.close()
     await auths.close()
     await cache.close()
     table.close()

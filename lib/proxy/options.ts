@@ -1,4 +1,5 @@
 import type { Server } from 'node:tls'
+import type { Section } from '../admin/section/section.ts'
 import type { Answer } from '../auth/decision.ts'
 import type { AuthRequest } from '../auth/request.ts'
 import type { BackendProtocol } from '../backend/backend.ts'
@@ -223,6 +224,8 @@ export interface RunningProxy {
   drain(): Promise<void>
   /** Ends everything now. */
   close(): Promise<void>
-  /** Figures for metrics and the demo's counter line. */
+  /** What it tells of itself. */
+  readonly sections: readonly Section[]
+  /** Figures for the demo's counter line. */
   stats(): { readonly connections: number; readonly requests: number }
 }

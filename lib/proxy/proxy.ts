@@ -1,6 +1,7 @@
 import type { AddressInfo, Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { addressList } from '../address-list.ts'
+import type { Section } from '../admin/section/section.ts'
 import { systemClock } from '../clock.ts'
 import { Backends } from '../dispatch/backends.ts'
 import { HandfastError } from '../errors.ts'
@@ -11,10 +12,13 @@ import {
   type AcceptedProxyProtocol,
   acceptProxyProtocol,
 } from '../proxy-protocol/accept-proxy-protocol.ts'
+import { backendsSection } from './backends-section.ts'
+import { certificatesSection } from './certificates-section.ts'
 import { ClientConnection, serverNameOf } from './client/client-connection.ts'
 import { Http1 } from './client/http1.ts'
 import { Http2 } from './client/http2.ts'
 import { SlowClients } from './client/slow-clients.ts'
+import { type ConnectionCounts, connectionsSection } from './connections-section.ts'
 import { checkHealthPath } from './health-probe.ts'
 import { resolveLimits } from './limits.ts'
 import { plainAddress } from './message/forwarded.ts'
@@ -28,6 +32,7 @@ import type {
 import { RequestHandler, type Serving } from './request-handler.ts'
 import { serveRoute } from './route/serve-route.ts'
 import { Sites } from './sites.ts'
+import { requestsSection, Traffic } from './traffic.ts'
 
 /** Starts a proxy. Rejects when an option is bad or the port can't be had. */
 export async function createProxy(options: ProxyOptions): Promise<RunningProxy> {
@@ -52,6 +57,7 @@ class HttpsProxy implements RunningProxy {
   readonly #sockets = new Set<Socket>()
   readonly #connections = new Set<ClientConnection>()
   readonly #slowClients = new SlowClients()
+  readonly #traffic = new Traffic()
   readonly #trusts: (address: string) => boolean
   readonly #limitCounters: LimitCounters
   readonly #connectionShares: Shares
@@ -78,6 +84,7 @@ class HttpsProxy implements RunningProxy {
       this.#trusts,
       options.log,
       limitCounters,
+      this.#traffic,
       this.#limits,
     )
     this.#http1 = new Http1(
@@ -134,6 +141,7 @@ class HttpsProxy implements RunningProxy {
     this.#sites = this.#sitesOf(options.sites, limits)
     this.#limits = limits
     this.#handler.setLimits(limits)
+    this.#traffic.keep(this.#sites.all.map(({ label }) => label))
     this.#http1.setLimits(limits)
     this.#http2.setLimits(limits)
     this.#watchConnections()
@@ -169,7 +177,25 @@ class HttpsProxy implements RunningProxy {
   }
 
   stats(): { readonly connections: number; readonly requests: number } {
-    return { connections: this.#sockets.size, requests: this.#handler.total }
+    return { connections: this.#sockets.size, requests: this.#traffic.total }
+  }
+
+  get sections(): readonly Section[] {
+    return [
+      requestsSection(this.#traffic),
+      connectionsSection(() => this.#connectionCounts()),
+      backendsSection(() => this.#backends.all()),
+      certificatesSection(() =>
+        this.#sites.all.map(({ names, notAfter }) => ({ names, notAfter })),
+      ),
+    ] as unknown as Section[]
+  }
+
+  #connectionCounts(): ConnectionCounts {
+    const all = this.#connections.size
+    let http2 = 0
+    for (const connection of this.#connections) if (connection.http2) http2 += 1
+    return { handshake: this.#sockets.size - all, http1: all - http2, http2 }
   }
 
   #serving(): Serving {

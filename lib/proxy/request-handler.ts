@@ -16,6 +16,7 @@ import type { Phase } from './phases.ts'
 import { Forwarding, type Outcome } from './relay/forwarding.ts'
 import type { ServedRoute } from './route/routes.ts'
 import type { ServedSite, Sites } from './sites.ts'
+import type { Traffic } from './traffic.ts'
 
 /** What may change under a request handler's feet; each request sees one state of it. */
 export interface Serving {
@@ -48,7 +49,7 @@ export class RequestHandler {
   readonly #log: Log
   readonly #limitCounters: LimitCounters
   readonly #pendingBodies: Shares
-  #total = 0
+  readonly #traffic: Traffic
 
   constructor(
     serving: () => Serving,
@@ -56,8 +57,10 @@ export class RequestHandler {
     trusts: (address: string) => boolean,
     log: Log,
     limitCounters: LimitCounters,
+    traffic: Traffic,
     limits: Limits,
   ) {
+    this.#traffic = traffic
     this.#serving = serving
     this.#notReady = notReady
     this.#trusts = trusts
@@ -70,14 +73,10 @@ export class RequestHandler {
     this.#pendingBodies.resize(pendingBodies(limits))
   }
 
-  /** Requests so far. */
-  get total(): number {
-    return this.#total
-  }
-
   unreadable(unreadable: Unreadable): void {
     const limit = limitMet(unreadable.code)
     if (limit !== undefined) this.#met(limit, unreadable)
+    this.#traffic.unreadable(unreadable.status)
     logUnreadable(this.#log, unreadable)
   }
 
@@ -85,7 +84,7 @@ export class RequestHandler {
     try {
       const serving = this.#serving()
       if (answerProbe(exchange, serving.healthPath, this.#notReady)) return
-      this.#total++
+      this.#traffic.begin()
       this.#take(exchange, serving)
     } catch (error) {
       this.#failed(exchange, error)
@@ -102,11 +101,14 @@ export class RequestHandler {
   #take(exchange: Exchange, { sites, limits }: Serving): void {
     const began = performance.now()
     let onBody: (() => void) | undefined
+    let site: ServedSite | undefined
     const finish: Finish = (outcome, user) => {
       onBody?.()
       const limit = limitMet(exchange.fault ?? outcome.error)
       if (limit !== undefined) this.#met(limit, exchange)
-      logRequest(this.#log, exchange, outcome, performance.now() - began, user)
+      const ms = performance.now() - began
+      this.#traffic.end(site?.label, exchange.head.method, outcome.status ?? 499, ms)
+      logRequest(this.#log, exchange, outcome, ms, user)
     }
     const refuse = (phase: Phase, status: number, reason: string) => {
       exchange.onClose = () =>
@@ -132,7 +134,7 @@ export class RequestHandler {
       return
     }
 
-    const site = sites.find(request.hostname)
+    site = sites.find(request.hostname)
     if (
       site === undefined ||
       site.certificatePolicy !== exchange.connection.certificatePolicy

@@ -12,6 +12,10 @@ import { Routes, type ServeRoute } from './route/routes.ts'
 /** A site with everything made of it that requests need. */
 export interface ServedSite {
   readonly names: readonly string[]
+  /** The first of its names, for those who look at it; `default`. */
+  readonly label: string
+  /** Wall time in ms at which its certificate runs out. */
+  readonly notAfter: number
   readonly context: SecureContext
   readonly contextOptions: SecureContextOptions
   /** `rsa`, `ec` and so on. */
@@ -31,6 +35,7 @@ export class Sites {
   /** By what follows the star. */
   readonly #wildcards = new Map<string, ServedSite>()
   readonly #default: ServedSite | undefined
+  readonly all: readonly ServedSite[]
   /** Shown to clients that name no site of ours; it routes only when it is the default. */
   readonly fallback: ServedSite
   /** Whether any site asks for client certificates. Node can ask for the whole server only. */
@@ -42,6 +47,7 @@ export class Sites {
   constructor(sites: readonly Site[], serveRoute: ServeRoute) {
     if (sites.length === 0) throw config('sites must not be empty')
     const served = sites.map(site => serve(site, serveRoute))
+    this.all = served
     for (const site of served) {
       for (const name of site.names) this.#add(name, site)
     }
@@ -124,6 +130,8 @@ function serve(site: Site, serveRoute: ServeRoute): ServedSite {
       : digest([clientCertificate, String(site.clientCa)])
   return {
     names: site.names,
+    label: site.names[0] ?? 'default',
+    notAfter: Date.parse(leaf.validTo),
     context,
     contextOptions,
     keyType: leaf.publicKey.asymmetricKeyType ?? '',

@@ -1,11 +1,15 @@
 import type { Handshake } from './handshake.ts'
+import { type HandshakeCost, HandshakeMeter } from './handshake-cost.ts'
 
 /** Every handshake counts once, as resumed from somewhere or as full for a cause. */
 export class HandshakeCounters {
   readonly #counts = new Map<string, number>()
   readonly #unstored = new Map<UnstoredCause, number>()
+  readonly meter: HandshakeMeter = new HandshakeMeter()
 
-  count(handshake: Handshake): void {
+  /** `cpu`: seconds that TLS took for it, where that was measured. */
+  count(handshake: Handshake, cpu?: number): void {
+    if (cpu !== undefined) this.meter.add(handshake.resumed !== false, cpu)
     this.#increment(
       handshake.resumed === false
         ? `full:${handshake.cause ?? 'unknown'}`
@@ -43,6 +47,7 @@ export class HandshakeCounters {
       failed: counts['failed'] ?? 0,
       causes: counts,
       unstored: Object.fromEntries(this.#unstored),
+      cpu: this.meter.snapshot(),
     }
   }
 
@@ -74,4 +79,6 @@ export interface HandshakeCounts {
   readonly causes: { readonly [name: string]: number }
   /** Handshakes of which no session was kept, by cause. */
   readonly unstored: { readonly [cause in UnstoredCause]?: number }
+  /** CPU time that TLS takes to answer a ClientHello, the median of the last ones measured. */
+  readonly cpu: { readonly full: HandshakeCost; readonly resumed: HandshakeCost }
 }

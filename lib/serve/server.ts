@@ -1,6 +1,7 @@
 import { formatAddress } from '../address.ts'
 import { type Admin, createAdmin } from '../admin/admin.ts'
 import { adminToken } from '../admin/admin-token.ts'
+import { logSection } from '../admin/section/log.ts'
 import { parseSecret } from '../farm/secret.ts'
 import type { Log } from '../log.ts'
 import { createFarm } from '../member/create-farm.ts'
@@ -35,7 +36,7 @@ export async function startServer(
 ): Promise<Server> {
   keepRequestsYoung()
   const farm = await createFarm(farmOptionsOf(settings, log))
-  farm.served.set('logLinesDropped', droppedLines)
+  farm.sections.add(logSection(droppedLines))
   const notReady = () => readiness.notReady
   const auths = new SiteAuths(farm, settings)
   let admin: Admin | undefined
@@ -61,6 +62,7 @@ export async function startServer(
     proxy = await listening.catch(error => {
       throw isListenError(error) ? cannotListen(settings.listen, error) : error
     })
+    for (const section of proxy.sections) farm.sections.add(section)
   } catch (error) {
     await admin?.close()
     await farm.close()

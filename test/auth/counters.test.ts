@@ -1,7 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { createServer } from 'node:https'
 import t, { type Test } from 'tap'
-import { Metrics } from '../../lib/admin/metrics.ts'
 import type { AuthOptions } from '../../lib/auth/options.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { SessionClient } from '../fixtures/auth-farm.ts'
@@ -81,7 +80,7 @@ t.test('log-ins are counted by method and outcome, and published', async t => {
     'what is limited is not looked up',
   )
 
-  const text = await new Metrics(farm).text()
+  const text = await farm.metrics()
   for (const line of [
     'handfast_logins_total{method="basic",outcome="proved"} 1',
     'handfast_logins_total{method="basic",outcome="refused"} 2',

@@ -94,13 +94,13 @@ t.test('cool for a while after a failure', t => {
   const backend = new Backend('http://127.0.0.1:1', { ...limits, clock })
   t.teardown(() => backend.destroy())
   t.ok(backend.ready)
-  backend.failed()
+  backend.failed(new Error('x'))
   t.notOk(backend.ready)
   now += 1_999
   t.notOk(backend.ready)
   now += 1
   t.ok(backend.ready)
-  backend.failed()
+  backend.failed(new Error('x'))
   backend.answered()
   t.ok(backend.ready, 'an answer is proof enough')
   t.end()

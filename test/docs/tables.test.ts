@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { Metrics } from '../../lib/admin/metrics.ts'
 import type { LoginOutcome } from '../../lib/auth/auth-counters.ts'
 import type { AttemptLimits } from '../../lib/auth/login/attempts.ts'
 import type { BearerOptions } from '../../lib/auth/method/bearer.ts'
@@ -214,15 +213,6 @@ t.test('each option of createFarm, attach and auth is in one table', async t => 
     }
   }
   t.same(more, [], 'nothing that does not exist')
-})
-
-t.test('each metric is in the docs', async t => {
-  const farm = await createFarm()
-  t.teardown(() => farm.close())
-  const names = (await new Metrics(farm).text()).match(/^# HELP \w+/gm) ?? []
-  t.ok(names.length > 5)
-  const inTable = rows(metrics, '## The metrics').map(([name]) => name)
-  t.same(inTable.sort(), names.map(name => `\`${name.slice(7)}\``).sort())
 })
 
 t.test('each cause and figure is explained', async t => {

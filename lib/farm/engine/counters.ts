@@ -13,7 +13,7 @@ export class Counters {
   pullsSent = 0
   resyncs = 0
   /** Not this farm's, or not a datagram at all. */
-  strangers = 0
+  foreign = 0
   /** This farm's, from no member that we know. */
   unknown = 0
   unknownEpoch = 0

@@ -40,7 +40,7 @@ export class Intake {
   /** An authentic datagram of another member that did not come before. */
   open(datagram: Buffer, from: string, now: number): Opened | undefined {
     const header = readHeader(datagram, this.#farmTag)
-    if (header === undefined) return this.#reject('strangers')
+    if (header === undefined) return this.#reject('foreign')
     if (header.sender === this.#self) {
       if (isDataType(header.type)) this.#sender.ownCopy(header, datagram, now)
       return undefined
@@ -66,7 +66,7 @@ export class Intake {
 
   #reject(
     reason:
-      | 'strangers'
+      | 'foreign'
       | 'unknown'
       | 'unknownEpoch'
       | 'duplicates'

@@ -131,6 +131,17 @@ export class Revocations {
       .sort(newestFirst)
   }
 
+  /** How many still end something, by what they name. */
+  counts(): { readonly [kind in RevocationKind]?: number } {
+    const counts: { [kind in RevocationKind]?: number } = {}
+    for (const { revocation } of this.#index.live(this.#options.clock.now())) {
+      if (revocation === undefined) continue
+      const kind = kindOf(revocation.target)
+      counts[kind] = (counts[kind] ?? 0) + 1
+    }
+    return counts
+  }
+
   /** Asked before a session is offered to TLS: looks at what this member knows only. */
   isRevoked(session: RevocableTerms, id: Buffer): boolean {
     if (this.#index.isEmpty) return false

@@ -225,9 +225,13 @@ export class Attachment {
     const { session } = pending
     const standIn = this.#correlation.standIn(pending, mechanism.secureContext)
     const raisesEvent = hello !== undefined && hello.sessionId.length > 0 && records === 1
-    gate.release(() => {
-      if (session === undefined || raisesEvent) begin(standIn)
-      else preloadSession(session, pending.mayAskAgain, () => begin(standIn))
+    const release = () =>
+      gate.release(() => {
+        if (session === undefined || raisesEvent) begin(standIn)
+        else preloadSession(session, pending.mayAskAgain, () => begin(standIn))
+      })
+    this.#settings.counters.meter.measure(socket, release, cpu => {
+      pending.cpu = cpu
     })
   }
 
@@ -292,7 +296,7 @@ export class Attachment {
     setHandshake(socket, handshake)
     if (resumed?.id !== undefined) pending.sessions.push(resumed.id)
     this.#settings.open.add(socket, handshake, pending.sessions)
-    this.#settings.counters.count(handshake)
+    this.#settings.counters.count(handshake, pending.cpu)
     if (channels.handshake.hasSubscribers) {
       channels.handshake.publish({ server: this.#server, socket, handshake })
     }

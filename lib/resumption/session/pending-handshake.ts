@@ -33,6 +33,8 @@ export class PendingHandshake {
   externalPsk = false
   /** It is in the figures already, whatever becomes of it. */
   counted = false
+  /** Seconds of CPU time that TLS took to answer the hello, where that was measured. */
+  cpu: number | undefined
   /** Sessions waiting to be stored together. */
   unissued: UnissuedSession[] = []
   /** Ids of the session that was resumed here and of all that were made here. */

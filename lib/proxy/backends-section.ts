@@ -1,0 +1,89 @@
+import { counter, type Family, gauge } from '../admin/section/family.ts'
+import type { Section } from '../admin/section/section.ts'
+import { sumBy } from '../admin/section/sum.ts'
+import type { Backend } from '../backend/backend.ts'
+
+/** A backend, as the processes of a host together see it. */
+export interface BackendFigures {
+  /** `http://host:port`. */
+  readonly origin: string
+  /** Processes that send it requests; of them, how many have not just seen it fail. */
+  readonly processes: number
+  readonly ready: number
+  /** Now. */
+  readonly requests: number
+  readonly webSockets: number
+  /** Since start. */
+  readonly sent: number
+  /** What went wrong with it since start, by kind. */
+  readonly errors: { readonly [kind: string]: number }
+}
+
+export function backendsSection(
+  backends: () => Iterable<Backend>,
+): Section<readonly BackendFigures[]> {
+  return {
+    name: 'backends',
+    read: () => {
+      // The same address may stand in two sites with other settings.
+      return sumBy([[...backends()].map(figuresOf)], ({ origin }) => origin).map(all => ({
+        ...all,
+        processes: 1,
+        ready: Math.min(1, all.ready),
+      }))
+    },
+    merge: all => sumBy(all, ({ origin }) => origin),
+    families: backendFamilies,
+  }
+}
+
+function figuresOf(backend: Backend): BackendFigures {
+  const { origin, ready, slots, sent, errors } = backend
+  const { request, tunnel } = slots.used
+  return {
+    origin,
+    processes: 1,
+    ready: ready ? 1 : 0,
+    requests: request,
+    webSockets: tunnel,
+    sent,
+    errors: { ...errors },
+  }
+}
+
+function backendFamilies(all: readonly BackendFigures[]): Family[] {
+  const of = (value: (backend: BackendFigures) => number) =>
+    all.map(backend => ({ labels: { backend: backend.origin }, value: value(backend) }))
+  return [
+    gauge(
+      'handfast_backend_up',
+      '1 unless a process of this host has just seen it fail',
+      of(({ ready, processes }) => (ready === processes ? 1 : 0)),
+    ),
+    gauge(
+      'handfast_backend_open_requests',
+      'Requests under way',
+      of(({ requests }) => requests),
+    ),
+    gauge(
+      'handfast_backend_websockets',
+      'Open WebSockets',
+      of(({ webSockets }) => webSockets),
+    ),
+    counter(
+      'handfast_backend_requests_total',
+      'Requests that were sent since start, those that were sent again too',
+      of(({ sent }) => sent),
+    ),
+    counter(
+      'handfast_backend_errors_total',
+      'What went wrong with a backend since start, by kind',
+      all.flatMap(({ origin, errors }) =>
+        Object.entries(errors).map(([kind, value]) => ({
+          labels: { backend: origin, kind },
+          value,
+        })),
+      ),
+    ),
+  ]
+}

@@ -1,0 +1,28 @@
+import { gauge, samplesOf } from '../admin/section/family.ts'
+import type { Section } from '../admin/section/section.ts'
+import { sum } from '../admin/section/sum.ts'
+
+/** Open now, each in one of these. */
+export interface ConnectionCounts {
+  /** The TLS handshake is not over. */
+  readonly handshake: number
+  readonly http1: number
+  readonly http2: number
+}
+
+export function connectionsSection(
+  read: () => ConnectionCounts,
+): Section<ConnectionCounts> {
+  return {
+    name: 'connections',
+    read,
+    merge: sum,
+    families: counts => [
+      gauge(
+        'handfast_connections',
+        'Open connections of clients, by kind',
+        samplesOf('kind', { ...counts }),
+      ),
+    ],
+  }
+}
