@@ -9,6 +9,18 @@ const timeouts: readonly string[] = [
 const closing: readonly string[] = ['UND_ERR_DESTROYED', 'UND_ERR_CLOSED']
 const invalid: readonly string[] = ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED']
 const losses: readonly string[] = ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']
+/** Of a body that ended before its time, orderly or not, or came to a standstill. */
+const cuts: readonly string[] = [
+  ...losses,
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+  'HPE_INVALID_EOF_STATE',
+  'UND_ERR_BODY_TIMEOUT',
+  'ERR_HTTP2_STREAM_ERROR',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENETDOWN',
+]
 
 /** The backend took longer than it may. */
 export function timedOut(error: Error): boolean {
@@ -28,6 +40,11 @@ export function isInvalidRequest(error: Error): boolean {
 /** The connection broke, and maybe the backend had said nothing yet. */
 export function lostConnection(error: Error): boolean {
   return losses.includes(codeOf(error))
+}
+
+/** An answer that had begun was cut short by its backend or by what lies between. */
+export function brokeOff(error: Error): boolean {
+  return cuts.includes(codeOf(error))
 }
 
 export function wasReset(error: Error): boolean {

@@ -48,6 +48,11 @@ export class Attempts implements BackendHandler, DispatchCall {
     return this.#backend
   }
 
+  /** That takes a handler around this one. */
+  get resumptions(): number {
+    return 0
+  }
+
   /** To be called once. When nobody takes it, says so later: the caller has no call yet. */
   start(): void {
     if (!this.#next()) process.nextTick(() => this.#giveUp())

@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto'
 import { Backend, type BackendOptions } from '../backend/backend.ts'
 import { systemClock } from '../clock.ts'
 import type { Log } from '../log.ts'
-import { Dispatcher } from './dispatcher.ts'
+import type { DispatchCounters } from './dispatch-counters.ts'
+import { Dispatcher, type Resuming } from './dispatcher.ts'
 import type { BackendTarget, DispatcherOptions } from './options.ts'
+import type { ResumeOptions } from './resumed-response/options.ts'
 import { createSelection, type SelectionContext } from './selection/create-selection.ts'
 
 /** Makes the dispatcher of a site, or of one of its routes. */
@@ -13,10 +15,12 @@ export type DispatcherTo = (options: DispatcherOptions) => Dispatcher
 export class Backends {
   readonly #log: Log
   readonly #context: SelectionContext = { clock: systemClock, random: Math.random }
+  readonly #counters: DispatchCounters
   #byKey = new Map<string, Backend>()
 
-  constructor(log: Log) {
+  constructor(log: Log, counters: DispatchCounters) {
     this.#log = log
+    this.#counters = counters
   }
 
   /** Those in use. */
@@ -43,13 +47,16 @@ export class Backends {
     }
     let result: T
     try {
-      result = build(({ targets, backend: options, selection }) => {
+      result = build(({ targets, backend: options, selection, resume }) => {
         const backends = targets.map(target => {
           const { url, weight = 1, maxRequests = options.maxRequests } = target
           const backend = backendAt(url, { ...options, maxRequests })
           return { backend, origin: backend.origin, weight, priority: priorityOf(target) }
         })
-        return new Dispatcher(createSelection(backends, selection, this.#context))
+        return new Dispatcher(
+          createSelection(backends, selection, this.#context),
+          resume.most > 0 ? this.#resuming(resume) : undefined,
+        )
       })
     } catch (error) {
       for (const backend of made) this.#letGo(backend.destroy())
@@ -64,6 +71,10 @@ export class Backends {
 
   async destroy(): Promise<void> {
     await Promise.allSettled([...this.#byKey.values()].map(backend => backend.destroy()))
+  }
+
+  #resuming(options: ResumeOptions): Resuming {
+    return { options, clock: systemClock, onOutcome: this.#counters.brokeOff }
   }
 
   #letGo(closing: Promise<void>): void {

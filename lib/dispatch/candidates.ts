@@ -17,15 +17,20 @@ interface Candidate {
 export class Candidates<Backend extends Candidate> {
   readonly #selected: Choice<Backend>
   readonly #first: Backend | undefined
+  readonly #avoid: Backend | undefined
   #asked = false
   #passedOver: Backend[] | undefined
   #lost: Backend | undefined
   #retrying = false
 
-  /** `first` is to be asked before all others: it knows the client already. */
-  constructor(selected: Choice<Backend>, first?: Backend) {
+  /**
+   * `first` is to be asked before all others: it knows the client already. `avoid` is to be asked
+   * like one that is not ready.
+   */
+  constructor(selected: Choice<Backend>, first?: Backend, avoid?: Backend) {
     this.#selected = selected
     this.#first = first
+    this.#avoid = avoid
   }
 
   /** Undefined when there is nobody left to ask. */
@@ -38,7 +43,7 @@ export class Candidates<Backend extends Candidate> {
       const backend = this.#selected.next()
       if (backend === undefined) break
       if (backend === this.#first) continue
-      if (backend.ready) return backend
+      if (backend.ready && backend !== this.#avoid) return backend
       this.#passedOver ??= []
       this.#passedOver.push(backend)
     }

@@ -26,6 +26,8 @@ export interface DispatchHandler extends BackendHandler {
 export interface DispatchCall extends BackendCall {
   /** Origin of the backend that the request was last given to. */
   readonly backend: string | undefined
+  /** How often its response has gone on at another backend. */
+  readonly resumptions: number
   /**
    * The first bytes of a body that the client held back (a use of `held`) are there: from now on
    * the request costs a backend work. When there is no room for that it is over.

@@ -3,8 +3,16 @@ import type { BoundClient } from '../backend/request.ts'
 import { Attempts } from './attempts.ts'
 import { Candidates } from './candidates.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
+import {
+  mayResume,
+  type ResumeContext,
+  ResumedResponse,
+} from './resumed-response/resumed-response.ts'
 import type { Selection } from './selection/selection.ts'
 import { TimedHandler } from './timed-handler.ts'
+
+/** How responses that break off are gone on with; undefined: they are not. */
+export type Resuming = Omit<ResumeContext, 'send'> | undefined
 
 /**
  * The backends of one site, from outside: it takes requests, and sees to the rest.
@@ -13,13 +21,18 @@ import { TimedHandler } from './timed-handler.ts'
  * - Who gets one, and when: `Slots`. The caller has its call by then and may give up, so a
  *   request could as well wait for a slot as be refused one.
  * - Whether and where it is sent again: `Candidates` and Attempts.
- * - What becomes of the answer: a handler around the one that is given.
+ * - What becomes of the answer: a handler around the one that is given, as ResumedResponse is.
  */
 export class Dispatcher {
   readonly #selection: Selection<Backend>
+  readonly #resuming: ResumeContext | undefined
 
-  constructor(selection: Selection<Backend>) {
+  constructor(selection: Selection<Backend>, resuming?: Resuming) {
     this.#selection = selection
+    this.#resuming = resuming && {
+      ...resuming,
+      send: (request, handler, avoid) => this.#attempt(request, handler, avoid),
+    }
   }
 
   /** Both sides of a request may speak at the same time, at every backend. */
@@ -30,12 +43,28 @@ export class Dispatcher {
   /**
    * Sends a request to some backend. More is built on it by handlers around handlers: one is
    * given on in the place of the one that it was given, passes on what it does not change, and
-   * hands out a call of its own. Attempts is the first.
+   * hands out a call of its own. Attempts is the last, ResumedResponse one before it.
    */
   dispatch(request: DispatchRequest, handler: DispatchHandler): DispatchCall {
+    if (this.#resuming === undefined || !mayResume(request)) {
+      return this.#attempt(request, handler)
+    }
+    const response = new ResumedResponse(request, handler, this.#resuming)
+    response.start()
+    return response
+  }
+
+  #attempt(
+    request: DispatchRequest,
+    handler: DispatchHandler,
+    avoid?: string,
+  ): DispatchCall {
     const candidates = new Candidates(
       this.#selection.candidates(request),
       this.#holderOf(request.client),
+      avoid === undefined
+        ? undefined
+        : this.#selection.backends.find(({ origin }) => origin === avoid),
     )
     const { observe } = this.#selection
     const told =

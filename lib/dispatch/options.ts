@@ -1,5 +1,6 @@
 import type { BackendOptions } from '../backend/backend.ts'
 import type { NumberRules } from '../number-options.ts'
+import type { ResumeOptions } from './resumed-response/options.ts'
 import type { SelectionOptions } from './selection/create-selection.ts'
 
 /** A backend as a site or a route names it. */
@@ -28,4 +29,5 @@ export interface DispatcherOptions {
   /** Of each of them. */
   readonly backend: BackendOptions
   readonly selection: SelectionOptions
+  readonly resume: ResumeOptions
 }

@@ -34,6 +34,7 @@ export function logRequest(
     `,"ms":${Math.round(milliseconds * 10) / 10},"http":${quoted(head.httpVersion)}`
   if (user !== undefined) text += `,"user":${quoted(latin1(user))}`
   if (outcome.backend !== undefined) text += `,"backend":${quoted(outcome.backend)}`
+  if (outcome.resumed) text += `,"resumedAnswer":${outcome.resumed}`
   if (error !== undefined)
     text += `,"phase":"${outcome.phase}","error":${JSON.stringify(error)}`
   write(log, text)

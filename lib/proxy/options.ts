@@ -4,6 +4,7 @@ import type { Answer } from '../auth/decision.ts'
 import type { AuthRequest } from '../auth/request.ts'
 import type { BackendProtocol } from '../backend/backend.ts'
 import type { BackendTarget } from '../dispatch/options.ts'
+import type { ResumeSettings } from '../dispatch/resumed-response/options.ts'
 import type { SelectionOptions } from '../dispatch/selection/create-selection.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
@@ -69,6 +70,8 @@ export interface Handling extends SelectionOptions {
   readonly backendKey?: string | Buffer | undefined
   /** What backends are spoken to in. Default `http1`; gRPC needs `http2`. */
   readonly backendProtocol?: BackendProtocol | undefined
+  /** How a response goes on at another backend when the one that gave it dies. Default: so. */
+  readonly resumeResponses?: ResumeSettings | undefined
   /** Asked about each request; `none`: whoever comes is served. Default: of a site, none. */
   readonly authorizer?: Authorizer | 'none' | undefined
   /** In place of the proxy's. */

@@ -4,6 +4,7 @@ import { addressList } from '../address-list.ts'
 import type { Section } from '../admin/section/section.ts'
 import { systemClock } from '../clock.ts'
 import { Backends } from '../dispatch/backends.ts'
+import { DispatchCounters } from '../dispatch/dispatch-counters.ts'
 import { HandfastError } from '../errors.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { networkOf } from '../limit/network.ts'
@@ -13,6 +14,7 @@ import {
   acceptProxyProtocol,
 } from '../proxy-protocol/accept-proxy-protocol.ts'
 import { backendsSection } from './backends-section.ts'
+import { brokenResponsesSection } from './broken-responses-section.ts'
 import { certificatesSection } from './certificates-section.ts'
 import { ClientConnection, serverNameOf } from './client/client-connection.ts'
 import { Http1 } from './client/http1.ts'
@@ -54,6 +56,7 @@ class HttpsProxy implements RunningProxy {
   readonly #http2: Http2
   readonly #handler: RequestHandler
   readonly #backends: Backends
+  readonly #dispatched: DispatchCounters
   readonly #sockets = new Set<Socket>()
   readonly #connections = new Set<ClientConnection>()
   readonly #slowClients = new SlowClients()
@@ -76,7 +79,8 @@ class HttpsProxy implements RunningProxy {
     const { limitCounters = new LimitCounters(systemClock, options.log) } = options
     this.#limitCounters = limitCounters
     this.#connectionShares = new Shares(connectionShares(this.#limits))
-    this.#backends = new Backends(options.log)
+    this.#dispatched = new DispatchCounters(systemClock, options.log)
+    this.#backends = new Backends(options.log, this.#dispatched)
     this.#sites = this.#sitesOf(options.sites, this.#limits)
     this.#handler = new RequestHandler(
       () => this.#serving(),
@@ -185,6 +189,7 @@ class HttpsProxy implements RunningProxy {
       requestsSection(this.#traffic),
       connectionsSection(() => this.#connectionCounts()),
       backendsSection(() => this.#backends.all()),
+      brokenResponsesSection(this.#dispatched),
       certificatesSection(() =>
         this.#sites.all.map(({ names, notAfter }) => ({ names, notAfter })),
       ),

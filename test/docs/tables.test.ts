@@ -139,6 +139,7 @@ const mappings: Record<string, (unknown: object) => object> = {
   'sites[].auth.forward': unknown => auth({ forward: { url: 'http://a', ...unknown } }),
   'sites[].auth.form': unknown => auth({ form: { htpasswd: 'a', ...unknown } }),
   'sites[].auth.attempts': unknown => auth({ attempts: unknown }),
+  'sites[].resumeResponses': unknown => site({ resumeResponses: unknown }),
   farm: unknown => ({ ...site({}), farm: unknown }),
   admin: unknown => ({ ...site({}), admin: { listen: 1, ...unknown } }),
   limits: unknown => ({ ...site({}), limits: unknown }),

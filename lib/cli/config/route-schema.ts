@@ -2,6 +2,7 @@ import { targetRules } from '../../dispatch/options.ts'
 import { balances } from '../../dispatch/selection/create-selection.ts'
 import { auth } from './auth-schema.ts'
 import type { HandlingConfig, RouteConfig } from './config-file.ts'
+import { resumeResponses } from './failover-schema.ts'
 import { backend, duration, file, hashBy, oneOf, text, yesNo } from './kinds.ts'
 import { routeLimits } from './limits-schema.ts'
 import { numbersOf } from './numbers.ts'
@@ -70,6 +71,7 @@ export const handling: {
     { usual: 'http1' },
   ),
   limits: routeLimits.optional(),
+  resumeResponses,
 }
 
 export const route: Schema<RouteConfig> = mapping(

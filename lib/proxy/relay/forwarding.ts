@@ -28,6 +28,8 @@ export interface Outcome {
   readonly bytes: number
   readonly phase: Phase
   readonly backend: string | undefined
+  /** How often the answer has gone on at another backend. */
+  readonly resumed?: number | undefined
   /** Code of the error that cut it short. */
   readonly error: string | undefined
 }
@@ -332,6 +334,7 @@ export class Forwarding implements DispatchHandler {
       bytes: this.#exchange.bytes + this.#tunnelBytes,
       phase: this.#phase,
       backend: this.#call?.backend,
+      resumed: this.#call?.resumptions,
       error: this.#error,
     })
   }

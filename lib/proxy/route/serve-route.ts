@@ -1,4 +1,5 @@
 import type { DispatcherTo } from '../../dispatch/backends.ts'
+import { resolveResume } from '../../dispatch/resumed-response/options.ts'
 import { backendLimits, resolveLimits } from '../limits.ts'
 import type { Limits, OwnLimits, RouteLimits } from '../options.ts'
 import type { ServeRoute } from './routes.ts'
@@ -20,6 +21,7 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
           ...backendLimits(held),
         },
         selection: handling,
+        resume: resolveResume(handling.resumeResponses),
       }),
     }
   }
