@@ -19,11 +19,15 @@ export interface AuthOptions {
   readonly required?: boolean | undefined
   /** Milliseconds that a proof is remembered at most. Default 8 h; ends with the TLS lineage. */
   readonly ttl?: number | undefined
+  /** Passwords in each request (RFC 7617): who checks them, a function or a file. */
   readonly basic?: VerifyPassword | PasswordSource | undefined
+  /** JSON web tokens that an issuer has signed. */
   readonly bearer?: BearerOptions | undefined
   /** Client certificates that the server asked for and verified. */
   readonly certificate?: true | CertificateOptions | undefined
+  /** Another server that is asked. */
   readonly forward?: ForwardAuthOptions | undefined
+  /** A page to log in, and a cookie. */
   readonly form?: FormOptions | undefined
   /**
    * Where a POST from our own pages logs out: of this connection and all that resumed from the
@@ -73,16 +77,23 @@ export interface AuthOptions {
 
 /** One of the two. */
 export type PasswordSource =
-  | { readonly verify: VerifyPassword; readonly htpasswd?: undefined }
-  /** Path of a file with bcrypt hashes, read again when it changes. */
-  | { readonly htpasswd: string; readonly verify?: undefined }
+  | {
+      /** Says whether a password is right, and who it is; called once for all members. */
+      readonly verify: VerifyPassword
+      readonly htpasswd?: undefined
+    }
+  | {
+      /** Path of a file with bcrypt hashes, read again when it changes. */
+      readonly htpasswd: string
+      readonly verify?: undefined
+    }
 
 export type FormOptions = PasswordSource & {
   /** Where the form is. Default `/login`. */
   readonly path?: string | undefined
   /** Where a POST logs out. Default `/logout`. */
   readonly logoutPath?: string | undefined
-  /** HTML of the form. */
+  /** HTML of the form. Default: a plain one. */
   readonly page?: ((fields: LoginPageFields) => string) | undefined
   /** Must begin with `__Host-`. Default `__Host-handfast`. */
   readonly cookie?: string | undefined

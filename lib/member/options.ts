@@ -77,8 +77,9 @@ export interface FarmOptions {
    * configured, it has been away for a day; nor for a second after this process stood still.
    */
   readonly onPartition?: (typeof farmWords.onPartition)[number] | undefined
-  /** Default: silent. */
+  /** `createLog()`, pino, or what looks like it. Default: silent. */
   readonly log?: Log | undefined
+  /** For tests. Default: the system's. */
   readonly clock?: Clock | undefined
 }
 

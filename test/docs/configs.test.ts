@@ -2,6 +2,7 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { loadSettings } from '../../lib/cli/config/load-settings.ts'
 import { readProxyFlags } from '../../lib/cli/config/proxy-flags.ts'
+import { describeConfig } from '../../lib/cli/config/schema.ts'
 import { parseConfig } from '../../lib/cli/config/yaml-file.ts'
 import { fakeIo } from '../fixtures/cli-io.ts'
 import { blocks, textOf } from '../fixtures/docs/blocks.ts'
@@ -18,9 +19,7 @@ const configs = blocks.filter(
 for (const { title, text } of configs) {
   t.test(`${title} is a config that the proxy takes`, async t => {
     const sandbox = await Sandbox.make(t)
-    const given: unknown = parse(sandbox.localized(text))
-    // A part of a config: with a site, it is a whole one.
-    const config = { sites: [site], ...(given as object) }
+    const config = whole(parse(sandbox.localized(text)))
     for (const name of filesIn(config)) sandbox.provide(name)
     const file = sandbox.write('handfast.yaml', JSON.stringify(config))
     const io = fakeIo(sandbox.folder)
@@ -35,6 +34,14 @@ t.test('the mistake that is shown is told as shown', async t => {
   const broken = text.replace('http://10.0.1.2:3000', '10.0.1.2:3000')
   t.throws(() => parseConfig(broken, 'handfast.yaml'), { message: shown })
 })
+
+/** A part of a config, or of a site, with what it lacks. */
+function whole(given: object): object {
+  const known = describeConfig().map(({ path }) => path)
+  return Object.keys(given).every(key => known.includes(key))
+    ? { sites: [site], ...given }
+    : { sites: [{ ...site, ...given }] }
+}
 
 function filesIn(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return []

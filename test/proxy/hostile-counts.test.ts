@@ -131,9 +131,6 @@ cases.set('limits.clientShare', async t => {
   t.strictSame(await statusesFrom(t, honest, port), ok)
 })
 
-t.test(
-  'every bound of the table of options has a client here that wants more',
-  async t => {
-    await cases.run(t, 'count')
-  },
-)
+t.test('every bound among the options has a client here that wants more', async t => {
+  await cases.run(t, 'count')
+})

@@ -71,7 +71,7 @@ const right = { authorization: `Basic ${Buffer.from('ann:right').toString('base6
 const wrong = { authorization: `Basic ${Buffer.from('ann:wrong').toString('base64')}` }
 const verify = (_user: string, password: string) => password === 'right'
 
-cases.set('.auth.attempts.perUser', async t => {
+cases.set('sites[].auth.attempts.perUser', async t => {
   const attempts = { perUser: 4, perAddress: 6, window: 7 * 24 * 3_600_000 }
   const { port, met } = await world(t, {}, { basic: verify, attempts })
   for (const status of [401, 401, 429]) {
@@ -82,7 +82,7 @@ cases.set('.auth.attempts.perUser', async t => {
   t.strictSame(await statusesFrom(t, honest, port, '/', right), ok)
 })
 
-cases.set('.auth.maxChecks', async t => {
+cases.set('sites[].auth.maxChecks', async t => {
   const never = (user: string) => user === 'ann' || new Promise<boolean>(() => {})
   const { port, met } = await world(t, {}, { basic: never, maxChecks: 10 })
   const stalling = Array.from({ length: 20 }, (_, i) => ({
@@ -94,7 +94,7 @@ cases.set('.auth.maxChecks', async t => {
   t.strictSame(await statusesFrom(t, honest, port, '/', right), ok)
 })
 
-cases.set('.auth.forward.timeout', async t => {
+cases.set('sites[].auth.forward.timeout', async t => {
   const authority = createHttpServer((request, response) => {
     if (request.headers['cookie'] === 'stall') return
     response.setHeader('x-forwarded-user', 'ann').end()

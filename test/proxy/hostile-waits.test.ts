@@ -130,7 +130,7 @@ cases.set('limits.drainTimeout', async t => {
 })
 
 t.test(
-  'every wait of the table of options has a client here that would wait for ever',
+  'every wait among the options has a client here that would wait for ever',
   async t => {
     await cases.run(t, 'wait')
   },

@@ -33,7 +33,9 @@ export interface BearerOptions {
   readonly key?: string | Buffer | undefined
   /** Or a secret shared with it, at least 32 bytes. For HS256, HS384 and HS512 only. */
   readonly secret?: string | Buffer | undefined
+  /** `iss` of the tokens that are taken. */
   readonly issuer: string | readonly string[]
+  /** `aud` of the tokens that are taken. */
   readonly audience: string | readonly string[]
   /** Signature algorithms that are taken: `['RS256']`. No default, on purpose. */
   readonly algorithms: readonly string[]
