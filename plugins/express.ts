@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Auth, AuthMiddleware } from '../lib/auth/auth.ts'
+import { type Auth, type AuthMiddleware, checkAuth } from '../lib/auth/auth.ts'
 import type { Identity } from '../lib/auth/identity.ts'
+import { HandfastError } from '../lib/errors.ts'
 
 declare global {
   // The place that Express keeps for this; nothing of Express itself is needed here.
@@ -18,6 +19,7 @@ declare global {
  * mounted elsewhere.
  */
 export function expressAuth(auth: Auth): AuthMiddleware {
+  checkAuth('expressAuth', auth)
   return auth.middleware()
 }
 
@@ -32,6 +34,7 @@ export function expressAllow(
   response: ServerResponse,
   next: (error?: unknown) => void,
 ) => void {
+  if (typeof allowed !== 'function') throw notAllowed()
   return (request, response, next) => {
     if (request.auth !== undefined && allowed(request.auth)) return next()
     response.statusCode = 403
@@ -52,6 +55,7 @@ export function expressLogout(
   response: ServerResponse,
   next: (error?: unknown) => void,
 ) => void {
+  checkAuth('expressLogout', auth)
   return (request, response, next) => {
     if (request.method !== 'POST') {
       response.statusCode = 405
@@ -66,4 +70,11 @@ export function expressLogout(
       response.end()
     }, next)
   }
+}
+
+function notAllowed(): HandfastError {
+  return new HandfastError(
+    'ERR_HANDFAST_USAGE',
+    'expressAllow takes a function of the user: user => user.claims.role === "admin"',
+  )
 }

@@ -1,8 +1,14 @@
-import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify'
-import type { Auth } from '../lib/auth/auth.ts'
+import type {
+  FastifyPluginCallback,
+  FastifyReply,
+  FastifyRequest,
+  RegisterOptions,
+} from 'fastify'
+import { type Auth, checkAuth } from '../lib/auth/auth.ts'
 import type { Answer } from '../lib/auth/decision.ts'
 import type { Identity } from '../lib/auth/identity.ts'
 import { authRequest } from '../lib/auth/node-request.ts'
+import { anything, checkOptions, type OptionRules } from '../lib/check-options.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -15,15 +21,31 @@ export interface FastifyAuthOptions {
   readonly auth: Auth
 }
 
+/** Beside our own, what Fastify itself takes there. */
+const rules: OptionRules<FastifyAuthOptions & RegisterOptions> = {
+  auth: anything,
+  prefix: anything,
+  logLevel: anything,
+  logSerializers: anything,
+}
+
 /**
  * Fastify 5: `await app.register(fastifyAuth, { auth })` lets in who is logged in and sets
  * `request.auth`, for all routes of the context that it is registered in.
  */
 export const fastifyAuth: FastifyPluginCallback<FastifyAuthOptions> = (
   app,
-  { auth },
+  options,
   done,
 ) => {
+  // Fastify hears of what is thrown here only by `done`.
+  try {
+    checkOptions('fastifyAuth', options, rules)
+    checkAuth('fastifyAuth', options.auth)
+  } catch (error) {
+    return done(error as Error)
+  }
+  const { auth } = options
   app.decorateRequest('auth', null)
   // The earliest hook: the body has not been read, and a form log-in reads it itself.
   app.addHook('onRequest', async (request, reply) => {
@@ -49,6 +71,7 @@ export async function fastifyLogout(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<boolean> {
+  checkAuth('fastifyLogout', auth)
   request.auth = null
   const { clearCookie } = auth
   if (clearCookie !== undefined) reply.header('set-cookie', clearCookie)

@@ -16,6 +16,8 @@ export interface HttpProxyServer {
  * `proxy.web` is attached itself, with `farm.attach(server)`.
  */
 export function attachHttpProxy(farm: Farm, proxy: HttpProxyServer): void {
+  if (typeof farm?.attach !== 'function') throw wrong('the first argument is no farm')
+  if (typeof proxy?.listen !== 'function') throw wrong('the second argument is no proxy')
   const server = serverOf(proxy)
   if (server !== undefined) {
     farm.attach(server)
@@ -35,8 +37,9 @@ function serverOf(proxy: HttpProxyServer): Server | undefined {
 }
 
 function missing(): never {
-  throw new HandfastError(
-    'ERR_HANDFAST_USAGE',
-    'this http-proxy has no server of its own',
-  )
+  throw wrong('this http-proxy has no server of its own')
+}
+
+function wrong(message: string): HandfastError {
+  return new HandfastError('ERR_HANDFAST_USAGE', `attachHttpProxy: ${message}`)
 }

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
+import { checkOptions } from '../check-options.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { Shares } from '../limit/shares.ts'
 import type { Log } from '../log.ts'
@@ -23,6 +24,7 @@ import { Showing } from './login/showing.ts'
 import { ShownLogins } from './login/shown-login.ts'
 import { createMethods, type Methods } from './method/methods.ts'
 import { type IsRevoked, OpenExchanges } from './open-exchanges.ts'
+import { authRules } from './option-rules.ts'
 import { type AuthOptions, authSettings, formSettings, logoutPathOf } from './options.ts'
 import { type AuthRequest, cameThroughProxy } from './request.ts'
 
@@ -43,6 +45,7 @@ export interface AuthParts {
 
 /** Makes and wires them. Throws ERR_HANDFAST_CONFIG for a bad option. */
 export function authParts(options: AuthOptions, context: AuthContext): AuthParts {
+  checkOptions('auth', options, authRules)
   const settings = authSettings(options)
   const { clock, cache, log, lineageTimeout, onClose, random = randomBytes } = context
   const { counters = new AuthCounters() } = context

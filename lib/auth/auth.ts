@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import { HandfastError } from '../errors.ts'
 import type { AuthContext } from './auth-context.ts'
 import { type AuthParts, authParts } from './auth-parts.ts'
 import { type AuthDecision, answer, answered } from './decision.ts'
@@ -137,4 +138,11 @@ export class Auth {
     const { isRevoked, states } = this.#parts
     return isRevoked(decision.identity, states.of(socket)?.handshake.lineage)
   }
+}
+
+/** Throws ERR_HANDFAST_USAGE when `call` was given something else, most often the middleware. */
+export function checkAuth(call: string, auth: Auth): void {
+  if (typeof auth?.logout === 'function') return
+  const what = `${call} takes the auth of a middleware: farm.auth(options).auth`
+  throw new HandfastError('ERR_HANDFAST_USAGE', what)
 }

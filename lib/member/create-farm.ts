@@ -6,6 +6,7 @@ import { Auths } from '../auth/auths.ts'
 import { type IsRevoked, OpenExchanges } from '../auth/open-exchanges.ts'
 import { Cache } from '../cache/cache.ts'
 import { peersTier } from '../cache/peers-tier.ts'
+import { checkOptions } from '../check-options.ts'
 import { systemClock } from '../clock.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
@@ -27,6 +28,7 @@ import { farmSections } from './farm-sections.ts'
 import { hostOf, memberTransport } from './host.ts'
 import { knowsRevocations } from './knows-revocations.ts'
 import { mintRoom } from './mint-room.ts'
+import { farmRules } from './option-rules.ts'
 import { checkFarmOptions, type FarmOptions, isAlone } from './options.ts'
 import { SleepGuard } from './sleep-guard.ts'
 
@@ -48,6 +50,7 @@ export async function createFarm(options: FarmOptions = {}): Promise<Farm> {
 
 /** The parts of a member that has joined; whoever holds them ends them with a Farm. */
 export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
+  checkOptions('createFarm', options, farmRules)
   const numbers = checkFarmOptions(options)
   const { lineageTimeout } = numbers
   const { name = 'handfast', clock = systemClock, log = silentLog } = options

@@ -8,6 +8,15 @@ import type { Auths } from '../auth/auths.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { Cache } from '../cache/cache.ts'
 import { StateCache } from '../cache/state-cache.ts'
+import {
+  aFunction,
+  anyOf,
+  aSwitch,
+  aText,
+  checkOptions,
+  type OptionRules,
+  texts,
+} from '../check-options.ts'
 import type { AbsentMember, Member } from '../farm/transport.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import {
@@ -39,6 +48,13 @@ export interface AttachOptions extends ResumptionOptions {
    * anybody else none is looked for. Default: nobody.
    */
   readonly proxyProtocol?: readonly string[] | undefined
+}
+
+const attachRules: OptionRules<AttachOptions> = {
+  resumption: anyOf(aText, aFunction),
+  policyOf: aFunction,
+  policyIsWhole: aSwitch,
+  proxyProtocol: texts,
 }
 
 /** What a farm is made of; see createFarm. */
@@ -87,7 +103,9 @@ export class Farm implements AsyncDisposable {
    * Shares the sessions of a tls, https or http2 secure server, before or after it listens.
    * Throws ERR_HANDFAST_USAGE for a server that can't be served correctly.
    */
-  attach(server: Server, { proxyProtocol, ...options }: AttachOptions = {}): void {
+  attach(server: Server, all: AttachOptions = {}): void {
+    checkOptions('attach', all, attachRules)
+    const { proxyProtocol, ...options } = all
     const { resumption, authContext } = this.#parts
     resumption.attach(server, options)
     if (proxyProtocol === undefined) return

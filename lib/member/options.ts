@@ -140,9 +140,6 @@ export function checkFarmOptions(options: FarmOptions): FarmNumbers {
   if (name !== undefined && !farmName.test(name)) {
     throw config('name', '1 to 64 letters, digits, dots, dashes or underscores', name)
   }
-  if (members !== undefined && !Array.isArray(members)) {
-    throw config('members', "a list of 'host:port'", members)
-  }
   const { host } = options
   if (host !== undefined && host !== false && (typeof host !== 'string' || host === '')) {
     throw config('host', 'a path, or false', host)

@@ -31,7 +31,7 @@ t.test('bad options are refused, and named', async t => {
     [{ mintBudget: Number.NaN }, /option mintBudget must be/],
     [{ mintLimit: -1 }, /option mintLimit must be a number from 0, got -1/],
     [{ secret, listen: { port: 70_000 } }, /option listen.port must be/],
-    [{ secret, members: 'a:1' }, /option members must be/],
+    [{ secret, members: 'a:1' }, /createFarm: members must be/],
     [{ onPartition: 'panic' }, /option onPartition must be/],
     [
       { transport: 'pigeon' },
