@@ -5,11 +5,11 @@ import { shown } from '../shown.ts'
 import type { Cache, Found, WriteOptions, WriteTerms } from './cache.ts'
 
 /** Tables with lower numbers are the farm's own, but for `tables.state`. */
-const firstFree = 8
+const firstFree = 16
 
 /**
  * State of one's own beside the sessions, on every member: in `tables.state`, or in virtual
- * tables with numbers from 8 on. Rejects with ERR_HANDFAST_USAGE for any other table, with a
+ * tables with numbers from 16 on. Rejects with ERR_HANDFAST_USAGE for any other table, with a
  * RangeError for a key that has not 1 to 255 bytes or a value of more than 64 KiB, and with
  * ERR_HANDFAST_CLOSED once the farm is closed. Keys and values that are passed in are copied.
  */

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { Backend, type BackendOptions } from '../backend/backend.ts'
 import { systemClock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import { Affinity } from './affinity/affinity.ts'
+import type { AffinityTable } from './affinity/affinity-table.ts'
 import type { DispatchCounters } from './dispatch-counters.ts'
 import { Dispatcher, type Resuming } from './dispatcher.ts'
 import type { BackendTarget, DispatcherOptions } from './options.ts'
@@ -14,13 +16,15 @@ export type DispatcherTo = (options: DispatcherOptions) => Dispatcher
 /** The backends in use. One stays the same over a reload when nothing about it changes. */
 export class Backends {
   readonly #log: Log
+  readonly #places: AffinityTable
   readonly #context: SelectionContext = { clock: systemClock, random: Math.random }
   readonly #counters: DispatchCounters
   #byKey = new Map<string, Backend>()
 
-  constructor(log: Log, counters: DispatchCounters) {
+  constructor(log: Log, counters: DispatchCounters, places: AffinityTable) {
     this.#log = log
     this.#counters = counters
+    this.#places = places
   }
 
   /** Those in use. */
@@ -47,15 +51,19 @@ export class Backends {
     }
     let result: T
     try {
-      result = build(({ targets, backend: options, selection, resume }) => {
+      result = build(options => {
+        const { targets, backend: held, selection, resume, affinity, scope } = options
         const backends = targets.map(target => {
-          const { url, weight = 1, maxRequests = options.maxRequests } = target
-          const backend = backendAt(url, { ...options, maxRequests })
+          const { url, weight = 1, maxRequests = held.maxRequests } = target
+          const backend = backendAt(url, { ...held, maxRequests })
           return { backend, origin: backend.origin, weight, priority: priorityOf(target) }
         })
         return new Dispatcher(
           createSelection(backends, selection, this.#context),
           resume.most > 0 ? this.#resuming(resume) : undefined,
+          affinity === undefined || affinity.by === 'none'
+            ? undefined
+            : new Affinity(affinity, scope, this.#places),
         )
       })
     } catch (error) {

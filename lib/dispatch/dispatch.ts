@@ -1,5 +1,7 @@
+import type { BackendState } from '../backend/backend.ts'
 import type { BackendCall, BackendHandler, BackendRequest } from '../backend/request.ts'
 import type { SlotLimit, SlotUse } from '../backend/slots.ts'
+import type { Policy } from './selection/policy.ts'
 
 /** All that a choice of backend, and of who comes first, may go by. */
 export interface DispatchRequest extends BackendRequest {
@@ -7,6 +9,19 @@ export interface DispatchRequest extends BackendRequest {
   readonly use: SlotUse
   /** The network that it counts for where backends are shared out; undefined: for nobody's. */
   readonly network: string | undefined
+  /** Its connection is a trusted proxy's, which speaks for many clients. */
+  readonly trusted?: boolean | undefined
+  /** Who is logged in. */
+  readonly user?: string | undefined
+  readonly preference?: Preference | undefined
+}
+
+/** What a choice goes by for a client that has been here before. */
+export interface Preference {
+  /** To come first if it is ready, drained or not. */
+  readonly first: BackendState | undefined
+  /** In place of the usual one: by it all proxies choose alike. */
+  readonly policy: Policy | undefined
 }
 
 /**

@@ -1,7 +1,10 @@
 import type { Backend } from '../backend/backend.ts'
 import type { BoundClient } from '../backend/request.ts'
+import type { Affinity, Seat } from './affinity/affinity.ts'
+import { SeatHandler } from './affinity/seat-handler.ts'
 import { Attempts } from './attempts.ts'
 import { Candidates } from './candidates.ts'
+import { DeferredCall } from './deferred-call.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
 import {
   mayResume,
@@ -26,13 +29,15 @@ export type Resuming = Omit<ResumeContext, 'send'> | undefined
 export class Dispatcher {
   readonly #selection: Selection<Backend>
   readonly #resuming: ResumeContext | undefined
+  readonly #affinity: Affinity | undefined
 
-  constructor(selection: Selection<Backend>, resuming?: Resuming) {
+  constructor(selection: Selection<Backend>, resuming?: Resuming, affinity?: Affinity) {
     this.#selection = selection
     this.#resuming = resuming && {
       ...resuming,
       send: (request, handler, avoid) => this.#attempt(request, handler, avoid),
     }
+    this.#affinity = affinity
   }
 
   /** Both sides of a request may speak at the same time, at every backend. */
@@ -46,6 +51,40 @@ export class Dispatcher {
    * hands out a call of its own. Attempts is the last, ResumedResponse one before it.
    */
   dispatch(request: DispatchRequest, handler: DispatchHandler): DispatchCall {
+    const affinity = this.#affinity
+    if (affinity === undefined) return this.#begin(request, handler)
+    const seat = affinity.seatOf(request)
+    if (!('then' in seat)) return this.#seated(affinity, seat, request, handler)
+    const call = new DeferredCall()
+    void seat.then(found =>
+      call.begin(
+        () => this.#seated(affinity, found, request, handler),
+        error => handler.onError(error),
+      ),
+    )
+    return call
+  }
+
+  /** Where the client was, if that can be. */
+  #seated(
+    affinity: Affinity,
+    seat: Seat,
+    request: DispatchRequest,
+    handler: DispatchHandler,
+  ): DispatchCall {
+    const { backends } = this.#selection
+    const preference = affinity.preference(seat, backends)
+    const call: DispatchCall = this.#begin(
+      { ...request, preference },
+      new SeatHandler(handler, () => {
+        const backend = backends.find(({ origin }) => origin === call.backend)
+        return backend && affinity.seated(seat, backend)
+      }),
+    )
+    return call
+  }
+
+  #begin(request: DispatchRequest, handler: DispatchHandler): DispatchCall {
     if (this.#resuming === undefined || !mayResume(request)) {
       return this.#attempt(request, handler)
     }

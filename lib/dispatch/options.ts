@@ -1,5 +1,6 @@
 import type { BackendOptions } from '../backend/backend.ts'
 import type { NumberRules } from '../number-options.ts'
+import type { AffinityOptions } from './affinity/options.ts'
 import type { ResumeOptions } from './resumed-response/options.ts'
 import type { SelectionOptions } from './selection/create-selection.ts'
 
@@ -30,4 +31,7 @@ export interface DispatcherOptions {
   readonly backend: BackendOptions
   readonly selection: SelectionOptions
   readonly resume: ResumeOptions
+  readonly affinity: AffinityOptions | undefined
+  /** What shares the places of clients: a site, or a route with backends of its own. */
+  readonly scope: string
 }

@@ -8,6 +8,7 @@ import { Cache } from '../cache/cache.ts'
 import { peersTier } from '../cache/peers-tier.ts'
 import { checkOptions } from '../check-options.ts'
 import { systemClock } from '../clock.ts'
+import { FarmAffinity } from '../dispatch/affinity/affinity-table.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { silentLog } from '../log.ts'
@@ -102,6 +103,8 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     },
   })
 
+  const places = new FarmAffinity(cache, farmKey(secret, name, 'affinity'))
+
   await cache.open()
 
   // What serves.
@@ -163,6 +166,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
       meter,
       transport,
     }),
+    places,
   }
 }
 

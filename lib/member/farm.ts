@@ -17,6 +17,7 @@ import {
   type OptionRules,
   texts,
 } from '../check-options.ts'
+import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
 import type { AbsentMember, Member } from '../farm/transport.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import {
@@ -74,6 +75,7 @@ export interface FarmParts {
   readonly member: MemberTransport
   readonly sections: Sections
   readonly meter: ProcessMeter
+  readonly places: AffinityTable
 }
 
 /** One member of a farm: the servers attached to it resume what any other member minted. */
@@ -169,6 +171,11 @@ export class Farm implements AsyncDisposable {
    */
   revocations(): ListedRevocation[] {
     return this.#parts.revocations.list()
+  }
+
+  /** Which backend of a proxy on top of this member holds which client. */
+  get places(): AffinityTable {
+    return this.#parts.places
   }
 
   /** Where whoever serves on top of this member tells of limits that were met. */

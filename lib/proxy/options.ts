@@ -3,6 +3,8 @@ import type { Section } from '../admin/section/section.ts'
 import type { Answer } from '../auth/decision.ts'
 import type { AuthRequest } from '../auth/request.ts'
 import type { BackendProtocol } from '../backend/backend.ts'
+import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
+import type { AffinityOptions } from '../dispatch/affinity/options.ts'
 import type { BackendTarget } from '../dispatch/options.ts'
 import type { ResumeSettings } from '../dispatch/resumed-response/options.ts'
 import type { SelectionOptions } from '../dispatch/selection/create-selection.ts'
@@ -76,6 +78,13 @@ export interface Handling extends SelectionOptions {
   readonly authorizer?: Authorizer | 'none' | undefined
   /** In place of the proxy's. */
   readonly limits?: OwnLimits | undefined
+  /** Whether a client that comes again goes to the backend it went to before. Default: no. */
+  readonly affinity?: AffinityOptions | undefined
+  /**
+   * `secure`: what belongs together goes to one backend, by the TLS session unless `affinity`
+   * says otherwise. `plain`: each request for itself, even where the site has `affinity`.
+   */
+  readonly class?: 'secure' | 'plain' | undefined
 }
 
 /** Which requests a route takes: those for which all hold that are given. */
@@ -206,6 +215,8 @@ export interface ProxyOptions {
   /** Why no clients are wanted now, in words. Default: they are. */
   readonly notReady?: (() => string | undefined) | undefined
   readonly sessions: SessionSharing
+  /** Which backend holds which client, farm-wide. Default: of this proxy alone. */
+  readonly places?: AffinityTable | undefined
   readonly log: Log
   /** Told of limits that are met. Default: some of its own, and the log hears of it. */
   readonly limitCounters?: LimitCounters | undefined

@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import type { AddressInfo, Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { addressList } from '../address-list.ts'
 import type { Section } from '../admin/section/section.ts'
 import { systemClock } from '../clock.ts'
+import { LocalAffinity } from '../dispatch/affinity/affinity-table.ts'
 import { Backends } from '../dispatch/backends.ts'
 import { DispatchCounters } from '../dispatch/dispatch-counters.ts'
 import { HandfastError } from '../errors.ts'
@@ -80,7 +82,11 @@ class HttpsProxy implements RunningProxy {
     this.#limitCounters = limitCounters
     this.#connectionShares = new Shares(connectionShares(this.#limits))
     this.#dispatched = new DispatchCounters(systemClock, options.log)
-    this.#backends = new Backends(options.log, this.#dispatched)
+    this.#backends = new Backends(
+      options.log,
+      this.#dispatched,
+      options.places ?? new LocalAffinity(randomBytes(32)),
+    )
     this.#sites = this.#sitesOf(options.sites, this.#limits)
     this.#handler = new RequestHandler(
       () => this.#serving(),

@@ -246,6 +246,7 @@ export class RequestHandler {
       dispatcher: route.dispatcher,
       limits: route.limits,
       client,
+      user,
       onBody,
       onLimit: limit => this.#met(limit, exchange),
       onOutcome: outcome => finish(outcome, user),

@@ -25,6 +25,8 @@ export const tables = {
   farm: 6 as TableId,
   /** Up to when other tables have been emptied; key = the table. See lib/cache/purge-marks.ts */
   purge: 7 as TableId,
+  /** Which backend holds which client, and which are drained; key = a hash of either's name. */
+  backend: 8 as TableId,
 } as const
 
 export const maxKeyLength = 255

@@ -55,6 +55,7 @@ export async function startServer(
         notReady,
         ...settings.tls,
         sessions: farm,
+        places: farm.places,
         limitCounters: farm.limitCounters,
         log,
       }),

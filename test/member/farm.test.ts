@@ -80,14 +80,14 @@ t.test(
     const farm = await createFarm()
     t.teardown(() => farm.close())
     const [key, value] = [Buffer.from('key'), Buffer.from('value')]
-    const free = [tables.state, tableId(8), tableId(255)]
+    const free = [tables.state, tableId(16), tableId(255)]
     for (const table of free) {
       t.equal(await farm.cache.add(table, key, value, { ttl: 60_000 }), true)
       t.equal(await farm.cache.update(table, key, value, { ttl: 60_000 }), true)
       t.match(await farm.cache.get(table, key), { value, source: 'local' })
     }
     t.equal(await farm.cache.delete(tables.state, key), true)
-    t.match(await farm.cache.purge(tableId(8)), { everywhere: true })
+    t.match(await farm.cache.purge(tableId(16)), { everywhere: true })
     const left = await Promise.all(free.map(table => farm.cache.get(table, key)))
     t.same(
       left.map(found => found !== undefined),
@@ -136,7 +136,7 @@ for (const transport of ['stream', 'unicast'] as const) {
     // Until it has heard that the other serves, it waits for nobody.
     await until(() => a.members().filter(({ state }) => state === 'ready').length === 2)
     const key = Buffer.from('key')
-    const own = tableId(8)
+    const own = tableId(16)
     const options = { ttl: 60_000, level: 'all', budget: 10_000 } as const
     for (const table of [tables.state, own]) {
       t.ok(await a.cache.add(table, key, Buffer.from('value'), options))

@@ -1,6 +1,7 @@
 import type { ListenAddress } from '../../address.ts'
 import type { BearerOptions } from '../../auth/method/bearer.ts'
 import type { ForwardAuthOptions } from '../../auth/method/forward-auth.ts'
+import type { AffinityOptions } from '../../dispatch/affinity/options.ts'
 import type { BackendTarget } from '../../dispatch/options.ts'
 import type {
   Handling,
@@ -56,9 +57,13 @@ export interface RouteConfig extends RouteMatch, HandlingConfig {
 
 /** As `Handling`, with the paths of files in place of what is in them. */
 export interface HandlingConfig
-  extends Omit<Handling, 'authorizer' | 'backendCa' | 'backendCert' | 'backendKey'> {
+  extends Omit<
+    Handling,
+    'authorizer' | 'affinity' | 'backendCa' | 'backendCert' | 'backendKey'
+  > {
   readonly backends?: readonly (string | BackendTarget)[] | undefined
   readonly backendCa?: string | undefined
+  readonly affinity?: string | AffinityOptions | undefined
   readonly backendCert?: string | undefined
   readonly backendKey?: string | undefined
 }

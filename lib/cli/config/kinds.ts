@@ -1,5 +1,10 @@
 import { isIP } from 'node:net'
 import type { ListenAddress } from '../../address.ts'
+import {
+  affinityWords,
+  isCookieName,
+  readAffinity,
+} from '../../dispatch/affinity/options.ts'
 import { readHashBy } from '../../dispatch/selection/hash-key.ts'
 import { farmName } from '../../member/options.ts'
 import { isWithin, type NumberRule } from '../../number-options.ts'
@@ -150,6 +155,18 @@ export const backend: Kind<string> = {
   expected: 'http://HOST[:PORT] or https://HOST[:PORT]',
   read: readBackend,
   json: { type: 'string', pattern: '^[Hh][Tt][Tt][Pp][Ss]?:' },
+}
+
+export const affinityBy: Kind<string> = {
+  expected: affinityWords,
+  read: value => (isText(value) && readAffinity(value) !== undefined ? value : undefined),
+  json: { type: 'string', pattern: '^(cookie|tls-session|none|header .+)$' },
+}
+
+export const cookieName: Kind<string> = {
+  expected: 'a name that begins with __Host-',
+  read: value => (isText(value) && isCookieName(value) ? value : undefined),
+  json: { type: 'string', pattern: '^__Host-[A-Za-z0-9_-]{1,64}$' },
 }
 
 export const hashBy: Kind<string> = {

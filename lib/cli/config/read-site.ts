@@ -1,10 +1,10 @@
 import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
 import { HandfastError } from '../../errors.ts'
-import type { RouteMatch } from '../../proxy/options.ts'
+import type { Handling, RouteMatch } from '../../proxy/options.ts'
 import { Match } from '../../proxy/route/match.ts'
 import type { RouteSettings, SiteSettings } from '../../serve/settings.ts'
-import type { RouteConfig, SiteConfig } from './config-file.ts'
+import type { HandlingConfig, RouteConfig, SiteConfig } from './config-file.ts'
 import { readAuth } from './read-auth.ts'
 import {
   checkAuthorities,
@@ -25,7 +25,7 @@ export async function readSite(
     if (path === undefined) return undefined
     return await readPem(resolve(folder, path), expected => blame(key, expected))
   }
-  const { names = [], auth, routes, ...own } = config
+  const { names = [], auth, routes, affinity: _, ...own } = config
   const cert = (await read('cert')) ?? ''
   const key = (await read('key')) ?? ''
   const clientCa = await read('clientCa')
@@ -42,6 +42,7 @@ export async function readSite(
   }
   return {
     ...own,
+    ...affinityOf(config),
     names,
     cert,
     key,
@@ -65,7 +66,7 @@ async function readRoutes(
     routes.map(async (config, index): Promise<RouteSettings> => {
       const blameRoute: Blame = (key, expected, ...inside) =>
         blame('routes', expected, index, key, ...inside)
-      const { path, exact, methods, headers, auth, ...rest } = config
+      const { path, exact, methods, headers, auth, affinity: _, ...rest } = config
       const match = { path, exact, methods, headers }
       tryMatch(match, expected => blame('routes', expected, index))
       if (config.backends === undefined && site.backends === undefined) {
@@ -73,6 +74,7 @@ async function readRoutes(
       }
       return {
         ...rest,
+        ...affinityOf(config),
         match,
         ...(await readBackendTls(config, folder, blameRoute)),
         auth:
@@ -82,6 +84,12 @@ async function readRoutes(
       }
     }),
   )
+}
+
+/** What may be said in short, in full. */
+function affinityOf({ affinity }: HandlingConfig): Pick<Handling, 'affinity'> {
+  if (affinity === undefined) return {}
+  return { affinity: typeof affinity === 'string' ? { by: affinity } : affinity }
 }
 
 function tryMatch(match: RouteMatch, blame: (expected: string) => HandfastError): void {

@@ -3,7 +3,17 @@ import { balances } from '../../dispatch/selection/create-selection.ts'
 import { auth } from './auth-schema.ts'
 import type { HandlingConfig, RouteConfig } from './config-file.ts'
 import { resumeResponses } from './failover-schema.ts'
-import { backend, duration, file, hashBy, oneOf, text, yesNo } from './kinds.ts'
+import {
+  affinityBy,
+  backend,
+  cookieName,
+  duration,
+  file,
+  hashBy,
+  oneOf,
+  text,
+  yesNo,
+} from './kinds.ts'
 import { routeLimits } from './limits-schema.ts'
 import { numbersOf } from './numbers.ts'
 import {
@@ -29,6 +39,19 @@ const target = mapping('more of a backend', {
   }),
   backup: option(yesNo, 'asked only when none of the others is ready', { usual: false }),
 })
+
+const affinity = either(
+  affinityBy,
+  mapping('whether a client that comes again goes to the same backend', {
+    by: needed(affinityBy, 'by what it is known again'),
+    cookie: option(cookieName, 'name of the cookie', {
+      otherwise: '__Host-handfast-backend, with more behind it in a route',
+    }),
+    ttl: option(duration, 'a client that does not come for so long is forgotten', {
+      usual: '8h',
+    }),
+  }),
+)
 
 /** Where requests go and on what terms: of a site, and of each of its routes. */
 export const handling: {
@@ -72,6 +95,13 @@ export const handling: {
   ),
   limits: routeLimits.optional(),
   resumeResponses,
+  affinity: affinity.optional(),
+  class: option(
+    oneOf(['secure', 'plain']),
+    'secure: what belongs together goes to one backend, by the TLS session unless affinity says ' +
+      'otherwise; plain: each request for itself, whatever the affinity of the site',
+    { otherwise: 'as affinity says' },
+  ),
 }
 
 export const route: Schema<RouteConfig> = mapping(

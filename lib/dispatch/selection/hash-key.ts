@@ -1,6 +1,6 @@
 import { HandfastError } from '../../errors.ts'
 import { shown } from '../../shown.ts'
-import type { DispatchRequest } from '../dispatch.ts'
+import type { Choosable } from './policy.ts'
 import type { HashKey } from './rendezvous.ts'
 
 /** Longest value that is looked at: what is behind it makes no difference. */
@@ -34,7 +34,7 @@ function cookieKey(name: string): HashKey {
 }
 
 /** The first cookie of the name. */
-export function cookieOf({ fields }: DispatchRequest, name: string): string | undefined {
+export function cookieOf({ fields }: Choosable, name: string): string | undefined {
   const cookies = firstValueOf(fields, 'cookie')
   if (cookies === undefined) return undefined
   for (const pair of cookies.split(';')) {

@@ -1,5 +1,4 @@
 import type { BackendState } from '../../backend/backend.ts'
-import type { DispatchRequest } from '../dispatch.ts'
 import type { PeakEwma } from './peak-ewma.ts'
 
 /** A backend among others, as a policy sees it. */
@@ -18,5 +17,11 @@ export interface Member<Backend extends BackendState = BackendState> {
 /** Which of several backends is best for a request. */
 export interface Policy {
   /** `members`: more than one, of weights above 0. */
-  pick<M extends Member>(members: readonly M[], request: DispatchRequest): M
+  pick<M extends Member>(members: readonly M[], request: Choosable): M
+}
+
+/** What of a request a policy may go by. */
+export interface Choosable {
+  readonly fields: readonly string[]
+  readonly network: string | undefined
 }

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
-import type { DispatchRequest } from '../dispatch.ts'
-import type { Member, Policy } from './policy.ts'
+import type { Choosable, Member, Policy } from './policy.ts'
 
 /** What a request is hashed by; undefined where it does not say. */
-export type HashKey = (request: DispatchRequest) => string | undefined
+export type HashKey = (request: Choosable) => string | undefined
 
 /**
  * The same backend for the same key, on every proxy alike, with no table. One that goes leaves
@@ -21,15 +20,20 @@ export class Rendezvous implements Policy {
     this.#otherwise = otherwise
   }
 
-  pick<M extends Member>(members: readonly M[], request: DispatchRequest): M {
+  pick<M extends Member>(members: readonly M[], request: Choosable): M {
     const key = this.#keyOf(request)
     if (key === undefined) return this.#otherwise.pick(members, request)
     return best(members, key)
   }
 }
 
+/** Of one key. */
+export function keyPolicy(key: string): Policy {
+  return { pick: members => best(members, key) }
+}
+
 /** Of several members the one that has the key. */
-export function best<M extends Member>(members: readonly M[], key: string): M {
+function best<M extends Member>(members: readonly M[], key: string): M {
   let found = members[0] as M
   let most = -1
   for (const member of members) {

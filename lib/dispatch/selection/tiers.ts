@@ -83,13 +83,8 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
     return new TiersChoice(this.#tiers, request, this)
   }
 
-  /** Those of the first tier that has any that are ready and may have new clients. */
-  firstUsable(): readonly Member<Backend>[] {
-    for (const { members } of this.#tiers) {
-      const usable = this.usable(members)
-      if (usable.length > 0) return usable
-    }
-    return []
+  memberOf(backend: BackendState): OwnMember<Backend> | undefined {
+    return this.#members.find(member => member.backend === backend)
   }
 
   /**
@@ -138,7 +133,7 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   }
 
   next(): Backend | undefined {
-    const member = this.#pick() ?? this.#lastResort()
+    const member = this.#preferred() ?? this.#pick() ?? this.#lastResort()
     if (member === undefined) return undefined
     if (this.#first === undefined) this.#first = member
     else {
@@ -148,10 +143,18 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
     return member.backend
   }
 
+  #preferred(): OwnMember<Backend> | undefined {
+    if (this.#first !== undefined) return undefined
+    const first = this.#request.preference?.first
+    return first?.ready ? this.#of.memberOf(first) : undefined
+  }
+
   #pick(): OwnMember<Backend> | undefined {
     for (const { members, policy } of this.#tiers) {
       const usable = this.#left(this.#of.usable(members))
-      if (usable.length > 1) return policy.pick(usable, this.#request)
+      if (usable.length > 1) {
+        return (this.#request.preference?.policy ?? policy).pick(usable, this.#request)
+      }
       if (usable.length === 1) return usable[0]
     }
     return undefined

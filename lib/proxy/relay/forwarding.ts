@@ -48,6 +48,8 @@ export interface ForwardingOptions {
   readonly limits: Limits
   /** The network that the request counts for where backends are shared out. */
   readonly client: string | undefined
+  /** Who is logged in. */
+  readonly user: string | undefined
   /** Called once, when the request is turned away for a limit. */
   readonly onLimit: (limit: SlotLimit) => void
   /** Called once, when the first bytes of the body are there, if there is one. */
@@ -240,7 +242,7 @@ export class Forwarding implements DispatchHandler {
   }
 
   #dispatch(): void {
-    const { request, client, dispatcher } = this.#options
+    const { request, client, dispatcher, hop, user } = this.#options
     let fields = requestFields(request, this.#options)
     if (this.#webSocketKey !== undefined) {
       fields = filterFields(fields, name => name !== 'sec-websocket-key')
@@ -257,6 +259,8 @@ export class Forwarding implements DispatchHandler {
         upgrade: request.websocket ? 'websocket' : undefined,
         client: this.#exchange.connection.socket,
         network: client,
+        trusted: hop.trusted,
+        user,
         use: request.websocket ? 'upgrade' : held ? 'held' : 'request',
         duplex: this.#duplex
           ? { silence: this.#options.limits.tunnelTimeout }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Dispatcher } from '../../dispatch/dispatcher.ts'
 import { HandfastError } from '../../errors.ts'
 import type { CheckedRequest } from '../message/request-check.ts'
@@ -13,7 +14,7 @@ export interface ServedRoute {
 }
 
 /** Makes a route of what is said of it. */
-export type ServeRoute = (handling: Handling) => ServedRoute
+export type ServeRoute = (handling: Handling, scope: string) => ServedRoute
 
 /** Why a request has no route: none takes it, or two might, by how its path is read. */
 export type NoRoute = 'none' | 'ambiguous'
@@ -37,14 +38,14 @@ export class Routes {
     checkCases(routes, label)
     this.#routes = routes.map((route, index) => [
       new Match(route.match, `${label}: routes[${index}]`),
-      serve(inherited(own, route)),
+      serve(inherited(own, route), scopeOf(own, route)),
     ])
     this.#byPath = this.#routes.some(([{ byPath }]) => byPath)
     this.#mixedCase = routes.some(({ match: { path = '', exact = '' } }) =>
       /[A-Z]/.test(path + exact),
     )
     const serves = routes.length === 0 || (own.backends ?? []).length > 0
-    this.#rest = serves ? serve(own) : undefined
+    this.#rest = serves ? serve(own, scopeOf(own)) : undefined
     this.ownFields = new Set(
       this.all.flatMap(({ authorizer }) => [...(authorizer?.ownFields ?? [])]),
     )
@@ -85,10 +86,29 @@ export class Routes {
   }
 }
 
+/**
+ * Clients have one place for all that goes to the same backends. Of a route that has its own it
+ * is told by what it takes, so that it stays the same when backends come and go.
+ */
+function scopeOf(
+  { names }: { readonly names?: readonly string[] },
+  route?: Route,
+): string {
+  const { match, backends } = route ?? {}
+  const own = backends === undefined ? '' : digest(JSON.stringify(match))
+  return `${names?.[0] ?? ''}\0${own}`
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, 8)
+}
+
 /** A route says what is different; a key that it lacks is the site's. */
 function inherited(site: Handling, { match: _, ...route }: Route): Handling {
   const own = Object.entries(route).filter(([, value]) => value !== undefined)
-  return { ...site, ...Object.fromEntries(own) }
+  const handling: Handling = { ...site, ...Object.fromEntries(own) }
+  const plain = handling.class === 'plain' && route.affinity === undefined
+  return plain ? { ...handling, affinity: undefined } : handling
 }
 
 /** What differs in case alone can't be told apart by all servers, so it isn't by us. */

@@ -6,7 +6,7 @@ import type { ServeRoute } from './routes.ts'
 
 /** Makes what serves a route; what it has no limits of its own for is held to `limits`. */
 export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRoute {
-  return ({ authorizer, backends = [], limits: own, ...handling }) => {
+  return ({ authorizer, backends = [], limits: own, ...handling }, scope) => {
     const held = own === undefined ? limits : resolveLimits({ ...limits, ...given(own) })
     return {
       authorizer: authorizer === 'none' ? undefined : authorizer,
@@ -22,6 +22,10 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
         },
         selection: handling,
         resume: resolveResume(handling.resumeResponses),
+        affinity:
+          handling.affinity ??
+          (handling.class === 'secure' ? { by: 'tls-session' } : undefined),
+        scope,
       }),
     }
   }
