@@ -1,4 +1,4 @@
-import { constants, fstatSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 
 /** Bytes of lines that wait for a reader; what comes beyond them is dropped and counted. */
@@ -13,8 +13,17 @@ const firstPause = 1
 const longestPause = 64
 /** The same for one that is broken: a named pipe may get a new reader. */
 const brokenPause = 1_000
-/** With mode 0640: a log names users. */
-const fileFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT
+const lineEnd = 0x0a
+/**
+ * With mode 0640: a log names users. Without waiting: a named pipe that nobody reads yet would
+ * hold up whoever opens it.
+ */
+const fileFlags =
+  constants.O_WRONLY |
+  constants.O_APPEND |
+  constants.O_CREAT |
+  constants.O_NONBLOCK |
+  constants.O_NOCTTY
 const anewFlags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 /** Longest wait at the end of the process for a reader that is only slow. */
 const lastWait = 200
@@ -30,27 +39,63 @@ export interface LogDestinationOptions {
  * file is written at once; a full disk drops lines as a full pipe does.
  */
 export class LogDestination {
-  readonly #target: Target
+  readonly #open: () => Target
+  /** Undefined while a named pipe has no reader. */
+  #target: Target | undefined
   readonly #onDropped: (lines: number) => void
   readonly #waiting: Buffer[] = []
+  readonly #path: string | undefined
   #waitingBytes = 0
+  /** A part of the line at the head has gone out. */
+  #begun = false
   #timer: NodeJS.Timeout | undefined
   #pause = firstPause
   #droppedNow = 0
   #dropped = 0
 
   constructor(target: number | string, { onDropped }: LogDestinationOptions) {
-    this.#target =
-      typeof target === 'string'
-        ? { fd: openSync(target, fileFlags, 0o640), unblock() {} }
-        : nonBlocking(target)
+    this.#path = typeof target === 'string' ? target : undefined
+    this.#open = () =>
+      typeof target === 'string' ? openedAt(target) : nonBlocking(target)
     this.#onDropped = onDropped
-    process.once('exit', () => this.#flushAtExit())
+    try {
+      this.#target = this.#open()
+    } catch (error) {
+      if (!isUnread(error)) throw error
+    }
+    process.once('exit', this.#flushAtExit)
   }
 
   /** Lines that were lost since the start. */
   get dropped(): number {
     return this.#dropped
+  }
+
+  /**
+   * Goes on in a new file at the same path, where it was one: what rotates logs has renamed the
+   * old one. Throws when there can be none; then it goes on in the old one.
+   */
+  reopen(): void {
+    if (this.#path === undefined) return
+    const fresh = this.#open()
+    this.#flush()
+    if (this.#begun) this.#dropHead()
+    if (this.#target !== undefined) closeSync(this.#target.fd)
+    this.#target = fresh
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#flush()
+  }
+
+  /** Writes what it can, and lets go of the file. Nothing may be written any more. */
+  close(): void {
+    process.off('exit', this.#flushAtExit)
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#flush()
+    clearTimeout(this.#timer)
+    if (this.#path !== undefined && this.#target !== undefined) closeSync(this.#target.fd)
+    this.#target = undefined
   }
 
   /** Takes a whole line with its end. Never throws and never waits. */
@@ -79,9 +124,12 @@ export class LogDestination {
   /** Bytes that went out. When some did not, a later try is under way. */
   #tryWrite(bytes: Buffer): number {
     try {
+      this.#target ??= this.#open()
       this.#target.unblock()
       const written = writeSync(this.#target.fd, bytes)
       this.#pause = firstPause
+      this.#begun =
+        written > 0 && written < bytes.length && bytes[written - 1] !== lineEnd
       if (written < bytes.length) this.#retryIn(this.#pause)
       return written
     } catch (error) {
@@ -126,7 +174,19 @@ export class LogDestination {
     return Buffer.concat(this.#waiting.splice(0, count))
   }
 
-  #flushAtExit(): void {
+  /** The rest of a line whose beginning is elsewhere. */
+  #dropHead(): void {
+    this.#begun = false
+    const head = this.#waiting.shift()
+    if (head === undefined) return
+    const rest = head.subarray(head.indexOf(lineEnd) + 1)
+    this.#waitingBytes -= head.length - rest.length
+    if (rest.length > 0) this.#waiting.unshift(rest)
+    this.#dropped += 1
+    this.#droppedNow += 1
+  }
+
+  readonly #flushAtExit = (): void => {
     clearTimeout(this.#timer)
     const pause = new Int32Array(new SharedArrayBuffer(4))
     for (let waited = 0; waited <= lastWait; waited += 10) {
@@ -142,6 +202,15 @@ export class LogDestination {
 interface Target {
   readonly fd: number
   readonly unblock: () => void
+}
+
+function openedAt(path: string): Target {
+  return { fd: openSync(path, fileFlags, 0o640), unblock() {} }
+}
+
+/** A named pipe without a reader. */
+function isUnread(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENXIO'
 }
 
 /**

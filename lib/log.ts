@@ -1,5 +1,7 @@
+import { isatty } from 'node:tty'
 import { pino } from 'pino'
 import { LogDestination } from './log-destination.ts'
+import { prettyLine } from './pretty-line.ts'
 
 /** The part of a pino logger that handfast calls. Any logger with these methods will do. */
 export interface Log {
@@ -15,11 +17,20 @@ export interface Log {
   infoText?(fields: string, message: string): void
 }
 
+export const logFormats = ['json', 'pretty'] as const
+
+export type LogFormat = (typeof logFormats)[number]
+
 export interface LogOptions {
   /** Lowest level that is written. Default `info`. */
   readonly level?: 'debug' | 'info' | 'warn' | 'error' | 'silent' | undefined
   /** File descriptor or path. Default 1 (standard output). */
   readonly destination?: number | string | undefined
+  /**
+   * `json`: a line of JSON for each, with milliseconds and pino's numbers of levels. `pretty`: for
+   * a person, with ISO time and names of levels. Default: `pretty` on a terminal, else `json`.
+   */
+  readonly format?: LogFormat | undefined
 }
 
 /**
@@ -38,23 +49,30 @@ const secretNames = [
   'cookie',
 ]
 
-/** A log of this process, and how many of its lines found no reader in time. */
+/** A log of this process. */
 export interface ProcessLog extends Log {
+  /** Lines that found no reader in time. */
   dropped(): number
 }
 
-/** A pino logger that writes JSON lines, and never waits for who reads them. */
+/** A pino logger that never waits for who reads it. */
 export function createLog(options: LogOptions = {}): ProcessLog {
-  const destination = new LogDestination(options.destination ?? 1, {
+  const target = options.destination ?? 1
+  const destination = new LogDestination(target, {
     onDropped: dropped =>
       log.warn({ dropped }, 'lines of this log were not read and lost'),
   })
+  const terminal = typeof target === 'number' && isatty(target)
+  const pretty = (options.format ?? (terminal ? 'pretty' : 'json')) === 'pretty'
+  const colours = terminal && !process.env['NO_COLOR']
+  const write = (line: string) =>
+    destination.write(pretty ? prettyLine(line, colours) : line)
   const log: Log = pino(
     {
       level: options.level ?? 'info',
       redact: secretNames.flatMap(name => [name, `*.${name}`]),
     },
-    destination,
+    { write },
   )
   return Object.assign(log, {
     dropped: () => destination.dropped,
@@ -66,7 +84,7 @@ export function createLog(options: LogOptions = {}): ProcessLog {
     if (!this.isLevelEnabled('info')) return
     const { [bindings]: bound } = this as unknown as Record<symbol, string>
     const end = `${fields},"msg":${JSON.stringify(message)}}\n`
-    destination.write(`{"level":30,"time":${Date.now()}${bound},${end}`)
+    write(`{"level":30,"time":${Date.now()}${bound},${end}`)
   }
 }
 

@@ -1,5 +1,17 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, constants, openSync, readFileSync, readSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createLog } from '../lib/log.ts'
@@ -97,4 +109,62 @@ t.test('a file is appended to, and is not for everybody to read', async t => {
   const fresh = join(t.testdirName, 'fresh')
   new LogDestination(fresh, { onDropped: () => {} }).write('one\n')
   t.equal(statSync(fresh).mode & 0o007, 0)
+})
+
+t.test('a file that was moved is opened anew where it was asked for', async t => {
+  const path = join(t.testdir({}), 'log')
+  const log = new LogDestination(path, { onDropped: () => t.fail('dropped') })
+  t.equal(statSync(path).mode & 0o777, 0o640)
+  log.write('one\n')
+  renameSync(path, `${path}.1`)
+  log.write('two\n')
+  log.reopen()
+  log.write('three\n')
+  t.equal(readFileSync(`${path}.1`, 'utf8'), 'one\ntwo\n')
+  t.equal(readFileSync(path, 'utf8'), 'three\n')
+  rmSync(path)
+  mkdirSync(path)
+  t.throws(() => log.reopen(), { code: 'EISDIR' })
+  log.write('four\n')
+  log.close()
+})
+
+t.test('a pipe that nobody reads yet is waited for, by nobody else', async t => {
+  const path = join(t.testdir({}), 'pipe')
+  execFileSync('mkfifo', [path])
+  const log = new LogDestination(path, { onDropped: () => {} })
+  t.teardown(() => log.close())
+  log.write('one\n')
+  log.write('two\n')
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  t.teardown(() => closeSync(fd))
+  let text = ''
+  await until(() => {
+    const buffer = Buffer.alloc(64)
+    try {
+      text += buffer.toString('utf8', 0, readSync(fd, buffer))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+    }
+    return text === 'one\ntwo\n'
+  })
+  t.equal(log.dropped, 0)
+})
+
+t.test('what a full disk has cut off is not the beginning of the next file', async t => {
+  if (!existsSync('/dev/full')) return t.comment('no /dev/full here')
+  const folder = t.testdir({})
+  const path = join(folder, 'log')
+  symlinkSync('/dev/full', path)
+  const log = new LogDestination(path, { onDropped: () => {} })
+  for (let i = 0; i < 20_000; i += 1) log.write(`${i} ${'x'.repeat(100)}\n`)
+  t.ok(log.dropped > 0, 'and what is beyond the bound is lost')
+  rmSync(path)
+  log.reopen()
+  log.write('last\n')
+  log.close()
+  const text = readFileSync(path, 'utf8').split('\n')
+  t.match(text[0], /^0 x{100}$/)
+  t.equal(text.at(-2), 'last')
+  t.ok(text.slice(0, -2).every(line => /^\d+ x{100}$/.test(line)))
 })

@@ -3,53 +3,150 @@ import { handshakeOf } from '../resumption/handshake.ts'
 import type { ClientConnection } from './client/client-connection.ts'
 import type { Exchange } from './client/exchange.ts'
 import type { Unreadable } from './client/http1.ts'
-import { valuesOf } from './message/fields.ts'
+import { combinedLine, combinedUnreadable } from './combined-line.ts'
+import { type Fields, valuesOf } from './message/fields.ts'
+import { clientBehind } from './message/forwarded.ts'
+import type { AccessLogTarget } from './options.ts'
 import type { Outcome } from './relay/forwarding.ts'
 
 /** Longest text of a client that goes into the log. */
 const maxLength = 512
 
+/** One line per request. */
+export interface AccessLog {
+  request(
+    exchange: Exchange,
+    outcome: Outcome,
+    milliseconds: number,
+    user: string | undefined,
+  ): void
+  /** For bytes that are no request: there is not much to say. */
+  unreadable(unreadable: Unreadable): void
+}
+
+/** Lines for `target`; undefined: into `log`, at level info. */
+export function createAccessLog(
+  target: AccessLogTarget | 'off' | undefined,
+  log: Log,
+  trusts: (address: string) => boolean,
+): AccessLog {
+  if (target === 'off') return { request() {}, unreadable() {} }
+  if (target === undefined) return new JsonAccessLog(text => tell(log, text), trusts)
+  const { format, write } = target
+  if (format === 'combined') return new CombinedAccessLog(write, trusts)
+  return new JsonAccessLog(
+    text => write(`{"time":"${new Date().toISOString()}",${text}}\n`),
+    trusts,
+  )
+}
+
 /**
- * One line per request. Neither query nor fields are ever in it: they carry secrets. What the
- * client wrote is printable ASCII by the time it gets here, whatever writes the log.
+ * Neither query nor fields are ever in it: they carry secrets. What the client wrote is printable
+ * ASCII by the time it gets here, whatever writes the log.
  *
  * It is put together as text: an object that the logger would look through for secrets and then
  * serialise costs as much as half of the request itself.
  */
-export function logRequest(
-  log: Log,
-  exchange: Exchange,
-  outcome: Outcome,
-  milliseconds: number,
-  user: string | undefined,
-): void {
-  const { connection, head } = exchange
-  const error = exchange.fault ?? outcome.error
-  const host = withoutLogin(head.authority ?? valuesOf(head.fields, 'host')[0] ?? '')
-  let text =
-    `${connectionText(connection)},"method":${quoted(head.method)}` +
-    `,"host":${quoted(host)},"path":${quoted(pathOf(head.target))}` +
-    // 499, as nginx has it: the client went away before there was an answer.
-    `,"status":${outcome.status ?? 499},"bytes":${outcome.bytes}` +
-    `,"ms":${Math.round(milliseconds * 10) / 10},"http":${quoted(head.httpVersion)}`
-  if (user !== undefined) text += `,"user":${quoted(latin1(user))}`
-  if (outcome.backend !== undefined) text += `,"backend":${quoted(outcome.backend)}`
-  if (outcome.resumed) text += `,"resumedAnswer":${outcome.resumed}`
-  if (error !== undefined)
-    text += `,"phase":"${outcome.phase}","error":${JSON.stringify(error)}`
-  write(log, text)
+class JsonAccessLog implements AccessLog {
+  readonly #write: (text: string) => void
+  readonly #trusts: (address: string) => boolean
+
+  constructor(write: (text: string) => void, trusts: (address: string) => boolean) {
+    this.#write = write
+    this.#trusts = trusts
+  }
+
+  request(
+    exchange: Exchange,
+    outcome: Outcome,
+    milliseconds: number,
+    user: string | undefined,
+  ): void {
+    const { head } = exchange
+    const error = exchange.fault ?? outcome.error
+    const host = withoutLogin(head.authority ?? valuesOf(head.fields, 'host')[0] ?? '')
+    let text =
+      `${this.#clientText(exchange)},"method":${quoted(head.method)}` +
+      `,"host":${quoted(host)},"path":${quoted(pathOf(head.target))}` +
+      `,"status":${statusOf(outcome)},"bytes":${outcome.bytes}` +
+      `,"ms":${Math.round(milliseconds * 10) / 10},"http":${quoted(head.httpVersion)}`
+    if (user !== undefined) text += `,"user":${quoted(latin1(user))}`
+    if (outcome.backend !== undefined) text += `,"backend":${quoted(outcome.backend)}`
+    if (outcome.resumed) text += `,"resumedAnswer":${outcome.resumed}`
+    if (error !== undefined)
+      text += `,"phase":"${outcome.phase}","error":${JSON.stringify(error)}`
+    this.#write(text)
+  }
+
+  unreadable({ connection, status, code }: Unreadable): void {
+    const error = JSON.stringify(code)
+    const text = `"status":${status},"phase":"receive","error":${error}`
+    this.#write(`${connectionText(connection)},${text}`)
+  }
+
+  /** What a trusted proxy opened is `proxy`, and `client` the one it speaks for. */
+  #clientText({ connection, head }: Exchange): string {
+    const text = connectionText(connection)
+    if (!connection.trusted) return text
+    const client = clientOf(connection, head.fields, this.#trusts)
+    if (client === connection.clientAddress) return text
+    return `"client":${JSON.stringify(client)},"proxy":${text.slice('"client":'.length)}`
+  }
 }
 
-/** A line for bytes that are no request: there is not much to say. */
-export function logUnreadable(log: Log, { connection, status, code }: Unreadable): void {
-  const error = JSON.stringify(code)
-  const text = `"status":${status},"phase":"receive","error":${error}`
-  write(log, `${connectionText(connection)},${text}`)
+class CombinedAccessLog implements AccessLog {
+  readonly #write: (line: string) => void
+  readonly #trusts: (address: string) => boolean
+
+  constructor(write: (line: string) => void, trusts: (address: string) => boolean) {
+    this.#write = write
+    this.#trusts = trusts
+  }
+
+  request(
+    { connection, head }: Exchange,
+    outcome: Outcome,
+    _milliseconds: number,
+    user: string | undefined,
+  ): void {
+    const { method, target, httpVersion, fields } = head
+    const line = combinedLine({
+      client: clientOf(connection, fields, this.#trusts),
+      user: user && latin1(user),
+      time: Date.now(),
+      method,
+      path: pathOf(target),
+      httpVersion,
+      status: statusOf(outcome),
+      bytes: outcome.bytes,
+      referer: valuesOf(fields, 'referer')[0],
+      agent: valuesOf(fields, 'user-agent')[0],
+    })
+    this.#write(line)
+  }
+
+  unreadable({ connection, status }: Unreadable): void {
+    this.#write(combinedUnreadable(connection.clientAddress, Date.now(), status))
+  }
 }
 
-function write(log: Log, text: string): void {
+function tell(log: Log, text: string): void {
   if (log.infoText !== undefined) log.infoText(text, 'request')
   else log.info(JSON.parse(`{${text}}`), 'request')
+}
+
+/** 499, as nginx has it: the client went away before there was an answer. */
+function statusOf({ status = 499 }: Outcome): number {
+  return status
+}
+
+function clientOf(
+  { clientAddress, trusted }: ClientConnection,
+  fields: Fields,
+  trusts: (address: string) => boolean,
+): string {
+  if (!trusted) return clientAddress
+  return clientBehind(clientAddress, valuesOf(fields, 'x-forwarded-for').join(), trusts)
 }
 
 function connectionText(connection: ClientConnection): string {

@@ -187,6 +187,17 @@ export const routeLimits = [
   'maxTunnels',
 ] as const
 
+/** Where lines go that do not go into the log of the process. */
+export interface AccessLogTarget {
+  readonly format: AccessLogFormat
+  /** Takes a line with its end. Never throws and never waits. */
+  write(line: string): void
+}
+
+export const accessLogFormats = ['json', 'combined'] as const
+
+export type AccessLogFormat = (typeof accessLogFormats)[number]
+
 export interface ProxyOptions {
   readonly host?: string | undefined
   /** 0 picks a free one. */
@@ -218,6 +229,8 @@ export interface ProxyOptions {
   /** Which backend holds which client, farm-wide. Default: of this proxy alone. */
   readonly places?: AffinityTable | undefined
   readonly log: Log
+  /** Where a line for each request goes. Default: into `log`, at level info. */
+  readonly accessLog?: AccessLogTarget | 'off' | undefined
   /** Told of limits that are met. Default: some of its own, and the log hears of it. */
   readonly limitCounters?: LimitCounters | undefined
 }

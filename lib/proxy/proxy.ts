@@ -15,6 +15,7 @@ import {
   type AcceptedProxyProtocol,
   acceptProxyProtocol,
 } from '../proxy-protocol/accept-proxy-protocol.ts'
+import { createAccessLog } from './access-log.ts'
 import { backendsSection } from './backends-section.ts'
 import { brokenResponsesSection } from './broken-responses-section.ts'
 import { certificatesSection } from './certificates-section.ts'
@@ -93,6 +94,7 @@ class HttpsProxy implements RunningProxy {
       options.notReady ?? (() => undefined),
       this.#trusts,
       options.log,
+      createAccessLog(options.accessLog, options.log, this.#trusts),
       limitCounters,
       this.#traffic,
       this.#limits,

@@ -1,7 +1,7 @@
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import { Shares, type SharesOptions } from '../limit/shares.ts'
 import type { Log } from '../log.ts'
-import { logRequest, logUnreadable } from './access-log.ts'
+import type { AccessLog } from './access-log.ts'
 import { authRequestOf } from './auth-request.ts'
 import type { ClientConnection } from './client/client-connection.ts'
 import { answer, type Exchange, reply } from './client/exchange.ts'
@@ -47,6 +47,7 @@ export class RequestHandler {
   readonly #notReady: () => string | undefined
   readonly #trusts: (address: string) => boolean
   readonly #log: Log
+  readonly #accessLog: AccessLog
   readonly #limitCounters: LimitCounters
   readonly #pendingBodies: Shares
   readonly #traffic: Traffic
@@ -56,6 +57,7 @@ export class RequestHandler {
     notReady: () => string | undefined,
     trusts: (address: string) => boolean,
     log: Log,
+    accessLog: AccessLog,
     limitCounters: LimitCounters,
     traffic: Traffic,
     limits: Limits,
@@ -65,6 +67,7 @@ export class RequestHandler {
     this.#notReady = notReady
     this.#trusts = trusts
     this.#log = log
+    this.#accessLog = accessLog
     this.#limitCounters = limitCounters
     this.#pendingBodies = new Shares(pendingBodies(limits))
   }
@@ -77,7 +80,7 @@ export class RequestHandler {
     const limit = limitMet(unreadable.code)
     if (limit !== undefined) this.#met(limit, unreadable)
     this.#traffic.unreadable(unreadable.status)
-    logUnreadable(this.#log, unreadable)
+    this.#accessLog.unreadable(unreadable)
   }
 
   handle(exchange: Exchange): void {
@@ -108,7 +111,7 @@ export class RequestHandler {
       if (limit !== undefined) this.#met(limit, exchange)
       const ms = performance.now() - began
       this.#traffic.end(site?.label, exchange.head.method, outcome.status ?? 499, ms)
-      logRequest(this.#log, exchange, outcome, ms, user)
+      this.#accessLog.request(exchange, outcome, ms, user)
     }
     const refuse = (phase: Phase, status: number, reason: string) => {
       exchange.onClose = () =>

@@ -12,6 +12,7 @@ export type ToWorker =
     }
   | { readonly type: 'readiness'; readonly notReady: string | undefined }
   | { readonly type: 'reload'; readonly settings: ServeSettings }
+  | { readonly type: 'reopen-logs' }
   | { readonly type: 'drain' }
 
 /** From a serving process to the process that started it, when there is a channel. */

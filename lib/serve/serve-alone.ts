@@ -47,6 +47,7 @@ export async function serveAlone(options: ServeOptions): Promise<number> {
       },
       abort: () => server.close().then(() => end(1), fail),
       reload: () => void reloader.request(),
+      reopenLogs: () => server.reopenLogs(),
     })
     // Whoever started this process with a channel and is gone wants it gone too.
     const orphaned = () => server.close().then(() => end(0), fail)

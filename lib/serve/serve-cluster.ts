@@ -64,6 +64,7 @@ class Primary {
       drain: signal => this.#drain(signal),
       abort: () => this.#kill(),
       reload: () => void this.#reloader.request(),
+      reopenLogs: () => this.#tellAll({ type: 'reopen-logs' }),
     })
     const orphaned = () => this.#kill()
     process.once('disconnect', orphaned)

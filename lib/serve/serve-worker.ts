@@ -16,7 +16,7 @@ export async function serveWorker(): Promise<number> {
   const orders = new Orders()
   tellParent({ type: 'hello' })
   const { settings, slot } = await orders.start
-  const written = createLog({ level: settings.logLevel })
+  const written = createLog({ level: settings.logLevel, format: settings.logFormat })
   const log = written.child({ worker: slot })
   logProcessFaults(log)
   let server: Server
@@ -37,6 +37,7 @@ export async function serveWorker(): Promise<number> {
       log.error({ reason: String(error) }, 'reload refused: the old config stays')
     }
   })
+  orders.onReopenLogs(() => server.reopenLogs())
   const { host, port, farmAddress } = server
   tellParent({ type: 'listening', host, port, farmAddress })
   await orders.drain
@@ -50,6 +51,7 @@ class Orders {
   readonly start: Promise<Extract<ToWorker, { type: 'start' }>>
   readonly drain: Promise<void>
   readonly readiness: Readiness = new Readiness('starting')
+  #reopenLogs: () => void = ignore
   #fresh: ServeSettings | undefined
   #reload: ((settings: ServeSettings) => void) | undefined
 
@@ -68,10 +70,16 @@ class Orders {
       }
       if (message.type === 'start') started(message)
       if (message.type === 'drain') drained()
+      if (message.type === 'reopen-logs') this.#reopenLogs()
       if (message.type !== 'reload') return
       this.#fresh = message.settings
       this.#reload?.(message.settings)
     })
+  }
+
+  /** Before it is called the files are not open yet, or only just. */
+  onReopenLogs(reopen: () => void): void {
+    this.#reopenLogs = reopen
   }
 
   onReload(reload: (settings: ServeSettings) => void): void {

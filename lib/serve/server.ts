@@ -9,6 +9,7 @@ import type { Farm } from '../member/farm.ts'
 import type { FarmOptions } from '../member/options.ts'
 import type { RunningProxy } from '../proxy/options.ts'
 import { createProxy } from '../proxy/proxy.ts'
+import { openAccessLog } from './access-log-file.ts'
 import type { ServerStats } from './messages.ts'
 import { Readiness } from './readiness.ts'
 import { reloadable, type ServeSettings } from './settings.ts'
@@ -21,6 +22,8 @@ export interface Server {
   readonly port: number
   readonly farmAddress: string | undefined
   reload(settings: ServeSettings): void
+  /** What rotates logs has moved the files. */
+  reopenLogs(): void
   /** Lets open requests finish within the limit, then leaves the farm. */
   drain(): Promise<void>
   close(): Promise<void>
@@ -35,8 +38,12 @@ export async function startServer(
   readiness: Readiness = new Readiness(undefined),
 ): Promise<Server> {
   keepRequestsYoung()
-  const farm = await createFarm(farmOptionsOf(settings, log))
-  farm.sections.add(logSection(droppedLines))
+  const accessLog = openAccessLog(settings.accessLog, log)
+  const farm = await createFarm(farmOptionsOf(settings, log)).catch(error => {
+    accessLog.close()
+    throw error
+  })
+  farm.sections.add(logSection(() => droppedLines() + accessLog.dropped()))
   const notReady = () => readiness.notReady
   const auths = new SiteAuths(farm, settings)
   let admin: Admin | undefined
@@ -58,6 +65,7 @@ export async function startServer(
         places: farm.places,
         limitCounters: farm.limitCounters,
         log,
+        accessLog: accessLog.target,
       }),
     )
     proxy = await listening.catch(error => {
@@ -67,7 +75,13 @@ export async function startServer(
   } catch (error) {
     await admin?.close()
     await farm.close()
+    accessLog.close()
     throw error
+  }
+  const leave = async () => {
+    await admin?.close()
+    await farm.close()
+    accessLog.close()
   }
   return {
     host: proxy.host,
@@ -76,15 +90,14 @@ export async function startServer(
     reload(fresh) {
       auths.rebuild(fresh.sites, sites => proxy.reload({ ...reloadable(fresh), sites }))
     },
+    reopenLogs: () => accessLog.reopen(),
     async drain() {
       await proxy.drain()
-      await admin?.close()
-      await farm.close()
+      await leave()
     },
     async close() {
       await proxy.close()
-      await admin?.close()
-      await farm.close()
+      await leave()
     },
     stats() {
       const { full, causes } = farm.stats().handshakes

@@ -1,8 +1,14 @@
 import type { ListenAddress } from '../address.ts'
 import type { AuthOptions } from '../auth/options.ts'
-import type { LogOptions } from '../log.ts'
+import type { LogFormat, LogOptions } from '../log.ts'
 import type { FarmOptions } from '../member/options.ts'
-import type { Limits, ProxyOptions, Route, Site } from '../proxy/options.ts'
+import type {
+  AccessLogFormat,
+  Limits,
+  ProxyOptions,
+  Route,
+  Site,
+} from '../proxy/options.ts'
 
 /**
  * Everything a proxy process runs from, files already read: a worker gets it whole from the
@@ -24,6 +30,10 @@ export interface ServeSettings {
   readonly healthPath?: string | undefined
   readonly workers: number
   readonly logLevel: NonNullable<LogOptions['level']>
+  /** Undefined: as whoever reads standard output needs it. */
+  readonly logFormat?: LogFormat | undefined
+  /** Undefined: a line for each request is in the log, at level info. */
+  readonly accessLog?: AccessLogSettings | undefined
   /** Sentences for the operator: nothing is wrong, but something is worth a change. */
   readonly warnings: readonly string[]
 }
@@ -44,6 +54,12 @@ export interface SiteAuthSettings extends AuthOptions {
   readonly realm: string
   /** Whether what the backend is told of the user is signed. */
   readonly sign?: boolean | undefined
+}
+
+export interface AccessLogSettings {
+  /** Or the absolute path of a file. */
+  readonly to: 'off' | 'stdout' | 'stderr' | (string & {})
+  readonly format: AccessLogFormat
 }
 
 export interface AdminSettings extends ListenAddress {

@@ -5,6 +5,8 @@ export interface SignalHandlers {
   abort(): void
   /** SIGHUP. */
   reload(): void
+  /** SIGUSR1: files of logs have been moved. */
+  reopenLogs(): void
 }
 
 /** Hears the signals of a serving process until the answered function is called. */
@@ -18,9 +20,11 @@ export function onSignals(handlers: SignalHandlers): () => void {
   process.on('SIGTERM', end)
   process.on('SIGINT', end)
   process.on('SIGHUP', handlers.reload)
+  process.on('SIGUSR1', handlers.reopenLogs)
   return () => {
     process.off('SIGTERM', end)
     process.off('SIGINT', end)
     process.off('SIGHUP', handlers.reload)
+    process.off('SIGUSR1', handlers.reopenLogs)
   }
 }

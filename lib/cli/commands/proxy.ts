@@ -16,14 +16,14 @@ export const proxyCommand: Command = {
 Serves HTTPS and passes requests on. Its TLS sessions resume on every member of its farm.
 
 ${proxyFlagsHelp}
-Logs go to standard output as JSON lines. SIGTERM and SIGINT finish open requests and exit
-with 0; SIGHUP reads certificates and the config file again.
+The log goes to standard output. SIGTERM and SIGINT finish open requests and exit with 0;
+SIGHUP reads certificates and the config file again; SIGUSR1 opens the access log anew.
 `,
   async run(args, io) {
     const flags = readProxyFlags(args)
     const load = () => loadSettings(flags, io)
     const settings = await load()
-    const log = createLog({ level: settings.logLevel })
+    const log = createLog({ level: settings.logLevel, format: settings.logFormat })
     logProcessFaults(log)
     for (const warning of settings.warnings) log.warn({}, warning)
     const onListening = (at: { host: string; port: number }) => {

@@ -30,6 +30,9 @@ export function checkTogether(
       seen.set(name, site)
     })
   })
+  if (config.accessLog === undefined && config.accessLogFormat !== undefined) {
+    throw fault(['accessLogFormat'], 'an accessLog beside it')
+  }
   const { minVersion, maxVersion } = config.tls ?? {}
   if (minVersion === 'TLSv1.3' && maxVersion === 'TLSv1.2') {
     throw fault(['tls', 'maxVersion'], 'a version not below minVersion')

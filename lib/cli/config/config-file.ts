@@ -4,6 +4,7 @@ import type { ForwardAuthOptions } from '../../auth/method/forward-auth.ts'
 import type { AffinityOptions } from '../../dispatch/affinity/options.ts'
 import type { BackendTarget } from '../../dispatch/options.ts'
 import type {
+  AccessLogFormat,
   Handling,
   Limits,
   ProxyOptions,
@@ -36,6 +37,9 @@ export interface ConfigFile {
   readonly healthPath?: string | undefined
   readonly workers?: number | undefined
   readonly logLevel?: ServeSettings['logLevel'] | undefined
+  readonly logFormat?: ServeSettings['logFormat']
+  readonly accessLog?: string | undefined
+  readonly accessLogFormat?: AccessLogFormat | undefined
 }
 
 /** As `Site`, with the paths of files in place of what is in them. */

@@ -71,6 +71,11 @@ export const id: Kind<string> = {
   json: { type: 'string', pattern: '^[0-9a-fA-F]{64}$' },
 }
 
+export const logPlace: Kind<string> = {
+  ...text,
+  expected: 'off, stdout, stderr or the path of a file',
+}
+
 export const path: Kind<string> = {
   expected: 'a path such as /.well-known/health, without query',
   read: value => (isText(value) && healthPath.test(value) ? value : undefined),

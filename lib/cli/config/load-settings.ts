@@ -4,6 +4,7 @@ import { basename, dirname, resolve } from 'node:path'
 import { defaultFarmPort, type ListenAddress } from '../../address.ts'
 import type { HandfastError } from '../../errors.ts'
 import {
+  type AccessLogSettings,
   type AdminSettings,
   type FarmSettings,
   logLevels,
@@ -73,6 +74,8 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     healthPath: config.healthPath,
     workers: flags.workers ?? config.workers ?? availableParallelism(),
     logLevel: flags.logLevel ?? config.logLevel ?? logLevels[1],
+    logFormat: flags.logFormat ?? config.logFormat,
+    accessLog: accessLogOf(flags, config, folder, io.cwd),
     warnings: [...notes, ...warnings, ...sites.flatMap(site => site.warnings)],
   }
 }
@@ -166,6 +169,20 @@ function farmOf(
     members,
     listen,
   }
+}
+
+/** The flag, with a path from the working directory, before the file. */
+function accessLogOf(
+  flags: ProxyFlags,
+  config: ConfigFile,
+  folder: string,
+  cwd: string,
+): AccessLogSettings | undefined {
+  const to = flags.accessLog ?? config.accessLog
+  if (to === undefined) return undefined
+  const format = flags.accessLogFormat ?? config.accessLogFormat ?? 'json'
+  if (to === 'off' || to === 'stdout' || to === 'stderr') return { to, format }
+  return { to: resolve(flags.accessLog === undefined ? folder : cwd, to), format }
 }
 
 function adminOf(

@@ -1,5 +1,7 @@
 import type { ListenAddress } from '../../address.ts'
+import { type LogFormat, logFormats } from '../../log.ts'
 import { farmWords } from '../../member/options.ts'
+import { type AccessLogFormat, accessLogFormats } from '../../proxy/options.ts'
 import { type ResumptionMode, resumptionModes } from '../../resumption/session/policy.ts'
 import { logLevels, type ServeSettings } from '../../serve/settings.ts'
 import { badFlag, type FlagTable, flagLines, parseFlags } from '../flags.ts'
@@ -8,6 +10,7 @@ import {
   address,
   backend,
   host,
+  logPlace,
   member,
   nameOfFarm,
   oneOf,
@@ -39,6 +42,9 @@ export interface ProxyFlags {
   readonly admin: ListenAddress | undefined
   readonly workers: number | undefined
   readonly logLevel: ServeSettings['logLevel'] | undefined
+  readonly logFormat: LogFormat | undefined
+  readonly accessLog: string | undefined
+  readonly accessLogFormat: AccessLogFormat | undefined
 }
 
 /** A flag that says the same as an option of the config file has its path: `option`. */
@@ -171,6 +177,27 @@ const ofProcess = {
     option: 'logLevel',
     about: 'debug, info, warn, error or silent (default info)',
   },
+  'log-format': {
+    value: 'FORMAT',
+    kind: oneOf(logFormats),
+    words: logFormats,
+    option: 'logFormat',
+    about: 'json or pretty (default pretty on a terminal, else json)',
+  },
+  'access-log': {
+    value: 'WHERE',
+    kind: logPlace,
+    option: 'accessLog',
+    about:
+      'off, stdout, stderr or a file, for a line per request (default in the log, at level info)',
+  },
+  'access-log-format': {
+    value: 'FORMAT',
+    kind: oneOf(accessLogFormats),
+    words: accessLogFormats,
+    option: 'accessLogFormat',
+    about: 'json (default) or combined, as Apache and nginx have it; with --access-log',
+  },
 } as const
 
 const table = { ...site, ...farm, ...ofProcess }
@@ -206,6 +233,9 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
   if ((flags.cert === undefined) !== (flags.key === undefined)) {
     throw badFlag('--cert and --key belong together')
   }
+  if (flags['access-log-format'] !== undefined && flags['access-log'] === undefined) {
+    throw badFlag('--access-log-format needs --access-log')
+  }
   return {
     config: flags.config,
     listen: flags.listen,
@@ -228,6 +258,9 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     admin: flags.admin,
     workers: flags.workers,
     logLevel: flags['log-level'],
+    logFormat: flags['log-format'],
+    accessLog: flags['access-log'],
+    accessLogFormat: flags['access-log-format'],
   }
 }
 

@@ -1,4 +1,6 @@
+import { logFormats } from '../../log.ts'
 import { farmNumbers, farmWords } from '../../member/options.ts'
+import { accessLogFormats } from '../../proxy/options.ts'
 import { logLevels } from '../../serve/settings.ts'
 import { nearestName, unknownName } from '../../unknown-name.ts'
 import { auth } from './auth-schema.ts'
@@ -9,6 +11,7 @@ import {
   file,
   host,
   hostName,
+  logPlace,
   member,
   nameOfFarm,
   oneOf,
@@ -160,6 +163,22 @@ const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
   ),
   workers: option(count, 'processes', { otherwise: 'one for each core' }),
   logLevel: option(oneOf(logLevels), 'lowest level that is logged', { usual: 'info' }),
+  logFormat: option(
+    oneOf(logFormats),
+    'json: lines of JSON; pretty: for a person, with ISO time and names of levels',
+    { otherwise: 'pretty on a terminal, else json' },
+  ),
+  accessLog: option(
+    logPlace,
+    'where a line for each request goes: off, stdout, stderr or a file, whatever the logLevel; ' +
+      'SIGUSR1 opens the file anew',
+    { otherwise: 'into the log, at level info' },
+  ),
+  accessLogFormat: option(
+    oneOf(accessLogFormats),
+    'json, or combined: that of Apache and nginx; needs an accessLog',
+    { usual: 'json' },
+  ),
   limits: limits.optional(),
 })
 
