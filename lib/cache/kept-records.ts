@@ -25,7 +25,7 @@ export class KeptRecords {
   readonly #clock: Clock
   readonly #most: number
   /** By number of the virtual table. */
-  readonly #shelves: (Shelf | undefined)[] = []
+  readonly #tables: (KeptTable | undefined)[] = []
 
   constructor(table: RecordTable, clock: Clock, most: number = mostBytes) {
     this.#table = table
@@ -35,17 +35,19 @@ export class KeptRecords {
 
   /** From now on the records of a virtual table are kept, or those with a key that is wanted. */
   keep(table: TableId, wants: (key: Buffer) => boolean = () => true): void {
-    this.#shelves[table] ??= { wants, records: new Map(), bytes: 0, sweepAt: 1_000 }
+    this.#tables[table] ??= { wants, records: new Map(), bytes: 0, sweepAt: 1_000 }
   }
 
   /** Whether a record of this key belongs here. */
   wants(table: TableId, key: Buffer): boolean {
-    return this.#shelves[table]?.wants(key) === true
+    return this.#tables[table]?.wants(key) === true
   }
 
   get(table: TableId, key: Buffer): CacheRecord | undefined {
+    const records = this.#tables[table]?.records
+    if (records === undefined) return undefined
     const name = key.toString('latin1')
-    const kept = this.#shelves[table]?.records.get(name)
+    const kept = records.get(name)
     return kept !== undefined && kept.expiresAt > this.#clock.now()
       ? recordOf(name, kept)
       : undefined
@@ -54,8 +56,8 @@ export class KeptRecords {
   /** True unless it, or a newer one, is here or was left to the table. */
   put(record: CacheRecord): boolean {
     const { table, key } = record
-    const shelf = this.#shelves[table]
-    if (shelf === undefined) return false
+    const held = this.#tables[table]
+    if (held === undefined) return false
     const inTable = this.#table.read(table, key)
     const old = this.get(table, key) ?? inTable
     if (old !== undefined && !supersedes(record, old)) return false
@@ -65,42 +67,42 @@ export class KeptRecords {
     const { version, expiresAt, tombstone } = record
     const value = record.value.toString('latin1')
     // Behind all others: the order is that of their coming.
-    drop(shelf, name)
-    shelf.records.set(name, { table, value, version, expiresAt, tombstone })
-    shelf.bytes += costOf(name, value)
-    if (shelf.records.size > shelf.sweepAt) this.#sweep(shelf)
-    if (shelf.bytes > this.#most) this.#makeRoom(shelf)
+    drop(held, name)
+    held.records.set(name, { table, value, version, expiresAt, tombstone })
+    held.bytes += costOf(name, value)
+    if (held.records.size > held.sweepAt) this.#sweep(held)
+    if (held.bytes > this.#most) this.#makeRoom(held)
     return true
   }
 
   /** A walk over all of them, which goes on well while they change. */
   *all(): Generator<CacheRecord, undefined> {
-    for (const shelf of this.#shelves) {
-      if (shelf === undefined) continue
-      for (const [name, kept] of shelf.records) {
+    for (const held of this.#tables) {
+      if (held === undefined) continue
+      for (const [name, kept] of held.records) {
         if (kept.expiresAt > this.#clock.now()) yield recordOf(name, kept)
       }
     }
   }
 
-  #makeRoom(shelf: Shelf): void {
-    for (const [oldest, left] of shelf.records) {
-      if (shelf.bytes <= this.#most * (1 - roomMade)) break
-      drop(shelf, oldest)
+  #makeRoom(held: KeptTable): void {
+    for (const [oldest, left] of held.records) {
+      if (held.bytes <= this.#most * (1 - roomMade)) break
+      drop(held, oldest)
       this.#table.put(recordOf(oldest, left))
     }
   }
 
-  #sweep(shelf: Shelf): void {
+  #sweep(held: KeptTable): void {
     const now = this.#clock.now()
-    for (const [name, { expiresAt }] of shelf.records) {
-      if (expiresAt <= now) drop(shelf, name)
+    for (const [name, { expiresAt }] of held.records) {
+      if (expiresAt <= now) drop(held, name)
     }
-    shelf.sweepAt = Math.max(1_000, 2 * shelf.records.size)
+    held.sweepAt = Math.max(1_000, 2 * held.records.size)
   }
 }
 
-interface Shelf {
+interface KeptTable {
   readonly wants: (key: Buffer) => boolean
   /** By key. */
   readonly records: Map<string, Kept>
@@ -119,11 +121,11 @@ function recordOf(name: string, kept: Kept): CacheRecord {
   }
 }
 
-function drop(shelf: Shelf, name: string): void {
-  const kept = shelf.records.get(name)
+function drop(held: KeptTable, name: string): void {
+  const kept = held.records.get(name)
   if (kept === undefined) return
-  shelf.records.delete(name)
-  shelf.bytes -= costOf(name, kept.value)
+  held.records.delete(name)
+  held.bytes -= costOf(name, kept.value)
 }
 
 function costOf(name: string, value: string): number {

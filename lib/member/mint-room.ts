@@ -29,7 +29,7 @@ export function mintRoom(
       countedAt = now
       count = Math.max(1, sharers())
     }
-    const { bytes, maxBytes } = table.stats()
+    const { bytes, maxBytes } = table.memory()
     return Math.max(factor * (usable * maxBytes - bytes), leastShare * maxBytes) / count
   }
 }

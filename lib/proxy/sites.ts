@@ -138,9 +138,20 @@ function serve(site: Site, serveRoute: ServeRoute): ServedSite {
     clientCertificate,
     certificatePolicy,
     sessionPolicy: digest([leaf.fingerprint256, String(site.cert), certificatePolicy]),
-    resumption: site.resumption ?? 'auto',
+    resumption: resumptionOf(site.resumption ?? 'auto', clientCertificate),
     routes: new Routes(site, label, serveRoute),
   }
+}
+
+/**
+ * `auto` is stateful where certificates are asked for, and Node asks for those of all sites or of
+ * none; here it is known that this site wants no certificate.
+ */
+function resumptionOf(
+  given: ResumptionMode,
+  clientCertificate: ServedSite['clientCertificate'],
+): ResumptionMode {
+  return given === 'auto' && clientCertificate === 'off' ? 'sealed' : given
 }
 
 function digest(parts: readonly string[]): string {

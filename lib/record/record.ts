@@ -79,9 +79,14 @@ export function readRecord(source: Buffer, offset: number): CacheRecord {
     key: source.subarray(keyStart, valueStart),
     value: source.subarray(valueStart, valueStart + valueLength),
     version: readVersion(source, offset + 6),
-    expiresAt: source.readUIntBE(offset + 6 + versionLength, 6),
+    expiresAt: expiryOf(source, offset),
     tombstone: flags === tombstoneFlag,
   }
+}
+
+/** The end of the record at `offset`, which is a whole one. */
+export function expiryOf(source: Buffer, offset: number): number {
+  return source.readUIntBE(offset + 6 + versionLength, 6)
 }
 
 /** Throws a RangeError that names the limit when a key or value is too large or empty. */

@@ -4,56 +4,55 @@ import { type HandshakeCost, HandshakeMeter } from './handshake-cost.ts'
 /** Every handshake counts once, as resumed from somewhere or as full for a cause. */
 export class HandshakeCounters {
   readonly #counts = new Map<string, number>()
+  /** By source, by cause: every handshake pays for the making of a name. */
+  readonly #resumed = new Map<string, number>()
+  readonly #full = new Map<string, number>()
   readonly #unstored = new Map<UnstoredCause, number>()
   readonly meter: HandshakeMeter = new HandshakeMeter()
 
   /** `cpu`: seconds that TLS took for it, where that was measured. */
   count(handshake: Handshake, cpu?: number): void {
     if (cpu !== undefined) this.meter.add(handshake.resumed !== false, cpu)
-    this.#increment(
-      handshake.resumed === false
-        ? `full:${handshake.cause ?? 'unknown'}`
-        : `resumed:${handshake.resumed}`,
-    )
+    if (handshake.resumed !== false) increment(this.#resumed, handshake.resumed)
+    else increment(this.#full, handshake.cause ?? 'unknown')
   }
 
   /** A handshake that ended well, and whose session will not resume all the same. */
   countUnstored(cause: UnstoredCause): void {
-    this.#unstored.set(cause, (this.#unstored.get(cause) ?? 0) + 1)
+    increment(this.#unstored, cause)
   }
 
   /** A connection that never got through its handshake. */
   countFailure(): void {
-    this.#increment('failed')
+    increment(this.#counts, 'failed')
   }
 
   /** A connection that was no attempt at a handshake. */
   countNotTls(kind: NotTls): void {
-    this.#increment(`not-tls:${kind}`)
+    increment(this.#counts, `not-tls:${kind}`)
   }
 
   snapshot(): HandshakeCounts {
-    const counts: { [name: string]: number } = {}
-    let resumed = 0
-    let full = 0
-    for (const [name, count] of this.#counts) {
-      counts[name] = count
-      if (name.startsWith('resumed:')) resumed += count
-      if (name.startsWith('full:')) full += count
-    }
+    const counts: { [name: string]: number } = Object.fromEntries(this.#counts)
+    for (const [source, count] of this.#resumed) counts[`resumed:${source}`] = count
+    for (const [cause, count] of this.#full) counts[`full:${cause}`] = count
     return {
-      resumed,
-      full,
+      resumed: sumOf(this.#resumed),
+      full: sumOf(this.#full),
       failed: counts['failed'] ?? 0,
       causes: counts,
       unstored: Object.fromEntries(this.#unstored),
       cpu: this.meter.snapshot(),
     }
   }
+}
 
-  #increment(name: string): void {
-    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)
-  }
+function increment<Name>(counts: Map<Name, number>, name: Name): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1)
+}
+
+function sumOf(counts: ReadonlyMap<string, number>): number {
+  return [...counts.values()].reduce((sum, count) => sum + count, 0)
 }
 
 /** Why nothing was kept of a handshake. */

@@ -15,7 +15,13 @@ import {
   type Offset,
 } from './layout.ts'
 import { OpenSegments } from './open-segments.ts'
-import type { RecordTable, ScanCursor, ScanStep, TableStats } from './record-table.ts'
+import type {
+  RecordTable,
+  ScanCursor,
+  ScanStep,
+  TableMemory,
+  TableStats,
+} from './record-table.ts'
 import { type Segment, storedLength, type Writable } from './segment.ts'
 import { type Memory, Segments } from './segments.ts'
 import { Sweep } from './sweep.ts'
@@ -137,30 +143,6 @@ export class OffHeapTable implements RecordTable {
     return this.#append(record, target, length, found)
   }
 
-  touch(table: TableId, key: Uint8Array, expiresAt: number): boolean {
-    const now = this.#clock.now()
-    const until = expiryOf(expiresAt)
-    if (!this.#find(table, key, now)) return false
-    const { segment, offset } = this.#index
-    if (segment.isTombstone(offset)) return false
-    if (until <= segment.expiresAt && segment.setExpiry(offset, until, this.#hash)) {
-      return true
-    }
-    // It outlives its segment, so it moves on to one that lives as long.
-    const record = { ...segment.recordAt(offset), expiresAt: until }
-    if (until <= now) {
-      this.#remove()
-      this.#losses.expired += 1
-      return true
-    }
-    const length = storedLength(record, this.#segments.epoch)
-    this.#tidy(length, now)
-    const target = this.#room(table, until - now, length, now)
-    if (target === undefined) return false
-    const found = this.#find(table, key, now)
-    return this.#append(record, target, length, found)
-  }
-
   purge(table?: TableId, upTo: Version = afterAll): void {
     if (table === undefined) {
       this.#index.clear()
@@ -208,11 +190,13 @@ export class OffHeapTable implements RecordTable {
   }
 
   stats(): TableStats {
+    return { records: this.#segments.live, ...this.memory(), ...this.#losses }
+  }
+
+  memory(): TableMemory {
     return {
-      records: this.#segments.live,
       bytes: this.#segments.bytes + this.#index.bytes,
       maxBytes: this.#maxBytes,
-      ...this.#losses,
     }
   }
 

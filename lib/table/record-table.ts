@@ -23,8 +23,6 @@ export interface RecordTable {
    * value beyond the limits of lib/record, and for nothing else: a full table evicts.
    */
   put(record: CacheRecord): boolean
-  /** Sets the expiry of a live record without a new version. True when there was one. */
-  touch(table: TableId, key: Uint8Array, expiresAt: number): boolean
   /**
    * Drops everything, or one virtual table, or what is in it up to and including a version:
    * no tombstones are left, and the memory of the records is given back at once (that of the
@@ -40,6 +38,8 @@ export interface RecordTable {
    */
   scan(cursor: ScanCursor | undefined, limit: number): ScanStep
   stats(): TableStats
+  /** Of the stats what costs nothing to know. */
+  memory(): TableMemory
   close(): void
 }
 
@@ -51,12 +51,15 @@ export interface ScanStep {
   readonly next: ScanCursor | undefined
 }
 
-export interface TableStats {
-  /** Live records and tombstones, as a count; may include expired ones not yet reclaimed. */
-  readonly records: number
+export interface TableMemory {
   /** Bytes held, index included. */
   readonly bytes: number
   readonly maxBytes: number
+}
+
+export interface TableStats extends TableMemory {
+  /** Live records and tombstones, as a count; may include expired ones not yet reclaimed. */
+  readonly records: number
   /** Since start. */
   readonly evicted: number
   readonly expired: number

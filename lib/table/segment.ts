@@ -231,19 +231,6 @@ export class Segment {
     }
   }
 
-  /** Changes the expiry where it stands. False when it does not fit there. */
-  setExpiry(offset: Offset, expiresAt: number, hash: BuzHash): boolean {
-    const shape = this.#view.getInt32(offset + at.shape, true)
-    if ((shape & wideBit) !== 0) this.#writeU48(offset + wideAt.expiry, expiresAt)
-    else {
-      const life = expiresAt - this.#msAt(offset, shape)
-      if (isWide(0, life)) return false
-      this.#view.setUint32(offset + narrowAt.life, life, true)
-    }
-    this.#view.setInt32(offset + at.checksum, this.#checksum(offset, hash), true)
-    return true
-  }
-
   #noteMs(ms: number): void {
     if (ms < this.oldestMs) this.oldestMs = ms
     if (ms > this.newestMs) this.newestMs = ms

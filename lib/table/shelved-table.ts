@@ -3,11 +3,17 @@ import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import { supersedes } from '../record/supersedes.ts'
 import { compareVersions, type Version } from '../record/version.ts'
-import type { RecordTable, ScanCursor, ScanStep, TableStats } from './record-table.ts'
+import type {
+  RecordTable,
+  ScanCursor,
+  ScanStep,
+  TableMemory,
+  TableStats,
+} from './record-table.ts'
 import type { Shelf } from './shelf.ts'
 
-/** How long a look at the memory that the shelf takes is believed, in milliseconds. */
-const bytesInterval = 1_000
+/** How long a look at what is on the shelf is believed, in milliseconds. */
+const lookInterval = 1_000
 
 /** A table whose TLS sessions lie on the shelf of the host, where all its processes see them. */
 export class ShelvedTable implements RecordTable {
@@ -20,6 +26,8 @@ export class ShelvedTable implements RecordTable {
   #hasSpilled = false
   #bytes = 0
   #bytesAt = Number.NEGATIVE_INFINITY
+  #records = 0
+  #recordsAt = Number.NEGATIVE_INFINITY
 
   /** `table` holds all that is not on the shelf, and what the shelf has no room for. */
   constructor(table: RecordTable, clock: Clock) {
@@ -56,11 +64,6 @@ export class ShelvedTable implements RecordTable {
     return this.#table.put(record)
   }
 
-  touch(table: TableId, key: Uint8Array, expiresAt: number): boolean {
-    if (table !== tables.session) return this.#table.touch(table, key, expiresAt)
-    return false
-  }
-
   purge(table?: TableId, upTo?: Version): void {
     this.#table.purge(table, upTo)
     if (table !== undefined && table !== tables.session) return
@@ -86,18 +89,30 @@ export class ShelvedTable implements RecordTable {
     const shelf = this.#shelf
     if (shelf === undefined) return stats
     const now = this.#clock.monotonic()
-    if (now - this.#bytesAt >= bytesInterval) {
-      this.#bytes = shelf.bytes
-      this.#bytesAt = now
+    if (now - this.#recordsAt >= lookInterval) {
+      this.#records = shelf.count()
+      this.#recordsAt = now
     }
     const { evicted, corrupt } = shelf.counts
     return {
       ...stats,
-      bytes: stats.bytes + this.#bytes,
-      maxBytes: stats.maxBytes + shelf.maxBytes,
+      ...this.memory(),
+      records: stats.records + this.#records,
       evicted: stats.evicted + evicted,
       corrupt: stats.corrupt + corrupt,
     }
+  }
+
+  memory(): TableMemory {
+    const { bytes, maxBytes } = this.#table.memory()
+    const shelf = this.#shelf
+    if (shelf === undefined) return { bytes, maxBytes }
+    const now = this.#clock.monotonic()
+    if (now - this.#bytesAt >= lookInterval) {
+      this.#bytes = shelf.bytes
+      this.#bytesAt = now
+    }
+    return { bytes: bytes + this.#bytes, maxBytes: maxBytes + shelf.maxBytes }
   }
 
   close(): void {

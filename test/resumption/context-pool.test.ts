@@ -94,6 +94,56 @@ t.test('beyond the cap there is none, and then there is again', async t => {
   t.equal(contexts.lease(handshake()), lease)
 })
 
+t.test('one network does not take all, however long it keeps them', async t => {
+  const { contexts } = pool(100)
+  const address = (network: string) => () => network
+  let taken = 0
+  while (contexts.lease(handshake(), address('10.0.0.1')) !== undefined) taken += 1
+  t.ok(taken > 60 && taken < 90, `${taken} of 100`)
+  const other = handshake()
+  const lease = contexts.lease(other, address('10.0.0.2')) as Lease
+  t.ok(lease, 'the next one finds some')
+  contexts.release(lease, other)
+  const asked: string[] = []
+  const { contexts: idle } = pool(100)
+  idle.lease(handshake(), () => {
+    asked.push('asked')
+    return undefined
+  })
+  t.same(asked, [], 'while few are in use nobody is asked who it is')
+})
+
+t.test('contexts are made for a tenth of the time, and then there is none', async t => {
+  let [now, used] = [0, 0]
+  const contexts = new ContextPool({
+    makeContext: () => {
+      used += 30
+      return createSecureContext()
+    },
+    answer: () => answered,
+    now: () => now,
+    used: () => used,
+  })
+  const burst = () => {
+    let got = 0
+    while (contexts.lease(handshake()) !== undefined) got += 1
+    return got
+  }
+  t.equal(burst(), 4, '100 ms at once')
+  t.equal(contexts.works, true, 'the hook is not to blame')
+  now += 100
+  t.equal(burst(), 0, 'the last one went beyond it')
+  now += 1_000
+  t.equal(burst(), 3, 'and 100 ms a second')
+  const [one, other] = [handshake(), handshake()]
+  now += 1_000
+  const free = contexts.lease(one) as Lease
+  contexts.release(free, one)
+  now = 0
+  used = 1e9
+  t.equal(contexts.lease(other), free, 'one that is free costs nothing')
+})
+
 t.test('with new settings no context of the old ones is used again', async t => {
   const { contexts } = pool(2)
   const [a, b] = [handshake(), handshake()]

@@ -5,7 +5,7 @@ import { type AddressInfo, connect as connectTcp } from 'node:net'
 import { Duplex } from 'node:stream'
 import { connect, createServer as createTlsServer, type Server } from 'node:tls'
 import t from 'tap'
-import { LastWords } from '../../lib/resumption/server/last-words.ts'
+import { LastWords } from '../../lib/resumption/native/last-words.ts'
 import { p256 } from '../fixtures/certificates.ts'
 import {
   deferred,

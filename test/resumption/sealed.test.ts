@@ -1,3 +1,4 @@
+import { constants, createPrivateKey } from 'node:crypto'
 import { connect } from 'node:net'
 import { Duplex } from 'node:stream'
 import { createSecureContext, type TLSSocket } from 'node:tls'
@@ -5,6 +6,7 @@ import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
 import type { ClientHello } from '../../lib/resumption/hello/client-hello.ts'
 import { HelloReader } from '../../lib/resumption/hello/hello-reader.ts'
+import { withOpenKeys } from '../../lib/resumption/server/open-keys.ts'
 import { SealedSessions } from '../../lib/resumption/server/sealed-sessions.ts'
 import { EpochKey } from '../../lib/resumption/ticket/epoch-key.ts'
 import { memoryLog } from '../fixtures/farm-stream-member.ts'
@@ -25,9 +27,12 @@ const sealedPolicy = {
 
 t.test('who may have sealed tickets, and who has a session in the table', async t => {
   const asking = { requestCert: true, rejectUnauthorized: false }
+  const noTickets = { secureOptions: constants.SSL_OP_NO_TICKET }
   for (const [resumption, server, expected] of [
     ['auto', {}, 'ticket'],
     ['auto', asking, 'local'],
+    ['auto', noTickets, 'local'],
+    ['sealed', noTickets, 'ticket'],
     ['sealed', asking, 'ticket'],
     ['stateless', {}, 'ticket'],
     ['stateful', {}, 'local'],
@@ -47,6 +52,47 @@ t.test('who may have sealed tickets, and who has a session in the table', async 
       }
     }
   }
+})
+
+t.test('an owner who begins to want no tickets has none from then on', async t => {
+  const [a] = (await sealedServers(t, 1)) as [SealedServer]
+  const secureOptions = constants.SSL_OP_NO_TICKET
+  for (const [options, expected] of [
+    [{ ...pair, secureOptions }, 'local'],
+    [pair, 'ticket'],
+  ] as const) {
+    a.server.setSecureContext(options)
+    const { sessions } = await visit({ port: a.port })
+    t.match(told(await resume(a.port, sessions[0])), { resumed: expected })
+  }
+})
+
+t.test('a key with a passphrase is opened once, not for each context', async t => {
+  const plain = createPrivateKey(pair.key)
+  const passphrase = 'open sesame'
+  const terms = {
+    type: 'pkcs8',
+    format: 'pem',
+    cipher: 'aes-256-cbc',
+    passphrase,
+  } as const
+  const key = plain.export(terms) as string
+  for (const server of [
+    { cert: pair.cert, key, passphrase },
+    { cert: pair.cert, key: [{ pem: key, passphrase }] },
+  ]) {
+    const [a] = (await sealedServers(t, 1, { server })) as [SealedServer]
+    const many = await Promise.all(
+      Array.from({ length: 20 }, () => visit({ port: a.port })),
+    )
+    for (const { sessions } of many) {
+      t.match(told(await resume(a.port, sessions[0])), { resumed: 'ticket' })
+    }
+  }
+  const opened = withOpenKeys({ key, passphrase, cert: pair.cert })
+  t.match(String(opened.key), /^-----BEGIN PRIVATE KEY-----/)
+  const wrong = { key, passphrase: 'wrong', cert: pair.cert }
+  t.equal(withOpenKeys(wrong), wrong, 'the error is for TLS to tell')
 })
 
 t.test('`stateless` is told once that it is called `sealed`', async t => {
@@ -267,14 +313,14 @@ t.test('a client that takes no tickets tells nothing of the hook', async t => {
   }
   const read = new HelloReader().push(await captureHello(only('TLSv1.3')))
   if (typeof read === 'string') throw new Error(read)
-  const socket = { getProtocol: () => 'TLSv1.3' } as TLSSocket
+  const socket = {} as TLSSocket
   for (const allowsPskDhe of [false, true]) {
     const server = { speaks13: true, sessionTimeout: 3600_000 }
     const sealed = new SealedSessions(terms, server, () => createSecureContext())
     const come = () => {
       const hello = { ...read, allowsPskDhe }
       const mechanism = sealed.for(new Duplex(), hello, sealedPolicy, 'none-offered')
-      mechanism?.begin({ acceptedAt: 0, beginChain() {} } as never, socket)
+      mechanism?.begin({ acceptedAt: 0, beginChain() {} } as never, socket, 'TLSv1.3')
       return mechanism
     }
     for (let n = 0; n < 8; n += 1) t.ok(come())

@@ -30,12 +30,6 @@ t.test(`memory is flat over ${millions} million writes (seed ${seed})`, async t 
         }),
       )
       table.get(tables.session, Buffer.from(String(random(2000))))
-      if (random(50) === 0)
-        table.touch(
-          tables.session,
-          Buffer.from(String(random(2000))),
-          clock.ms + random(300_000),
-        )
     }
     if (random(100) === 0) table.purge((1 + random(4)) as TableId)
     if (table.stats().bytes > maxBytes) t.fail(`${table.stats().bytes} bytes`)

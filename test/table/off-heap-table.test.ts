@@ -82,7 +82,6 @@ t.test('sizes at their limits', async t => {
     message: /at most 65536 bytes, got 65537/,
   })
   t.equal(table.get(session, long), undefined, 'asking for what cannot be is a miss')
-  t.equal(table.touch(session, Buffer.alloc(0), start), false)
   t.equal(table.stats().records, 0)
 
   for (const maxBytes of [0, -1, minTableBytes - 1, maxTableBytes + 1, Number.NaN]) {
@@ -132,7 +131,6 @@ t.test('a late replica never resurrects a deleted record', async t => {
   t.equal(table.get(session, key), undefined)
   t.equal(table.read(session, key)?.tombstone, true)
   t.equal(table.read(session, key)?.value.length, 0)
-  t.equal(table.touch(session, key, start + 99_000), false)
   clock.ms = start + 89_999
   t.equal(
     table.put({ ...written, expiresAt: start + 100_000 }),
@@ -165,37 +163,6 @@ t.test('a record is gone at its expiry', async t => {
   table.purge()
   table.put(record({ expiresAt: start + 70_000.9 }))
   t.equal(table.read(session, key)?.expiresAt, start + 70_000)
-})
-
-t.test('touch moves the expiry and nothing else', async t => {
-  const { table, clock } = newTable()
-  const given = record()
-  t.equal(table.touch(session, key, start + 1), false, 'none there')
-  table.put(given)
-  for (const expiresAt of [
-    start + 30_000,
-    start + 50_000,
-    start + 10_000_000,
-    start + 2 ** 40,
-    start + 61_000,
-  ]) {
-    t.equal(table.touch(session, key, expiresAt), true)
-    t.same(table.read(session, key), { ...given, expiresAt })
-    t.equal(table.stats().records, 1)
-  }
-  clock.ms = start + 60_999
-  t.ok(table.get(session, key))
-  t.equal(table.touch(session, key, start + 5), true, 'into the past')
-  t.equal(table.get(session, key), undefined)
-  table.put(
-    record({
-      expiresAt: start + 100_000,
-      version: { ms: start + 2 ** 33, logical: 0, node: 1 },
-    }),
-  )
-  t.equal(table.touch(session, key, start + 2 ** 34), true)
-  t.equal(table.touch(session, key, start + 1), true, 'into the past, past its width')
-  t.equal(table.get(session, key), undefined)
 })
 
 t.test('the clock may jump, back and forth', async t => {

@@ -1,22 +1,10 @@
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
 import { compareVersions } from '../../lib/record/version.ts'
-import { newTable, record, scanAll, start } from '../fixtures/table-records.ts'
+import { newTable, record, scanAll } from '../fixtures/table-records.ts'
 
 const { session, auth } = tables
 const MiB = 1024 * 1024
-
-t.test('a touched record outlives the segment it was written to', async t => {
-  const { table, clock } = newTable()
-  for (let i = 0; i < 1000; i += 1) table.put(record({ key: i }))
-  t.equal(table.touch(session, Buffer.from('500'), start + 500_000), true)
-  clock.ms = start + 60_000
-  for (let i = 0; i < 10; i += 1)
-    table.put(record({ key: `x${i}`, expiresAt: start * 2 }))
-  t.equal(table.stats().expired, 999)
-  t.equal(table.stats().records, 11)
-  t.ok(table.get(session, Buffer.from('500')))
-})
 
 t.test('segments go back whole when they have expired', async t => {
   const { table, clock } = newTable({ maxBytes: 64 * MiB })

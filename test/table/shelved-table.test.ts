@@ -32,7 +32,7 @@ function setUp(t: Test, ring: number | undefined) {
   const fill = () => {
     isFull = true
   }
-  return { table, shelf, fill }
+  return { table, shelf, fill, clock }
 }
 
 t.test('a process that has no ring finds what it was told', async t => {
@@ -40,6 +40,16 @@ t.test('a process that has no ring finds what it was told', async t => {
   table.use(shelf)
   t.equal(table.put(session), true)
   t.same(table.read(tables.session, key), session)
+})
+
+t.test('it tells how many records lie on the shelf, whoever put them there', async t => {
+  const { table, shelf, clock } = setUp(t, 0)
+  table.use(shelf)
+  for (let n = 0; n < 40; n += 1) table.put({ ...session, key: Buffer.from(`${n}`) })
+  table.put(record({ table: tables.auth, key: 'a log-in' }))
+  t.equal(table.stats().records, 41)
+  clock.ms = session.expiresAt + 1_000
+  t.equal(table.stats().records, 1, 'not those that have expired')
 })
 
 t.test('what came before the shelf was there is found', async t => {

@@ -69,8 +69,6 @@ t.test('a walk', async t => {
           table.put(record({ key: `new ${made}`, version }))
           if (i % 5 === 0)
             table.put(record({ key: random(20_000), version, value: 'newer' }))
-          if (i % 10 === 0)
-            table.touch(session, Buffer.from(`${random(20_000)}`), start + 200_000)
         }
       })
       t.ok(made > 20_000, `${made} records were written meanwhile`)

@@ -6,7 +6,7 @@
  *      | compression <..> u8 | extensions <..> u16: ( type u16 | body <..> u16 )*
  *
  * Anything that does not fit this shape is answered with undefined: TLS itself will send the
- * alert, we only decline to look any closer.
+ * alert, we only decline to look any closer. Buffers are views of what was read.
  */
 export interface ClientHello {
   /** legacy_session_id: a TLS 1.2 session ID, or noise for middleboxes in TLS 1.3. */
@@ -44,8 +44,12 @@ const longestName = 255
 /** RFC 8446 has no limit; the hello itself is limited, this is against silly lists. */
 const mostIdentities = 16
 
-export function parseClientHello(body: Buffer): ClientHello | undefined {
-  const all = new Cursor(body, 0, body.length)
+export function parseClientHello(
+  bytes: Buffer,
+  start = 0,
+  end: number = bytes.length,
+): ClientHello | undefined {
+  const all = new Cursor(bytes, start, end)
   all.skip(2 + 32)
   const sessionId = all.bytes(all.u8())
   all.skip(all.u16())
@@ -153,7 +157,9 @@ class Cursor {
   }
 
   u16(): number {
-    return this.#take(2) ? this.#all.readUInt16BE(this.#at - 2) : 0
+    if (!this.#take(2)) return 0
+    const all = this.#all
+    return ((all[this.#at - 2] as number) << 8) | (all[this.#at - 1] as number)
   }
 
   bytes(length: number): Buffer {

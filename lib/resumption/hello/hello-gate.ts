@@ -1,9 +1,10 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Clock, Timer } from '../../clock.ts'
+import type { Clock } from '../../clock.ts'
 import type { ClientHello } from './client-hello.ts'
 import { giveBytes } from './held-bytes.ts'
 import { HelloReader } from './hello-reader.ts'
+import type { HelloTimeouts, Waiting } from './hello-timeouts.ts'
 import { type PlainHttp, readPlainHttp } from './plain-http.ts'
 import { Shadow } from './shadow.ts'
 
@@ -32,12 +33,6 @@ export type GoneReason =
 /** The code by which Node tells that a handshake took too long. */
 export const handshakeTimedOut = 'ERR_TLS_HANDSHAKE_TIMEOUT'
 
-export interface HelloOptions {
-  readonly clock: Clock
-  /** Milliseconds from accept to the whole hello. */
-  readonly timeout: number
-}
-
 /**
  * Holds a fresh connection until we know its ClientHello and what to say to it. Node's TLS takes
  * a connection away from its owner in the moment that it is given it: whatever the owner goes on
@@ -49,10 +44,10 @@ export interface HelloOptions {
  * Calls back once with `read`, or `gone`; and after `read` with `gone` if it ends before it is
  * released.
  */
-export class HelloGate {
+export class HelloGate implements Waiting {
   readonly #socket: Duplex
   readonly #callback: (outcome: HelloOutcome) => void
-  readonly #timer: Timer
+  readonly #timeouts: HelloTimeouts
   readonly #reader = new HelloReader()
   readonly #destroy: Shadow<Duplex['_destroy']>
   /** Other streams than Node's own sockets may have kept their `push` for themselves. */
@@ -60,26 +55,29 @@ export class HelloGate {
   #state: 'reading' | 'held' | 'dropping' | 'released' = 'reading'
   #silent = false
   /** What the owner had put back when it gave the connection away. */
-  #putBack: Buffer[]
+  #putBack: readonly Buffer[]
   /** While an answer in clear is on its way: ends that. */
   #finish: (() => void) | undefined
   #dropped = 0
 
   constructor(
     socket: Duplex,
-    { clock, timeout }: HelloOptions,
+    timeouts: HelloTimeouts,
     callback: (outcome: HelloOutcome) => void,
   ) {
     this.#socket = socket
     this.#callback = callback
-    this.#timer = clock.after(timeout, this.#onTimeout)
+    this.#timeouts = timeouts
+    timeouts.add(this)
     socket.on('error', this.#onError)
     socket.on('end', this.#onEnd)
-    socket.on('close', this.#onEnd)
     this.#destroy = new Shadow(socket, '_destroy', this.#onDestroy)
     if (socket instanceof Socket) this.#push = new Shadow(socket, 'push', this.#onPush)
-    else socket.on('readable', this.#drain)
-    this.#putBack = buffered(socket)
+    else {
+      socket.on('readable', this.#drain)
+      socket.on('close', this.#onEnd)
+    }
+    this.#putBack = socket.readableLength > 0 ? buffered(socket) : nothing
     // Not at once: the owner may put back what it has read, as TLS lets it.
     process.nextTick(this.#start)
   }
@@ -108,7 +106,7 @@ export class HelloGate {
    */
   answer(text: string, clock: Clock, done: () => void): void {
     this.#state = 'dropping'
-    this.#timer.cancel()
+    this.#timeouts.delete(this)
     const timer = clock.after(lingerTime, () => this.#finish?.())
     this.#finish = () => {
       this.#finish = undefined
@@ -119,12 +117,14 @@ export class HelloGate {
   }
 
   readonly #start = (): void => {
-    // What it put back since then comes before.
-    const chunks = [...buffered(this.#socket), ...this.#putBack]
-    this.#putBack = []
-    if (this.#state !== 'reading') return
-    if (chunks.length > 0) this.#take(Buffer.concat(chunks))
-    if (this.#state === 'reading') this.#socket.read(0)
+    const socket = this.#socket
+    if (socket.readableLength > 0 || this.#putBack.length > 0) {
+      // What it put back since then comes before.
+      const chunks = [...buffered(socket), ...this.#putBack]
+      this.#putBack = nothing
+      if (this.#state === 'reading') this.#take(Buffer.concat(chunks))
+    }
+    if (this.#state === 'reading') socket.read(0)
   }
 
   readonly #drain = (): void => {
@@ -163,13 +163,13 @@ export class HelloGate {
     const plainHttp = hello === 'other' ? readPlainHttp(bytes) : undefined
     if (plainHttp === 'more') return
     this.#state = 'held'
-    this.#timer.cancel()
+    this.#timeouts.delete(this)
     if (hello !== 'other') this.#callback({ kind: 'read', hello, records })
     else if (plainHttp === undefined) this.#callback({ kind: 'read', records })
     else this.#callback({ kind: 'read', records, plainHttp })
   }
 
-  readonly #onTimeout = (): void => {
+  expire(): void {
     this.#silent = true
     this.#socket.destroy(
       Object.assign(new Error('TLS handshake timeout'), {
@@ -209,11 +209,13 @@ export class HelloGate {
     if (this.#state === 'released') return
     this.#state = 'released'
     this.#finish?.()
-    this.#timer.cancel()
+    this.#timeouts.delete(this)
     const socket = this.#socket
     socket.off('end', this.#onEnd)
-    socket.off('close', this.#onEnd)
-    socket.off('readable', this.#drain)
+    if (this.#push === undefined) {
+      socket.off('close', this.#onEnd)
+      socket.off('readable', this.#drain)
+    }
     // In the reverse order: so V8 goes back to the shape that all sockets have.
     this.#push?.remove()
     this.#destroy.remove()
@@ -230,6 +232,8 @@ function buffered(socket: Duplex): Buffer[] {
   }
   return chunks
 }
+
+const nothing: readonly Buffer[] = []
 
 /** How long, and for how much, the answer in clear waits for the client to be done. */
 const lingerTime = 2_000

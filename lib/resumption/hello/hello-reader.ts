@@ -21,7 +21,8 @@ export class HelloReader {
 
   /** Everything pushed so far. */
   get bytes(): Buffer {
-    return this.#bytes.subarray(0, this.#length)
+    const bytes = this.#bytes
+    return bytes.length === this.#length ? bytes : bytes.subarray(0, this.#length)
   }
 
   /** Over how many records the hello was spread. */
@@ -53,19 +54,25 @@ export class HelloReader {
 
   /** The hello, once the records so far hold all of it. */
   #parse(): ClientHello | 'more' | 'other' {
-    const message = this.#handshakeBytes()
-    if (message[0] !== clientHelloMessage) return 'other'
-    if (message.length < messageHeader) return 'more'
-    const length = message.readUIntBE(1, 3)
-    if (length > longestHello) return 'other'
-    if (message.length < messageHeader + length) return this.#moreOrTooMuch()
-    const body = message.subarray(messageHeader, messageHeader + length)
-    return parseClientHello(body) ?? 'other'
+    // The usual single record is read where it is.
+    if (this.#records === 1)
+      return this.#parseIn(this.#bytes, recordHeader, this.#recordAt)
+    const message = this.#joined()
+    return this.#parseIn(message, 0, message.length)
   }
 
-  /** Fragments of the complete records, joined; no copy for the usual single record. */
-  #handshakeBytes(): Buffer {
-    if (this.#records === 1) return this.#bytes.subarray(recordHeader, this.#recordAt)
+  #parseIn(all: Buffer, start: number, end: number): ClientHello | 'more' | 'other' {
+    if (all[start] !== clientHelloMessage) return 'other'
+    if (end - start < messageHeader) return 'more'
+    const length = all.readUIntBE(start + 1, 3)
+    if (length > longestHello) return 'other'
+    const body = start + messageHeader
+    if (end < body + length) return this.#moreOrTooMuch()
+    return parseClientHello(all, body, body + length) ?? 'other'
+  }
+
+  /** Fragments of the complete records. */
+  #joined(): Buffer {
     const fragments: Buffer[] = []
     for (let at = 0; at < this.#recordAt; ) {
       const end = at + recordHeader + this.#bytes.readUInt16BE(at + 3)

@@ -9,7 +9,12 @@ import {
   handshakeTimedOut,
   type ReadOutcome,
 } from '../hello/hello-gate.ts'
+import { HelloTimeouts } from '../hello/hello-timeouts.ts'
 import { plainHttpAnswer } from '../hello/plain-http.ts'
+import { handleNow } from '../native/native-handle.ts'
+import { correct, hasProvedCertificate } from '../native/node-socket.ts'
+import { preloadSession } from '../native/preload.ts'
+import { askedAgain, bytesSent } from '../native/second-hello.ts'
 import {
   Consultation,
   type ConsultationOptions,
@@ -31,12 +36,8 @@ import { type SharedOptions, withTickets } from './context-options.ts'
 import { Correlation } from './correlation.ts'
 import { HandedOver } from './handed-over.ts'
 import type { MintLimit } from './mint-limit.ts'
-import { handleNow } from './native-handle.ts'
-import { correct, hasProvedCertificate } from './node-socket.ts'
 import type { OpenConnections } from './open-connections.ts'
-import { preloadSession } from './preload.ts'
 import { type SealedOptions, SealedSessions } from './sealed-sessions.ts'
-import { askedAgain, bytesSent } from './second-hello.ts'
 import { type Begin, checkEndsTls, ServerPatch } from './server-patch.ts'
 import { SessionEvents } from './session-events.ts'
 import { type IssueOptions, StatefulSessions } from './stateful-sessions.ts'
@@ -72,6 +73,7 @@ export class Attachment {
   readonly #settings: ResumptionSettings
   readonly #policies: ServerPolicies
   readonly #patch: ServerPatch
+  readonly #helloTimeouts: HelloTimeouts
   readonly #handedOver: HandedOver
   readonly #consultation: Consultation
   readonly #stateful: StatefulSessions
@@ -88,10 +90,15 @@ export class Attachment {
   ) {
     this.#server = server
     this.#settings = settings
-    const { clock, log, ticketKeys } = settings
+    const { clock, log, ticketKeys, helloTimeout } = settings
     checkEndsTls(server)
     this.#correlation = new Correlation(server)
-    this.#policies = new ServerPolicies(server, options, log)
+    this.#policies = new ServerPolicies(
+      server,
+      options,
+      log,
+      () => this.#patch.ownTickets,
+    )
     this.#patch = new ServerPatch(
       server,
       settings,
@@ -104,6 +111,10 @@ export class Attachment {
         accept: (socket, begin) => this.#accept(socket, begin),
       },
       clock,
+    )
+    this.#helloTimeouts = new HelloTimeouts(
+      clock,
+      Math.min(helloTimeout, this.#patch.handshakeTimeout ?? helloTimeout),
     )
     this.#consultation = new Consultation(settings, this.#policies, this.#patch)
     this.#stateful = new StatefulSessions(
@@ -147,10 +158,9 @@ export class Attachment {
       begin()
       return
     }
-    const { clock, helloTimeout, counters } = this.#settings
-    const timeout = Math.min(helloTimeout, this.#patch.handshakeTimeout ?? helloTimeout)
+    const { clock, counters } = this.#settings
     let counted = false
-    const gate = new HelloGate(socket, { clock, timeout }, outcome => {
+    const gate = new HelloGate(socket, this.#helloTimeouts, outcome => {
       if (outcome.kind === 'gone') {
         if (!counted) this.#countGone(outcome.reason)
         this.#giveUp(gate, socket, begin)
@@ -279,7 +289,7 @@ export class Attachment {
     const protocol = socket.getProtocol() ?? ''
     if (pending.supports13) this.#patch.noteVersion(protocol === 'TLSv1.3')
     const { mechanism, policy, serverName } = pending
-    const resumed = reused ? mechanism.confirm(pending, socket) : undefined
+    const resumed = reused ? mechanism.confirm(pending, socket, protocol) : undefined
     if ((reused && resumed === undefined) || !isNamed(socket, pending, reused)) {
       this.#settings.counters.countFailure()
       const { mode } = policy
@@ -287,7 +297,7 @@ export class Attachment {
       socket.destroy()
       return
     }
-    if (!reused) mechanism.begin(pending, socket)
+    if (!reused) mechanism.begin(pending, socket, protocol)
     const authorized = !reused && policy.asksCertificate && hasProvedCertificate(socket)
     const handshake = pending.finish(protocol, resumed, authorized)
     if (reused) correct(socket, handshake.clientAuthorized, serverName)

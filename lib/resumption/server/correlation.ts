@@ -1,7 +1,7 @@
 import type { SecureContext, Server, TLSSocket } from 'node:tls'
+import { handleNow, type NativeHandle } from '../native/native-handle.ts'
 import type { PendingHandshake } from '../session/pending-handshake.ts'
 import { ExternalPsk } from './external-psk.ts'
-import { handleNow, type NativeHandle } from './native-handle.ts'
 import { isSessionEvent } from './session-events.ts'
 
 const handshakeSymbol: unique symbol = Symbol('handfast.pendingHandshake')

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { SecureContext, TLSSocket } from 'node:tls'
 import type { LimitCounters } from '../../limit/limit-counters.ts'
+import { networkOf } from '../../limit/network.ts'
 import type { FullCause } from '../handshake.ts'
 import type { ClientHello } from '../hello/client-hello.ts'
 import type { Resumed, ServerTerms } from '../session/consultation.ts'
@@ -60,9 +61,10 @@ export class SealedSessions {
     const scope = this.#scopes.of(policy, hello.serverName)
     const { asksCertificate } = policy
     const sealed = new SealedHandshake(hello.serverName, scope, asksCertificate, cause)
-    const lease = this.#lease(sealed)
+    const address = () => (socket as { remoteAddress?: string }).remoteAddress
+    const lease = this.#lease(sealed, address)
     if (lease === undefined) {
-      const { remoteAddress } = socket as { remoteAddress?: string }
+      const remoteAddress = address()
       if (this.#works) limitCounters?.met('sealedContexts', remoteAddress)
       return undefined
     }
@@ -86,9 +88,12 @@ export class SealedSessions {
     return works
   }
 
-  #lease(sealed: SealedHandshake): Lease | undefined {
+  #lease(sealed: SealedHandshake, address: () => string | undefined): Lease | undefined {
     try {
-      return this.#parts.pool.lease(sealed)
+      return this.#parts.pool.lease(sealed, () => {
+        const remote = address()
+        return remote === undefined ? undefined : networkOf(remote)
+      })
     } catch (error) {
       this.#parts.options.log.error({ err: error }, 'no context for sealed tickets')
       return undefined
@@ -130,7 +135,11 @@ class SealedSession implements Mechanism {
     return this.#lease.secureContext
   }
 
-  confirm(_handshake: PendingHandshake, socket: TLSSocket): Resumed | undefined {
+  confirm(
+    _handshake: PendingHandshake,
+    socket: TLSSocket,
+    protocol: string,
+  ): Resumed | undefined {
     const sealed = this.#sealed
     const { found } = sealed
     const { options, tickets } = this.#parts
@@ -145,20 +154,24 @@ class SealedSession implements Mechanism {
       const terms = { ...found, serverName, certificate: digest, clientAuthorized }
       if (options.isRevoked(terms, found.lineage)) return undefined
     }
-    this.#seal(found, socket, certificate)
-    const clientAuthorized = certificate?.clientAuthorized === true
-    return { source: 'ticket', ...found, clientAuthorized }
+    this.#seal(found, protocol, certificate)
+    return {
+      source: 'ticket',
+      lineage: found.lineage,
+      originalAt: found.originalAt,
+      clientAuthorized: certificate?.clientAuthorized === true,
+    }
   }
 
-  begin(handshake: PendingHandshake, socket: TLSSocket): void {
+  begin(handshake: PendingHandshake, socket: TLSSocket, protocol: string): void {
     const { tickets, pool } = this.#parts
     handshake.cause = this.#whyFull()
     // TLS 1.2 has made its ticket before this.
-    if (socket.getProtocol() !== tls13Name) return
+    if (protocol !== tls13Name) return
     const certificate = this.#certificateOf(socket)
     const chain = tickets.begin(handshake.acceptedAt, certificate?.digest)
     handshake.beginChain(chain.lineage)
-    this.#seal(chain, socket, certificate)
+    this.#seal(chain, protocol, certificate)
     // To others newer versions of OpenSSL send none, and the hook's silence would say nothing.
     if (this.#takesTickets) pool.countFinished()
   }
@@ -173,7 +186,7 @@ class SealedSession implements Mechanism {
    */
   #seal(
     chain: TicketChain,
-    socket: TLSSocket,
+    protocol: string,
     certificate: ClientCertificate | undefined,
   ): void {
     const { options, server } = this.#parts
@@ -181,7 +194,7 @@ class SealedSession implements Mechanism {
     // A ticket that could outlive its certificate must not resume.
     if (certificate === undefined || certificate.notAfter > end)
       this.#sealed.chain = chain
-    if (socket.getProtocol() === tls13Name) this.#releaseSoon()
+    if (protocol === tls13Name) this.#releaseSoon()
   }
 
   /** TLS tells nothing. A ticket that it opens and then declines is too old as a rule. */

@@ -17,6 +17,7 @@ import {
   sharedContextOptions,
   shortestTimeout,
 } from './context-options.ts'
+import { withOpenKeys } from './open-keys.ts'
 import { type TlsListener, tlsListenerOf } from './tls-listener.ts'
 
 export interface ServerHooks {
@@ -51,6 +52,9 @@ export class ServerPatch implements ServerTerms {
   #ownTimeout: number | undefined
   #speaks13: boolean | undefined
   #sessionTimeout = 0
+  #ownTickets = true
+  /** For more contexts like the server's; undefined until the first is made. */
+  #template: SecureContextOptions | undefined
 
   constructor(server: Server, shared: SharedOptions, hooks: ServerHooks, clock: Clock) {
     this.#server = server as PatchedServer
@@ -102,6 +106,11 @@ export class ServerPatch implements ServerTerms {
     return this.#speaks13
   }
 
+  /** False where the owner has set SSL_OP_NO_TICKET: no tickets that hold sessions. */
+  get ownTickets(): boolean {
+    return this.#ownTickets
+  }
+
   /** What the farm allows, or the server's owner where that is less. */
   get sessionTimeout(): number {
     return this.#sessionTimeout
@@ -116,7 +125,8 @@ export class ServerPatch implements ServerTerms {
   makeContext(
     change: (now: SecureContextOptions) => SecureContextOptions,
   ): SecureContext {
-    return createSecureContext(change(settingsOf(this.#server)))
+    this.#template ??= withOpenKeys(settingsOf(this.#server))
+    return createSecureContext(change(this.#template))
   }
 
   undo(): void {
@@ -149,6 +159,8 @@ export class ServerPatch implements ServerTerms {
     plain.setSecureContext.call(this.#server, sharedContextOptions(given, this.#shared))
     this.#sessionTimeout = shortestTimeout(given, this.#shared)
     this.#ownTimeout = sessionTimeout
+    this.#ownTickets = ((options.secureOptions ?? 0) & constants.SSL_OP_NO_TICKET) === 0
+    this.#template = undefined
     this.#speaks13 = undefined
   }
 }

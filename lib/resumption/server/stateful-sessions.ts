@@ -4,6 +4,8 @@ import type { Clock } from '../../clock.ts'
 import type { LimitCounters } from '../../limit/limit-counters.ts'
 import type { Log } from '../../log.ts'
 import type { HandshakeCounters } from '../counters.ts'
+import { LastWords } from '../native/last-words.ts'
+import { handleNow } from '../native/native-handle.ts'
 import type { Consultation, Resumed, ServerTerms } from '../session/consultation.ts'
 import { issuedSession } from '../session/issued-session.ts'
 import type {
@@ -12,9 +14,7 @@ import type {
   UnissuedSession,
 } from '../session/pending-handshake.ts'
 import type { SessionStore } from '../session/session-store.ts'
-import { LastWords } from './last-words.ts'
 import type { MintLimit } from './mint-limit.ts'
-import { handleNow } from './native-handle.ts'
 
 export interface IssueOptions {
   readonly store: SessionStore

@@ -3,13 +3,13 @@ import type { FullCause, ResumedFrom } from '../handshake.ts'
 import type { ClientHello } from '../hello/client-hello.ts'
 import { type Offer, offerOf, offersAnything, refusal } from './offer.ts'
 import type { Policy, ServerPolicies } from './policy.ts'
-import type { FoundSession, RevocableTerms, SessionTerms } from './session-record.ts'
+import type { FoundSession, RevocableTerms } from './session-record.ts'
 import type { Lookup, SessionStore } from './session-store.ts'
 
 export type Verdict = FoundSession | FullCause
 
 /** A session that TLS was allowed to resume, without its secrets. */
-export type OfferedSession = SessionTerms & Omit<FoundSession, 'record'>
+export type OfferedSession = RevocableTerms & Omit<FoundSession, 'record'>
 
 /** What a handshake has resumed. */
 export interface Resumed {

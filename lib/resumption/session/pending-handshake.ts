@@ -5,6 +5,7 @@ import type { ClientHello } from '../hello/client-hello.ts'
 import type { OfferedSession, Resumed, Verdict } from './consultation.ts'
 import { offersOneSession, tls13 } from './offer.ts'
 import type { Policy } from './policy.ts'
+import type { FoundSession } from './session-record.ts'
 
 /** One connection from its hello to the end of its handshake. */
 export class PendingHandshake {
@@ -62,11 +63,9 @@ export class PendingHandshake {
       this.cause = verdict
       this.mayAskAgain = false
     } else {
-      const { id, source } = verdict
-      // Apart, because a connection may stay for hours and needs no secret of its past.
-      const { session, ...record } = verdict.record
-      this.offered = { ...record, id, source }
-      this.session = session
+      const { record } = verdict
+      this.offered = withoutSecret(verdict)
+      this.session = record.session
       this.mayAskAgain =
         hello !== undefined && record.protocol === tls13 && offersOneSession(hello)
     }
@@ -130,14 +129,41 @@ export class PendingHandshake {
   }
 }
 
+/**
+ * A connection may stay for hours, and needs no secret of its past. So these are bytes of their
+ * own: views of the record would keep all of it. Written out since it is done for each.
+ */
+function withoutSecret({ id, source, record }: FoundSession): OfferedSession {
+  return {
+    id: bytesOf(id),
+    source,
+    lineage: bytesOf(record.lineage),
+    originalAt: record.originalAt,
+    serverName: record.serverName,
+    certificate: bytesOf(record.certificate),
+    clientAuthorized: record.clientAuthorized,
+  }
+}
+
+/** Unlike Buffer.from, from no pool that keeps others alive. */
+function bytesOf(view: Buffer): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(view.length)
+  bytes.set(view)
+  return bytes
+}
+
 /** How the session of a connection resumes, and what the client is given for another time. */
 export interface Mechanism {
   /** What TLS must run in. Undefined: the server's own context. */
   readonly secureContext?: SecureContext | undefined
-  /** TLS has resumed: what, or undefined when it must not serve. */
-  confirm(handshake: PendingHandshake, socket: TLSSocket): Resumed | undefined
+  /** TLS has resumed: what, or undefined when it must not serve. `protocol` as Node says it. */
+  confirm(
+    handshake: PendingHandshake,
+    socket: TLSSocket,
+    protocol: string,
+  ): Resumed | undefined
   /** A full handshake has ended well. In TLS 1.3 its tickets are made after this. */
-  begin(handshake: PendingHandshake, socket: TLSSocket): void
+  begin(handshake: PendingHandshake, socket: TLSSocket, protocol: string): void
   /**
    * TLS has made a session, and sends nothing to the client before `done` is called. False when
    * it is not kept, and the caller is to call it.

@@ -9,8 +9,9 @@ import { digestLength } from './session-record.ts'
 /**
  * How the sessions of a server name resume.
  *
- * - `auto`: TLS 1.2 as with `stateful`, TLS 1.3 as with `sealed`; but `stateful` for names that
- *   ask for client certificates, and wherever a sealed ticket can't be had.
+ * - `auto`: TLS 1.2 as with `stateful`, TLS 1.3 as with `sealed`; but `stateful` on servers that
+ *   ask for client certificates or have SSL_OP_NO_TICKET set by their owner, and wherever a sealed
+ *   ticket can't be had.
  * - `stateful`: session IDs, and tickets that name a session in the farm's table.
  * - `sealed`: as `auto`, for names that ask for client certificates, too: TLS 1.3 by tickets that
  *   carry the session. `stateless` is what it was called.
@@ -77,27 +78,37 @@ export class ServerPolicies {
   readonly #server: TlsServer
   readonly #options: PolicyOptions
   readonly #log: Log
+  readonly #ownTickets: () => boolean
   #default: ContextFacts
   #named: { readonly pattern: RegExp; readonly facts: ContextFacts }[] = []
   readonly #hashes = new Map<string, Hashes>()
+  /** Of the names seen last, as the client wrote them. */
+  readonly #known = new Map<string, KnownPolicy>()
   #toldOldName = false
 
-  constructor(server: Server, options: PolicyOptions, log: Log) {
+  /** `ownTickets`: whether the owner of the server allows tickets that hold sessions, now. */
+  constructor(
+    server: Server,
+    options: PolicyOptions,
+    log: Log,
+    ownTickets: () => boolean = () => true,
+  ) {
     this.#server = server as TlsServer
     this.#options = options
     this.#log = log
+    this.#ownTickets = ownTickets
     this.#default = factsOf(this.#server)
     for (const [pattern, context] of this.#server._contexts) {
       this.#named.push({ pattern, facts: factsOfContext({ context }) })
     }
-    if (typeof options.resumption !== 'function') this.#modeOf(options.resumption)
+    if (typeof options.resumption !== 'function') this.#checkedMode(options.resumption)
     this.#checkVisible()
   }
 
   /** The default context changed; the server already has the new settings. */
   replaceDefault(): void {
     this.#default = factsOf(this.#server)
-    this.#hashes.clear()
+    this.#forget()
   }
 
   /** A context was added; the server already has it. */
@@ -106,7 +117,7 @@ export class ServerPolicies {
     if (pattern === undefined) return
     const facts = isSecureContext(context) ? factsOfContext(context) : factsOf(context)
     this.#named.push({ pattern, facts })
-    this.#hashes.clear()
+    this.#forget()
     this.#checkVisible()
   }
 
@@ -129,13 +140,39 @@ export class ServerPolicies {
 
   /** Throws what the functions in the options throw. */
   #policyOf(serverName: string): Policy {
-    const { resumption, policyOf, policyIsWhole } = this.#options
-    const mode = this.#modeOf(
-      typeof resumption === 'function' ? resumption(serverName) : resumption,
-    )
+    const { resumption, policyOf } = this.#options
+    const given = typeof resumption === 'function' ? resumption(serverName) : resumption
+    const told = policyOf?.(serverName) ?? ''
+    const { requestCert, rejectUnauthorized, ALPNProtocols } = this.#server
+    const known = this.#known.get(serverName)
+    if (
+      known !== undefined &&
+      known.given === given &&
+      known.told === told &&
+      known.requestCert === requestCert &&
+      known.rejectUnauthorized === rejectUnauthorized &&
+      known.ALPNProtocols === ALPNProtocols
+    ) {
+      return known.policy
+    }
+    const policy = this.#decide(serverName, given, told)
+    if (this.#known.size >= mostKnown) this.#known.clear()
+    this.#known.set(serverName, {
+      given,
+      told,
+      requestCert,
+      rejectUnauthorized,
+      ALPNProtocols,
+      policy,
+    })
+    return policy
+  }
+
+  #decide(serverName: string, given: ResumptionMode | undefined, told: string): Policy {
+    const { policyOf, policyIsWhole } = this.#options
+    const mode = this.#modeOf(given)
     const { requestCert, rejectUnauthorized, ALPNProtocols } = this.#server
     const asksCertificate = requestCert === true
-    const told = policyOf?.(serverName) ?? ''
     const clientRequired = requestCert && rejectUnauthorized
     if (policyIsWhole === true && policyOf !== undefined) {
       const hash = hashOf(['whole', ALPNProtocols ?? '', told])
@@ -157,8 +194,13 @@ export class ServerPolicies {
   }
 
   #modeOf(given: ResumptionMode | undefined): Policy['mode'] {
+    const mode = this.#checkedMode(given)
+    if (mode !== 'auto') return mode
+    return this.#server.requestCert || !this.#ownTickets() ? 'stateful' : 'sealed'
+  }
+
+  #checkedMode(given: ResumptionMode | undefined): Policy['mode'] | 'auto' {
     const mode = readMode(given ?? 'auto')
-    if (mode === 'auto') return this.#server.requestCert ? 'stateful' : 'sealed'
     if (mode === 'stateless') {
       if (!this.#toldOldName) {
         this.#log.warn({}, "resumption: 'stateless' is called 'sealed' now")
@@ -201,6 +243,11 @@ export class ServerPolicies {
     return this.#default
   }
 
+  #forget(): void {
+    this.#hashes.clear()
+    this.#known.clear()
+  }
+
   #checkVisible(): void {
     if (!this.#server.requestCert || this.#options.policyOf !== undefined) return
     const hidden = this.#named.some(({ facts }) => !facts.visible)
@@ -216,6 +263,16 @@ export class ServerPolicies {
 
 /** `policyOf` may tell a different text for each name; the cache of hashes stays small. */
 const mostHashes = 1_000
+/** Clients can send any name. */
+const mostKnown = 1_000
+
+/** A policy, and all that it was made of but for the settings of contexts. */
+interface KnownPolicy extends Pick<TlsServer, 'requestCert' | 'rejectUnauthorized'> {
+  readonly given: ResumptionMode | undefined
+  readonly told: string
+  readonly ALPNProtocols: Buffer | undefined
+  readonly policy: Policy
+}
 
 type Hashes = Pick<Policy, 'hash' | 'certificateHash'>
 

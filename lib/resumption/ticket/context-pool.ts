@@ -1,4 +1,6 @@
 import type { SecureContext } from 'node:tls'
+import { Shares, usualShare } from '../../limit/shares.ts'
+import { WorkBudget } from '../../limit/work-budget.ts'
 import type { SealedHandshake } from './sealed-handshake.ts'
 import { type TicketAnswer, ticketHookOf } from './ticket-hook.ts'
 
@@ -14,6 +16,10 @@ export interface ContextPoolOptions {
   ) => TicketAnswer
   /** Contexts in use at once. Default 1000. */
   readonly most?: number
+  /** Milliseconds of a clock that never jumps. Default that of the process. */
+  readonly now?: () => number
+  /** Milliseconds of processor time that were used so far. Default those of the process. */
+  readonly used?: () => number
 }
 
 /**
@@ -21,12 +27,18 @@ export interface ContextPoolOptions {
  * told its context and nothing else, and so knows the connection. Neither the stack nor the
  * last event tells it: between `secureConnection` and the sealing other connections have turns.
  *
- * The last one given back is the next one used, and a context costs half a millisecond and some
- * 40 KiB once: there are as many as handshakes were ever under way at a time.
+ * The last one given back is the next one used: there are as many as handshakes were ever under
+ * way at a time. A context costs 40 KiB and a third of a millisecond, or five with a hundred
+ * authorities, so a process makes them for no more than a tenth of its time. And clients that
+ * begin handshakes and do not go on with them, of one network, leave some for the others.
  */
 export class ContextPool {
   readonly #options: ContextPoolOptions
   readonly #most: number
+  readonly #now: () => number
+  readonly #used: () => number
+  readonly #budget = new WorkBudget({ perSecond: 100, atOnce: 100 })
+  #shares: Shares
   #free: Lease[] = []
   /** Of this generation. */
   #made = 0
@@ -38,6 +50,9 @@ export class ContextPool {
   constructor(options: ContextPoolOptions) {
     this.#options = options
     this.#most = options.most ?? 1_000
+    this.#now = options.now ?? (() => performance.now())
+    this.#used = options.used ?? processTime
+    this.#shares = this.#newShares()
   }
 
   /** Contexts that are there for the settings of now. */
@@ -59,12 +74,27 @@ export class ContextPool {
   }
 
   /**
-   * A context for this connection alone; undefined when too many are in use, or Node has no hook.
-   * Throws where the owner's settings are such that none can be made of them.
+   * A context for this connection alone; undefined when too many are in use, by all or by its
+   * network, when none is free and enough were made of late, or Node has no hook. `networkOf` the
+   * client is asked for when it matters: to ask a socket for its address takes long. Throws where
+   * the owner's settings are such that none can be made of them.
    */
-  lease(handshake: SealedHandshake): Lease | undefined {
-    const lease = this.#free.pop() ?? this.#make()
-    if (lease !== undefined) lease.handshake = handshake
+  lease(
+    handshake: SealedHandshake,
+    networkOf: () => string | undefined = () => undefined,
+  ): Lease | undefined {
+    const isCrowded = this.#shares.used >= this.#most * crowded
+    const network = isCrowded ? networkOf() : undefined
+    if (!this.#shares.take(network)) return undefined
+    let lease: Lease | undefined
+    try {
+      lease = this.#free.pop() ?? this.#make()
+    } finally {
+      if (lease === undefined) this.#shares.release(network)
+    }
+    if (lease === undefined) return undefined
+    lease.handshake = handshake
+    lease.network = network
     return lease
   }
 
@@ -75,7 +105,9 @@ export class ContextPool {
   release(lease: Lease, handshake: SealedHandshake): void {
     if (lease.handshake !== handshake) return
     lease.handshake = undefined
-    if (lease.generation === this.#generation) this.#free.push(lease)
+    if (lease.generation !== this.#generation) return
+    this.#shares.release(lease.network)
+    this.#free.push(lease)
   }
 
   /** A handshake of TLS 1.3 ended well. */
@@ -87,16 +119,19 @@ export class ContextPool {
   clear(): void {
     this.#generation += 1
     this.#free = []
+    this.#shares = this.#newShares()
     this.#made = 0
     this.#canMake = true
   }
 
   #make(): Lease | undefined {
-    if (this.#made >= this.#most) return undefined
+    if (!this.#budget.allows(this.#now())) return undefined
     const { makeContext, answer } = this.#options
     // Unless it comes that far it is not tried again: to make one takes long.
     this.#canMake = false
+    const before = this.#used()
     const lease = new Lease(makeContext(), this.#generation)
+    this.#budget.spend(this.#used() - before)
     const hook = ticketHookOf(lease.secureContext)
     if (hook === undefined) return undefined
     this.#canMake = true
@@ -108,12 +143,18 @@ export class ContextPool {
     this.#made += 1
     return lease
   }
+
+  #newShares(): Shares {
+    return new Shares({ most: this.#most, share: usualShare })
+  }
 }
 
 export class Lease {
   readonly secureContext: SecureContext
   readonly generation: number
   handshake: SealedHandshake | undefined
+  /** Of the client, where it was asked for. */
+  network: string | undefined
 
   constructor(secureContext: SecureContext, generation: number) {
     this.secureContext = secureContext
@@ -121,4 +162,11 @@ export class Lease {
   }
 }
 
+function processTime(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
 const handshakesToJudge = 8
+/** Of the contexts: while fewer are in use nobody's address is looked at. */
+const crowded = 0.2

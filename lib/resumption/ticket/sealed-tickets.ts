@@ -1,10 +1,11 @@
-import { randomBytes, randomFillSync } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
 import type { FullCause } from '../handshake.ts'
 import { certificatePrefixLength } from '../revocation/revocation-index.ts'
 import type { ChainTerms } from '../session/session-record.ts'
 import { aesLength, type EpochKey, hmacLength, ivLength } from './epoch-key.ts'
+import { RandomStock } from './random-stock.ts'
 import type { SealedHandshake } from './sealed-handshake.ts'
 import { type TicketAnswer, ticketResult } from './ticket-hook.ts'
 import {
@@ -47,6 +48,7 @@ export interface SealedTerms {
 export class SealedTickets {
   readonly #terms: SealedTerms
   readonly #lineageTimeout: number
+  readonly #lineages = new RandomStock(sealedLineageLength)
 
   constructor(terms: SealedTerms) {
     this.#terms = terms
@@ -76,7 +78,7 @@ export class SealedTickets {
    * does, if it showed one: so one can be revoked before TLS has opened the ticket with it.
    */
   begin(at: number, certificate: Buffer | undefined): TicketChain {
-    const lineage = randomFillSync(Buffer.allocUnsafeSlow(sealedLineageLength))
+    const lineage = this.#lineages.draw()
     certificate?.copy(lineage, 0, 0, certificatePrefixLength)
     return { lineage, originalAt: at }
   }
@@ -89,8 +91,9 @@ export class SealedTickets {
     const certificate = handshake.asksCertificate
       ? chain.lineage.subarray(0, certificatePrefixLength)
       : undefined
-    const { serverName } = handshake
-    return isTicketRevoked({ ...chain, serverName }, certificate) ? 'revoked' : undefined
+    const { lineage, originalAt } = chain
+    const terms = { lineage, originalAt, serverName: handshake.serverName }
+    return isTicketRevoked(terms, certificate) ? 'revoked' : undefined
   }
 
   #open(handshake: SealedHandshake, name: Buffer, iv: Buffer): TicketAnswer {
@@ -106,14 +109,12 @@ export class SealedTickets {
         elsewhere = true
         continue
       }
-      const { lineage, originalAt } = read
-      const chain = { lineage, originalAt }
-      const cause = this.refusal(handshake, chain)
+      const cause = this.refusal(handshake, read)
       if (cause !== undefined) {
         handshake.cause = cause
         return unknownTicket
       }
-      handshake.found = chain
+      handshake.found = read
       const { hmac, aes } = key.for(handshake.scope.text)
       return [ticketResult.openAndRenew, hmac, aes]
     }
