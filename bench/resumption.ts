@@ -1,6 +1,6 @@
 import type { Benchmark, BenchmarkContext, BenchmarkOutcome } from './benchmark.ts'
 import type { Cell, Effort } from './handshake/cell.ts'
-import { judgeGoals } from './handshake/goals.ts'
+import { judgeChains, judgeGoals } from './handshake/goals.ts'
 import { measureCells } from './handshake/measure-cells.ts'
 import { cellTable, ratioTable, resumedToFull } from './handshake/measurement.ts'
 import { outcomeOf } from './handshake/outcome.ts'
@@ -73,7 +73,7 @@ async function runScenarios(
   const goals = judgeGoals(measured.results)
   const result = outcomeOf(name, measured, {
     comparisons: [...comparisons, ...goals.map(({ comparison }) => comparison)],
-    goals: goals.map(({ goal }) => goal),
+    goals: [...goals.map(({ goal }) => goal), ...judgeChains(measured.results)],
   })
   return {
     result,

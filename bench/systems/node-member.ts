@@ -15,14 +15,19 @@ export type Sharing =
   | {
       readonly kind: 'handfast'
       readonly secret: string
-      readonly port: number
+      /** Of the farm; undefined where this host is all of it. */
+      readonly port?: number
       readonly members: readonly string[]
       readonly mode: 'auto' | 'stateful'
+      /** Folder in which the processes of one host meet; undefined for one by itself. */
+      readonly host?: string
     }
   /** Node's own floor: `servers` servers in one process, sessions in a Map of theirs. */
   | { readonly kind: 'map'; readonly servers: number }
   /** `ticketKeys`: 48 bytes, base64. */
   | { readonly kind: 'tickets'; readonly keys: string }
+  /** The same keys by Node's hook for them, which renews each ticket that resumes. */
+  | { readonly kind: 'hook'; readonly keys: string }
   | { readonly kind: 'redis'; readonly port: number }
 
 export type MemberMessage =

@@ -1,4 +1,4 @@
-import { constants } from 'node:crypto'
+import { constants, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:https'
@@ -35,10 +35,11 @@ async function serve({ tls, sharing }: NodeMember): Promise<Serving> {
     case 'handfast': {
       // Here, so that the other kinds do not carry it.
       const { createFarm } = await import('../../lib/member/create-farm.ts')
+      const { secret, port, members, host } = sharing
       const farm = await createFarm({
-        secret: sharing.secret,
-        listen: { host: '127.0.0.1', port: sharing.port },
-        members: sharing.members,
+        secret,
+        ...(port !== undefined && { listen: { host: '127.0.0.1', port }, members }),
+        ...(host !== undefined && { host }),
       })
       const server = createServer(tls, answer)
       farm.attach(server, { resumption: sharing.mode })
@@ -67,6 +68,11 @@ async function serve({ tls, sharing }: NodeMember): Promise<Serving> {
       const server = createServer({ ...tls, ticketKeys, sessionIdContext }, answer)
       return { servers: [await listening(server)] }
     }
+    case 'hook': {
+      const server = createServer({ ...tls, sessionIdContext }, answer)
+      renewTickets(server, Buffer.from(sharing.keys, 'base64'))
+      return { servers: [await listening(server)] }
+    }
     case 'redis': {
       const store = await openSessionStore(sharing.port)
       const server = createServer(withIds(tls), answer)
@@ -93,6 +99,26 @@ const agreement = 10_000
 /** Without this option TLS 1.2 gives tickets too, and the session events are never asked. */
 function withIds(tls: NodeMember['tls']): object {
   return { ...tls, sessionIdContext, secureOptions: constants.SSL_OP_NO_TICKET }
+}
+
+/** As others do who want single-use tickets to resume for ever. Not documented. */
+function renewTickets(server: Server, keys: Buffer): void {
+  const { context } = (server as unknown as { _sharedCreds: { context: TicketHook } })
+    ._sharedCreds
+  const [name, hmac, aes] = [
+    keys.subarray(0, 16),
+    keys.subarray(16, 32),
+    keys.subarray(32),
+  ]
+  const renewed = [2, hmac, aes]
+  context.onticketkeycallback = (_name, _iv, sealing) =>
+    sealing ? [1, hmac, aes, name, randomBytes(16)] : renewed
+  context.enableTicketKeyCallback()
+}
+
+interface TicketHook {
+  enableTicketKeyCallback(): void
+  onticketkeycallback(name: Buffer, iv: Buffer, sealing: boolean): readonly unknown[]
 }
 
 function answer(request: IncomingMessage, response: ServerResponse): void {

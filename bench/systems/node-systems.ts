@@ -1,5 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import type { Identities } from '../certificates/identity.ts'
 import { forkChild, freePorts, stopChild } from '../harness/child.ts'
@@ -14,7 +16,7 @@ const startTimeout = 60_000
 
 export const handfast: System = {
   name: 'handfast',
-  about: 'Node https, each member a process, farm.attach(server)',
+  about: 'Node https, each member a host of one process, farm.attach(server)',
   modes: ['1.2-id', '1.3-stateless'],
   mustResume: true,
   missing: () => undefined,
@@ -29,6 +31,50 @@ export const handfastStateful: System = {
   mustResume: true,
   missing: () => undefined,
   start: options => startFarm(options, 'stateful'),
+}
+
+/** As the workers of a node:cluster: one member, and their sessions in memory that all see. */
+export const handfastWorkers: System = {
+  name: 'handfast-workers',
+  about: 'the same, all processes on one host: a hub, and a shelf of sessions',
+  modes: ['1.2-id', '1.3-stateless'],
+  mustResume: true,
+  missing: () => undefined,
+  start: options => startHosts(options, 1, options.members),
+}
+
+export const handfastHosts: System = {
+  name: 'handfast-hosts',
+  about: 'the same, each member a host of two processes',
+  modes: ['1.2-id', '1.3-stateless'],
+  mustResume: true,
+  missing: () => undefined,
+  start: options => startHosts(options, options.members, 2),
+}
+
+async function startHosts(
+  options: StartOptions,
+  hosts: number,
+  processes: number,
+): Promise<RunningSystem> {
+  const secret = generateSecret()
+  const ports = hosts > 1 ? await freePorts(hosts) : []
+  const sharings = await Promise.all(
+    Array.from({ length: hosts }, async (_, own): Promise<Sharing> => {
+      const host = join(options.folder, `host${own}`)
+      await mkdir(host, { mode: 0o700 })
+      const members = ports
+        .filter((_, index) => index !== own)
+        .map(port => `127.0.0.1:${port}`)
+      const port = ports[own]
+      const listen = port === undefined ? {} : { port }
+      return { kind: 'handfast', secret, members, mode: 'auto', host, ...listen }
+    }),
+  )
+  return await startMembers(
+    options,
+    sharings.flatMap(sharing => Array.from({ length: processes }, () => sharing)),
+  )
 }
 
 async function startFarm(
@@ -84,6 +130,22 @@ export const nodeTickets: System = {
   start(options) {
     const keys = randomBytes(48).toString('base64')
     const sharing: Sharing = { kind: 'tickets', keys }
+    return startMembers(
+      options,
+      Array.from({ length: options.members }, () => sharing),
+    )
+  },
+}
+
+export const nodeHook: System = {
+  name: 'node-hook',
+  about: "Node https, the same keys by Node's hook, which renews what resumes",
+  modes: ['1.3-stateless'],
+  mustResume: false,
+  missing: () => undefined,
+  start(options) {
+    const keys = randomBytes(48).toString('base64')
+    const sharing: Sharing = { kind: 'hook', keys }
     return startMembers(
       options,
       Array.from({ length: options.members }, () => sharing),

@@ -4,7 +4,10 @@ import { haproxy } from './haproxy.ts'
 import { nginx } from './nginx.ts'
 import {
   handfast,
+  handfastHosts,
   handfastStateful,
+  handfastWorkers,
+  nodeHook,
   nodeMap,
   nodeOwn,
   nodeRedis,
@@ -15,10 +18,13 @@ import type { System } from './system.ts'
 /** Handfast first, then Node's own means, then other servers. */
 export const systems: readonly System[] = [
   handfast,
+  handfastWorkers,
+  handfastHosts,
   handfastStateful,
   nodeMap,
   nodeOwn,
   nodeTickets,
+  nodeHook,
   nodeRedis,
   nginx,
   haproxy,

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Round } from '../../bench/handshake/cell.ts'
-import { judgeGoals, judgeGrowth } from '../../bench/handshake/goals.ts'
+import { judgeChains, judgeGoals, judgeGrowth } from '../../bench/handshake/goals.ts'
 import type { CellResult } from '../../bench/handshake/measure-cells.ts'
 import type { VisitKind } from '../../bench/handshake/scenario.ts'
 import { handfast } from '../../bench/systems/node-systems.ts'
@@ -9,7 +9,7 @@ import { handfast } from '../../bench/systems/node-systems.ts'
 function cell(visit: VisitKind, members: number, ...serverCpu: number[]): CellResult {
   return {
     cell: {
-      scenario: { visit, mode: '1.3-stateful', identity: 'p256' },
+      scenario: { visit, mode: '1.3-stateless', identity: 'p256' },
       system: handfast,
       members,
       rtt: 0,
@@ -31,7 +31,7 @@ t.test('the largest farm is judged by the smallest, each scenario by itself', as
   ]
   t.match(judgeGrowth(results), [
     {
-      text: 'server CPU of full-1.3-p256-stateful with 8 members to 2',
+      text: 'server CPU of full-1.3-p256-stateless with 8 members to 2',
       limit: 1.05,
       value: 1.2,
       met: false,
@@ -50,7 +50,19 @@ t.test('a resumed TLS 1.3 handshake may cost no more than a full one', async t =
     judgeGoals([cell('full', 3, 1), cell('resume-cross', 3, resumed)]).map(
       ({ goal }) => goal,
     )
-  t.match(judged(0.9), [{ text: /TLS 1.3 .* to a full one/, value: 0.9, met: true }])
+  t.match(judged(0.9), [{ text: /TLS 1.3.* to a full one/, value: 0.9, met: true }])
   t.match(judged(1.1), [{ met: false }])
   t.same(judgeGoals([cell('full', 3, 1)]), [], 'what was not measured is not judged')
+})
+
+t.test('a chain has a goal of its own: all of it resumes', async t => {
+  const chain = (resumed: number): CellResult => {
+    const one = cell('chain', 3, 1)
+    const rounds = one.rounds.map(round => ({ ...round, done: 100, resumed }))
+    return { ...one, rounds }
+  }
+  const text = 'chain-1.3-p256-stateless handfast: share that did not resume'
+  t.match(judgeChains([chain(100)]), [{ text, limit: 0, value: 0, met: true }])
+  t.match(judgeChains([chain(99)]), [{ met: false }])
+  t.same(judgeChains([cell('full', 3, 1)]), [])
 })
