@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 
-/** Less is a request for a second hello; see server/second-hello.ts. */
+/** Less is a request for a second hello; see native/second-hello.ts. */
 const longestRetryRequest = 128
 /** All of the first ones are measured, then one of so many. */
 const measuredAtFirst = 64
