@@ -229,38 +229,48 @@ t.test('a new certificate ends the sessions of its site, and of no other', async
   }
 })
 
-t.test('a site that wants no certificates has sealed tickets beside one that does', async t => {
-  const { cert: ca } = await authority('Staff')
-  const pair = await p256('shop.example', 'staff.example')
-  const [one, two] = await pairOfProxies(t, backends => [
-    { names: ['shop.example'], backends, ...pair },
-    {
-      names: ['staff.example'],
-      backends,
-      ...pair,
-      clientCa: ca,
-      clientCertificate: 'required',
-    },
-  ])
-  const modern = { version: 'TLSv1.3', protocol: 'http/1.1' } as const
-  for (const { port } of [one, two]) await untilSealed(() => visit(port, modern))
-  const { records } = one.farm.stats().table
-  // Node asks its clients, too, and one may answer.
-  for (const certified of [undefined, await clientOf('Staff'), await clientOf('Others')]) {
-    const ask = { ...modern, ...(certified && { pair: certified }) }
-    const first = await visit(one.port, ask)
-    t.match(first, { reused: false, status: 200, text: /nobody/ })
-    const again = await visit(two.port, { ...ask, session: first.sessions[0] })
-    t.match(again, { reused: true, status: 200, text: /nobody/ })
-    const strict = { ...ask, name: 'staff.example', session: again.sessions[0] }
-    t.equal((await visit(one.port, strict)).reused, false)
-  }
-  t.equal(one.farm.stats().table.records, records, 'nothing is stored')
-  const staff = { ...modern, name: 'staff.example', pair: await clientOf('Staff') }
-  const stored = await visit(one.port, staff)
-  t.ok(one.farm.stats().table.records > records)
-  t.equal((await visit(two.port, { ...staff, session: stored.sessions[0] })).reused, true)
-})
+t.test(
+  'a site that wants no certificates has sealed tickets beside one that does',
+  async t => {
+    const { cert: ca } = await authority('Staff')
+    const pair = await p256('shop.example', 'staff.example')
+    const [one, two] = await pairOfProxies(t, backends => [
+      { names: ['shop.example'], backends, ...pair },
+      {
+        names: ['staff.example'],
+        backends,
+        ...pair,
+        clientCa: ca,
+        clientCertificate: 'required',
+      },
+    ])
+    const modern = { version: 'TLSv1.3', protocol: 'http/1.1' } as const
+    for (const { port } of [one, two]) await untilSealed(() => visit(port, modern))
+    const { records } = one.farm.stats().table
+    // Node asks its clients, too, and one may answer.
+    for (const certified of [
+      undefined,
+      await clientOf('Staff'),
+      await clientOf('Others'),
+    ]) {
+      const ask = { ...modern, ...(certified && { pair: certified }) }
+      const first = await visit(one.port, ask)
+      t.match(first, { reused: false, status: 200, text: /nobody/ })
+      const again = await visit(two.port, { ...ask, session: first.sessions[0] })
+      t.match(again, { reused: true, status: 200, text: /nobody/ })
+      const strict = { ...ask, name: 'staff.example', session: again.sessions[0] }
+      t.equal((await visit(one.port, strict)).reused, false)
+    }
+    t.equal(one.farm.stats().table.records, records, 'nothing is stored')
+    const staff = { ...modern, name: 'staff.example', pair: await clientOf('Staff') }
+    const stored = await visit(one.port, staff)
+    t.ok(one.farm.stats().table.records > records)
+    t.equal(
+      (await visit(two.port, { ...staff, session: stored.sessions[0] })).reused,
+      true,
+    )
+  },
+)
 
 t.test('sites choose: tickets that nothing is stored of, or no resumption', async t => {
   const { cert: ca } = await authority('Staff')
