@@ -23,6 +23,8 @@ export type BackendProtocol = 'http1' | 'http2'
 export interface BackendOptions extends PoolOptions, SlotOptions {
   /** Default `http1`. */
   readonly protocol?: BackendProtocol | undefined
+  /** `maxRequests` is found out by latency, and is the most that it becomes. Default false. */
+  readonly adaptive?: boolean | undefined
 }
 
 /**

@@ -75,7 +75,7 @@ export class Attempts implements BackendHandler, DispatchCall {
     this.#use = 'request'
     const limit = this.#slot?.become('request')
     if (limit === undefined) return
-    this.#handler.onLimit(limit)
+    this.#handler.onLimit(limit, this.#at as Backend)
     this.abort(new NoBackend('busy'))
   }
 
@@ -138,7 +138,7 @@ export class Attempts implements BackendHandler, DispatchCall {
       const slot = backend.slots.take(this.#use, this.#request.network)
       if (typeof slot === 'string') {
         this.#lastError ??= new NoBackend('busy')
-        this.#handler.onLimit(slot)
+        this.#handler.onLimit(slot, backend)
         continue
       }
       this.#at = backend
@@ -157,6 +157,7 @@ export class Attempts implements BackendHandler, DispatchCall {
 
   #hasAnswered(): void {
     this.#answered = true
+    this.#slot?.answered()
     this.#at?.answered()
   }
 

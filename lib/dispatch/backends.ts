@@ -7,6 +7,8 @@ import type { AffinityTable } from './affinity/affinity-table.ts'
 import type { DispatchCounters } from './dispatch-counters.ts'
 import { Dispatcher, type Resuming } from './dispatcher.ts'
 import type { BackendTarget, DispatcherOptions } from './options.ts'
+import { Lines } from './queue/lines.ts'
+import type { QueueOptions } from './queue/queued.ts'
 import type { ResumeOptions } from './resumed-response/options.ts'
 import { createSelection, type SelectionContext } from './selection/create-selection.ts'
 
@@ -19,6 +21,7 @@ export class Backends {
   readonly #places: AffinityTable
   readonly #context: SelectionContext = { clock: systemClock, random: Math.random }
   readonly #counters: DispatchCounters
+  readonly #lines = new Lines()
   #byKey = new Map<string, Backend>()
 
   constructor(log: Log, counters: DispatchCounters, places: AffinityTable) {
@@ -58,13 +61,14 @@ export class Backends {
           const backend = backendAt(url, { ...held, maxRequests })
           return { backend, origin: backend.origin, weight, priority: priorityOf(target) }
         })
-        return new Dispatcher(
-          createSelection(backends, selection, this.#context),
-          resume.most > 0 ? this.#resuming(resume) : undefined,
-          affinity === undefined || affinity.by === 'none'
-            ? undefined
-            : new Affinity(affinity, scope, this.#places),
-        )
+        return new Dispatcher(createSelection(backends, selection, this.#context), {
+          resuming: resume.most > 0 ? this.#resuming(resume) : undefined,
+          affinity:
+            affinity === undefined || affinity.by === 'none'
+              ? undefined
+              : new Affinity(affinity, scope, this.#places),
+          queue: options.queueTimeout > 0 ? this.#queue(options.queueTimeout) : undefined,
+        })
       })
     } catch (error) {
       for (const backend of made) this.#letGo(backend.destroy())
@@ -75,6 +79,10 @@ export class Backends {
     }
     this.#byKey = next
     return result
+  }
+
+  #queue(timeout: number): QueueOptions {
+    return { lines: this.#lines, timeout, clock: this.#context.clock }
   }
 
   async destroy(): Promise<void> {

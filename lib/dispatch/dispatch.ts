@@ -1,6 +1,7 @@
-import type { BackendState } from '../backend/backend.ts'
+import type { Backend, BackendState } from '../backend/backend.ts'
 import type { BackendCall, BackendHandler, BackendRequest } from '../backend/request.ts'
 import type { SlotLimit, SlotUse } from '../backend/slots.ts'
+import type { Urgency } from './queue/urgency.ts'
 import type { Policy } from './selection/policy.ts'
 
 /** All that a choice of backend, and of who comes first, may go by. */
@@ -14,6 +15,8 @@ export interface DispatchRequest extends BackendRequest {
   /** Who is logged in. */
   readonly user?: string | undefined
   readonly preference?: Preference | undefined
+  /** How it stands beside others where backends have to be waited for. Default: as most. */
+  readonly urgency?: Urgency | undefined
 }
 
 /** What a choice goes by for a client that has been here before. */
@@ -33,8 +36,8 @@ export interface Preference {
  *   one that was asked came to; without one, one of no-backend.ts.
  */
 export interface DispatchHandler extends BackendHandler {
-  /** A backend has no room left. Another may be asked yet. */
-  onLimit(limit: SlotLimit): void
+  /** A backend has no room left. Another may be asked yet, or it waited for. */
+  onLimit(limit: SlotLimit, backend: Backend): void
 }
 
 /** The same object from the first attempt to the last byte, whichever backend it is at. */

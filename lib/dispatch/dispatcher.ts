@@ -6,6 +6,7 @@ import { Attempts } from './attempts.ts'
 import { Candidates } from './candidates.ts'
 import { DeferredCall } from './deferred-call.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
+import { type Attempt, Queued, type QueueOptions } from './queue/queued.ts'
 import {
   mayResume,
   type ResumeContext,
@@ -14,15 +15,23 @@ import {
 import type { Selection } from './selection/selection.ts'
 import { TimedHandler } from './timed-handler.ts'
 
-/** How responses that break off are gone on with; undefined: they are not. */
-export type Resuming = Omit<ResumeContext, 'send'> | undefined
+/** How responses that break off are gone on with. */
+export type Resuming = Omit<ResumeContext, 'send'>
+
+/** What a dispatcher does beyond choosing a backend and asking the next; undefined: it does not. */
+export interface DispatcherParts {
+  readonly resuming?: Resuming | undefined
+  /** Clients go where they were before. */
+  readonly affinity?: Affinity | undefined
+  /** Requests wait for backends that have no room. */
+  readonly queue?: QueueOptions | undefined
+}
 
 /**
  * The backends of one site, from outside: it takes requests, and sees to the rest.
  *
  * - Which backend is first: `Selection`. Which are passed over: `Backend.ready`.
- * - Who gets one, and when: `Slots`. The caller has its call by then and may give up, so a
- *   request could as well wait for a slot as be refused one.
+ * - Who gets one: `Slots`. Who waits for one, and whose turn it is: `Queued` and `Lines`.
  * - Whether and where it is sent again: `Candidates` and Attempts.
  * - What becomes of the answer: a handler around the one that is given, as ResumedResponse is.
  */
@@ -30,14 +39,19 @@ export class Dispatcher {
   readonly #selection: Selection<Backend>
   readonly #resuming: ResumeContext | undefined
   readonly #affinity: Affinity | undefined
+  readonly #queue: QueueOptions | undefined
 
-  constructor(selection: Selection<Backend>, resuming?: Resuming, affinity?: Affinity) {
+  constructor(
+    selection: Selection<Backend>,
+    { resuming, affinity, queue }: DispatcherParts = {},
+  ) {
     this.#selection = selection
     this.#resuming = resuming && {
       ...resuming,
-      send: (request, handler, avoid) => this.#attempt(request, handler, avoid),
+      send: (request, handler, avoid) => this.#send(request, handler, avoid),
     }
     this.#affinity = affinity
+    this.#queue = queue
   }
 
   /** Both sides of a request may speak at the same time, at every backend. */
@@ -48,7 +62,7 @@ export class Dispatcher {
   /**
    * Sends a request to some backend. More is built on it by handlers around handlers: one is
    * given on in the place of the one that it was given, passes on what it does not change, and
-   * hands out a call of its own. Attempts is the last, ResumedResponse one before it.
+   * hands out a call of its own. Attempts is the last, before it come Queued and ResumedResponse.
    */
   dispatch(request: DispatchRequest, handler: DispatchHandler): DispatchCall {
     const affinity = this.#affinity
@@ -86,21 +100,36 @@ export class Dispatcher {
 
   #begin(request: DispatchRequest, handler: DispatchHandler): DispatchCall {
     if (this.#resuming === undefined || !mayResume(request)) {
-      return this.#attempt(request, handler)
+      return this.#send(request, handler)
     }
     const response = new ResumedResponse(request, handler, this.#resuming)
     response.start()
     return response
   }
 
-  #attempt(
+  /** `avoid`: origin of a backend that comes last. */
+  #send(
     request: DispatchRequest,
     handler: DispatchHandler,
     avoid?: string,
   ): DispatchCall {
+    if (this.#queue === undefined) return this.#attempt(request, handler, avoid)
+    const attempt: Attempt = (request, handler, first) =>
+      this.#attempt(request, handler, avoid, first)
+    const queued = new Queued(request, handler, attempt, this.#queue)
+    queued.start()
+    return queued
+  }
+
+  #attempt(
+    request: DispatchRequest,
+    handler: DispatchHandler,
+    avoid: string | undefined,
+    first = this.#holderOf(request.client),
+  ): DispatchCall {
     const candidates = new Candidates(
       this.#selection.candidates(request),
-      this.#holderOf(request.client),
+      first,
       avoid === undefined
         ? undefined
         : this.#selection.backends.find(({ origin }) => origin === avoid),

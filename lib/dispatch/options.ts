@@ -34,4 +34,6 @@ export interface DispatcherOptions {
   readonly affinity: AffinityOptions | undefined
   /** What shares the places of clients: a site, or a route with backends of its own. */
   readonly scope: string
+  /** How long a request waits for one that has room, in milliseconds; 0: not at all. */
+  readonly queueTimeout: number
 }

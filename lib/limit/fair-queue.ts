@@ -29,10 +29,14 @@ export class FairQueue<Item> {
     this.#size += 1
   }
 
-  /** Whose turn it is; it waits no longer. */
-  next(): Item | undefined {
+  /**
+   * Whose turn it is; it waits no longer. A network whose turn it is and whose item is not
+   * accepted keeps its place, and the next one is looked at.
+   */
+  next(accept: (item: Item) => boolean = () => true): Item | undefined {
     for (const [network, connections] of this.#networks) {
       for (const [connection, items] of connections) {
+        if (!accept(items[0] as Item)) break
         const item = items.shift()
         this.#size -= 1
         // To the end of the line, both.

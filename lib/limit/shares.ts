@@ -37,6 +37,10 @@ export class Shares {
     this.#last = (most * (1 - share)) / 4
   }
 
+  get most(): number {
+    return this.#most
+  }
+
   get used(): number {
     return this.#used
   }
@@ -51,17 +55,20 @@ export class Shares {
    * for a balancer that stands for many. Who got one gives it back with `release`, once.
    */
   take(name: string | undefined): boolean {
-    const free = this.#most - this.#used
-    if (free <= 0) return false
-    if (name !== undefined) {
-      const held = this.heldBy(name)
-      // Rounding must not make a share larger.
-      if (held >= this.#factor * free - 1e-6) return false
-      if (held > 0 && free <= this.#last) return false
-      this.#held.set(name, held + 1)
-    }
+    if (!this.hasRoom(name)) return false
+    if (name !== undefined) this.#held.set(name, this.heldBy(name) + 1)
     this.#used += 1
     return true
+  }
+
+  /** Whether there is one for the name. */
+  hasRoom(name: string | undefined): boolean {
+    const free = this.#most - this.#used
+    if (free <= 0) return false
+    if (name === undefined) return true
+    const held = this.heldBy(name)
+    // Rounding must not make a share larger.
+    return held < this.#factor * free - 1e-6 && (held === 0 || free > this.#last)
   }
 
   release(name: string | undefined): void {

@@ -27,6 +27,9 @@ export const limitRules: NumberRules<keyof Limits> = {
   // What one HTTP/2 client may have open at a time; browsers never need more than 100.
   maxStreams: count(128),
   maxBackendRequests: count(2_560),
+  // A wait that a person bears. Longer ones only make the line longer.
+  queueTimeout: time(2_000, 0),
+  maxQueued: { unit: 'count', usual: 1_000, least: 0, most },
   // They are silent for most of the time, and cost a backend little more than a connection.
   maxTunnels: count(10_000),
   // They cost a backend nothing, and this process some 10 KiB each.
@@ -68,6 +71,7 @@ export function backendLimits(limits: Limits): BackendOptions {
     maxHeaderBytes: limits.maxHeaderBytes,
     maxRequests: limits.maxBackendRequests,
     maxTunnels: limits.maxTunnels,
+    maxQueued: limits.maxQueued,
     share: limits.clientShare / 100,
   }
 }

@@ -6,6 +6,7 @@ import type { BackendProtocol } from '../backend/backend.ts'
 import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
 import type { AffinityOptions } from '../dispatch/affinity/options.ts'
 import type { BackendTarget } from '../dispatch/options.ts'
+import type { Priority } from '../dispatch/queue/urgency.ts'
 import type { ResumeSettings } from '../dispatch/resumed-response/options.ts'
 import type { SelectionOptions } from '../dispatch/selection/create-selection.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
@@ -85,6 +86,33 @@ export interface Handling extends SelectionOptions {
    * says otherwise. `plain`: each request for itself, even where the site has `affinity`.
    */
   readonly class?: 'secure' | 'plain' | undefined
+  /**
+   * `adaptive`: how many requests a backend has at a time follows from how long it takes, with
+   * `maxBackendRequests` the most. Default `fixed`: that many.
+   */
+  readonly concurrency?: 'fixed' | 'adaptive' | undefined
+  /** Who goes first where requests wait for a backend. Default: all the same. */
+  readonly queue?: QueueHandling | undefined
+}
+
+/** How requests stand beside others that wait for the same backend. */
+export interface QueueRank {
+  /** Strictly in this order, but nothing waits for ever. Default `normal`. */
+  readonly priority?: Priority | undefined
+  /** Turns beside other classes of the same priority, 1 to 100. Default 1. */
+  readonly weight?: number | undefined
+}
+
+export interface QueueHandling extends QueueRank {
+  /** Requests that stand otherwise: the first that fits. */
+  readonly classes?: readonly QueueClass[] | undefined
+}
+
+export interface QueueClass extends QueueRank {
+  /** Names of users, as the log-in has found them. */
+  readonly users?: readonly string[] | undefined
+  /** Values of fields by name, to the letter; `*` for any. All must fit. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 /** Which requests a route takes: those for which all hold that are given. */
@@ -154,6 +182,13 @@ export interface Limits {
    * first bytes of its body are there, a WebSocket until it is open.
    */
   readonly maxBackendRequests: number
+  /**
+   * Longest wait of a request for a backend that has no room; then 503. Default 2 000; 0: none
+   * waits.
+   */
+  readonly queueTimeout: number
+  /** Requests that wait for one backend; beyond it 503. Default 1 000. */
+  readonly maxQueued: number
   /** Open WebSockets to one backend; beyond it 503. Default 10 000. */
   readonly maxTunnels: number
   /** Requests whose body has not begun to come; beyond it 503. Default 10 000. */
@@ -184,6 +219,8 @@ export const routeLimits = [
   'tunnelTimeout',
   'maxBodyBytes',
   'maxBackendRequests',
+  'queueTimeout',
+  'maxQueued',
   'maxTunnels',
 ] as const
 

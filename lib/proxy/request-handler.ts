@@ -248,6 +248,7 @@ export class RequestHandler {
       ownFields: site.routes.ownFields,
       dispatcher: route.dispatcher,
       limits: route.limits,
+      urgency: route.urgencyOf?.(request.fields, user),
       client,
       user,
       onBody,

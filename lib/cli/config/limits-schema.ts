@@ -20,6 +20,9 @@ const told = {
   maxBackendRequests:
     'open requests to one backend, beyond it 503; one with a body counts when the first ' +
     'bytes of it are there',
+  queueTimeout:
+    'longest wait for a backend that has no room, then 503 with Retry-After; 0: none waits',
+  maxQueued: 'requests that wait for one backend, beyond it 503',
   maxTunnels: 'open WebSockets to one backend, beyond it 503',
   maxPendingBodies: 'requests whose body has not begun to come, beyond it 503',
   clientShare:

@@ -1,5 +1,7 @@
 import { targetRules } from '../../dispatch/options.ts'
+import { priorities } from '../../dispatch/queue/urgency.ts'
 import { balances } from '../../dispatch/selection/create-selection.ts'
+import type { QueueClass } from '../../proxy/options.ts'
 import { auth } from './auth-schema.ts'
 import type { HandlingConfig, RouteConfig } from './config-file.ts'
 import { resumeResponses } from './failover-schema.ts'
@@ -12,6 +14,7 @@ import {
   hashBy,
   oneOf,
   text,
+  wholeNumber,
   yesNo,
 } from './kinds.ts'
 import { routeLimits } from './limits-schema.ts'
@@ -19,6 +22,7 @@ import { numbersOf } from './numbers.ts'
 import {
   either,
   mapping,
+  mappings,
   needed,
   option,
   type Schema,
@@ -52,6 +56,22 @@ const affinity = either(
     }),
   }),
 )
+const rank = {
+  priority: option(
+    oneOf(priorities),
+    'high before normal before low; every sixteenth turn is for those below',
+    { usual: 'normal' },
+  ),
+  weight: option(wholeNumber(1, 100), 'turns beside others of the same priority', {
+    usual: 1,
+  }),
+}
+
+const queueClass: Schema<QueueClass> = mapping('what is not said is as in `queue`', {
+  users: some(text, 'names that the log-in has found', { otherwise: 'anybody' }),
+  headers: texts(text, 'values of fields by name, to the letter; * for any'),
+  ...rank,
+})
 
 /** Where requests go and on what terms: of a site, and of each of its routes. */
 export const handling: {
@@ -102,6 +122,18 @@ export const handling: {
       'otherwise; plain: each request for itself, whatever the affinity of the site',
     { otherwise: 'as affinity says' },
   ),
+  concurrency: option(
+    oneOf(['fixed', 'adaptive']),
+    'fixed: maxBackendRequests at a time; adaptive: as many as its latency bears, up to that',
+    { usual: 'fixed' },
+  ),
+  queue: mapping('who goes first where requests wait for a backend', {
+    ...rank,
+    classes: mappings(
+      'requests that stand otherwise; the first that fits',
+      queueClass,
+    ).optional(),
+  }).optional(),
 }
 
 export const route: Schema<RouteConfig> = mapping(

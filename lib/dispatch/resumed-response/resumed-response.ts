@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { Backend } from '../../backend/backend.ts'
 import { brokeOff } from '../../backend/failure.ts'
 import type { SlotLimit } from '../../backend/slots.ts'
 import type { Clock, Timer } from '../../clock.ts'
@@ -137,8 +138,8 @@ export class ResumedResponse implements DispatchHandler, DispatchCall {
     this.#handler.onSend()
   }
 
-  onLimit(limit: SlotLimit): void {
-    this.#handler.onLimit(limit)
+  onLimit(limit: SlotLimit, backend: Backend): void {
+    this.#handler.onLimit(limit, backend)
   }
 
   onInform(status: number, fields: string[]): void {

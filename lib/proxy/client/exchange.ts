@@ -53,7 +53,12 @@ export interface Exchange extends OpenExchange {
 }
 
 /** Answers with a short text: for most that the proxy says itself. Never throws. */
-export function answer(exchange: Exchange, status: number, text: string): void {
+export function answer(
+  exchange: Exchange,
+  status: number,
+  text: string,
+  more: Fields = [],
+): void {
   if (isGrpc(exchange.head)) {
     reply(exchange, 200, grpcFailure(status, text), Buffer.alloc(0))
     return
@@ -66,6 +71,7 @@ export function answer(exchange: Exchange, status: number, text: string): void {
     String(body.length),
     'Cache-Control',
     'no-store',
+    ...more,
   ]
   reply(exchange, status, fields, body)
 }

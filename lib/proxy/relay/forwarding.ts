@@ -3,6 +3,7 @@ import { isInvalidRequest, wasReset } from '../../backend/failure.ts'
 import type { SlotLimit } from '../../backend/slots.ts'
 import type { DispatchCall, DispatchHandler } from '../../dispatch/dispatch.ts'
 import type { Dispatcher } from '../../dispatch/dispatcher.ts'
+import type { Urgency } from '../../dispatch/queue/urgency.ts'
 import { answer, type Exchange } from '../client/exchange.ts'
 import { type Fields, filterFields } from '../message/fields.ts'
 import type { Hop } from '../message/forwarded.ts'
@@ -46,6 +47,7 @@ export interface ForwardingOptions {
   /** To the backends of the site. */
   readonly dispatcher: Dispatcher
   readonly limits: Limits
+  readonly urgency: Urgency | undefined
   /** The network that the request counts for where backends are shared out. */
   readonly client: string | undefined
   /** Who is logged in. */
@@ -230,8 +232,8 @@ export class Forwarding implements DispatchHandler {
       this.#fail(400, 'Bad Request', 'invalid-request')
     } else if (this.#status === undefined) {
       if (this.#limit !== undefined) this.#options.onLimit(this.#limit)
-      const { status, text, code } = failureOf(error)
-      this.#fail(status, text, code)
+      const { status, text, code, retryAfter } = failureOf(error)
+      this.#fail(status, text, code, retryAfter)
     } else if (this.#endsByReset && wasReset(error) && !this.#body?.readableEnded) {
       this.#exchange.end([])
       this.#settle()
@@ -261,6 +263,7 @@ export class Forwarding implements DispatchHandler {
         network: client,
         trusted: hop.trusted,
         user,
+        urgency: this.#options.urgency,
         use: request.websocket ? 'upgrade' : held ? 'held' : 'request',
         duplex: this.#duplex
           ? { silence: this.#options.limits.tunnelTimeout }
@@ -300,7 +303,7 @@ export class Forwarding implements DispatchHandler {
     this.#call?.abort(new Error('invalid response'))
   }
 
-  #fail(status: number, text: string, code: string): void {
+  #fail(status: number, text: string, code: string, retryAfter?: number): void {
     if (this.#failed) return
     this.#failed = true
     this.#error = code
@@ -313,7 +316,7 @@ export class Forwarding implements DispatchHandler {
       return
     }
     this.#status = status
-    answer(this.#exchange, status, text)
+    answer(this.#exchange, status, text, retryAfterFields(retryAfter))
   }
 
   #clientClosed(): void {
@@ -342,4 +345,9 @@ export class Forwarding implements DispatchHandler {
       error: this.#error,
     })
   }
+}
+
+/** RFC 9110 10.2.3. */
+function retryAfterFields(seconds: number | undefined): Fields {
+  return seconds === undefined ? [] : ['Retry-After', String(seconds)]
 }

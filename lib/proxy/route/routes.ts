@@ -5,12 +5,15 @@ import type { CheckedRequest } from '../message/request-check.ts'
 import type { Authorizer, Handling, Limits, Route, Site } from '../options.ts'
 import { Match } from './match.ts'
 import { readingsOf } from './path-readings.ts'
+import type { UrgencyOf } from './urgencies.ts'
 
 /** A route with everything made of it that requests need. */
 export interface ServedRoute {
   readonly authorizer: Authorizer | undefined
   readonly dispatcher: Dispatcher
   readonly limits: Limits
+  /** How a request stands beside others that wait. Undefined where all stand the same. */
+  readonly urgencyOf: UrgencyOf | undefined
 }
 
 /** Makes a route of what is said of it. */

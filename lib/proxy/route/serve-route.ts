@@ -3,6 +3,7 @@ import { resolveResume } from '../../dispatch/resumed-response/options.ts'
 import { backendLimits, resolveLimits } from '../limits.ts'
 import type { Limits, OwnLimits, RouteLimits } from '../options.ts'
 import type { ServeRoute } from './routes.ts'
+import { urgencies } from './urgencies.ts'
 
 /** Makes what serves a route; what it has no limits of its own for is held to `limits`. */
 export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRoute {
@@ -11,6 +12,7 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
     return {
       authorizer: authorizer === 'none' ? undefined : authorizer,
       limits: held,
+      urgencyOf: urgencies(handling.queue),
       dispatcher: dispatcherTo({
         targets: backends.map(one => (typeof one === 'string' ? { url: one } : one)),
         backend: {
@@ -18,6 +20,7 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
           cert: handling.backendCert,
           key: handling.backendKey,
           protocol: handling.backendProtocol,
+          adaptive: handling.concurrency === 'adaptive',
           ...backendLimits(held),
         },
         selection: handling,
@@ -26,6 +29,7 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
           handling.affinity ??
           (handling.class === 'secure' ? { by: 'tls-session' } : undefined),
         scope,
+        queueTimeout: held.queueTimeout,
       }),
     }
   }

@@ -80,9 +80,11 @@ function worldOf(
   t.teardown(() => Promise.all(backends.map(backend => backend.destroy())))
   const outcomes: string[] = []
   const dispatcher = new Dispatcher(inTurn(backends), {
-    options: { most: 8, timeout: 20_000, ...options },
-    clock: systemClock,
-    onOutcome: ({ outcome }: ResumeEvent) => outcomes.push(outcome),
+    resuming: {
+      options: { most: 8, timeout: 20_000, ...options },
+      clock: systemClock,
+      onOutcome: ({ outcome }: ResumeEvent) => outcomes.push(outcome),
+    },
   })
   const download: World['download'] = async (fields = [], act = () => {}) => {
     const client = new Download()

@@ -1,0 +1,83 @@
+import type { Backend } from '../../backend/backend.ts'
+import type { SlotUse } from '../../backend/slots.ts'
+import { Shares } from '../../limit/shares.ts'
+import { type Waiter, WaitLine } from './wait-line.ts'
+
+/** Somebody who waits for a slot of any of some backends. */
+export interface SlotWaiter extends Waiter {
+  readonly use: SlotUse
+  readonly network: string | undefined
+  /** This backend has room. It is taken by the time this returns, or never will be. */
+  go(backend: Backend): void
+}
+
+/** The lines before backends, made when somebody waits. */
+export class Lines {
+  readonly #lines = new WeakMap<Backend, Line>()
+
+  /** How many wait there. */
+  sizeAt(backend: Backend): number {
+    return this.#lines.get(backend)?.size ?? 0
+  }
+
+  /** False when there is no room in the line for this one. */
+  join(backend: Backend, waiter: SlotWaiter): boolean {
+    let line = this.#lines.get(backend)
+    if (line === undefined) {
+      line = new Line(backend)
+      this.#lines.set(backend, line)
+    }
+    return line.join(waiter)
+  }
+
+  leave(backend: Backend, waiter: SlotWaiter): void {
+    this.#lines.get(backend)?.leave(waiter)
+  }
+}
+
+/** Those that wait for one backend. Whenever it has a slot back, whoever is next gets it. */
+class Line {
+  readonly #backend: Backend
+  readonly #waiting = new WaitLine<SlotWaiter>()
+  readonly #shares: Shares
+  #giving = false
+
+  constructor(backend: Backend) {
+    this.#backend = backend
+    const { maxQueued, share } = backend.slots
+    this.#shares = new Shares({ most: maxQueued, share })
+    backend.slots.onRoom(() => this.#give())
+  }
+
+  get size(): number {
+    return this.#waiting.size
+  }
+
+  join(waiter: SlotWaiter): boolean {
+    if (!this.#shares.take(waiter.network)) return false
+    this.#waiting.add(waiter)
+    return true
+  }
+
+  leave(waiter: SlotWaiter): void {
+    if (this.#waiting.remove(waiter)) this.#shares.release(waiter.network)
+  }
+
+  #give(): void {
+    // A slot that is taken and given back at once comes here again.
+    if (this.#giving || this.#waiting.size === 0) return
+    this.#giving = true
+    try {
+      for (;;) {
+        const waiter = this.#waiting.next(({ use, network }) =>
+          this.#backend.slots.hasRoom(use, network),
+        )
+        if (waiter === undefined) return
+        this.#shares.release(waiter.network)
+        waiter.go(this.#backend)
+      }
+    } finally {
+      this.#giving = false
+    }
+  }
+}

@@ -1,0 +1,165 @@
+import type { Backend } from '../../backend/backend.ts'
+import type { SlotLimit, SlotUse } from '../../backend/slots.ts'
+import type { Clock, Timer } from '../../clock.ts'
+import type { QueuePlace } from '../../limit/fair-queue.ts'
+import type { DispatchCall, DispatchHandler, DispatchRequest } from '../dispatch.ts'
+import { HandlerAround } from '../handler-around.ts'
+import { NoBackend } from '../no-backend.ts'
+import type { Lines, SlotWaiter } from './lines.ts'
+import { type Urgency, usualUrgency } from './urgency.ts'
+
+export interface QueueOptions {
+  readonly lines: Lines
+  /** Longest wait in milliseconds. */
+  readonly timeout: number
+  readonly clock: Clock
+}
+
+/** Gives a request to backends, to `first` before all others; anew each time it is called. */
+export type Attempt = (
+  request: DispatchRequest,
+  handler: DispatchHandler,
+  first: Backend | undefined,
+) => DispatchCall
+
+/**
+ * A request that waits while the backends that would have it have no room: in the line of each of
+ * them, until the first has. It goes by the one that calls, and leaves the others' lines.
+ */
+export class Queued extends HandlerAround implements DispatchCall, SlotWaiter {
+  readonly #request: DispatchRequest
+  readonly #attempt: Attempt
+  readonly #options: QueueOptions
+  readonly place: QueuePlace
+  use: SlotUse
+  #call: DispatchCall | undefined
+  /** Those that had no room. */
+  #full: Backend[] = []
+  /** Those in whose lines it stands. */
+  #waitsAt: Backend[] = []
+  #limit: SlotLimit | undefined
+  #timer: Timer | undefined
+  #paused = false
+  #over = false
+
+  constructor(
+    request: DispatchRequest,
+    handler: DispatchHandler,
+    attempt: Attempt,
+    options: QueueOptions,
+  ) {
+    super(handler)
+    this.#request = request
+    this.#attempt = attempt
+    this.#options = options
+    this.use = request.use
+    this.place = { network: request.network ?? '', connection: request.client ?? this }
+  }
+
+  get urgency(): Urgency {
+    return this.#request.urgency ?? usualUrgency
+  }
+
+  get network(): string | undefined {
+    return this.#request.network
+  }
+
+  get backend(): string | undefined {
+    return this.#call?.backend
+  }
+
+  get resumptions(): number {
+    return this.#call?.resumptions ?? 0
+  }
+
+  /** To be called once. */
+  start(): void {
+    this.#try(undefined)
+  }
+
+  /** A backend in whose line it stood has room. */
+  go(backend: Backend): void {
+    this.#leave()
+    this.#try(backend)
+  }
+
+  abort(reason: Error): void {
+    if (this.#waitsAt.length === 0) this.#call?.abort(reason)
+    else this.#fail(reason)
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.#call?.pause()
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#call?.resume()
+  }
+
+  bodyArrived(): void {
+    this.use = 'request'
+    if (this.#waitsAt.length === 0) this.#call?.bodyArrived()
+  }
+
+  override onSend(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    super.onSend()
+  }
+
+  override onLimit(limit: SlotLimit, backend: Backend): void {
+    this.#full.push(backend)
+    this.#limit = limit
+    super.onLimit(limit, backend)
+  }
+
+  override onError(error: Error): void {
+    const busy = error instanceof NoBackend && error.code === 'busy'
+    // A place among tunnels may come free in hours.
+    if (!busy || this.#limit === 'maxTunnels' || !this.#wait())
+      this.handler.onError(error)
+  }
+
+  #try(first: Backend | undefined): void {
+    this.#full = []
+    const request =
+      this.use === this.#request.use ? this.#request : { ...this.#request, use: this.use }
+    this.#call = this.#attempt(request, this, first)
+    if (this.#paused) this.#call.pause()
+  }
+
+  /** False when no line has room for it. */
+  #wait(): boolean {
+    const { lines, timeout, clock } = this.#options
+    if (timeout === 0 || this.#over) return false
+    for (const backend of this.#full) {
+      if (lines.join(backend, this)) this.#waitsAt.push(backend)
+    }
+    if (this.#waitsAt.length === 0) return false
+    // From when it first had to wait.
+    this.#timer ??= clock.after(timeout, () => {
+      if (this.#waitsAt.length > 0) this.#fail(new NoBackend('queue-timeout'))
+    })
+    // Room that came while it was told that there is none.
+    for (const backend of this.#waitsAt) {
+      if (!backend.slots.hasRoom(this.use, this.network)) continue
+      this.go(backend)
+      break
+    }
+    return true
+  }
+
+  #leave(): void {
+    for (const backend of this.#waitsAt) this.#options.lines.leave(backend, this)
+    this.#waitsAt = []
+  }
+
+  #fail(error: Error): void {
+    this.#over = true
+    this.#leave()
+    this.#timer?.cancel()
+    this.handler.onError(error)
+  }
+}
