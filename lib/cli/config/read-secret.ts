@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { HandfastError } from '../../errors.ts'
@@ -42,10 +43,10 @@ async function readSecretFile(
   fault: (expected: string) => HandfastError,
 ): Promise<{ secret: string; warnings: string[] }> {
   let text: string
-  let mode: number
+  let open: boolean
   try {
     text = await readFile(path, 'utf8')
-    mode = (await stat(path)).mode
+    open = isOpen(path, await stat(path))
   } catch (error) {
     throw fault(`a readable file (${(error as NodeJS.ErrnoException).code})`)
   }
@@ -53,9 +54,14 @@ async function readSecretFile(
   if (secret === undefined) {
     throw fault('a file with 32 bytes as base64url, base64 or hex (handfast secret)')
   }
-  const open = (mode & 0o077) !== 0 && path.startsWith('/dev/') === false
   return {
     secret,
     warnings: open ? [`${path} can be read by others: chmod 600 it`] : [],
   }
+}
+
+/** Root may hand a file to a service by its group, as Kubernetes does. */
+function isOpen(path: string, { mode, uid }: Stats): boolean {
+  const mayRead = uid === 0 && process.getuid?.() !== 0 ? 0o027 : 0o077
+  return (mode & mayRead) !== 0 && !path.startsWith('/dev/')
 }
