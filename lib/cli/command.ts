@@ -29,3 +29,8 @@ export interface Command {
    */
   run(args: readonly string[], io: Io): Promise<number>
 }
+
+export interface CommandEntry {
+  readonly summary: string
+  load(): Promise<Command>
+}

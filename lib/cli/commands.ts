@@ -1,15 +1,14 @@
-import type { Command } from './command.ts'
-
-export interface CommandEntry {
-  readonly summary: string
-  load(): Promise<Command>
-}
+import type { CommandEntry } from './command.ts'
 
 /** In the order of the help text. A command without a summary is not for people. */
 export const commands: Readonly<Record<string, CommandEntry>> = {
   proxy: {
     summary: 'serve HTTPS and pass requests on to backends',
     load: async () => (await import('./commands/proxy.ts')).proxyCommand,
+  },
+  config: {
+    summary: 'the options in force, and the JSON Schema of the config file',
+    load: async () => (await import('./commands/config.ts')).configCommand,
   },
   demo: {
     summary: 'three proxies on this machine, and what resumes across them',
@@ -38,6 +37,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   revoke: {
     summary: 'end sessions and log-ins on every member',
     load: async () => (await import('./commands/revoke.ts')).revokeCommand,
+  },
+  completion: {
+    summary: 'what makes bash, zsh or fish complete all this',
+    load: async () =>
+      (await import('./commands/completion.ts')).completionCommand(commands),
   },
   worker: {
     summary: '',

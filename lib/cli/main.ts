@@ -49,7 +49,7 @@ function report(error: unknown, name: string, io: Io): number {
 function help(): string {
   const rows = Object.entries(commands)
     .filter(([, entry]) => entry.summary !== '')
-    .map(([name, entry]) => `  ${name.padEnd(8)} ${entry.summary}\n`)
+    .map(([name, entry]) => `  ${name.padEnd(10)} ${entry.summary}\n`)
   return `handfast: TLS sessions that resume on any proxy of the farm
 
 Usage: handfast COMMAND [options]

@@ -6,10 +6,10 @@ import { parseSecret } from '../farm/secret.ts'
 import type { Log } from '../log.ts'
 import { createFarm } from '../member/create-farm.ts'
 import type { Farm } from '../member/farm.ts'
-import type { FarmOptions } from '../member/options.ts'
 import type { RunningProxy } from '../proxy/options.ts'
 import { createProxy } from '../proxy/proxy.ts'
 import { openAccessLog } from './access-log-file.ts'
+import { farmOptionsOf } from './farm-options.ts'
 import type { ServerStats } from './messages.ts'
 import { Readiness } from './readiness.ts'
 import { reloadable, type ServeSettings } from './settings.ts'
@@ -111,19 +111,6 @@ export async function startServer(
   }
 }
 
-function farmOptionsOf({ farm }: ServeSettings, log: Log): FarmOptions {
-  const { listen, advertise, ...rest } = farm
-  return {
-    ...rest,
-    listen,
-    advertise:
-      advertise === undefined || listen === undefined
-        ? undefined
-        : formatAddress({ host: advertise, port: listen.port }),
-    log,
-  }
-}
-
 /** Status, metrics and revocation. Without a farm secret nothing can be changed over it. */
 async function startAdmin(
   { admin, farm: { name, secret } }: ServeSettings,
@@ -146,10 +133,20 @@ function isListenError({ syscall }: NodeJS.ErrnoException): boolean {
   return syscall === 'listen' || syscall === 'bind'
 }
 
+const adviceOn: Readonly<Record<string, string>> = {
+  EACCES:
+    'below port 1024 a process needs CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities) or to ' +
+    'be root',
+  EADDRINUSE: 'another program listens there (ss -ltnp tells which)',
+  EADDRNOTAVAIL: 'this machine has no such address',
+}
+
 function cannotListen(
   { host = '*', port }: ServeSettings['listen'],
   error: NodeJS.ErrnoException,
 ): Error {
   const where = formatAddress({ host, port })
-  return new Error(`can't listen on ${where}: ${error.code}`, { cause: error })
+  const advice = adviceOn[error.code ?? '']
+  const why = advice === undefined ? error.code : `${error.code}: ${advice}`
+  return new Error(`can't listen on ${where}: ${why}`, { cause: error })
 }

@@ -79,7 +79,10 @@ logLevel: warn
     backendCa: pair.cert,
   })
   t.match(settings.sites[1], { names: [], clientCertificate: 'off' })
-  t.strictSame(settings.warnings, [])
+  t.strictSame(settings.warnings, [
+    'a.crt is not for shop.example: clients will refuse it under this name',
+    'a.crt is not for *.shop.example: clients will refuse it under this name',
+  ])
 })
 
 t.test('flags come before the config file', async t => {

@@ -21,7 +21,7 @@ t.test('handfast alone shows its commands and exits 2', async t => {
   const { code, err } = await run(t.testdir({}), [])
   t.equal(code, 2)
   t.match(err, /Usage: handfast COMMAND/)
-  t.match(err, /demo {5}three proxies/)
+  t.match(err, /demo {7}three proxies/)
   t.notMatch(err, /worker/, 'what is not for people is not listed')
 })
 

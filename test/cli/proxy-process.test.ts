@@ -67,8 +67,10 @@ t.test('a port and a backend are enough: curl gets its answer', async t => {
     `https://localhost:${port}/path?secret=1`,
   ])
   t.equal(stdout, 'hello\n')
-  t.equal(proxy.err.trim().split('\n').length, 1, 'one line for people')
-  t.match(proxy.err, /^handfast proxy: https:\/\/127.0.0.1:\d+ -> http:.* 1 worker\n$/)
+  t.match(
+    proxy.err,
+    /^handfast proxy: https:\/\/127.0.0.1:\d+, 1 worker\n {2}every other name -> http:.*\n$/,
+  )
   const line = await proxy.until(() => proxy.log.find(({ path }) => path !== undefined))
   t.match(line, { method: 'GET', path: '/path', status: 200, resumed: 'no' })
   proxy.signal('SIGINT')

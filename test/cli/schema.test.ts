@@ -90,9 +90,9 @@ t.test('an error names the place, the value and what was expected', async t => {
       `${sites}farm: {secretFile: short.secret}`,
       'farm.secretFile: expected a file with 32',
     ],
-    [sites + sites, 'not valid YAML (duplicate key)'],
+    [sites + sites, ':2: sites stands here twice'],
     ['sites: [', ':1: not valid YAML ('],
-    ['a: *b', 'not valid YAML ('],
+    ['a: *b', ':1: a value that begins with * must stand in quotes'],
     [
       sites.replace('a.crt', 'no.crt'),
       'sites[0].cert: expected a readable file (ENOENT)',

@@ -1,10 +1,13 @@
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { formatAddress } from '../../address.ts'
-import { createLog } from '../../log.ts'
+import { createLog, silentLog } from '../../log.ts'
+import { checkFarmOptions } from '../../member/options.ts'
+import { resolveLimits } from '../../proxy/limits.ts'
+import { farmOptionsOf } from '../../serve/farm-options.ts'
 import { logProcessFaults } from '../../serve/process-faults.ts'
 import type { ServeSettings } from '../../serve/settings.ts'
-import type { Command } from '../command.ts'
+import { announcement } from '../announcement.ts'
+import type { Command, Io } from '../command.ts'
 import { loadSettings } from '../config/load-settings.ts'
 import { proxyFlags, proxyFlagsHelp, readProxyFlags } from '../config/proxy-flags.ts'
 
@@ -23,6 +26,7 @@ SIGHUP reads certificates and the config file again; SIGUSR1 opens the access lo
     const flags = readProxyFlags(args)
     const load = () => loadSettings(flags, io)
     const settings = await load()
+    if (flags.check) return told(settings, flags.config, io)
     const log = createLog({ level: settings.logLevel, format: settings.logFormat })
     logProcessFaults(log)
     for (const warning of settings.warnings) log.warn({}, warning)
@@ -41,20 +45,16 @@ SIGHUP reads certificates and the config file again; SIGUSR1 opens the access lo
   },
 }
 
-function announcement(
-  settings: ServeSettings,
-  { host, port }: { host: string; port: number },
-): string {
-  const everywhere = host === '::' || host === '0.0.0.0'
-  const address = formatAddress({ host: everywhere ? 'localhost' : host, port })
-  const { workers, sites } = settings
-  const all = sites.flatMap(site => [site, ...(site.routes ?? [])])
-  const urls = all.flatMap(({ backends = [] }) =>
-    backends.map(one => (typeof one === 'string' ? one : one.url)),
+/** The answer of `--check` for a config without mistakes. */
+function told(settings: ServeSettings, file: string | undefined, io: Io): number {
+  checkFarmOptions(farmOptionsOf(settings, silentLog))
+  resolveLimits(settings.limits)
+  for (const warning of settings.warnings) {
+    io.stderr.write(`handfast proxy: warning: ${warning}\n`)
+  }
+  const { length } = settings.sites
+  io.stdout.write(
+    `${file ?? 'flags'}: ok, ${length} ${length === 1 ? 'site' : 'sites'}\n`,
   )
-  const backends = [...new Set(urls)].join(', ')
-  return (
-    `handfast proxy: https://${address}${everywhere ? ' (and every other address)' : ''}` +
-    ` -> ${backends}, ${workers} ${workers === 1 ? 'worker' : 'workers'}`
-  )
+  return 0
 }

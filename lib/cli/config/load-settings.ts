@@ -14,13 +14,15 @@ import {
 import { ensureCertificate, localhostCertificate } from '../certs.ts'
 import type { Io } from '../command.ts'
 import { badFlag } from '../flags.ts'
+import { checkPorts } from './check-ports.ts'
 import { checkTogether } from './check-together.ts'
 import type { ConfigFile, FarmConfig, SiteConfig } from './config-file.ts'
-import { defaultCertificate, type ProxyFlags } from './proxy-flags.ts'
+import { defaultCertificate, flagOfOption, type ProxyFlags } from './proxy-flags.ts'
+import { whyNot } from './read-pem.ts'
 import { findSecret } from './read-secret.ts'
 import { readSite } from './read-site.ts'
 import type { Path } from './schema.ts'
-import { parseConfig } from './yaml-file.ts'
+import { type ConfigSource, parseConfig } from './yaml-file.ts'
 
 const defaultPort = 8443
 /**
@@ -33,6 +35,7 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     flags.config === undefined ? fromFlags(flags, io) : await fromFile(flags, io)
   const { config, folder, fault, notes } = await source
   checkTogether(config, fault)
+  const listen = flags.listen ?? config.listen ?? { host: undefined, port: defaultPort }
 
   const sites = await Promise.all(
     config.sites.map((site, index) =>
@@ -62,11 +65,17 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
         '--secret-file (handfast secret prints a new one)',
     )
   }
+  const admin = adminOf(flags.admin ?? config.admin?.listen, config.admin?.names)
+  const ports = checkPorts({ listen, farm, admin, sites }, (path, expected) => {
+    const given = { admin: flags.admin, farm: flags.farm.listen }[String(path[0])]
+    const flag = flagOfOption.get(path.join('.'))
+    return given ? badFlag(`${flag}: expected ${expected}`) : fault(path, expected)
+  })
   return {
-    listen: flags.listen ?? config.listen ?? { host: undefined, port: defaultPort },
+    listen,
     sites: sites.map(({ warnings: _, ...site }) => site),
     farm,
-    admin: adminOf(flags.admin ?? config.admin?.listen, config.admin?.names),
+    admin,
     limits: withoutUndefined(config.limits ?? {}),
     tls: withoutUndefined(config.tls ?? {}),
     trustedProxies: [...(config.trustedProxies ?? []), ...flags.trustedProxies],
@@ -76,7 +85,7 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     logLevel: flags.logLevel ?? config.logLevel ?? logLevels[1],
     logFormat: flags.logFormat ?? config.logFormat,
     accessLog: accessLogOf(flags, config, folder, io.cwd),
-    warnings: [...notes, ...warnings, ...sites.flatMap(site => site.warnings)],
+    warnings: [...notes, ...warnings, ...ports, ...sites.flatMap(site => site.warnings)],
   }
 }
 
@@ -99,16 +108,27 @@ interface Source {
 }
 
 async function fromFile(flags: ProxyFlags, io: Io): Promise<Source> {
-  const path = resolve(io.cwd, flags.config ?? '')
+  const { config, fault } = await readConfigFile(flags, io)
+  return {
+    config,
+    folder: dirname(resolve(io.cwd, flags.config ?? '')),
+    fault,
+    notes: [],
+  }
+}
+
+/** The file that `--config` names. */
+export async function readConfigFile(
+  { config = '' }: ProxyFlags,
+  io: Io,
+): Promise<ConfigSource> {
   let text: string
   try {
-    text = await readFile(path, 'utf8')
+    text = await readFile(resolve(io.cwd, config), 'utf8')
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw badFlag(`--config: can't read ${flags.config} (${code})`)
+    throw badFlag(`--config: can't read ${config} (${whyNot(error)})`)
   }
-  const { config, fault } = parseConfig(text, basename(path))
-  return { config, folder: dirname(path), fault, notes: [] }
+  return parseConfig(text, basename(config))
 }
 
 /** One site for every name; its certificate is made when none is given. */
@@ -137,18 +157,19 @@ async function fromFlags(flags: ProxyFlags, io: Io): Promise<Source> {
     backendCa: flags.backendCa,
     resumption: flags.resumption,
   }
-  const names: Record<string, string> = {
-    cert: `--cert ${site.cert}`,
-    key: `--key ${site.key}`,
-    clientCa: `--client-ca ${site.clientCa}`,
-    backendCa: `--backend-ca ${site.backendCa}`,
-  }
   return {
     config: { sites: [site] },
     notes,
     folder: io.cwd,
-    fault: (path, expected) =>
-      badFlag(`${names[String(path.at(-1))] ?? ''}: expected ${expected}`),
+    fault(path, expected) {
+      const option = path
+        .map(step => (typeof step === 'number' ? '[]' : `.${step}`))
+        .join('')
+      const flag = flagOfOption.get(option.slice(1)) ?? option
+      const given = site[path.at(-1) as keyof SiteConfig]
+      const value = typeof given === 'string' ? ` ${given}` : ''
+      return badFlag(`${flag}${value}: expected ${expected}`)
+    },
   }
 }
 

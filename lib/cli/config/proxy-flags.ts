@@ -28,6 +28,8 @@ export const defaultCertificate = {
 /** The command line of `handfast proxy`, each value read, no file opened. */
 export interface ProxyFlags {
   readonly config: string | undefined
+  /** Read all, bind nothing. */
+  readonly check: boolean
   readonly listen: ListenAddress | undefined
   readonly backends: readonly string[]
   readonly cert: string | undefined
@@ -157,6 +159,10 @@ const farm = {
 } as const
 
 const ofProcess = {
+  check: {
+    about:
+      'read all that is configured, say what is wrong (exit 2) or not (0), and bind no port',
+  },
   admin: {
     value: '[HOST:]PORT',
     kind: address,
@@ -238,6 +244,7 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
   }
   return {
     config: flags.config,
+    check: flags.check === true,
     listen: flags.listen,
     backends: flags.backend ?? [],
     cert: flags.cert,
@@ -262,6 +269,22 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     accessLog: flags['access-log'],
     accessLogFormat: flags['access-log-format'],
   }
+}
+
+/** What the flags say, by the path of the option that they stand for. */
+export function flagTexts(
+  args: readonly string[],
+): ReadonlyMap<string, { readonly flag: string; readonly text: string }> {
+  const texts = Object.fromEntries(
+    Object.entries(proxyFlags).map(([name, { kind: _, ...flag }]) => [name, flag]),
+  )
+  return new Map(
+    Object.entries(parseFlags('proxy', args, texts)).flatMap(([name, given]) => {
+      const flag = table[name as keyof typeof table]
+      if (!('option' in flag)) return []
+      return [[flag.option, { flag: `--${name}`, text: String(given) }] as const]
+    }),
+  )
 }
 
 /** The sites of a config file take the place of such a flag. */

@@ -22,6 +22,12 @@ export async function readAuth(
   blame: Blame,
 ): Promise<SiteAuthSettings> {
   const { certificate, basic, bearer, forward, form, ...rest } = config
+  if (certificate !== undefined && site.clientCertificate === 'off') {
+    throw blame(
+      'clientCertificate',
+      'optional or required, because auth.certificate is given',
+    )
+  }
   if (certificate !== undefined && site.clientCa === undefined) {
     throw blame('clientCa', 'a file, because auth.certificate is given')
   }

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
-import { createSecureContext } from 'node:tls'
+import { systemClock } from '../../clock.ts'
+import { checkPair } from './check-certificate.ts'
 import type { HandlingConfig } from './config-file.ts'
 import { type Blame, readPem } from './read-pem.ts'
 
@@ -20,10 +21,19 @@ export async function readBackendTls(
   const backendKey = await read('backendKey')
   if (backendCa !== undefined) checkAuthorities('backendCa', backendCa, blame)
   if (backendCert !== undefined) {
-    checkCertificate('backendCert', backendCert, blame)
     if (backendKey === undefined)
       throw blame('backendKey', 'a file, the key of backendCert')
-    checkKey('backendKey', backendKey, backendCert, blame)
+    checkPair(
+      {
+        cert: backendCert,
+        key: backendKey,
+        options: ['backendCert', 'backendKey'],
+        names: [],
+        path: config.backendCert ?? '',
+        now: systemClock.now(),
+      },
+      blame,
+    )
   } else if (backendKey !== undefined) {
     throw blame('backendCert', 'a file, the certificate of backendKey')
   }
@@ -35,25 +45,6 @@ export async function readBackendTls(
 }
 
 type Key = Parameters<Blame>[0]
-
-export function checkCertificate(name: Key, cert: string, blame: Blame): void {
-  try {
-    createSecureContext({ cert })
-  } catch {
-    throw blame(name, 'a file with a certificate in PEM form, leaf first')
-  }
-}
-
-export function checkKey(name: Key, key: string, cert: string, blame: Blame): void {
-  if (/ENCRYPTED/.test(key)) {
-    throw blame(name, 'a private key that is not encrypted')
-  }
-  try {
-    createSecureContext({ cert, key })
-  } catch {
-    throw blame(name, 'a file with the private key that belongs to the certificate')
-  }
-}
 
 export function checkAuthorities(name: Key, pem: string, blame: Blame): void {
   try {

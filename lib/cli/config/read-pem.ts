@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import type { HandfastError } from '../../errors.ts'
 import type { RouteConfig, SiteConfig } from './config-file.ts'
 
@@ -18,9 +18,22 @@ export async function readPem(
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw fault(`a readable file (${code})`)
+    throw fault(`a readable file (${whyNot(error)})`)
   }
   if (!text.includes('-----BEGIN ')) throw fault('a file in PEM form')
   return text
+}
+
+/** Why a file can't be read, in words where the code says little. */
+export function whyNot(error: unknown): string {
+  const { code = 'unknown' } = error as NodeJS.ErrnoException
+  if (code === 'EISDIR') return 'it is a folder'
+  if (code === 'EACCES')
+    return `EACCES: not by user ${process.getuid?.() ?? 'of this process'}`
+  return code
+}
+
+/** Whether others than the owner and its group may read it. */
+export async function isOpenToOthers(path: string): Promise<boolean> {
+  return !path.startsWith('/dev/') && ((await stat(path)).mode & 0o007) !== 0
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import type { HandfastError } from '../../errors.ts'
 import { badFlag } from '../flags.ts'
 import { readSecret } from '../secret.ts'
+import { whyNot } from './read-pem.ts'
 
 export interface SecretPlaces {
   /** Path that `--secret-file` or the config file names. */
@@ -48,7 +49,7 @@ async function readSecretFile(
     text = await readFile(path, 'utf8')
     open = isOpen(path, await stat(path))
   } catch (error) {
-    throw fault(`a readable file (${(error as NodeJS.ErrnoException).code})`)
+    throw fault(`a readable file (${whyNot(error)})`)
   }
   const secret = readSecret(text)
   if (secret === undefined) {

@@ -1,18 +1,14 @@
-import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
+import { systemClock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import type { Handling, RouteMatch } from '../../proxy/options.ts'
 import { Match } from '../../proxy/route/match.ts'
 import type { RouteSettings, SiteSettings } from '../../serve/settings.ts'
+import { checkPair } from './check-certificate.ts'
 import type { HandlingConfig, RouteConfig, SiteConfig } from './config-file.ts'
 import { readAuth } from './read-auth.ts'
-import {
-  checkAuthorities,
-  checkCertificate,
-  checkKey,
-  readBackendTls,
-} from './read-certificates.ts'
-import { type Blame, readPem } from './read-pem.ts'
+import { checkAuthorities, readBackendTls } from './read-certificates.ts'
+import { type Blame, isOpenToOthers, readPem } from './read-pem.ts'
 
 /** Reads the files of a site and checks that they are what they should be. */
 export async function readSite(
@@ -29,8 +25,20 @@ export async function readSite(
   const cert = (await read('cert')) ?? ''
   const key = (await read('key')) ?? ''
   const clientCa = await read('clientCa')
-  checkCertificate('cert', cert, blame)
-  checkKey('key', key, cert, blame)
+  const warnings = checkPair(
+    {
+      cert,
+      key,
+      options: ['cert', 'key'],
+      names,
+      path: config.cert,
+      now: systemClock.now(),
+    },
+    blame,
+  )
+  if (await isOpenToOthers(resolve(folder, config.key))) {
+    warnings.push(`${config.key} can be read by others: chmod 600 it`)
+  }
   if (clientCa !== undefined) checkAuthorities('clientCa', clientCa, blame)
 
   if (config.backends === undefined && routes === undefined) {
@@ -51,7 +59,7 @@ export async function readSite(
     ...(await readBackendTls(config, folder, blame)),
     auth: auth && (await readAuth(auth, config, folder, blame)),
     ...(routes && { routes: await readRoutes(routes, config, folder, blame) }),
-    warnings: warningsOf(cert, config.cert),
+    warnings,
   }
 }
 
@@ -99,9 +107,4 @@ function tryMatch(match: RouteMatch, blame: (expected: string) => HandfastError)
     if (!(error instanceof HandfastError)) throw error
     throw blame(error.message)
   }
-}
-
-function warningsOf(cert: string, path: string): string[] {
-  const { validTo } = new X509Certificate(cert)
-  return Date.parse(validTo) > Date.now() ? [] : [`${path} ran out on ${validTo}`]
 }
