@@ -37,7 +37,8 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   resumption: ['hello', 'session', 'revocation', 'ticket', 'native', 'server'],
   auth: ['method', 'login', 'form'],
   admin: ['section'],
-  dispatch: ['selection', 'affinity', 'queue', 'resumed-response'],
+  backend: ['health'],
+  dispatch: ['selection', 'affinity', 'queue', 'retry', 'resumed-response'],
   proxy: ['message', 'route', 'client', 'relay'],
   cli: ['config', 'demo', 'commands'],
 }

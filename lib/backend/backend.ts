@@ -2,14 +2,13 @@ import { type Clock, systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import { shown } from '../shown.ts'
 import { type FailureKind, failureKind } from './failure.ts'
+import { type EjectOptions, resolveEject } from './health/options.ts'
+import { type EjectReason, PassiveHealth } from './health/passive-health.ts'
 import { Http1Pool } from './http1-pool.ts'
 import { Http2Pool } from './http2-pool.ts'
 import type { PoolCall, PoolOptions } from './pool.ts'
 import type { BackendHandler, BackendRequest, BoundClient } from './request.ts'
 import { type SlotOptions, Slots } from './slots.ts'
-
-/** How long a backend that failed is passed over while others are there, in milliseconds. */
-const coolDown = 2_000
 
 /**
  * - `http1`: HTTP/1.1.
@@ -25,6 +24,8 @@ export interface BackendOptions extends PoolOptions, SlotOptions {
   readonly protocol?: BackendProtocol | undefined
   /** `maxRequests` is found out by latency, and is the most that it becomes. Default false. */
   readonly adaptive?: boolean | undefined
+  /** Default: as the options are by default. */
+  readonly eject?: EjectOptions | undefined
 }
 
 /**
@@ -34,6 +35,8 @@ export interface BackendOptions extends PoolOptions, SlotOptions {
 export interface BackendState {
   /** May be sent requests, as far as is known. One that is not comes last. */
   readonly ready: boolean
+  /** May be sent some where too few others are ready: it is not well, but it is there. */
+  readonly reachable: boolean
   /** Monotonic milliseconds since when it is; `-Infinity` when it has never been otherwise. */
   readonly readySince: number
   /** The operator lets it run dry: it keeps the clients that it has, and gets no others. */
@@ -55,8 +58,9 @@ export class Backend implements BackendState {
   /** To be had before a request is sent. */
   readonly slots: Slots
   draining = false
-  #coolUntil = -Infinity
-  #readySince = -Infinity
+  readonly #passive: PassiveHealth
+  /** Told when it is passed over, and why, and with undefined when it is not any more. */
+  onHealth: (reason: EjectReason | undefined) => void = () => {}
   /** Requests that were given to it, since start. */
   sent = 0
   /** What went wrong since start. */
@@ -70,15 +74,30 @@ export class Backend implements BackendState {
     if (this.protocol === 'http2') this.#http2 = new Http2Pool(url, options)
     this.#clock = options.clock ?? systemClock
     this.slots = new Slots(options)
+    this.#passive = new PassiveHealth(options.eject ?? resolveEject())
   }
 
-  /** False for a while after it failed, unless it has answered since. */
   get ready(): boolean {
-    return this.#clock.monotonic() >= this.#coolUntil
+    const { reason } = this.#passive
+    return reason === undefined || this.#passive.isReady(this.#clock.monotonic())
+  }
+
+  get reachable(): boolean {
+    return this.#passive.reason !== 'unreachable'
   }
 
   get readySince(): number {
-    return this.#readySince
+    return this.#passive.closedAt
+  }
+
+  /** Why it is passed over, for now. */
+  get ejected(): EjectReason | undefined {
+    return this.#passive.reason
+  }
+
+  /** Of a request that is sent now: to be told with what becomes of it. */
+  get epoch(): number {
+    return this.#passive.epoch
   }
 
   get inFlight(): number {
@@ -92,6 +111,7 @@ export class Backend implements BackendState {
   /** Sends a request, for which a slot has been taken. `fresh`: on a new connection. */
   send(request: BackendRequest, handler: BackendHandler, fresh = false): PoolCall {
     this.sent += 1
+    if (this.#passive.reason !== undefined) this.#passive.sent(this.#clock.monotonic())
     const pool = request.upgrade === undefined ? this.#http2 : undefined
     return (pool ?? this.#http1).send(request, handler, fresh)
   }
@@ -101,18 +121,29 @@ export class Backend implements BackendState {
     return this.#http1.holds(client)
   }
 
-  /** Takes note that no connection could be made, or that one just made had no answer. */
-  failed(error: Error): void {
+  /** Takes note that a request had no answer. `reached`: there was a connection. */
+  failed(error: Error, epoch: number, reached: boolean): void {
     const kind = failureKind(error)
     this.errors[kind] = (this.errors[kind] ?? 0) + 1
-    this.#coolUntil = this.#clock.monotonic() + coolDown
-    this.#readySince = this.#coolUntil
+    this.#judge(() => {
+      const fault = reached ? 'error' : 'unreachable'
+      this.#passive.failed(fault, epoch, this.#clock.monotonic())
+    })
   }
 
-  answered(): void {
-    if (this.#coolUntil === -Infinity) return
-    this.#coolUntil = -Infinity
-    this.#readySince = this.#clock.monotonic()
+  answered(status: number, epoch: number): void {
+    const now = this.#clock.monotonic()
+    this.#judge(() => {
+      if (isBadAnswer(status)) this.#passive.failed('bad-answer', epoch, now)
+      else this.#passive.answered(epoch, now)
+    })
+  }
+
+  #judge(event: () => void): void {
+    const before = this.#passive.reason
+    event()
+    const { reason } = this.#passive
+    if (reason !== before) this.onHealth(reason)
   }
 
   /** Lets open requests finish, and those come that are on their way here already. */
@@ -125,6 +156,11 @@ export class Backend implements BackendState {
   async destroy(): Promise<void> {
     await Promise.all([this.#http1.destroy(), this.#http2?.destroy()])
   }
+}
+
+/** What stands before an application says when there is none behind it. */
+export function isBadAnswer(status: number): boolean {
+  return status === 502 || status === 503 || status === 504
 }
 
 /** The scheme, host and port of a backend; anything more is a mistake worth telling. */

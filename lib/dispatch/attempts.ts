@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
-import type { Backend } from '../backend/backend.ts'
+import { type Backend, isBadAnswer } from '../backend/backend.ts'
 import {
+  brokeOff,
   closed,
   isInvalidRequest,
   lostConnection,
@@ -12,24 +13,25 @@ import type { Slot } from '../backend/slots.ts'
 import type { Candidates } from './candidates.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
 import { NoBackend } from './no-backend.ts'
+import type { ReplayedBody } from './retry/replayed-body.ts'
+import { isRepeatable, isWorthRetrying, type Retrying } from './retry/retrying.ts'
 
 /**
  * A request at one backend after the other, until one takes it and says something. It takes the
  * slot of each, gives it back, and tells each what it thinks of it.
  */
-export class Attempts implements BackendHandler, DispatchCall {
+export class Attempts implements DispatchCall {
   readonly #candidates: Candidates<Backend>
   readonly #request: DispatchRequest
   readonly #handler: DispatchHandler
+  readonly #retrying: Retrying
+  readonly #began: number
+  /** Undefined where there is no body, or it can't be sent twice. */
+  readonly #body: ReplayedBody | undefined
   #use: DispatchRequest['use']
-  /** The one that has the request now. */
-  #at: Backend | undefined
-  #slot: Slot | undefined
-  #call: PoolCall | undefined
+  /** The one that is under way. */
+  #try: Try | undefined
   #backend: string | undefined
-  /** It is being written to a connection, or has been. */
-  #sent = false
-  #answered = false
   #aborted: Error | undefined
   #lastError: Error | undefined
 
@@ -37,10 +39,14 @@ export class Attempts implements BackendHandler, DispatchCall {
     candidates: Candidates<Backend>,
     request: DispatchRequest,
     handler: DispatchHandler,
+    retrying: Retrying,
   ) {
     this.#candidates = candidates
     this.#request = request
     this.#handler = handler
+    this.#retrying = retrying
+    this.#began = retrying.begin()
+    this.#body = retrying.keep(request)
     this.#use = request.use
   }
 
@@ -60,122 +66,193 @@ export class Attempts implements BackendHandler, DispatchCall {
 
   abort(reason: Error): void {
     this.#aborted ??= reason
-    this.#call?.abort(reason)
+    this.#try?.call?.abort(reason)
   }
 
   pause(): void {
-    this.#call?.pause()
+    this.#try?.call?.pause()
   }
 
   resume(): void {
-    this.#call?.resume()
+    this.#try?.call?.resume()
   }
 
   bodyArrived(): void {
     this.#use = 'request'
-    const limit = this.#slot?.become('request')
+    if (this.#try === undefined) return
+    const { slot, backend } = this.#try
+    const limit = slot.become('request')
     if (limit === undefined) return
-    this.#handler.onLimit(limit, this.#at as Backend)
+    this.#handler.onLimit(limit, backend)
     this.abort(new NoBackend('busy'))
   }
 
-  onSend(): void {
-    this.#sent = true
-    this.#handler.onSend()
+  /**
+   * Whether an answer is to be asked for elsewhere: then that has been done, and nothing it still
+   * says counts.
+   */
+  refuses(tried: Try, status: number): boolean {
+    const { options } = this.#retrying
+    if (!options.badAnswers || !isBadAnswer(status)) return false
+    if (this.#aborted !== undefined || !this.#mayRepeat()) return false
+    // The one that said so is not asked again: it knows best.
+    if (!this.#candidates.retry(options.most)) return false
+    if (!this.#retrying.allows(this.#began, false)) return false
+    const next = this.#take()
+    if (next === undefined) return false
+    tried.drop(new Error('another backend is asked'))
+    this.#send(next)
+    return true
   }
 
-  onInform(status: number, fields: string[]): void {
-    this.#handler.onInform(status, fields)
-  }
-
-  onResponse(status: number, text: string, fields: string[], last?: boolean): void {
-    this.#hasAnswered()
-    this.#handler.onResponse(status, text, fields, last)
-  }
-
-  onData(chunk: Buffer): void {
-    this.#handler.onData(chunk)
-  }
-
-  onEnd(trailers: string[]): void {
-    this.#release()
-    this.#handler.onEnd(trailers)
-  }
-
-  onUpgrade(fields: string[], socket: Duplex): void {
-    this.#hasAnswered()
-    this.#slot?.become('tunnel')
-    socket.once('close', () => this.#release())
-    this.#handler.onUpgrade(fields, socket)
-  }
-
-  onError(error: Error): void {
-    const backend = this.#at as Backend
-    const stale = this.#call?.reused === true && lostConnection(error)
-    this.#release()
+  failed(tried: Try, error: Error): void {
+    const { backend, sent } = tried
+    const stale = tried.call?.reused === true && lostConnection(error)
+    this.#try = undefined
     // An answer that broke off can't be begun anew, nor is what we ended ourselves.
-    const final = this.#answered || this.#aborted !== undefined
-    if (final || (!this.#sent && isInvalidRequest(error))) {
+    if (this.#aborted !== undefined || (!sent && isInvalidRequest(error))) {
       this.#handler.onError(this.#aborted ?? error)
       return
     }
+    if (tried.answered) {
+      if (brokeOff(error)) backend.failed(error, tried.epoch, true)
+      this.#handler.onError(error)
+      return
+    }
     // A kept-alive connection that was found dead says nothing of the backend.
-    if (!stale && !closed(error) && !wasRefused(error)) backend.failed(error)
+    if (!stale && !closed(error) && !wasRefused(error)) {
+      backend.failed(error, tried.epoch, sent)
+    }
     this.#lastError = error
-    // Where not a byte has left, any request may try its luck elsewhere. What was refused unseen
-    // is as good as that, but its body may be gone.
-    const unseen = !this.#sent || (wasRefused(error) && this.#request.body === undefined)
-    const again = unseen || (this.#mayRetry(error) && this.#candidates.retry(backend))
-    if (!again || !this.#next()) this.#giveUp()
+    if (!this.#mayGoOn(tried, error, stale) || !this.#next()) this.#giveUp()
+  }
+
+  get handler(): DispatchHandler {
+    return this.#handler
+  }
+
+  /**
+   * Where not a byte has left, any request may try its luck elsewhere; what was refused unseen is
+   * as good as that, but its body may be gone.
+   */
+  #mayGoOn({ sent, backend }: Try, error: Error, stale: boolean): boolean {
+    if (!sent) return this.#retrying.allows(this.#began, true)
+    const bodiless = this.#request.body === undefined || this.#body?.isWhole === true
+    if (wasRefused(error) && bodiless) return this.#retrying.allows(this.#began, true)
+    if (!isWorthRetrying(error) || !this.#mayRepeat()) return false
+    const { most } = this.#retrying.options
+    return (
+      this.#candidates.retry(most, backend) && this.#retrying.allows(this.#began, stale)
+    )
+  }
+
+  #mayRepeat(): boolean {
+    return isRepeatable(this.#request, this.#body)
   }
 
   /** Gives the request to the next backend that has room; false when there is none. */
   #next(): boolean {
-    this.#sent = false
+    const next = this.#take()
+    if (next !== undefined) this.#send(next)
+    return next !== undefined
+  }
+
+  #take(): Try | undefined {
     for (;;) {
       const backend = this.#candidates.next()
-      if (backend === undefined) return false
+      if (backend === undefined) return undefined
       const slot = backend.slots.take(this.#use, this.#request.network)
-      if (typeof slot === 'string') {
-        this.#lastError ??= new NoBackend('busy')
-        this.#handler.onLimit(slot, backend)
-        continue
-      }
-      this.#at = backend
-      this.#backend = backend.origin
-      this.#slot = slot
-      this.#call = backend.send(this.#request, this, this.#candidates.retrying)
-      // By a handler that heard `onSend` meanwhile.
-      if (this.#aborted !== undefined) this.#call.abort(this.#aborted)
-      return true
+      if (typeof slot !== 'string') return new Try(this, backend, slot)
+      this.#lastError ??= new NoBackend('busy')
+      this.#handler.onLimit(slot, backend)
     }
+  }
+
+  #send(next: Try): void {
+    const { backend } = next
+    this.#try = next
+    this.#backend = backend.origin
+    const request =
+      this.#body === undefined
+        ? this.#request
+        : { ...this.#request, body: this.#body.next() }
+    const call = backend.send(request, next, this.#candidates.retrying)
+    next.call = call
+    // By a handler that heard `onSend` meanwhile.
+    if (this.#aborted !== undefined) call.abort(this.#aborted)
   }
 
   #giveUp(): void {
     this.#handler.onError(this.#lastError ?? new NoBackend('no-backend'))
   }
+}
 
-  #hasAnswered(): void {
-    this.#answered = true
-    this.#slot?.answered()
-    this.#at?.answered()
+/** A request at one backend. */
+class Try implements BackendHandler {
+  readonly backend: Backend
+  readonly slot: Slot
+  readonly epoch: number
+  readonly #of: Attempts
+  call: PoolCall | undefined
+  /** It is being written to a connection, or has been. */
+  sent = false
+  answered = false
+  /** Nothing it says counts any more. */
+  #over = false
+
+  constructor(of: Attempts, backend: Backend, slot: Slot) {
+    this.#of = of
+    this.backend = backend
+    this.slot = slot
+    this.epoch = backend.epoch
   }
 
-  /**
-   * RFC 9110 9.2.2: a request may be sent again on its own when doing it twice does no harm. A
-   * kept-alive connection that the backend closes just then is the usual case.
-   */
-  #mayRetry(error: Error): boolean {
-    const { method, body, upgrade } = this.#request
-    const harmless = method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
-    return (
-      harmless && body === undefined && upgrade === undefined && lostConnection(error)
-    )
+  drop(reason: Error): void {
+    this.#over = true
+    this.slot.release()
+    this.call?.abort(reason)
   }
 
-  #release(): void {
-    this.#slot?.release()
-    this.#slot = undefined
-    this.#call = undefined
+  onSend(): void {
+    this.sent = true
+    this.#of.handler.onSend()
+  }
+
+  onInform(status: number, fields: string[]): void {
+    if (!this.#over) this.#of.handler.onInform(status, fields)
+  }
+
+  onResponse(status: number, text: string, fields: string[], last?: boolean): void {
+    if (this.#over) return
+    this.slot.answered()
+    this.backend.answered(status, this.epoch)
+    if (this.#of.refuses(this, status)) return
+    this.answered = true
+    this.#of.handler.onResponse(status, text, fields, last)
+  }
+
+  onData(chunk: Buffer): void {
+    if (!this.#over) this.#of.handler.onData(chunk)
+  }
+
+  onEnd(trailers: string[]): void {
+    if (this.#over) return
+    this.slot.release()
+    this.#of.handler.onEnd(trailers)
+  }
+
+  onUpgrade(fields: string[], socket: Duplex): void {
+    this.answered = true
+    this.slot.answered()
+    this.backend.answered(101, this.epoch)
+    this.slot.become('tunnel')
+    socket.once('close', () => this.slot.release())
+    this.#of.handler.onUpgrade(fields, socket)
+  }
+
+  onError(error: Error): void {
+    if (this.#over) return
+    this.slot.release()
+    this.#of.failed(this, error)
   }
 }

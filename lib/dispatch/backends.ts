@@ -10,6 +10,7 @@ import type { BackendTarget, DispatcherOptions } from './options.ts'
 import { Lines } from './queue/lines.ts'
 import type { QueueOptions } from './queue/queued.ts'
 import type { ResumeOptions } from './resumed-response/options.ts'
+import { Retrying } from './retry/retrying.ts'
 import { createSelection, type SelectionContext } from './selection/create-selection.ts'
 
 /** Makes the dispatcher of a site, or of one of its routes. */
@@ -47,6 +48,7 @@ export class Backends {
       let backend = next.get(key) ?? this.#byKey.get(key)
       if (backend === undefined) {
         backend = new Backend(address, options)
+        this.#listen(backend)
         made.push(backend)
       }
       next.set(key, backend)
@@ -55,13 +57,15 @@ export class Backends {
     let result: T
     try {
       result = build(options => {
-        const { targets, backend: held, selection, resume, affinity, scope } = options
+        const { targets, backend: held, selection, resume, retries } = options
+        const { affinity, scope } = options
         const backends = targets.map(target => {
           const { url, weight = 1, maxRequests = held.maxRequests } = target
           const backend = backendAt(url, { ...held, maxRequests })
           return { backend, origin: backend.origin, weight, priority: priorityOf(target) }
         })
         return new Dispatcher(createSelection(backends, selection, this.#context), {
+          retrying: new Retrying(retries, systemClock),
           resuming: resume.most > 0 ? this.#resuming(resume) : undefined,
           affinity:
             affinity === undefined || affinity.by === 'none'
@@ -91,6 +95,14 @@ export class Backends {
 
   #resuming(options: ResumeOptions): Resuming {
     return { options, clock: systemClock, onOutcome: this.#counters.brokeOff }
+  }
+
+  #listen(backend: Backend): void {
+    const { origin } = backend
+    backend.onHealth = reason => {
+      if (reason === undefined) this.#log.info({ backend: origin }, 'a backend is back')
+      else this.#log.warn({ backend: origin, reason }, 'a backend is passed over')
+    }
   }
 
   #letGo(closing: Promise<void>): void {

@@ -1,31 +1,23 @@
 import type { Choice } from './selection/selection.ts'
 
-/** What passing over needs to know of a backend. */
-interface Candidate {
-  /** False for one that failed a moment ago. */
-  readonly ready: boolean
-}
-
 /**
- * The backends that one request may go to, one after the other. Those that are not ready come
- * last instead of never: when all of them are down, trying one beats giving up.
+ * The backends that one request may go to, one after the other, as they are selected.
  *
  * While nothing of the request has been sent it may go to all of them. Once sent and lost it may
- * be sent once more, and to the one that lost it only after all others: RFC 9110 9.2.2, a failed
- * automatic retry is not retried.
+ * be sent again so often, and to the one that lost it only after all others.
  */
-export class Candidates<Backend extends Candidate> {
+export class Candidates<Backend> {
   readonly #selected: Choice<Backend>
   readonly #first: Backend | undefined
   readonly #avoid: Backend | undefined
   #asked = false
-  #passedOver: Backend[] | undefined
+  #avoided: Backend | undefined
   #lost: Backend | undefined
-  #retrying = false
+  #retries = 0
 
   /**
    * `first` is to be asked before all others: it knows the client already. `avoid` is to be asked
-   * like one that is not ready.
+   * when there is no other.
    */
   constructor(selected: Choice<Backend>, first?: Backend, avoid?: Backend) {
     this.#selected = selected
@@ -43,25 +35,28 @@ export class Candidates<Backend extends Candidate> {
       const backend = this.#selected.next()
       if (backend === undefined) break
       if (backend === this.#first) continue
-      if (backend.ready && backend !== this.#avoid) return backend
-      this.#passedOver ??= []
-      this.#passedOver.push(backend)
+      if (backend !== this.#avoid) return backend
+      this.#avoided = backend
     }
-    const last = this.#passedOver?.shift() ?? this.#lost
+    const last = this.#avoided ?? this.#lost
     if (last === this.#lost) this.#lost = undefined
+    this.#avoided = undefined
     return last
   }
 
-  /** Grants one more try after `backend` has lost the request; false when that has been. */
-  retry(backend: Backend): boolean {
-    if (this.#retrying) return false
-    this.#retrying = true
+  /**
+   * Grants one more try, of `most`, after the request has been lost. `backend`: the one that lost
+   * it, which may have it again when there is no other.
+   */
+  retry(most: number, backend?: Backend): boolean {
+    if (this.#retries >= most) return false
+    this.#retries += 1
     this.#lost = backend
     return true
   }
 
-  /** The request has been lost once, and this is its last chance. */
+  /** The request has been lost before. */
   get retrying(): boolean {
-    return this.#retrying
+    return this.#retries > 0
   }
 }

@@ -1,5 +1,6 @@
 import type { Backend } from '../backend/backend.ts'
 import type { BoundClient } from '../backend/request.ts'
+import { systemClock } from '../clock.ts'
 import type { Affinity, Seat } from './affinity/affinity.ts'
 import { SeatHandler } from './affinity/seat-handler.ts'
 import { Attempts } from './attempts.ts'
@@ -12,6 +13,8 @@ import {
   type ResumeContext,
   ResumedResponse,
 } from './resumed-response/resumed-response.ts'
+import { resolveRetries } from './retry/options.ts'
+import { Retrying } from './retry/retrying.ts'
 import type { Selection } from './selection/selection.ts'
 import { TimedHandler } from './timed-handler.ts'
 
@@ -20,6 +23,8 @@ export type Resuming = Omit<ResumeContext, 'send'>
 
 /** What a dispatcher does beyond choosing a backend and asking the next; undefined: it does not. */
 export interface DispatcherParts {
+  /** Default: as the options are by default. */
+  readonly retrying?: Retrying | undefined
   readonly resuming?: Resuming | undefined
   /** Clients go where they were before. */
   readonly affinity?: Affinity | undefined
@@ -32,20 +37,27 @@ export interface DispatcherParts {
  *
  * - Which backend is first: `Selection`. Which are passed over: `Backend.ready`.
  * - Who gets one: `Slots`. Who waits for one, and whose turn it is: `Queued` and `Lines`.
- * - Whether and where it is sent again: `Candidates` and Attempts.
+ * - Whether and where it is sent again: `Retrying`, `Candidates` and Attempts.
  * - What becomes of the answer: a handler around the one that is given, as ResumedResponse is.
  */
 export class Dispatcher {
   readonly #selection: Selection<Backend>
+  readonly #retrying: Retrying
   readonly #resuming: ResumeContext | undefined
   readonly #affinity: Affinity | undefined
   readonly #queue: QueueOptions | undefined
 
   constructor(
     selection: Selection<Backend>,
-    { resuming, affinity, queue }: DispatcherParts = {},
+    {
+      retrying = new Retrying(resolveRetries(), systemClock),
+      resuming,
+      affinity,
+      queue,
+    }: DispatcherParts = {},
   ) {
     this.#selection = selection
+    this.#retrying = retrying
     this.#resuming = resuming && {
       ...resuming,
       send: (request, handler, avoid) => this.#send(request, handler, avoid),
@@ -139,7 +151,7 @@ export class Dispatcher {
       observe === undefined
         ? handler
         : new TimedHandler(handler, ms => observe(attempts.backend, ms))
-    const attempts: Attempts = new Attempts(candidates, request, told)
+    const attempts: Attempts = new Attempts(candidates, request, told, this.#retrying)
     attempts.start()
     return attempts
   }

@@ -2,7 +2,8 @@ import type { BackendOptions } from '../backend/backend.ts'
 import type { NumberRules } from '../number-options.ts'
 import type { AffinityOptions } from './affinity/options.ts'
 import type { ResumeOptions } from './resumed-response/options.ts'
-import type { SelectionOptions } from './selection/create-selection.ts'
+import type { RetryOptions } from './retry/options.ts'
+import type { SelectionTerms } from './selection/create-selection.ts'
 
 /** A backend as a site or a route names it. */
 export interface BackendTarget {
@@ -29,8 +30,9 @@ export interface DispatcherOptions {
   readonly targets: readonly BackendTarget[]
   /** Of each of them. */
   readonly backend: BackendOptions
-  readonly selection: SelectionOptions
+  readonly selection: SelectionTerms
   readonly resume: ResumeOptions
+  readonly retries: RetryOptions
   readonly affinity: AffinityOptions | undefined
   /** What shares the places of clients: a site, or a route with backends of its own. */
   readonly scope: string

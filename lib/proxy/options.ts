@@ -3,11 +3,13 @@ import type { Section } from '../admin/section/section.ts'
 import type { Answer } from '../auth/decision.ts'
 import type { AuthRequest } from '../auth/request.ts'
 import type { BackendProtocol } from '../backend/backend.ts'
+import type { HealthSettings } from '../backend/health/options.ts'
 import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
 import type { AffinityOptions } from '../dispatch/affinity/options.ts'
 import type { BackendTarget } from '../dispatch/options.ts'
 import type { Priority } from '../dispatch/queue/urgency.ts'
 import type { ResumeSettings } from '../dispatch/resumed-response/options.ts'
+import type { RetrySettings } from '../dispatch/retry/options.ts'
 import type { SelectionOptions } from '../dispatch/selection/create-selection.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
@@ -73,6 +75,10 @@ export interface Handling extends SelectionOptions {
   readonly backendKey?: string | Buffer | undefined
   /** What backends are spoken to in. Default `http1`; gRPC needs `http2`. */
   readonly backendProtocol?: BackendProtocol | undefined
+  /** When a request is sent once more. */
+  readonly retries?: RetrySettings | undefined
+  /** When a backend is passed over. */
+  readonly health?: HealthSettings | undefined
   /** How a response goes on at another backend when the one that gave it dies. Default: so. */
   readonly resumeResponses?: ResumeSettings | undefined
   /** Asked about each request; `none`: whoever comes is served. Default: of a site, none. */

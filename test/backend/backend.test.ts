@@ -94,14 +94,14 @@ t.test('cool for a while after a failure', t => {
   const backend = new Backend('http://127.0.0.1:1', { ...limits, clock })
   t.teardown(() => backend.destroy())
   t.ok(backend.ready)
-  backend.failed(new Error('x'))
+  backend.failed(new Error('x'), 0, true)
   t.notOk(backend.ready)
   now += 1_999
   t.notOk(backend.ready)
   now += 1
   t.ok(backend.ready)
-  backend.failed(new Error('x'))
-  backend.answered()
+  backend.failed(new Error('x'), backend.epoch, true)
+  backend.answered(200, backend.epoch)
   t.ok(backend.ready, 'an answer is proof enough')
   t.end()
 })

@@ -2,9 +2,9 @@ import t from 'tap'
 import { Candidates } from '../../lib/dispatch/candidates.ts'
 import type { Choice } from '../../lib/dispatch/selection/selection.ts'
 
-const a = { name: 'a', ready: true }
-const b = { name: 'b', ready: true }
-const c = { name: 'c', ready: true }
+const a = { name: 'a' }
+const b = { name: 'b' }
+const c = { name: 'c' }
 
 /** The names of all that are left, in order. */
 function rest(candidates: Candidates<typeof a>): string {
@@ -22,23 +22,9 @@ t.test('each in turn, as long as nothing was sent', t => {
   t.end()
 })
 
-t.test('those that are not ready come last, and none is left out', t => {
-  const one = { name: 'a', ready: true }
-  const two = { name: 'b', ready: false }
-  const order = () => rest(new Candidates(of(one, two, c)))
-  t.equal(order(), 'acb')
-  one.ready = false
-  t.equal(order(), 'cab')
-  t.equal(rest(new Candidates(of(one, two))), 'ab', 'when all are down, all are tried')
-  t.end()
-})
-
-t.test('one that fails meanwhile is passed over as well', t => {
-  const two = { name: 'b', ready: true }
-  const candidates = new Candidates(of(a, two, c))
-  t.equal(candidates.next(), a)
-  two.ready = false
-  t.equal(rest(candidates), 'cb')
+t.test('one that is to be avoided comes last', t => {
+  t.equal(rest(new Candidates(of(a, b, c), undefined, a)), 'bca')
+  t.equal(rest(new Candidates(of(a), undefined, a)), 'a')
   t.end()
 })
 
@@ -46,10 +32,10 @@ t.test('once more after a loss, with the others first', t => {
   const candidates = new Candidates(of(a, b))
   t.equal(candidates.next(), a)
   t.notOk(candidates.retrying)
-  t.ok(candidates.retry(a))
+  t.ok(candidates.retry(1, a))
   t.ok(candidates.retrying)
   t.equal(candidates.next(), b)
-  t.notOk(candidates.retry(b), 'a failed retry is not retried')
+  t.notOk(candidates.retry(1, b), 'a failed retry is not retried')
   t.equal(candidates.next(), a)
   t.equal(candidates.next(), undefined)
   t.end()
@@ -58,16 +44,14 @@ t.test('once more after a loss, with the others first', t => {
 t.test('the only one gets the retry as well', t => {
   const candidates = new Candidates(of(a))
   t.equal(candidates.next(), a)
-  t.ok(candidates.retry(a))
+  t.ok(candidates.retry(1, a))
   t.equal(candidates.next(), a)
-  t.notOk(candidates.retry(a))
+  t.notOk(candidates.retry(1, a))
   t.equal(candidates.next(), undefined)
   t.end()
 })
 
-t.test('one may be given precedence, ready or not', t => {
+t.test('one may be given precedence', t => {
   t.equal(rest(new Candidates(of(a, b, c), b)), 'bac')
-  const two = { name: 'b', ready: false }
-  t.equal(rest(new Candidates(of(a, two, c), two)), 'bac')
   t.end()
 })

@@ -12,6 +12,7 @@ import { seededRandom, testSeed } from '../fixtures/random.ts'
 interface Fake extends BackendState {
   readonly name: string
   ready: boolean
+  reachable: boolean
   readySince: number
   draining: boolean
   inFlight: number
@@ -21,6 +22,7 @@ function fake(name: string, more: Partial<Fake> = {}): Fake {
   return {
     name,
     ready: true,
+    reachable: true,
     readySince: -Infinity,
     draining: false,
     inFlight: 0,
@@ -250,5 +252,24 @@ t.test('backends come and go, and those that stay keep what was learnt', t => {
     tiers.backends.map(({ name }) => name),
     ['a', 'c'],
   )
+  t.end()
+})
+
+t.test('when too few are well those that can be reached are used as well', t => {
+  const backends = ['a', 'b', 'c', 'd'].map(name => fake(name))
+  const [a, b, c, d] = backends as [Fake, Fake, Fake, Fake]
+  const tiers = selection(backends)
+  a.ready = false
+  b.ready = false
+  t.notMatch(firsts(tiers, 20), /[ab]/, 'half of them are enough')
+  c.ready = false
+  c.reachable = false
+  t.equal([...new Set(firsts(tiers, 20))].sort().join(''), 'abd')
+  d.ready = false
+  t.equal([...new Set(firsts(tiers, 20))].sort().join(''), 'abd', 'none is well')
+  t.equal(all(tiers).at(-1), 'c', 'and the last resort is the last')
+  const backup = fake('e')
+  const two = selection([...backends, backup], {}, { e: { priority: 1 } })
+  t.equal(firsts(two, 3), 'eee', 'others before those that are not well')
   t.end()
 })

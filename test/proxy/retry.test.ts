@@ -3,7 +3,13 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { startBackend, startProxy, type Teardown } from '../fixtures/proxy-servers.ts'
+import type { Site } from '../../lib/proxy/options.ts'
+import {
+  defaultSite,
+  startBackend,
+  startProxy,
+  type Teardown,
+} from '../fixtures/proxy-servers.ts'
 
 const exec = promisify(execFile)
 
@@ -78,7 +84,7 @@ t.test('a backend that never answers is passed over as well', async t => {
   const good = await startBackend(t, (_request, response) => response.end('fine'))
   const limits = { backendHeadersTimeout: 200 }
   const { url } = await startProxy(t, { backends: [bad.url, good.url], limits })
-  t.equal(await status(url), '504')
+  t.equal(await status(url, '-d', 'x'), '504', 'it may be at work on it')
   for (let i = 0; i < 3; i++) t.equal(await status(url), '200')
   t.equal(bad.seen.length, 1)
 })
@@ -114,4 +120,68 @@ t.test('a kept-alive connection found dead does not count against a backend', as
   const { url } = await startProxy(t, { backends: [one.url, two.url] })
   for (let i = 0; i < 9; i++) t.equal(await status(url), '200')
   t.ok(one.seen.length > 2 && two.seen.length > 2, 'both are still asked')
+})
+
+t.test('a GET that is never answered is asked for elsewhere', async t => {
+  const bad = await startBroken(t, () => {})
+  const good = await startBackend(t, (_request, response) => response.end('fine'))
+  const limits = { backendHeadersTimeout: 200 }
+  const { url } = await startProxy(t, { backends: [bad.url, good.url], limits })
+  t.equal(await status(url), '200')
+  t.equal(bad.seen.length, 1)
+})
+
+t.test('what does the same twice is sent again with its body, up to a bound', async t => {
+  const bad = await startBroken(t, socket => socket.end())
+  const good = await startBackend(t, (request, response) => request.pipe(response))
+  const site = await defaultSite([bad.url, good.url])
+  const sites = [{ ...site, retries: { bodyBytes: 1_000 } }]
+  const { url } = await startProxy(t, { sites })
+  for (const method of ['PUT', 'DELETE']) {
+    const body = 'x'.repeat(1_000)
+    const args = ['-sk', '-m', '20', '-X', method, '-d', body]
+    t.equal((await exec('curl', [...args, url])).stdout, body, method)
+  }
+  t.ok(bad.seen.length > 0)
+  const longer = await startProxy(t, { sites })
+  const args = ['-X', 'PUT', '-d', 'x'.repeat(1_001)]
+  t.equal(await status(longer.url, ...args), '502')
+})
+
+t.test('answers 502 to 504 are asked for elsewhere, where a site wants it', async t => {
+  const bad = await startBackend(t, (_request, response) => {
+    response.statusCode = 503
+    response.end('not now')
+  })
+  const good = await startBackend(t, (_request, response) => response.end('fine'))
+  const site = await defaultSite([bad.url, good.url])
+  const usual = await startProxy(t, { sites: [site] })
+  t.equal(await status(usual.url), '503')
+  const sites = [{ ...site, retries: { badAnswers: true } }]
+  const { url } = await startProxy(t, { sites })
+  for (let i = 0; i < 4; i++) t.equal(await status(url), '200')
+  t.equal(await status(url, '-d', 'x'), '503', 'but for a POST')
+  const alone = { ...sites[0], backends: [bad.url] } as Site
+  const single = await startProxy(t, { sites: [alone] })
+  const seen = bad.requests.length
+  t.equal(await status(single.url), '503')
+  t.equal(bad.requests.length, seen + 1, 'the only one is asked once')
+})
+
+t.test('retries have a budget', async t => {
+  const bad = await startBroken(t, socket => socket.end())
+  const site = await defaultSite([bad.url])
+  const sites = [{ ...site, retries: { budget: 0, budgetFrom: 2 } }]
+  const { url } = await startProxy(t, { sites })
+  for (let i = 0; i < 6; i++) t.equal(await status(url), '502')
+  t.equal(bad.seen.length, 6 + 2)
+})
+
+t.test('and can be switched off', async t => {
+  const bad = await startBroken(t, socket => socket.end())
+  const good = await startBackend(t, (_request, response) => response.end('fine'))
+  const site = await defaultSite([bad.url, good.url])
+  const { url } = await startProxy(t, { sites: [{ ...site, retries: { most: 0 } }] })
+  t.equal(await status(url), '502')
+  t.equal(await status(url), '200')
 })

@@ -1,7 +1,10 @@
+import { ejectRules, panicRule } from '../../backend/health/options.ts'
 import { resumeRules } from '../../dispatch/resumed-response/options.ts'
+import { retryRules } from '../../dispatch/retry/options.ts'
 import type { HandlingConfig } from './config-file.ts'
+import { yesNo } from './kinds.ts'
 import { numbersOf } from './numbers.ts'
-import { mapping, type Schema } from './option.ts'
+import { mapping, option, type Schema } from './option.ts'
 
 /** What becomes of a response that its backend breaks off. */
 export const resumeResponses: Schema<HandlingConfig['resumeResponses']> = mapping(
@@ -10,4 +13,48 @@ export const resumeResponses: Schema<HandlingConfig['resumeResponses']> = mappin
     most: 'times for one response; 0: never, it breaks off for the client too',
     timeout: 'from where it broke off until it goes on',
   }),
+).optional()
+
+/** When a request is sent once more. */
+export const retries: Schema<HandlingConfig['retries']> = mapping(
+  'when a request is sent once more, if that does no harm (RFC 9110 9.2.2)',
+  {
+    ...numbersOf(retryRules, {
+      most: 'times after it was sent; 0: never',
+      budget: 'percent of the requests of the last 10 s that may be sent again',
+      budgetFrom: 'of the last 10 s that may be sent again in any case',
+      bodyBytes: 'longest body that is kept to be sent again',
+      timeout: {
+        about: 'from then on nothing is sent again',
+        otherwise: 'no such limit',
+      },
+    }),
+    badAnswers: option(yesNo, 'answers 502, 503 and 504 are asked for elsewhere', {
+      usual: false,
+    }),
+  },
+).optional()
+
+/** When a backend is passed over. */
+export const health: Schema<HandlingConfig['health']> = mapping(
+  'when a backend is passed over',
+  {
+    eject: mapping('for what requests to it came to', {
+      ...numbersOf(ejectRules, {
+        errors:
+          'requests in a row without answer; one that refuses connections gets none',
+        badAnswers: 'answers 502, 503 or 504 in a row; 0: however many',
+        rate: 'percent of both within window; 0: however many',
+        rateFrom: 'requests within window without which a rate says nothing',
+        window: 'see rate',
+        time: 'for so long at first; it doubles when the backend fails again',
+        longestTime: 'for no longer than that',
+      }),
+    }).optional(),
+    ...numbersOf(panicRule, {
+      panic:
+        'percent of the backends: when fewer are well, those are used too that are not, as ' +
+        'long as they can be reached; 0: only when none is left',
+    }),
+  },
 ).optional()

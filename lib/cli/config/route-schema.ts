@@ -4,7 +4,7 @@ import { balances } from '../../dispatch/selection/create-selection.ts'
 import type { QueueClass } from '../../proxy/options.ts'
 import { auth } from './auth-schema.ts'
 import type { HandlingConfig, RouteConfig } from './config-file.ts'
-import { resumeResponses } from './failover-schema.ts'
+import { health, resumeResponses, retries } from './failover-schema.ts'
 import {
   affinityBy,
   backend,
@@ -114,6 +114,8 @@ export const handling: {
     { usual: 'http1' },
   ),
   limits: routeLimits.optional(),
+  retries,
+  health,
   resumeResponses,
   affinity: affinity.optional(),
   class: option(

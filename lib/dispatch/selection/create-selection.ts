@@ -28,6 +28,12 @@ export interface SelectionOptions {
   readonly slowStart?: number | undefined
 }
 
+/** With what health has to say in it. */
+export interface SelectionTerms extends SelectionOptions {
+  /** See TiersOptions. Default 50. */
+  readonly panic?: number | undefined
+}
+
 export interface SelectionContext {
   readonly clock: Clock
   /** From 0 to below 1. */
@@ -37,7 +43,12 @@ export interface SelectionContext {
 /** Throws ERR_HANDFAST_CONFIG that names a bad option. */
 export function createSelection<Backend extends BackendState>(
   backends: readonly Weighted<Backend>[],
-  { balance = 'round-robin', hashBy = 'address', slowStart = 0 }: SelectionOptions,
+  {
+    balance = 'round-robin',
+    hashBy = 'address',
+    slowStart = 0,
+    panic = 50,
+  }: SelectionTerms,
   { clock, random }: SelectionContext,
 ): Tiers<Backend> {
   const key = hashKeyOf(hashBy)
@@ -54,5 +65,11 @@ export function createSelection<Backend extends BackendState>(
     )
   }
   const timed = balance === 'peak-ewma'
-  return new Tiers(backends, { policy: policies[balance], slowStart, timed, clock })
+  return new Tiers(backends, {
+    policy: policies[balance],
+    slowStart,
+    panic,
+    timed,
+    clock,
+  })
 }

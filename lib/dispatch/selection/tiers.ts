@@ -19,6 +19,11 @@ export interface TiersOptions {
   readonly policy: () => Policy
   /** Milliseconds in which a backend that has just become ready comes to its full weight. */
   readonly slowStart: number
+  /**
+   * Percent of a tier: when fewer are ready they would break down under what is meant for all.
+   * Then those are used too that can be reached, unless there is another tier.
+   */
+  readonly panic: number
   /** Whether the policy wants to know how long backends take. */
   readonly timed: boolean
   readonly clock: Clock
@@ -93,19 +98,33 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
    */
   usable<M extends OwnMember<Backend>>(members: readonly M[]): readonly M[] {
     const now = this.#options.clock.monotonic()
-    let all = true
-    for (const member of members) if (!this.#weigh(member, now)) all = false
-    return all ? members : members.filter(({ weight }) => weight > 0)
+    let usable = 0
+    for (const member of members) if (this.#weigh(member, now)) usable += 1
+    if (usable === members.length) return members
+    if (usable * 100 < this.#options.panic * members.length && this.#isLast(members)) {
+      for (const member of members) this.#weigh(member, now, true)
+    }
+    return members.filter(({ weight }) => weight > 0)
+  }
+
+  /** No tier behind it has any that is ready. */
+  #isLast(members: readonly OwnMember<Backend>[]): boolean {
+    const priority = members[0]?.priority ?? 0
+    return !this.#members.some(
+      other =>
+        other.priority > priority && other.backend.ready && !other.backend.draining,
+    )
   }
 
   readonly #observe = (origin: string | undefined, ms: number): void => {
     this.#members.find(member => member.origin === origin)?.latency.observe(ms)
   }
 
-  #weigh(member: OwnMember<Backend>, now: number): boolean {
+  #weigh(member: OwnMember<Backend>, now: number, panic = false): boolean {
     const { backend, fullWeight } = member
     const { slowStart } = this.#options
-    member.weight = backend.ready ? fullWeight * backend.weight(now) : 0
+    const wanted = panic ? backend.reachable : backend.ready
+    member.weight = wanted ? fullWeight * backend.weight(now) : 0
     if (slowStart > 0) {
       const part = (now - backend.readySince) / slowStart
       if (part < 1) member.weight *= Math.max(leastPart, part)

@@ -1,5 +1,7 @@
+import { resolveEject, resolvePanic } from '../../backend/health/options.ts'
 import type { DispatcherTo } from '../../dispatch/backends.ts'
 import { resolveResume } from '../../dispatch/resumed-response/options.ts'
+import { resolveRetries } from '../../dispatch/retry/options.ts'
 import { backendLimits, resolveLimits } from '../limits.ts'
 import type { Limits, OwnLimits, RouteLimits } from '../options.ts'
 import type { ServeRoute } from './routes.ts'
@@ -22,8 +24,10 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
           protocol: handling.backendProtocol,
           adaptive: handling.concurrency === 'adaptive',
           ...backendLimits(held),
+          eject: resolveEject(handling.health?.eject),
         },
-        selection: handling,
+        selection: { ...handling, panic: resolvePanic(handling.health?.panic) },
+        retries: resolveRetries(handling.retries),
         resume: resolveResume(handling.resumeResponses),
         affinity:
           handling.affinity ??
