@@ -7,6 +7,7 @@ export const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   latency: async () => (await import('./latency.ts')).latency,
   'farm-size': async () => (await import('./farm-size.ts')).farmSize,
   proxy: async () => (await import('./proxy.ts')).proxy,
+  'proxy-memory': async () => (await import('./proxy-memory.ts')).proxyMemory,
   table: async () => (await import('./record-table.ts')).recordTable,
   communicator: async () => (await import('./packets.ts')).packets,
 }

@@ -1,27 +1,43 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import { connect, type TLSSocket } from 'node:tls'
 import { serverName } from '../certificates/identity.ts'
-import { bodyBytes, type LoadJob, type LoadOutcome } from './load.ts'
+import { bodyBytes, type HoldJob, type LoadJob, type LoadOutcome } from './load.ts'
 
 /** Entry of the clients: runs one job after the other. */
 let ca = ''
-process.on('message', (message: LoadJob | { ca: string }) => {
-  if ('ca' in message) {
-    ca = message.ca
-    return
-  }
-  run(message).then(
-    outcome => process.send?.(outcome),
-    error => {
-      process.stderr.write(`${error?.stack ?? error}\n`)
-      process.exit(1)
-    },
-  )
-})
+const held: TLSSocket[] = []
+process.on(
+  'message',
+  (message: LoadJob | HoldJob | { ca: string } | { release: true }) => {
+    if ('ca' in message) {
+      ca = message.ca
+      return
+    }
+    answer(message).then(
+      outcome => process.send?.(outcome),
+      error => {
+        process.stderr.write(`${error?.stack ?? error}\n`)
+        process.exit(1)
+      },
+    )
+  },
+)
 process.on('disconnect', () => process.exit(0))
 
+async function answer(message: LoadJob | HoldJob | { release: true }): Promise<object> {
+  if ('hold' in message) return await hold(message)
+  if ('kind' in message) return await run(message)
+  const closed = held.map(socket => once(socket, 'close'))
+  for (const socket of held.splice(0)) socket.destroy()
+  await Promise.all(closed)
+  return {}
+}
+
 const streamsOfEach = 10
+/** Handshakes at a time while connections are opened. */
+const opening = 50
 
 /** What is left to do and what came of it, shared by all connections of a job. */
 class Tally {
@@ -63,6 +79,26 @@ async function run(job: LoadJob): Promise<LoadOutcome> {
     elapsed,
     latencies: tally.latencies.sort((a, b) => a - b),
   }
+}
+
+async function hold({ hold, port, connections }: HoldJob): Promise<object> {
+  let left = connections
+  const open = async (): Promise<void> => {
+    while (left-- > 0) {
+      const socket = await tlsTo(port)
+      held.push(socket)
+      if (hold === 'tls') continue
+      socket.write(
+        `GET /ws HTTP/1.1\r\nHost: ${serverName}\r\nConnection: Upgrade\r\n` +
+          'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+          `Sec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\n\r\n`,
+      )
+      const [head] = (await once(socket, 'data')) as [Buffer]
+      if (!head.toString('latin1').startsWith('HTTP/1.1 101')) left = 0
+    }
+  }
+  await Promise.all(Array.from({ length: opening }, open))
+  return { held: held.length }
 }
 
 interface Client {

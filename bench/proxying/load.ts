@@ -2,10 +2,14 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { forkChild, stopChild } from '../harness/child.ts'
 
-export type Body = 'small' | 'mib'
+export type Body = 'small' | 'mib' | 'gib'
 
 /** What the backend answers with, in bytes. */
-export const bodyBytes: Readonly<Record<Body, number>> = { small: 100, mib: 1024 * 1024 }
+export const bodyBytes: Readonly<Record<Body, number>> = {
+  small: 100,
+  mib: 1024 ** 2,
+  gib: 1024 ** 3,
+}
 
 /**
  * - `h1`: kept-alive connections of HTTP/1.1, one request at a time on each.
@@ -33,6 +37,16 @@ export interface LoadOutcome {
   readonly latencies: readonly number[]
 }
 
+/**
+ * Connections that are opened and left alone, until `release`: after their handshake, or after the
+ * handshake of a WebSocket.
+ */
+export interface HoldJob {
+  readonly hold: 'tls' | 'websocket'
+  readonly port: number
+  readonly connections: number
+}
+
 /** Longer than this a job has hung, in milliseconds. */
 const jobTimeout = 120_000
 
@@ -51,6 +65,21 @@ export class Load {
       signal: AbortSignal.timeout(jobTimeout),
     })) as [LoadOutcome]
     return outcome
+  }
+
+  /** Resolves when all stand; rejects when one could not be opened. */
+  async hold(job: HoldJob): Promise<void> {
+    this.#child.send(job)
+    const [{ held }] = (await once(this.#child, 'message', {
+      signal: AbortSignal.timeout(jobTimeout),
+    })) as [{ held: number }]
+    if (held !== job.connections)
+      throw new Error(`only ${held} connections could be opened`)
+  }
+
+  async release(): Promise<void> {
+    this.#child.send({ release: true })
+    await once(this.#child, 'message', { signal: AbortSignal.timeout(jobTimeout) })
   }
 
   close(): Promise<void> {

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { type Identities, serverName } from '../certificates/identity.ts'
 import { forkChild, freePorts, stopChild } from '../harness/child.ts'
 import { treeCpu } from '../harness/process-cpu.ts'
+import { treeMemory } from '../harness/process-memory.ts'
 import { Foreground } from '../systems/foreground.ts'
 import { findProgram, needProgram } from '../systems/program.ts'
 import { keyFiles, type TlsFiles } from '../systems/tls-files.ts'
@@ -33,6 +34,8 @@ export interface RunningProxySystem {
   portFor(kind: LoadKind): number
   /** Processor time so far in milliseconds. */
   cpu(): number | undefined
+  /** Resident memory in bytes. */
+  memory(): number | undefined
   close(): Promise<void>
 }
 
@@ -95,7 +98,12 @@ sites:
     port,
     { stdout: log },
   )
-  return { portFor: () => port, cpu: () => proxy.cpu(), close: () => proxy.close() }
+  return {
+    portFor: () => port,
+    cpu: () => proxy.cpu(),
+    memory: () => treeMemory(proxy.pid),
+    close: () => proxy.close(),
+  }
 }
 
 function node(
@@ -125,6 +133,7 @@ function node(
             ? undefined
             : (used as number[]).reduce((sum, one) => sum + one, 0)
         },
+        memory: () => treeMemory(both[0].child.pid as number),
         async close() {
           await Promise.all(both.map(({ child }) => stopChild(child)))
         },
@@ -158,6 +167,7 @@ function program(
       return {
         portFor: () => port,
         cpu: () => running.cpu(),
+        memory: () => treeMemory(running.pid),
         close: () => running.close(),
       }
     },

@@ -42,6 +42,10 @@ export class Foreground {
     this.#child = child
   }
 
+  get pid(): number {
+    return this.#child.pid as number
+  }
+
   cpu(): number | undefined {
     return treeCpu(this.#child.pid as number)
   }
