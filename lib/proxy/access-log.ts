@@ -22,6 +22,16 @@ export interface AccessLog {
   ): void
   /** For bytes that are no request: there is not much to say. */
   unreadable(unreadable: Unreadable): void
+  /** For one in plain HTTP, which is answered with little. */
+  plain(request: PlainRequest, status: number, client: string): void
+}
+
+/** As Node has it. */
+export interface PlainRequest {
+  readonly method?: string | undefined
+  readonly url?: string | undefined
+  readonly httpVersion: string
+  readonly rawHeaders: readonly string[]
 }
 
 /** Lines for `target`; undefined: into `log`, at level info. */
@@ -30,7 +40,7 @@ export function createAccessLog(
   log: Log,
   trusts: (address: string) => boolean,
 ): AccessLog {
-  if (target === 'off') return { request() {}, unreadable() {} }
+  if (target === 'off') return { request() {}, unreadable() {}, plain() {} }
   if (target === undefined) return new JsonAccessLog(text => tell(log, text), trusts)
   const { format, write } = target
   if (format === 'combined') return new CombinedAccessLog(write, trusts)
@@ -84,6 +94,16 @@ class JsonAccessLog implements AccessLog {
     this.#write(`${connectionText(connection)},${text}`)
   }
 
+  plain(request: PlainRequest, status: number, client: string): void {
+    const { method = '', url = '', httpVersion, rawHeaders } = request
+    const host = withoutLogin(valuesOf(rawHeaders, 'host')[0] ?? '')
+    this.#write(
+      `"client":${JSON.stringify(client)},"method":${quoted(method)}` +
+        `,"host":${quoted(host)},"path":${quoted(pathOf(url))},"status":${status}` +
+        `,"http":${quoted(httpVersion)}`,
+    )
+  }
+
   /** What a trusted proxy opened is `proxy`, and `client` the one it speaks for. */
   #clientText({ connection, head }: Exchange): string {
     const text = connectionText(connection)
@@ -121,6 +141,23 @@ class CombinedAccessLog implements AccessLog {
       bytes: outcome.bytes,
       referer: valuesOf(fields, 'referer')[0],
       agent: valuesOf(fields, 'user-agent')[0],
+    })
+    this.#write(line)
+  }
+
+  plain(request: PlainRequest, status: number, client: string): void {
+    const { method = '', url = '', httpVersion, rawHeaders } = request
+    const line = combinedLine({
+      client,
+      user: undefined,
+      time: Date.now(),
+      method,
+      path: pathOf(url),
+      httpVersion,
+      status,
+      bytes: 0,
+      referer: valuesOf(rawHeaders, 'referer')[0],
+      agent: valuesOf(rawHeaders, 'user-agent')[0],
     })
     this.#write(line)
   }

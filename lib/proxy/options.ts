@@ -290,6 +290,8 @@ export interface RunningProxy {
   readonly port: number
   /** New certificates, sites and limits without dropping a connection. */
   reload(options: ReloadOptions): void
+  /** Whether a host name, in lower case, has a site. */
+  serves(hostname: string): boolean
   /** Stops accepting, lets open requests finish within `drainTimeout`, then resolves. */
   drain(): Promise<void>
   /** Ends everything now. */

@@ -168,6 +168,10 @@ class HttpsProxy implements RunningProxy {
     Object.assign(this.#server, { requestCert: this.#sites.asksForCertificates })
   }
 
+  serves(hostname: string): boolean {
+    return this.#sites.find(hostname) !== undefined
+  }
+
   async drain(): Promise<void> {
     if (this.#closed !== undefined) return this.#closed
     const stopped = this.#stop()

@@ -1,4 +1,5 @@
-import { formatAddress } from '../address.ts'
+import type { ListenAddress } from '../address.ts'
+import { addressList } from '../address-list.ts'
 import { type Admin, createAdmin } from '../admin/admin.ts'
 import { adminToken } from '../admin/admin-token.ts'
 import { logSection } from '../admin/section/log.ts'
@@ -6,10 +7,13 @@ import { parseSecret } from '../farm/secret.ts'
 import type { Log } from '../log.ts'
 import { createFarm } from '../member/create-farm.ts'
 import type { Farm } from '../member/farm.ts'
+import { createAccessLog } from '../proxy/access-log.ts'
 import type { RunningProxy } from '../proxy/options.ts'
 import { createProxy } from '../proxy/proxy.ts'
-import { openAccessLog } from './access-log-file.ts'
+import { RedirectListener } from '../proxy/redirect-listener.ts'
+import { type AccessLogFile, openAccessLog } from './access-log-file.ts'
 import { farmOptionsOf } from './farm-options.ts'
+import { explainListening } from './listen-error.ts'
 import type { ServerStats } from './messages.ts'
 import { Readiness } from './readiness.ts'
 import { reloadable, type ServeSettings } from './settings.ts'
@@ -38,18 +42,22 @@ export async function startServer(
   readiness: Readiness = new Readiness(undefined),
 ): Promise<Server> {
   keepRequestsYoung()
-  const accessLog = openAccessLog(settings.accessLog, log)
-  const farm = await createFarm(farmOptionsOf(settings, log)).catch(error => {
-    accessLog.close()
-    throw error
-  })
-  farm.sections.add(logSection(() => droppedLines() + accessLog.dropped()))
-  const notReady = () => readiness.notReady
-  const auths = new SiteAuths(farm, settings)
-  let admin: Admin | undefined
-  let proxy: RunningProxy
+  const opened: { close(): void | Promise<void> }[] = []
+  const keep = <T extends { close(): void | Promise<void> }>(one: T): T => {
+    opened.unshift(one)
+    return one
+  }
+  const closeAll = async () => {
+    for (const one of opened) await one.close()
+  }
   try {
-    admin = await startAdmin(settings, farm, log, notReady)
+    const accessLog = keep(openAccessLog(settings.accessLog, log))
+    const farm = keep(await joinFarm(settings, log))
+    farm.sections.add(logSection(() => droppedLines() + accessLog.dropped()))
+    const notReady = () => readiness.notReady
+    const auths = new SiteAuths(farm, settings)
+    const admin = await startAdmin(settings, farm, log, notReady)
+    if (admin !== undefined) keep(admin)
     const listening = auths.rebuild(settings.sites, sites =>
       createProxy({
         host: settings.listen.host,
@@ -68,47 +76,44 @@ export async function startServer(
         accessLog: accessLog.target,
       }),
     )
-    proxy = await listening.catch(error => {
-      throw isListenError(error) ? cannotListen(settings.listen, error) : error
-    })
+    const proxy = keep(await listening.catch(explain(settings.listen)))
     for (const section of proxy.sections) farm.sections.add(section)
+    const redirect = await startRedirect(settings, proxy, farm, accessLog, log)
+    if (redirect !== undefined) keep(redirect)
+    return {
+      host: proxy.host,
+      port: proxy.port,
+      farmAddress: farm.address,
+      reload(fresh) {
+        auths.rebuild(fresh.sites, sites => proxy.reload({ ...reloadable(fresh), sites }))
+        redirect?.setProxyProtocol(fresh.proxyProtocol ?? [])
+      },
+      reopenLogs: () => accessLog.reopen(),
+      async drain() {
+        await Promise.all([proxy.drain(), redirect?.close()])
+        await closeAll()
+      },
+      close: closeAll,
+      stats() {
+        const { full, causes } = farm.stats().handshakes
+        return {
+          ...proxy.stats(),
+          full,
+          resumedLocal: causes['resumed:local'] ?? 0,
+          resumedPeer: causes['resumed:peer'] ?? 0,
+        }
+      },
+    }
   } catch (error) {
-    await admin?.close()
-    await farm.close()
-    accessLog.close()
+    await closeAll()
     throw error
   }
-  const leave = async () => {
-    await admin?.close()
-    await farm.close()
-    accessLog.close()
-  }
-  return {
-    host: proxy.host,
-    port: proxy.port,
-    farmAddress: farm.address,
-    reload(fresh) {
-      auths.rebuild(fresh.sites, sites => proxy.reload({ ...reloadable(fresh), sites }))
-    },
-    reopenLogs: () => accessLog.reopen(),
-    async drain() {
-      await proxy.drain()
-      await leave()
-    },
-    async close() {
-      await proxy.close()
-      await leave()
-    },
-    stats() {
-      const { full, causes } = farm.stats().handshakes
-      return {
-        ...proxy.stats(),
-        full,
-        resumedLocal: causes['resumed:local'] ?? 0,
-        resumedPeer: causes['resumed:peer'] ?? 0,
-      }
-    },
-  }
+}
+
+async function joinFarm(settings: ServeSettings, log: Log): Promise<Farm> {
+  const { listen } = settings.farm
+  const joining = createFarm(farmOptionsOf(settings, log))
+  return await (listen === undefined ? joining : joining.catch(explain(listen)))
 }
 
 /** Status, metrics and revocation. Without a farm secret nothing can be changed over it. */
@@ -121,32 +126,35 @@ async function startAdmin(
   if (admin === undefined) return undefined
   const { host, port, names } = admin
   const token = secret === undefined ? undefined : adminToken(parseSecret(secret), name)
-  return await createAdmin({ farm, host, port, token, log, names, notReady }).catch(
-    error => {
-      throw isListenError(error) ? cannotListen(admin, error) : error
-    },
-  )
+  const options = { farm, host, port, token, log, names, notReady }
+  return await createAdmin(options).catch(explain(admin))
 }
 
-/** In a worker the primary binds for it, and Node names that instead. */
-function isListenError({ syscall }: NodeJS.ErrnoException): boolean {
-  return syscall === 'listen' || syscall === 'bind'
+async function startRedirect(
+  { redirect, proxyProtocol, trustedProxies }: ServeSettings,
+  proxy: RunningProxy,
+  farm: Farm,
+  { target }: AccessLogFile,
+  log: Log,
+): Promise<RedirectListener | undefined> {
+  if (redirect === undefined) return undefined
+  const trusts = addressList(trustedProxies, 'trustedProxies')
+  const listener = new RedirectListener({
+    ...redirect,
+    httpsPort: redirect.httpsPort ?? proxy.port,
+    serves: hostname => proxy.serves(hostname),
+    proxyProtocol,
+    limitCounters: farm.limitCounters,
+    accessLog: createAccessLog(target, log, trusts),
+    log,
+  })
+  await listener.listen().catch(explain(redirect))
+  log.info({ host: redirect.host, port: listener.port }, 'redirect listens')
+  return listener
 }
 
-const adviceOn: Readonly<Record<string, string>> = {
-  EACCES:
-    'below port 1024 a process needs CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities) or to ' +
-    'be root',
-  EADDRINUSE: 'another program listens there (ss -ltnp tells which)',
-  EADDRNOTAVAIL: 'this machine has no such address',
-}
-
-function cannotListen(
-  { host = '*', port }: ServeSettings['listen'],
-  error: NodeJS.ErrnoException,
-): Error {
-  const where = formatAddress({ host, port })
-  const advice = adviceOn[error.code ?? '']
-  const why = advice === undefined ? error.code : `${error.code}: ${advice}`
-  return new Error(`can't listen on ${where}: ${why}`, { cause: error })
+function explain(at: ListenAddress): (error: NodeJS.ErrnoException) => never {
+  return error => {
+    throw explainListening(at, error)
+  }
 }

@@ -26,6 +26,8 @@ export interface ServeSettings {
   readonly trustedProxies: readonly string[]
   /** Addresses and subnets of balancers that speak the PROXY protocol. */
   readonly proxyProtocol?: readonly string[] | undefined
+  /** Where clients of plain HTTP are sent to HTTPS; undefined: nowhere. */
+  readonly redirect?: RedirectSettings | undefined
   /** Where a balancer asks on the port for clients whether they are wanted. */
   readonly healthPath?: string | undefined
   readonly workers: number
@@ -60,6 +62,13 @@ export interface AccessLogSettings {
   /** Or the absolute path of a file. */
   readonly to: 'off' | 'stdout' | 'stderr' | (string & {})
   readonly format: AccessLogFormat
+}
+
+export interface RedirectSettings extends ListenAddress {
+  /** Port of HTTPS as clients know it. Default: the one of `listen`. */
+  readonly httpsPort?: number | undefined
+  /** Absolute path of a folder, or `http://host:port`. */
+  readonly acmeChallenge?: string | undefined
 }
 
 export interface AdminSettings extends ListenAddress {

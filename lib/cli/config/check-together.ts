@@ -30,6 +30,11 @@ export function checkTogether(
       seen.set(name, site)
     })
   })
+  for (const name of ['redirectPort', 'acmeChallenge'] as const) {
+    if (config[name] !== undefined && config.redirect === undefined) {
+      throw fault([name], 'a redirect beside it')
+    }
+  }
   if (config.accessLog === undefined && config.accessLogFormat !== undefined) {
     throw fault(['accessLogFormat'], 'an accessLog beside it')
   }

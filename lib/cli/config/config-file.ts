@@ -34,6 +34,9 @@ export interface ConfigFile {
     | undefined
   readonly trustedProxies?: readonly string[] | undefined
   readonly proxyProtocol?: readonly string[] | undefined
+  readonly redirect?: ListenAddress | undefined
+  readonly redirectPort?: number | undefined
+  readonly acmeChallenge?: string | undefined
   readonly healthPath?: string | undefined
   readonly workers?: number | undefined
   readonly logLevel?: ServeSettings['logLevel'] | undefined

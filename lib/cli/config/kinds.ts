@@ -8,6 +8,7 @@ import {
 import { readHashBy } from '../../dispatch/selection/hash-key.ts'
 import { farmName } from '../../member/options.ts'
 import { isWithin, type NumberRule } from '../../number-options.ts'
+import { isChallengeUrl } from '../../proxy/acme-challenge.ts'
 import { healthPath } from '../../proxy/health-probe.ts'
 import {
   type ResumptionMode,
@@ -74,6 +75,21 @@ export const id: Kind<string> = {
 export const logPlace: Kind<string> = {
   ...text,
   expected: 'off, stdout, stderr or the path of a file',
+}
+
+export const challengePlace: Kind<string> = {
+  expected: 'a folder or http://HOST[:PORT]',
+  read: value =>
+    isText(value) && !(isChallengeUrl(value) && readBackend(value) === undefined)
+      ? value
+      : undefined,
+  json: notEmpty,
+}
+
+export const port: Kind<number> = {
+  expected: 'a port from 1 to 65535',
+  read: value => (isWhole(value) && value >= 1 && value <= 65_535 ? value : undefined),
+  json: { ...wholeNumber, minimum: 1, maximum: 65_535 },
 }
 
 export const path: Kind<string> = {

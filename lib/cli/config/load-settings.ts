@@ -3,11 +3,13 @@ import { availableParallelism } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
 import { defaultFarmPort, type ListenAddress } from '../../address.ts'
 import type { HandfastError } from '../../errors.ts'
+import { isChallengeUrl } from '../../proxy/acme-challenge.ts'
 import {
   type AccessLogSettings,
   type AdminSettings,
   type FarmSettings,
   logLevels,
+  type RedirectSettings,
   type ServeSettings,
   type SiteSettings,
 } from '../../serve/settings.ts'
@@ -80,6 +82,7 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     tls: withoutUndefined(config.tls ?? {}),
     trustedProxies: [...(config.trustedProxies ?? []), ...flags.trustedProxies],
     proxyProtocol: [...(config.proxyProtocol ?? []), ...flags.proxyProtocol],
+    redirect: redirectOf(flags, config, folder, io.cwd),
     healthPath: config.healthPath,
     workers: flags.workers ?? config.workers ?? availableParallelism(),
     logLevel: flags.logLevel ?? config.logLevel ?? logLevels[1],
@@ -189,6 +192,27 @@ function farmOf(
     secret,
     members,
     listen,
+  }
+}
+
+function redirectOf(
+  flags: ProxyFlags,
+  config: ConfigFile,
+  folder: string,
+  cwd: string,
+): RedirectSettings | undefined {
+  const listen = flags.redirect ?? config.redirect
+  const where = flags.acmeChallenge ?? config.acmeChallenge
+  if (listen === undefined) {
+    if (where !== undefined) throw badFlag('--acme-challenge needs --redirect')
+    return undefined
+  }
+  const from = flags.acmeChallenge === undefined ? folder : cwd
+  return {
+    ...listen,
+    httpsPort: config.redirectPort,
+    acmeChallenge:
+      where === undefined || isChallengeUrl(where) ? where : resolve(from, where),
   }
 }
 

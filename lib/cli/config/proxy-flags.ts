@@ -9,6 +9,7 @@ import type { FarmConfig } from './config-file.ts'
 import {
   address,
   backend,
+  challengePlace,
   host,
   logPlace,
   member,
@@ -38,6 +39,8 @@ export interface ProxyFlags {
   readonly backendCa: string | undefined
   readonly resumption: ResumptionMode | undefined
   readonly farm: FarmConfig
+  readonly redirect: ListenAddress | undefined
+  readonly acmeChallenge: string | undefined
   readonly trustedProxies: readonly string[]
   readonly proxyProtocol: readonly string[]
   readonly secretFile: string | undefined
@@ -92,6 +95,20 @@ const site = {
     about:
       "auto (default), stateful (sessions in the farm's table only), sealed (TLS 1.3 by " +
       'tickets, with client certificates, too) or off',
+  },
+  redirect: {
+    value: '[HOST:]PORT',
+    kind: address,
+    option: 'redirect',
+    about: 'a port of plain HTTP that sends clients to HTTPS (default none)',
+  },
+  'acme-challenge': {
+    value: 'WHERE',
+    kind: challengePlace,
+    option: 'acmeChallenge',
+    about:
+      'on that port, where answers to ACME http-01 challenges come from: a webroot, or ' +
+      'http://HOST:PORT',
   },
   'trusted-proxy': {
     value: 'ADDRESS',
@@ -259,6 +276,8 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
       advertise: flags['farm-advertise'],
       transport: flags.transport,
     },
+    redirect: flags.redirect,
+    acmeChallenge: flags['acme-challenge'],
     trustedProxies: flags['trusted-proxy'] ?? [],
     proxyProtocol: flags['proxy-protocol'] ?? [],
     secretFile: flags['secret-file'],

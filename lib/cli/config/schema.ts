@@ -7,6 +7,7 @@ import { auth } from './auth-schema.ts'
 import type { ConfigFile, FarmConfig } from './config-file.ts'
 import {
   address,
+  challengePlace,
   count,
   file,
   host,
@@ -16,6 +17,7 @@ import {
   nameOfFarm,
   oneOf,
   path,
+  port,
   resumption,
   secret,
   serverName,
@@ -153,6 +155,20 @@ const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
     subnet,
     'balancers that speak the PROXY protocol, version 1 or 2: each connection of theirs must ' +
       "begin with its header, and is the client's own then; from others none is looked for",
+    { otherwise: 'none' },
+  ),
+  redirect: option(
+    address,
+    'a port of plain HTTP that sends clients to HTTPS, to the same host where it is one of a site',
+    { otherwise: 'none' },
+  ),
+  redirectPort: option(port, 'port of HTTPS that they are sent to', {
+    otherwise: 'the one of listen',
+  }),
+  acmeChallenge: option(
+    challengePlace,
+    'on that port, where answers to ACME http-01 challenges come from: a webroot, or ' +
+      'http://HOST:PORT of a client that answers itself',
     { otherwise: 'none' },
   ),
   healthPath: option(
