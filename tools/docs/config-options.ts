@@ -3,26 +3,11 @@ import { describeConfig } from '../../lib/cli/config/schema.ts'
 import { row } from './table.ts'
 
 /** Flags of `handfast proxy` that say the same as an option of the file. */
-export const flags: Readonly<Record<string, string>> = {
-  listen: '--listen',
-  'sites[].backends': '--backend',
-  'sites[].cert': '--cert',
-  'sites[].key': '--key',
-  'sites[].clientCa': '--client-ca',
-  'sites[].backendCa': '--backend-ca',
-  'sites[].resumption': '--resumption',
-  'farm.name': '--farm-name',
-  'farm.secretFile': '--secret-file',
-  'farm.members': '--member',
-  'farm.listen': '--farm-listen',
-  'farm.advertise': '--farm-advertise',
-  'farm.transport': '--transport',
-  'admin.listen': '--admin',
-  trustedProxies: '--trusted-proxy',
-  proxyProtocol: '--proxy-protocol',
-  workers: '--workers',
-  logLevel: '--log-level',
-}
+export const flags: Readonly<Record<string, string>> = Object.fromEntries(
+  describeConfig().flatMap(({ path, flag }) =>
+    flag === undefined ? [] : [[path, flag]],
+  ),
+)
 
 /**
  * The options of the config file as Markdown, a line each, in the order of the schema. What a
