@@ -68,7 +68,7 @@ t.test('each option of the API says what it is', async t => {
 
 t.test('each flag of the proxy stands beside the option that says the same', async t => {
   const inHelp = [...new Set(proxyCommand.help.match(/--[a-z][a-z-]+/g))]
-  t.same(Object.values(flags).concat('--config').sort(), inHelp.sort())
+  t.same(Object.values(flags).concat('--check', '--config').sort(), inHelp.sort())
   const paths = describeConfig().map(({ path }) => path)
   for (const [path, flag] of Object.entries(flags)) {
     t.ok(paths.includes(path), path)
