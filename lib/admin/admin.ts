@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { Callers } from './callers.ts'
+import { readDrainRequest } from './drain-request.ts'
 import { ownNames } from './own-name.ts'
 import { answerProbe } from './probes.ts'
 import { readRevocation } from './revocation-request.ts'
@@ -103,12 +104,22 @@ async function answer({ request, response, farm, trusted }: Call): Promise<void>
       return
     case 'POST /revoke':
       if (!trusted) return refuse(response)
-      await revoke(request, response, farm)
+      await obey(response, async () => {
+        const { target, ...how } = readRevocation(await bodyOf(request))
+        return await farm.revoke(target, how)
+      })
+      return
+    case 'POST /backends':
+      if (!trusted) return refuse(response)
+      await obey(response, async () => {
+        const { action, origin } = readDrainRequest(await bodyOf(request))
+        return await farm.drains[action](origin)
+      })
       return
     default:
       send(response, 404, {
         error:
-          'not found: /metrics, /status, /healthz, /readyz, /revocations, POST /revoke',
+          'not found: /metrics, /status, /healthz, /readyz, /revocations, POST /revoke, /backends',
       })
   }
 }
@@ -122,14 +133,10 @@ function refuse(response: ServerResponse): void {
   send(response, 401, { error: 'a bearer token made from the farm secret is needed' })
 }
 
-async function revoke(
-  request: IncomingMessage,
-  response: ServerResponse,
-  farm: Administered,
-): Promise<void> {
+/** Does as it is told, and says what came of it or what is wrong with it. */
+async function obey(response: ServerResponse, act: () => Promise<object>): Promise<void> {
   try {
-    const { target, ...how } = readRevocation(await bodyOf(request))
-    send(response, 200, await farm.revoke(target, how))
+    send(response, 200, await act())
   } catch (error) {
     if (!(error instanceof HandfastError)) throw error
     const status = error.code === 'ERR_HANDFAST_CLOSED' ? 503 : 400

@@ -1,3 +1,4 @@
+import type { Drains } from '../dispatch/drains.ts'
 import type { AbsentMember, Member } from '../farm/transport.ts'
 import type {
   ListedRevocation,
@@ -16,6 +17,8 @@ export interface Administered extends Known {
   readonly sections: Sections
   /** The sections, of all processes of this host. */
   hostStats(): Promise<object>
+  /** Backends that are drained. */
+  readonly drains: Drains
   revocations(): ListedRevocation[]
   revoke(target: RevocationTarget, how?: RevokeOptions): Promise<RevocationOutcome>
 }

@@ -43,6 +43,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     load: async () =>
       (await import('./commands/completion.ts')).completionCommand(commands),
   },
+  backend: {
+    summary: 'list backends, drain one, enable it again',
+    load: async () => (await import('./commands/backend.ts')).backendCommand,
+  },
   worker: {
     summary: '',
     load: async () => (await import('./commands/worker.ts')).workerCommand,

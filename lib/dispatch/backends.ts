@@ -6,6 +6,7 @@ import { Affinity } from './affinity/affinity.ts'
 import type { AffinityTable } from './affinity/affinity-table.ts'
 import type { DispatchCounters } from './dispatch-counters.ts'
 import { Dispatcher, type Resuming } from './dispatcher.ts'
+import type { Drains } from './drains.ts'
 import type { BackendTarget, DispatcherOptions } from './options.ts'
 import { Lines } from './queue/lines.ts'
 import type { QueueOptions } from './queue/queued.ts'
@@ -20,15 +21,26 @@ export type DispatcherTo = (options: DispatcherOptions) => Dispatcher
 export class Backends {
   readonly #log: Log
   readonly #places: AffinityTable
+  readonly #drains: Drains | undefined
+  readonly #stopListening: (() => void) | undefined
   readonly #context: SelectionContext = { clock: systemClock, random: Math.random }
   readonly #counters: DispatchCounters
   readonly #lines = new Lines()
   #byKey = new Map<string, Backend>()
 
-  constructor(log: Log, counters: DispatchCounters, places: AffinityTable) {
+  constructor(
+    log: Log,
+    counters: DispatchCounters,
+    places: AffinityTable,
+    drains?: Drains,
+  ) {
     this.#log = log
     this.#counters = counters
     this.#places = places
+    this.#drains = drains
+    this.#stopListening = drains?.onChange(() => {
+      for (const backend of this.#byKey.values()) this.#tell(backend)
+    })
   }
 
   /** Those in use. */
@@ -49,6 +61,7 @@ export class Backends {
       if (backend === undefined) {
         backend = new Backend(address, options)
         this.#listen(backend)
+        this.#tell(backend)
         made.push(backend)
       }
       next.set(key, backend)
@@ -90,6 +103,7 @@ export class Backends {
   }
 
   async destroy(): Promise<void> {
+    this.#stopListening?.()
     await Promise.allSettled([...this.#byKey.values()].map(backend => backend.destroy()))
   }
 
@@ -103,6 +117,15 @@ export class Backends {
       if (reason === undefined) this.#log.info({ backend: origin }, 'a backend is back')
       else this.#log.warn({ backend: origin, reason }, 'a backend is passed over')
     }
+  }
+
+  /** What the operator wants of it. */
+  #tell(backend: Backend): void {
+    const draining = this.#drains?.has(backend.origin) ?? false
+    if (backend.draining === draining) return
+    backend.draining = draining
+    const { origin } = backend
+    this.#log.info({ backend: origin }, draining ? 'backend drains' : 'backend enabled')
   }
 
   #letGo(closing: Promise<void>): void {

@@ -9,6 +9,7 @@ import { peersTier } from '../cache/peers-tier.ts'
 import { checkOptions } from '../check-options.ts'
 import { systemClock } from '../clock.ts'
 import { FarmAffinity } from '../dispatch/affinity/affinity-table.ts'
+import { Drains } from '../dispatch/drains.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { silentLog } from '../log.ts'
@@ -103,6 +104,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     },
   })
 
+  const drains = new Drains(cache)
   const places = new FarmAffinity(cache, farmKey(secret, name, 'affinity'))
 
   await cache.open()
@@ -167,6 +169,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
       transport,
     }),
     places,
+    drains,
   }
 }
 

@@ -18,6 +18,7 @@ import {
   texts,
 } from '../check-options.ts'
 import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
+import type { Drains } from '../dispatch/drains.ts'
 import type { AbsentMember, Member } from '../farm/transport.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import {
@@ -76,6 +77,7 @@ export interface FarmParts {
   readonly sections: Sections
   readonly meter: ProcessMeter
   readonly places: AffinityTable
+  readonly drains: Drains
 }
 
 /** One member of a farm: the servers attached to it resume what any other member minted. */
@@ -176,6 +178,11 @@ export class Farm implements AsyncDisposable {
   /** Which backend of a proxy on top of this member holds which client. */
   get places(): AffinityTable {
     return this.#parts.places
+  }
+
+  /** Backends that the operator lets run dry. */
+  get drains(): Drains {
+    return this.#parts.drains
   }
 
   /** Where whoever serves on top of this member tells of limits that were met. */

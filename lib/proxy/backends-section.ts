@@ -10,6 +10,8 @@ export interface BackendFigures {
   /** Processes that send it requests; of them, how many have not just seen it fail. */
   readonly processes: number
   readonly ready: number
+  /** Of them, how many let it run dry. */
+  readonly draining: number
   /** Now. */
   readonly requests: number
   readonly webSockets: number
@@ -30,6 +32,7 @@ export function backendsSection(
         ...all,
         processes: 1,
         ready: Math.min(1, all.ready),
+        draining: Math.min(1, all.draining),
       }))
     },
     merge: all => sumBy(all, ({ origin }) => origin),
@@ -38,12 +41,13 @@ export function backendsSection(
 }
 
 function figuresOf(backend: Backend): BackendFigures {
-  const { origin, ready, slots, sent, errors } = backend
+  const { origin, ready, draining, slots, sent, errors } = backend
   const { request, tunnel } = slots.used
   return {
     origin,
     processes: 1,
     ready: ready ? 1 : 0,
+    draining: draining ? 1 : 0,
     requests: request,
     webSockets: tunnel,
     sent,
@@ -59,6 +63,11 @@ function backendFamilies(all: readonly BackendFigures[]): Family[] {
       'handfast_backend_up',
       '1 unless a process of this host has just seen it fail',
       of(({ ready, processes }) => (ready === processes ? 1 : 0)),
+    ),
+    gauge(
+      'handfast_backend_draining',
+      '1 while it gets no new clients because an operator drains it',
+      of(({ draining }) => (draining > 0 ? 1 : 0)),
     ),
     gauge(
       'handfast_backend_open_requests',

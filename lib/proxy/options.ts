@@ -6,6 +6,7 @@ import type { BackendProtocol } from '../backend/backend.ts'
 import type { HealthSettings } from '../backend/health/options.ts'
 import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
 import type { AffinityOptions } from '../dispatch/affinity/options.ts'
+import type { Drains } from '../dispatch/drains.ts'
 import type { BackendTarget } from '../dispatch/options.ts'
 import type { Priority } from '../dispatch/queue/urgency.ts'
 import type { ResumeSettings } from '../dispatch/resumed-response/options.ts'
@@ -93,12 +94,37 @@ export interface Handling extends SelectionOptions {
    */
   readonly class?: 'secure' | 'plain' | undefined
   /**
+   * Taken off the path before a backend sees it, and told in `X-Forwarded-Prefix`. What the
+   * response names in Location, Content-Location, Link and paths of cookies gets it back.
+   */
+  readonly stripPath?: string | undefined
+  /** Put before the path. */
+  readonly addPath?: string | undefined
+  /** Not of fields that frame a message, concern a connection, or say who asks and how. */
+  readonly requestHeaders?: HeaderChanges | undefined
+  readonly responseHeaders?: HeaderChanges | undefined
+  /**
    * `adaptive`: how many requests a backend has at a time follows from how long it takes, with
    * `maxBackendRequests` the most. Default `fixed`: that many.
    */
   readonly concurrency?: 'fixed' | 'adaptive' | undefined
   /** Who goes first where requests wait for a backend. Default: all the same. */
   readonly queue?: QueueHandling | undefined
+}
+
+/** Of header fields: what is set takes the place of what is there. */
+export interface HeaderChanges {
+  readonly set?: Readonly<Record<string, string>> | undefined
+  readonly remove?: readonly string[] | undefined
+}
+
+export interface RedirectOptions {
+  /** A URL or a path. */
+  readonly to: string
+  /** 301, 302, 303, 307 or 308. Default 308: for good, with method and body. */
+  readonly status?: number | undefined
+  /** Whether what is below the path of the route, and the query, go along. Default false. */
+  readonly keepPath?: boolean | undefined
 }
 
 /** How requests stand beside others that wait for the same backend. */
@@ -139,6 +165,8 @@ export interface RouteMatch {
 /** Requests of a site that go another way than the rest. */
 export interface Route extends Handling {
   readonly match: RouteMatch
+  /** Where clients are sent instead; nobody is asked who they are. */
+  readonly redirect?: RedirectOptions | undefined
 }
 
 /** A server name, the certificate it shows, and where its requests go. */
@@ -271,6 +299,8 @@ export interface ProxyOptions {
   readonly sessions: SessionSharing
   /** Which backend holds which client, farm-wide. Default: of this proxy alone. */
   readonly places?: AffinityTable | undefined
+  /** Which backends are to get no new clients. Default: none. */
+  readonly drains?: Drains | undefined
   readonly log: Log
   /** Where a line for each request goes. Default: into `log`, at level info. */
   readonly accessLog?: AccessLogTarget | 'off' | undefined

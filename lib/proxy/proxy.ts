@@ -87,6 +87,7 @@ class HttpsProxy implements RunningProxy {
       options.log,
       this.#dispatched,
       options.places ?? new LocalAffinity(randomBytes(32)),
+      options.drains,
     )
     this.#sites = this.#sitesOf(options.sites, this.#limits)
     this.#handler = new RequestHandler(

@@ -26,6 +26,8 @@ export interface Serving {
   readonly healthPath: string | undefined
 }
 
+const noBody = Buffer.alloc(0)
+
 type Finish = (outcome: Outcome, user?: string) => void
 
 /** A request whose site and route are known. */
@@ -158,6 +160,20 @@ export class RequestHandler {
       else refuse('route', 400, 'the path can be read in more than one way')
       return
     }
+    if (route.redirect !== undefined) {
+      const { status } = route.redirect
+      const location = route.redirect.location(request.path)
+      exchange.onClose = () =>
+        finish({
+          status: exchange.status,
+          bytes: exchange.bytes,
+          phase: 'route',
+          backend: undefined,
+          error: undefined,
+        })
+      reply(exchange, status, ['Location', location, 'Content-Length', '0'], noBody)
+      return
+    }
     const client = clientNetwork(exchange.connection, request.fields, this.#trusts)
     if (request.bodyLength !== 0) {
       onBody = this.#awaitBody(client)
@@ -249,6 +265,7 @@ export class RequestHandler {
       dispatcher: route.dispatcher,
       limits: route.limits,
       urgency: route.urgencyOf?.(request.fields, user),
+      rewrite: route.rewrite,
       client,
       user,
       onBody,

@@ -71,6 +71,7 @@ export async function startServer(
         ...settings.tls,
         sessions: farm,
         places: farm.places,
+        drains: farm.drains,
         limitCounters: farm.limitCounters,
         log,
         accessLog: accessLog.target,

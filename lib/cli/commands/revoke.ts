@@ -1,14 +1,12 @@
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { adminToken } from '../../admin/admin-token.ts'
-import { parseSecret } from '../../farm/secret.ts'
 import type { WriteReach } from '../../farm/transport.ts'
 import type { ListedRevocation } from '../../resumption/revocation/revocation.ts'
 import { type AdminAnswer, adminAddress, adminFlag, callAdmin } from '../admin-client.ts'
 import type { Command, Io } from '../command.ts'
 import { id, name } from '../config/kinds.ts'
-import { findSecret } from '../config/read-secret.ts'
+import { farmToken, tokenFlags } from '../farm-token.ts'
 import { badFlag, type FlagValues, flagLines, parseFlags } from '../flags.ts'
 import { absentLine } from './status.ts'
 
@@ -40,11 +38,7 @@ const how = {
       `${adminFlag.about}. The call is not encrypted: use a loopback address, or a tunnel ` +
       'to one',
   },
-  'secret-file': {
-    value: 'FILE',
-    about: "the farm's secret, or environment variable HANDFAST_SECRET",
-  },
-  'farm-name': { value: 'NAME', about: 'default handfast' },
+  ...tokenFlags,
   list: { about: 'what has been revoked and why' },
   json: { about: 'the list for programs' },
 } as const
@@ -78,7 +72,7 @@ Exits with
     const at = adminAddress(given.admin)
     const list = given.list === true
     const body = list ? onlyList(given) : await revocationOf(given, io)
-    const token = await tokenOf(given['secret-file'], given['farm-name'], io)
+    const token = await farmToken(given['secret-file'], given['farm-name'], io)
     try {
       if (body !== undefined) {
         return report(await callAdmin(at, { path: '/revoke', token, body }), io)
@@ -132,22 +126,6 @@ async function fingerprintOf(file: string, io: Io): Promise<string> {
   } catch {
     throw badFlag(`--certificate: ${file} is not a readable certificate in PEM form`)
   }
-}
-
-async function tokenOf(
-  file: string | undefined,
-  farmName = 'handfast',
-  io: Io,
-): Promise<string> {
-  const { secret } = await findSecret({
-    file,
-    folder: io.cwd,
-    env: io.env['HANDFAST_SECRET'],
-    inline: undefined,
-    fault: expected => badFlag(`--secret-file: expected ${expected}`),
-  })
-  if (secret !== undefined) return adminToken(parseSecret(secret), farmName)
-  throw badFlag('needs the farm secret: --secret-file FILE or HANDFAST_SECRET')
 }
 
 function report({ status, body }: AdminAnswer, io: Io): number {

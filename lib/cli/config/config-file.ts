@@ -8,6 +8,7 @@ import type {
   Handling,
   Limits,
   ProxyOptions,
+  RedirectOptions,
   RouteMatch,
   Site,
 } from '../../proxy/options.ts'
@@ -59,6 +60,7 @@ export interface SiteConfig extends HandlingConfig {
 
 /** As `Route`, which requests it takes and what becomes of them side by side. */
 export interface RouteConfig extends RouteMatch, HandlingConfig {
+  readonly redirect?: string | RedirectOptions | undefined
   readonly auth?: AuthConfig | 'none' | undefined
 }
 

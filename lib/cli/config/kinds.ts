@@ -10,6 +10,7 @@ import { farmName } from '../../member/options.ts'
 import { isWithin, type NumberRule } from '../../number-options.ts'
 import { isChallengeUrl } from '../../proxy/acme-challenge.ts'
 import { healthPath } from '../../proxy/health-probe.ts'
+import { isTarget, redirectStatuses } from '../../proxy/route/redirect.ts'
 import {
   type ResumptionMode,
   readMode,
@@ -188,6 +189,18 @@ export const cookieName: Kind<string> = {
   expected: 'a name that begins with __Host-',
   read: value => (isText(value) && isCookieName(value) ? value : undefined),
   json: { type: 'string', pattern: '^__Host-[A-Za-z0-9_-]{1,64}$' },
+}
+
+export const redirectTarget: Kind<string> = {
+  expected: 'an http or https URL or a path',
+  read: value => (isText(value) && isTarget(value) ? value : undefined),
+  json: { type: 'string', pattern: '^(https?://|/)' },
+}
+
+export const redirectStatus: Kind<number> = {
+  expected: redirectStatuses.join(', '),
+  read: value => redirectStatuses.find(status => status === value),
+  json: { enum: [...redirectStatuses] },
 }
 
 export const hashBy: Kind<string> = {

@@ -74,16 +74,29 @@ async function readRoutes(
     routes.map(async (config, index): Promise<RouteSettings> => {
       const blameRoute: Blame = (key, expected, ...inside) =>
         blame('routes', expected, index, key, ...inside)
-      const { path, exact, methods, headers, auth, affinity: _, ...rest } = config
+      const {
+        path,
+        exact,
+        methods,
+        headers,
+        auth,
+        redirect,
+        affinity: _,
+        ...rest
+      } = config
       const match = { path, exact, methods, headers }
       tryMatch(match, expected => blame('routes', expected, index))
-      if (config.backends === undefined && site.backends === undefined) {
+      const goes = config.backends ?? site.backends ?? redirect
+      if (goes === undefined) {
         throw blameRoute('backends', 'a list, because the site has none either')
       }
       return {
         ...rest,
         ...affinityOf(config),
         match,
+        ...(redirect !== undefined && {
+          redirect: typeof redirect === 'string' ? { to: redirect } : redirect,
+        }),
         ...(await readBackendTls(config, folder, blameRoute)),
         auth:
           auth === undefined || auth === 'none'

@@ -1,7 +1,7 @@
 import { targetRules } from '../../dispatch/options.ts'
 import { priorities } from '../../dispatch/queue/urgency.ts'
 import { balances } from '../../dispatch/selection/create-selection.ts'
-import type { QueueClass } from '../../proxy/options.ts'
+import type { HeaderChanges, QueueClass } from '../../proxy/options.ts'
 import { auth } from './auth-schema.ts'
 import type { HandlingConfig, RouteConfig } from './config-file.ts'
 import { health, resumeResponses, retries } from './failover-schema.ts'
@@ -13,6 +13,8 @@ import {
   file,
   hashBy,
   oneOf,
+  redirectStatus,
+  redirectTarget,
   text,
   wholeNumber,
   yesNo,
@@ -73,6 +75,13 @@ const queueClass: Schema<QueueClass> = mapping('what is not said is as in `queue
   ...rank,
 })
 
+function headerChanges(about: string): Schema<HeaderChanges> {
+  return mapping(about, {
+    set: texts(text, 'fields in place of those that are there'),
+    remove: some(text, 'fields that are dropped'),
+  })
+}
+
 /** Where requests go and on what terms: of a site, and of each of its routes. */
 export const handling: {
   [name in keyof HandlingConfig]-?: Schema<HandlingConfig[name]>
@@ -118,6 +127,13 @@ export const handling: {
   health,
   resumeResponses,
   affinity: affinity.optional(),
+  stripPath: option(
+    text,
+    'taken off the path for the backend; Location, Link and paths of cookies get it back',
+  ),
+  addPath: option(text, 'put before the path for the backend'),
+  requestHeaders: headerChanges('of the request to the backend').optional(),
+  responseHeaders: headerChanges('of the response of the backend').optional(),
   class: option(
     oneOf(['secure', 'plain']),
     'secure: what belongs together goes to one backend, by the TLS session unless affinity says ' +
@@ -145,6 +161,18 @@ export const route: Schema<RouteConfig> = mapping(
     exact: option(text, 'this very path'),
     methods: some(text, 'any of them; GET stands for HEAD as well', { otherwise: 'all' }),
     headers: texts(text, 'values of fields by name, to the letter; * for any'),
+    redirect: either(
+      redirectTarget,
+      mapping('where clients are sent instead', {
+        to: needed(redirectTarget, 'a URL or a path'),
+        status: option(redirectStatus, 'of the redirect', { usual: 308 }),
+        keepPath: option(
+          yesNo,
+          'whether what is below the path of the route, and the query, go along',
+          { usual: false },
+        ),
+      }),
+    ).optional(),
     ...handling,
     auth: either(oneOf(['none']), auth).optional(),
   },

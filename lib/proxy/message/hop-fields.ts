@@ -18,6 +18,10 @@ const hopByHop: ReadonlySet<string> = new Set([
   'http2-settings',
 ])
 
+export function isHopByHop(name: string): boolean {
+  return hopByHop.has(name)
+}
+
 /** Fields that may not come after the body (RFC 9110 6.5.1): too late to be believed. */
 const notInTrailers: ReadonlySet<string> = new Set([
   ...hopByHop,

@@ -3,6 +3,7 @@ import { isInvalidRequest, wasReset } from '../../backend/failure.ts'
 import type { SlotLimit } from '../../backend/slots.ts'
 import type { DispatchCall, DispatchHandler } from '../../dispatch/dispatch.ts'
 import type { Dispatcher } from '../../dispatch/dispatcher.ts'
+import { prefixLinks } from '../../dispatch/links.ts'
 import type { Urgency } from '../../dispatch/queue/urgency.ts'
 import { answer, type Exchange } from '../client/exchange.ts'
 import { type Fields, filterFields } from '../message/fields.ts'
@@ -18,6 +19,7 @@ import {
 import type { CheckedRequest } from '../message/request-check.ts'
 import type { Limits } from '../options.ts'
 import type { Phase } from '../phases.ts'
+import type { Rewrite } from '../route/rewrite.ts'
 import { failureOf } from './failure.ts'
 import { BodyError, RequestBody } from './request-body.ts'
 import { tunnel } from './tunnel.ts'
@@ -48,6 +50,8 @@ export interface ForwardingOptions {
   readonly dispatcher: Dispatcher
   readonly limits: Limits
   readonly urgency: Urgency | undefined
+  /** What is changed on the way. */
+  readonly rewrite: Rewrite | undefined
   /** The network that the request counts for where backends are shared out. */
   readonly client: string | undefined
   /** Who is logged in. */
@@ -171,7 +175,7 @@ export class Forwarding implements DispatchHandler {
       this.#refuseResponse()
       return
     }
-    const kept = responseFields(status, fields)
+    const kept = this.#rewritten(responseFields(status, fields))
     // A refusal of a request that was not read to the end, with no other end than that of the
     // connection: the kernel makes a reset of that, and it is as whole as it can be known to be.
     this.#endsByReset =
@@ -246,6 +250,8 @@ export class Forwarding implements DispatchHandler {
   #dispatch(): void {
     const { request, client, dispatcher, hop, user } = this.#options
     let fields = requestFields(request, this.#options)
+    const { rewrite } = this.#options
+    if (rewrite !== undefined) fields = rewrite.requestFields(fields)
     if (this.#webSocketKey !== undefined) {
       fields = filterFields(fields, name => name !== 'sec-websocket-key')
       fields.push('Sec-WebSocket-Key', this.#webSocketKey)
@@ -255,7 +261,7 @@ export class Forwarding implements DispatchHandler {
     this.#call = dispatcher.dispatch(
       {
         method: request.websocket ? 'GET' : request.method,
-        path: request.path,
+        path: rewrite?.path(request.path) ?? request.path,
         fields,
         body: this.#body,
         upgrade: request.websocket ? 'websocket' : undefined,
@@ -271,6 +277,15 @@ export class Forwarding implements DispatchHandler {
       },
       this,
     )
+  }
+
+  #rewritten(fields: string[]): string[] {
+    const { rewrite, request } = this.#options
+    if (rewrite === undefined) return fields
+    const prefix = rewrite.stripped
+    const named =
+      prefix === undefined ? fields : prefixLinks(fields, prefix, request.authority)
+    return rewrite.responseFields(named)
   }
 
   #bodyArrived(): void {

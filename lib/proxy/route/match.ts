@@ -76,7 +76,7 @@ function pathTest(
 }
 
 /** Written as every server reads it, so that it takes what it seems to take. */
-function checkPath(path: string, label: string): void {
+export function checkPath(path: string, label: string): void {
   if (/^(?:\/(?!\.\.?(?:\/|$))[A-Za-z0-9\-._~!$&'()+,=:@]*)+$/.test(path)) {
     if (!path.includes('//')) return
   }

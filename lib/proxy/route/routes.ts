@@ -5,6 +5,8 @@ import type { CheckedRequest } from '../message/request-check.ts'
 import type { Authorizer, Handling, Limits, Route, Site } from '../options.ts'
 import { Match } from './match.ts'
 import { readingsOf } from './path-readings.ts'
+import { Redirect } from './redirect.ts'
+import { type Rewrite, rewriteOf } from './rewrite.ts'
 import type { UrgencyOf } from './urgencies.ts'
 
 /** A route with everything made of it that requests need. */
@@ -14,6 +16,8 @@ export interface ServedRoute {
   readonly limits: Limits
   /** How a request stands beside others that wait. Undefined where all stand the same. */
   readonly urgencyOf: UrgencyOf | undefined
+  readonly rewrite?: Rewrite | undefined
+  readonly redirect?: Redirect | undefined
 }
 
 /** Makes a route of what is said of it. */
@@ -39,25 +43,25 @@ export class Routes {
   constructor(site: Site, label: string, serve: ServeRoute) {
     const { routes = [], ...own } = site
     checkCases(routes, label)
-    this.#routes = routes.map((route, index) => [
-      new Match(route.match, `${label}: routes[${index}]`),
-      serve(inherited(own, route), scopeOf(own, route)),
-    ])
+    this.ownFields = ownFieldsOf([own, ...routes])
+    const made = (handling: Handling, where: string, scope: string): ServedRoute => ({
+      ...serve(handling, scope),
+      rewrite: rewriteOf(handling, where, this.ownFields),
+    })
+    this.#routes = routes.map((route, index) => {
+      const where = `${label}: routes[${index}]`
+      const match = new Match(route.match, where)
+      const served = made(inherited(own, route), where, scopeOf(own, route))
+      const { path = '', exact = path } = route.match
+      const redirect = route.redirect && new Redirect(route.redirect, exact)
+      return [match, { ...served, redirect }]
+    })
     this.#byPath = this.#routes.some(([{ byPath }]) => byPath)
     this.#mixedCase = routes.some(({ match: { path = '', exact = '' } }) =>
       /[A-Z]/.test(path + exact),
     )
     const serves = routes.length === 0 || (own.backends ?? []).length > 0
-    this.#rest = serves ? serve(own, scopeOf(own)) : undefined
-    this.ownFields = new Set(
-      this.all.flatMap(({ authorizer }) => [...(authorizer?.ownFields ?? [])]),
-    )
-  }
-
-  /** All of them, each once. */
-  get all(): readonly ServedRoute[] {
-    const routes = this.#routes.map(([, route]) => route)
-    return this.#rest === undefined ? routes : [...routes, this.#rest]
+    this.#rest = serves ? made(own, label, scopeOf(own)) : undefined
   }
 
   /** The first that takes the request, whichever way its path may be read. */
@@ -100,6 +104,15 @@ function scopeOf(
   const { match, backends } = route ?? {}
   const own = backends === undefined ? '' : digest(JSON.stringify(match))
   return `${names?.[0] ?? ''}\0${own}`
+}
+
+function ownFieldsOf(all: readonly Handling[]): ReadonlySet<string> {
+  const authorizers = all.map(({ authorizer }) => authorizer)
+  return new Set(
+    authorizers.flatMap(one =>
+      one === undefined || one === 'none' ? [] : [...(one.ownFields ?? [])],
+    ),
+  )
 }
 
 function digest(text: string): string {

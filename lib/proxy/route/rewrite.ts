@@ -1,0 +1,135 @@
+import { HandfastError } from '../../errors.ts'
+import { shown } from '../../shown.ts'
+import { claimOf } from '../message/claims.ts'
+import { type Fields, filterFields } from '../message/fields.ts'
+import { isHopByHop } from '../message/hop-fields.ts'
+import type { Handling, HeaderChanges } from '../options.ts'
+import { checkPath } from './match.ts'
+
+/** What a route changes of requests and responses on their way. */
+export class Rewrite {
+  /** Taken off the path, and put before what the response names. */
+  readonly stripped: string | undefined
+  readonly #prefix: string
+  readonly #request: Changes | undefined
+  readonly #response: Changes | undefined
+
+  /** Throws ERR_HANDFAST_CONFIG that names what may not be changed. `label` says where. */
+  constructor(handling: RewriteOptions, label: string, ownFields: ReadonlySet<string>) {
+    const { stripPath, addPath, requestHeaders, responseHeaders } = handling
+    for (const path of [stripPath, addPath])
+      if (path !== undefined) checkPath(path, label)
+    this.stripped = stripPath?.replace(/\/$/, '') || undefined
+    this.#prefix = addPath?.replace(/\/$/, '') ?? ''
+    this.#request = changesOf(requestHeaders, label, name =>
+      mayChangeRequest(name, ownFields),
+    )
+    this.#response = changesOf(responseHeaders, label, mayChangeResponse)
+  }
+
+  /** The path for the backend. One that does not begin as it should stays. */
+  path(path: string): string {
+    let rest = path
+    const { stripped } = this
+    if (stripped !== undefined && path.startsWith(stripped)) {
+      const after = path.slice(stripped.length)
+      if (/^(?:$|[/?])/.test(after)) rest = after.startsWith('/') ? after : `/${after}`
+      // Some read a host behind two slashes.
+      rest = rest.replace(/^[/\\]{2,}/, '/')
+    }
+    return this.#prefix + rest
+  }
+
+  requestFields(fields: string[]): string[] {
+    const changed = this.#request === undefined ? fields : apply(this.#request, fields)
+    if (this.stripped !== undefined) changed.push('X-Forwarded-Prefix', this.stripped)
+    return changed
+  }
+
+  responseFields(fields: string[]): string[] {
+    return this.#response === undefined ? fields : apply(this.#response, fields)
+  }
+}
+
+export type RewriteOptions = Pick<
+  Handling,
+  'stripPath' | 'addPath' | 'requestHeaders' | 'responseHeaders'
+>
+
+/** Undefined where nothing is changed. */
+export function rewriteOf(
+  handling: RewriteOptions,
+  label: string,
+  ownFields: ReadonlySet<string>,
+): Rewrite | undefined {
+  const { stripPath, addPath, requestHeaders, responseHeaders } = handling
+  const some = stripPath ?? addPath ?? requestHeaders ?? responseHeaders
+  return some === undefined ? undefined : new Rewrite(handling, label, ownFields)
+}
+
+interface Changes {
+  readonly gone: ReadonlySet<string>
+  readonly set: readonly string[]
+}
+
+function apply({ gone, set }: Changes, fields: Fields): string[] {
+  const kept = filterFields(fields, name => !gone.has(name))
+  kept.push(...set)
+  return kept
+}
+
+function changesOf(
+  changes: HeaderChanges | undefined,
+  label: string,
+  may: (name: string) => boolean,
+): Changes | undefined {
+  if (changes === undefined) return undefined
+  const { set = {}, remove = [] } = changes
+  for (const name of [...Object.keys(set), ...remove]) {
+    if (!/^[a-z0-9-]{1,64}$/i.test(name) || !may(name.toLowerCase())) {
+      throw new HandfastError(
+        'ERR_HANDFAST_CONFIG',
+        `${label}: the field ${shown(name)} can't be set or removed`,
+      )
+    }
+  }
+  for (const value of Object.values(set)) {
+    if (
+      !/^[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?$/.test(
+        value,
+      )
+    ) {
+      throw new HandfastError(
+        'ERR_HANDFAST_CONFIG',
+        `${label}: ${shown(value)} can't be the value of a field`,
+      )
+    }
+  }
+  return {
+    gone: new Set([...Object.keys(set), ...remove].map(name => name.toLowerCase())),
+    set: Object.entries(set).flat(),
+  }
+}
+
+/** Those that frame a message or concern a connection are the proxy's business, and so is who asks. */
+function mayChangeRequest(name: string, ownFields: ReadonlySet<string>): boolean {
+  return !(framing.has(name) || isHopByHop(name) || ownFields.has(name) || claimOf(name))
+}
+
+function mayChangeResponse(name: string): boolean {
+  return !(framing.has(name) || isHopByHop(name) || name === 'set-cookie')
+}
+
+const framing: ReadonlySet<string> = new Set([
+  'host',
+  'content-length',
+  'content-range',
+  'transfer-encoding',
+  'expect',
+  'via',
+  'date',
+  'range',
+  'if-range',
+  'sec-websocket-key',
+  'sec-websocket-accept',
+])
