@@ -1,4 +1,5 @@
 export { defaultFarmPort } from './address.ts'
+export type { Admin } from './admin/admin.ts'
 export type { Auth, AuthMiddleware } from './auth/auth.ts'
 export type { AuthCounts, LoginOutcome } from './auth/auth-counters.ts'
 export type { AuthDecision } from './auth/decision.ts'
@@ -26,7 +27,7 @@ export type {
 } from './farm/transport.ts'
 export { createLog, type Log, type LogOptions } from './log.ts'
 export { createFarm } from './member/create-farm.ts'
-export type { AttachOptions, Farm, FarmStats } from './member/farm.ts'
+export type { AttachOptions, Farm, FarmAdminOptions, FarmStats } from './member/farm.ts'
 export type { FarmOptions } from './member/options.ts'
 export {
   type AcceptedProxyProtocol,

@@ -36,7 +36,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   farm: ['link', 'engine', 'datagram'],
   resumption: ['hello', 'session', 'revocation', 'ticket', 'native', 'server'],
   auth: ['method', 'login', 'form'],
-  admin: ['section'],
+  admin: ['section', 'dashboard'],
   backend: ['health'],
   dispatch: ['selection', 'affinity', 'queue', 'retry', 'resumed-response'],
   proxy: ['message', 'route', 'client', 'relay'],

@@ -2,10 +2,13 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { Callers } from './callers.ts'
+import { page, pageFields } from './dashboard/page.ts'
 import { readDrainRequest } from './drain-request.ts'
+import { Events } from './events.ts'
 import { ownNames } from './own-name.ts'
 import { answerProbe } from './probes.ts'
 import { readRevocation } from './revocation-request.ts'
@@ -36,10 +39,12 @@ export interface AdminOptions {
 export interface Admin {
   readonly host: string
   readonly port: number
+  /** What a caller must show to revoke; undefined where nobody can, for want of a farm secret. */
+  readonly token: string | undefined
   close(): Promise<void>
 }
 
-/** GET /metrics, /status, /healthz, /readyz and /revocations, POST /revoke, on a port of their own. */
+/** The dashboard, GET /metrics, /status and so on, POST /revoke, on a port of their own. */
 export async function createAdmin(options: AdminOptions): Promise<Admin> {
   const {
     farm,
@@ -50,12 +55,20 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
   } = options
   const isOwn = ownNames(host, names)
   const callers = new Callers(100)
+  const events = new Events({
+    clock: systemClock,
+    history: () => farm.wide.history(),
+    status: () => statusOf(farm),
+  })
+  farm.wide.start()
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
     if (answerProbe(request, response, notReady)) return
     if (!isOwn(request.headers.host)) return misdirected(response)
     const trusted = showsToken(request, options.token)
     if (trusted) callers.trust(request.socket)
-    answer({ request, response, farm, trusted }).catch(error => {
+    for (const [name, value] of safely) response.setHeader(name, value)
+    if (isForeign(request)) return send(response, 403, { error: 'asked by another site' })
+    answer({ request, response, farm, events, trusted }).catch(error => {
       log.warn({ code: error?.code, path: request.url }, 'admin request failed')
       if (!response.headersSent) send(response, 500, { error: 'internal error' })
       else response.destroy()
@@ -72,7 +85,9 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
   return {
     host,
     port,
+    token: options.token,
     close() {
+      events.close()
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       server.closeAllConnections()
       return closed
@@ -84,12 +99,20 @@ interface Call {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly farm: Administered
+  readonly events: Events
   /** It shows the token. */
   readonly trusted: boolean
 }
 
-async function answer({ request, response, farm, trusted }: Call): Promise<void> {
+async function answer({ request, response, farm, events, trusted }: Call): Promise<void> {
   switch (`${request.method} ${request.url}`) {
+    case 'GET /':
+      response.writeHead(200, pageFields)
+      response.end(page)
+      return
+    case 'GET /events':
+      events.listen(response)
+      return
     case 'GET /metrics':
       response.setHeader('content-type', contentType)
       response.end(await metricsOf(farm))
@@ -119,9 +142,29 @@ async function answer({ request, response, farm, trusted }: Call): Promise<void>
     default:
       send(response, 404, {
         error:
-          'not found: /metrics, /status, /healthz, /readyz, /revocations, POST /revoke, /backends',
+          'not found: /, /events, /metrics, /status, /healthz, /readyz, /revocations, POST /revoke, /backends',
       })
   }
+}
+
+/** What is told here is for nobody to keep, to frame, to embed or to take for something else. */
+const safely = [
+  ['cache-control', 'no-store'],
+  ['x-content-type-options', 'nosniff'],
+  ['x-frame-options', 'DENY'],
+  ['cross-origin-resource-policy', 'same-origin'],
+  ['cross-origin-opener-policy', 'same-origin'],
+  ['referrer-policy', 'no-referrer'],
+] as const
+
+/**
+ * A browser asks, and not for a page of this port, nor for one that somebody follows a link to
+ * (Fetch Metadata). No other site could read the answer; it need not be made.
+ */
+function isForeign({ url, headers }: IncomingMessage): boolean {
+  const site = headers['sec-fetch-site']
+  if (site === undefined || site === 'same-origin' || site === 'none') return false
+  return url !== '/' || headers['sec-fetch-mode'] !== 'navigate'
 }
 
 function misdirected(response: ServerResponse): void {

@@ -33,9 +33,20 @@ export class KeptRecords {
     this.#most = most
   }
 
-  /** From now on the records of a virtual table are kept, or those with a key that is wanted. */
+  /**
+   * From now on the records of a virtual table are kept, or those with a key that is wanted, by
+   * this caller or an earlier one.
+   */
   keep(table: TableId, wants: (key: Buffer) => boolean = () => true): void {
-    this.#tables[table] ??= { wants, records: new Map(), bytes: 0, sweepAt: 1_000 }
+    const known = this.#tables[table]
+    const either = known && ((key: Buffer) => known.wants(key) || wants(key))
+    this.#tables[table] = {
+      records: new Map(),
+      bytes: 0,
+      sweepAt: 1_000,
+      ...known,
+      wants: either ?? wants,
+    }
   }
 
   /** Whether a record of this key belongs here. */

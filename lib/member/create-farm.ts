@@ -1,5 +1,8 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto'
+import { adminToken } from '../admin/admin-token.ts'
+import { FarmWide } from '../admin/farm-wide.ts'
 import { ProcessMeter } from '../admin/section/process.ts'
+import type { Told } from '../admin/section/section.ts'
 import type { AuthContext } from '../auth/auth-context.ts'
 import { AuthCounters } from '../auth/auth-counters.ts'
 import { Auths } from '../auth/auths.ts'
@@ -146,6 +149,25 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     exchanges,
   }
   const meter = new ProcessMeter(clock)
+  const sections = farmSections({
+    counters,
+    authCounters,
+    limitCounters,
+    table,
+    revocations,
+    meter,
+    transport,
+  })
+  const wide = new FarmWide({
+    cache,
+    clock,
+    id: () => transport.members().find(({ self }) => self)?.id ?? 'this one',
+    speaks: member.speaks,
+    figures: async () => {
+      const census = (await member.census()) as readonly Told[]
+      return sections.wide(sections.merge(census, sections.read()))
+    },
+  })
   return {
     name,
     table,
@@ -159,17 +181,16 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     sleepGuard,
     member,
     meter,
-    sections: farmSections({
-      counters,
-      authCounters,
-      limitCounters,
-      table,
-      revocations,
-      meter,
-      transport,
-    }),
     places,
     drains,
+    sections,
+    wide,
+    adminToken:
+      options.secret === undefined
+        ? undefined
+        : adminToken(parseSecret(options.secret), name),
+    log,
+    clock,
   }
 }
 

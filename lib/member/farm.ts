@@ -1,4 +1,8 @@
+import cluster from 'node:cluster'
 import type { Server } from 'node:tls'
+import type { ListenAddress } from '../address.ts'
+import { type Admin, createAdmin } from '../admin/admin.ts'
+import type { FarmWide } from '../admin/farm-wide.ts'
 import type { ProcessMeter } from '../admin/section/process.ts'
 import type { Sections, Told } from '../admin/section/section.ts'
 import { metricsOf } from '../admin/status.ts'
@@ -10,17 +14,22 @@ import type { Cache } from '../cache/cache.ts'
 import { StateCache } from '../cache/state-cache.ts'
 import {
   aFunction,
+  aMapping,
   anyOf,
   aSwitch,
   aText,
   checkOptions,
+  type OptionRule,
   type OptionRules,
   texts,
 } from '../check-options.ts'
+import type { Clock } from '../clock.ts'
 import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
 import type { Drains } from '../dispatch/drains.ts'
+import { HandfastError } from '../errors.ts'
 import type { AbsentMember, Member } from '../farm/transport.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
+import type { Log } from '../log.ts'
 import {
   type AcceptedProxyProtocol,
   acceptProxyProtocol,
@@ -39,6 +48,7 @@ import type { FarmTicketKeys } from '../resumption/ticket/lazy-keys.ts'
 import type { RecordTable } from '../table/record-table.ts'
 import type { FarmStats } from './farm-stats.ts'
 import type { MemberTransport } from './host.ts'
+import { HostAdmin } from './host-admin.ts'
 import type { SleepGuard } from './sleep-guard.ts'
 
 export type { FarmStats } from './farm-stats.ts'
@@ -57,6 +67,18 @@ const attachRules: OptionRules<AttachOptions> = {
   policyOf: aFunction,
   policyIsWhole: aSwitch,
   proxyProtocol: texts,
+}
+
+const aPort: OptionRule = {
+  expected: 'a port from 0 to 65535',
+  accepts: value =>
+    Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 65_535,
+}
+
+const adminRules: OptionRules<FarmAdminOptions> = {
+  listen: anyOf(aPort, aMapping<ListenAddress>({ host: aText, port: aPort })),
+  names: texts,
+  notReady: aFunction,
 }
 
 /** What a farm is made of; see createFarm. */
@@ -78,6 +100,23 @@ export interface FarmParts {
   readonly meter: ProcessMeter
   readonly places: AffinityTable
   readonly drains: Drains
+  readonly wide: FarmWide
+  /** Undefined where there is no secret of the farm's to make it from. */
+  readonly adminToken: string | undefined
+  readonly log: Log
+  readonly clock: Clock
+}
+
+export interface FarmAdminOptions {
+  /** A port on 127.0.0.1, or with a host. 0 picks a free one. */
+  readonly listen: number | ListenAddress
+  /**
+   * Names under which it may be called, beside addresses, `localhost`, `listen.host` and the
+   * machine's. Default: no others.
+   */
+  readonly names?: readonly string[] | undefined
+  /** Why this host wants no clients now, in words, for `/readyz`. Default: it does. */
+  readonly notReady?: (() => string | undefined) | undefined
 }
 
 /** One member of a farm: the servers attached to it resume what any other member minted. */
@@ -86,6 +125,7 @@ export class Farm implements AsyncDisposable {
   readonly cache: StateCache
   readonly #parts: FarmParts
   readonly #balanced = new WeakMap<Server, AcceptedProxyProtocol>()
+  readonly #admins = new Set<Admin>()
   #closed: Promise<void> | undefined
 
   constructor(parts: FarmParts) {
@@ -212,6 +252,27 @@ export class Farm implements AsyncDisposable {
     return sections.merge(census, sections.read()) as unknown as FarmStats
   }
 
+  /**
+   * Opens a port with dashboard, status, metrics and revocation; see docs/admin.md. One for all
+   * processes of this host: call it in each. Rejects when the port can't be had. `close()` of the
+   * farm closes it.
+   */
+  async admin(options: FarmAdminOptions): Promise<Admin> {
+    checkOptions('admin', options, adminRules)
+    const { listen, names, notReady } = options
+    if (listen === undefined)
+      throw new HandfastError('ERR_HANDFAST_CONFIG', 'admin: listen is needed, a port')
+    const { adminToken: token, member, log, clock } = this.#parts
+    if (this.#closed !== undefined)
+      throw new HandfastError('ERR_HANDFAST_CLOSED', 'the farm is closed')
+    const { host, port } = typeof listen === 'number' ? { port: listen } : listen
+    const all = { farm: this, host, port, names, notReady, token, log }
+    const isShared = member.isShared && !cluster.isWorker && port !== 0
+    const admin = isShared ? await HostAdmin.open(all, clock) : await createAdmin(all)
+    this.#admins.add(admin)
+    return admin
+  }
+
   /** The figures of this host for Prometheus, for an endpoint of one's own. */
   metrics(): Promise<string> {
     return metricsOf(this)
@@ -223,6 +284,14 @@ export class Farm implements AsyncDisposable {
    */
   get sections(): Sections {
     return this.#parts.sections
+  }
+
+  /**
+   * What all members have told of themselves.
+   * @internal
+   */
+  get wide(): FarmWide {
+    return this.#parts.wide
   }
 
   /**
@@ -240,11 +309,13 @@ export class Farm implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { resumption, ticketKeys, cache, table, auths } = this.#parts
+    await Promise.all([...this.#admins].map(admin => admin.close()))
     resumption.close()
     ticketKeys.close()
     this.#parts.revocations.close()
     this.#parts.sleepGuard?.close()
     this.#parts.meter.close()
+    this.#parts.wide.close()
     await auths.close()
     await cache.close()
     table.close()

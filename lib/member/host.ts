@@ -59,6 +59,10 @@ export interface MemberParts {
 export interface MemberTransport extends FarmTransport {
   /** That are this one member. */
   processes(): number
+  /** There may be several. */
+  readonly isShared: boolean
+  /** Whether this process speaks for all of them. */
+  speaks(): boolean
   /** What they say of themselves. */
   census(): Promise<readonly object[]>
   /** From now on this process says what `figures` answers. */
@@ -73,7 +77,13 @@ export function memberTransport(parts: MemberParts): MemberTransport {
     figures = own
   }
   if (host === undefined) {
-    const alone = { processes: () => 1, census: async () => [figures()], onCensus }
+    const alone = {
+      isShared: false,
+      processes: () => 1,
+      speaks: () => true,
+      census: async () => [figures()],
+      onCensus,
+    }
     return { ...farmTransport(options, cache, versions, clock), ...alone }
   }
   const { name = 'handfast', memberId = randomBytes(8).toString('hex') } = options
@@ -98,7 +108,9 @@ export function memberTransport(parts: MemberParts): MemberTransport {
   return {
     transport,
     address: () => transport.address,
+    isShared: true,
     processes: () => transport.processes,
+    speaks: () => transport.isHub,
     census: () => transport.census(),
     onCensus,
   }

@@ -36,6 +36,11 @@ export function backendsSection(
       }))
     },
     merge: all => sumBy(all, ({ origin }) => origin),
+    wide: all => ({
+      backendErrors: all
+        .flatMap(({ errors }) => Object.values(errors))
+        .reduce((total, count) => total + count, 0),
+    }),
     families: backendFamilies,
   }
 }

@@ -17,6 +17,7 @@ export function connectionsSection(
     name: 'connections',
     read,
     merge: sum,
+    wide: counts => ({ connections: { ...counts } }),
     families: counts => [
       gauge(
         'handfast_connections',

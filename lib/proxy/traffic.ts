@@ -147,6 +147,7 @@ export function requestsSection(traffic: Traffic): Section<RequestFigures> {
         ({ site }) => site,
       ),
     }),
+    wide: ({ total }) => ({ requests: total }),
     families: requestFamilies,
   }
 }

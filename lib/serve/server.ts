@@ -1,9 +1,7 @@
 import type { ListenAddress } from '../address.ts'
 import { addressList } from '../address-list.ts'
-import { type Admin, createAdmin } from '../admin/admin.ts'
-import { adminToken } from '../admin/admin-token.ts'
+import type { Admin } from '../admin/admin.ts'
 import { logSection } from '../admin/section/log.ts'
-import { parseSecret } from '../farm/secret.ts'
 import type { Log } from '../log.ts'
 import { createFarm } from '../member/create-farm.ts'
 import type { Farm } from '../member/farm.ts'
@@ -56,7 +54,7 @@ export async function startServer(
     farm.sections.add(logSection(() => droppedLines() + accessLog.dropped()))
     const notReady = () => readiness.notReady
     const auths = new SiteAuths(farm, settings)
-    const admin = await startAdmin(settings, farm, log, notReady)
+    const admin = await startAdmin(settings, farm, notReady)
     if (admin !== undefined) keep(admin)
     const listening = auths.rebuild(settings.sites, sites =>
       createProxy({
@@ -119,16 +117,13 @@ async function joinFarm(settings: ServeSettings, log: Log): Promise<Farm> {
 
 /** Status, metrics and revocation. Without a farm secret nothing can be changed over it. */
 async function startAdmin(
-  { admin, farm: { name, secret } }: ServeSettings,
+  { admin }: ServeSettings,
   farm: Farm,
-  log: Log,
   notReady: () => string | undefined,
 ): Promise<Admin | undefined> {
   if (admin === undefined) return undefined
-  const { host, port, names } = admin
-  const token = secret === undefined ? undefined : adminToken(parseSecret(secret), name)
-  const options = { farm, host, port, token, log, names, notReady }
-  return await createAdmin(options).catch(explain(admin))
+  const { names, ...listen } = admin
+  return await farm.admin({ listen, names, notReady }).catch(explain(admin))
 }
 
 async function startRedirect(

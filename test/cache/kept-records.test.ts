@@ -55,10 +55,11 @@ t.test('the newest stays, as in the table', async t => {
 t.test('only what was asked to be kept', async t => {
   const { kept } = setUp()
   kept.keep(farm, key => key[0] === 0)
-  kept.keep(farm, () => true)
+  kept.keep(farm, key => key[0] === 2)
   t.equal(kept.wants(revocation, Buffer.from('any')), true)
   t.equal(kept.wants(farm, Buffer.of(0)), true)
   t.equal(kept.wants(farm, Buffer.of(1)), false)
+  t.equal(kept.wants(farm, Buffer.of(2)), true, 'who comes later adds')
   t.equal(kept.wants(session, Buffer.of(0)), false)
   t.equal(kept.put(record('a', { table: session })), false)
 })

@@ -14,6 +14,7 @@ export function handshakesSection(read: () => HandshakeCounts): Section<Handshak
       }
       return { ...sum(all), cpu }
     },
+    wide: ({ causes }) => ({ causes }),
     families: ({ causes, failed, unstored, cpu }) => [
       counter(
         'handfast_handshakes_total',

@@ -97,6 +97,9 @@ export function processSection(meter: ProcessMeter): Section<ProcessFigures> {
       loopLag: worst(all.map(({ loopLag }) => loopLag)),
       uptime: Math.max(0, ...all.map(({ uptime }) => uptime)),
     }),
+    wide: ({ cpuSeconds, residentBytes }) => ({
+      process: { cpuSeconds: cpuSeconds.user + cpuSeconds.system, residentBytes },
+    }),
     families: ({ cpuSeconds, residentBytes, heapBytes, loopLag, gc, uptime }) => [
       counter('handfast_process_cpu_seconds_total', 'CPU time since start, by mode', [
         { labels: { mode: 'user' }, value: cpuSeconds.user },

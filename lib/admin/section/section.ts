@@ -1,3 +1,4 @@
+import type { WideFigures } from '../farm-wide.ts'
 import type { Family } from './family.ts'
 
 /**
@@ -16,6 +17,8 @@ export interface Section<Value extends object = object> {
   merge(all: readonly Value[], own: Value): Value
   /** What of it is in the metrics. */
   families(value: Value): readonly Family[]
+  /** The few numbers of it that are summed over the farm. Default: none. */
+  wide?(value: Value): WideFigures
 }
 
 /** The sections of one process, in the order in which they are told. */
@@ -45,6 +48,14 @@ export class Sections {
         return [name, section.merge(all, own[name] ?? section.read())]
       }),
     )
+  }
+
+  wide(told: Told): WideFigures {
+    const all = this.#sections.map(section => {
+      const value = told[section.name]
+      return value === undefined ? {} : section.wide?.(value)
+    })
+    return Object.assign({}, ...all)
   }
 
   families(told: Told): Family[] {

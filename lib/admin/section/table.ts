@@ -12,6 +12,9 @@ export function tableSection(read: () => TableStats): Section<TableStats> {
       const { evicted, expired, corrupt } = sum(all)
       return { ...own, evicted, expired, corrupt }
     },
+    wide: ({ records, bytes, maxBytes, evicted }) => ({
+      table: { records, bytes, maxBytes, evicted },
+    }),
     families: ({ records, bytes, maxBytes, evicted, expired, corrupt }) => [
       gauge('handfast_table_records', 'Records in the table', [{ value: records }]),
       gauge('handfast_table_bytes', 'Bytes that the table holds', [{ value: bytes }]),
