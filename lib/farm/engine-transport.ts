@@ -22,6 +22,7 @@ import {
   type PacketSettings,
 } from './engine/settings.ts'
 import type { ControlChannel } from './link/control-channel.ts'
+import type { Topology } from './placement/topology.ts'
 import { farmKey, parseSecret } from './secret.ts'
 import type {
   AbsentMember,
@@ -33,8 +34,8 @@ import type {
 } from './transport.ts'
 
 const groupPort = 7_177
-/** A member to which nothing came for so long waits no longer with what it is there for. */
-const defaultJoinTimeout = 30_000
+/** Of joinTimeout, ms. */
+const defaultJoinTimeout = 5_000
 /** Below this receive buffer a busy farm loses datagrams in every stall; bytes. */
 const smallBuffer = 2 * 1024 * 1024
 
@@ -57,7 +58,10 @@ export interface EngineTransportOptions {
   /** Default: an address of 239.255/16 that follows from name and secret; port 7177. */
   readonly udp?: Partial<UdpOptions> | undefined
   readonly settings?: Partial<PacketSettings> | undefined
+  /** A member to which nothing came for so long waits no longer with what it is there for. */
   readonly joinTimeout?: number | undefined
+  /** Who holds what. Default: everybody holds everything. */
+  readonly topology?: Topology | undefined
   /** In place of real ones. */
   readonly sockets?: PacketSockets | undefined
 }
@@ -121,7 +125,9 @@ export class EngineTransport implements Transport {
 
   fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
     if (this.#state === 'closed') return Promise.resolve(undefined)
-    return this.#options.channel.fetch(table, key, budget)
+    const { channel, clock } = this.#options
+    const owners = this.#engine?.owners(table, key, clock.monotonic())
+    return channel.fetch(table, key, budget, owners)
   }
 
   members(): Member[] {
@@ -219,6 +225,7 @@ export class EngineTransport implements Transport {
     const now = this.#options.clock.monotonic()
     for (const action of engine.handle(event, now)) this.#perform(action)
     this.#arm(engine.deadline, now)
+    if (this.#joined !== undefined && engine.ready && engine.isBrought) this.#onJoined()
   }
 
   #perform(action: PacketAction): void {
@@ -289,23 +296,30 @@ export class EngineTransport implements Transport {
     const { recordsFetched: records = 0 } = this.#engine?.stats() ?? {}
     const ms = Math.round(this.#options.clock.monotonic() - this.#startedAt)
     this.#log.info({ records, ms }, 'joined the farm')
+  }
+
+  /** What is everywhere is here, and what this member is to hold of the rest. */
+  #onJoined(): void {
     this.#joined?.resolve()
+    this.#joined = undefined
   }
 
   /** A large table may take its time, as long as something comes. */
   #watchJoin(before: number): void {
     const { clock, joinTimeout = defaultJoinTimeout } = this.#options
     this.#joinTimer = clock.after(joinTimeout, () => {
-      const fetched = this.#engine?.stats()['recordsFetched'] ?? 0
-      if (fetched > before) this.#watchJoin(fetched)
+      const stats = this.#engine?.stats() ?? {}
+      const came = (stats['recordsFetched'] ?? 0) + (stats['copiesReceived'] ?? 0)
+      if (came > before) this.#watchJoin(came)
       else this.#goWithout()
     })
   }
 
   /** Better to serve without the farm's state than not at all; it is asked for all the same. */
   #goWithout(): void {
-    this.#log.warn({}, 'no member could give its state in time: serving without it')
-    this.#joined?.resolve()
+    const what = this.#engine?.ready === true ? 'all sessions' : 'its state'
+    this.#log.warn({}, `no member could give ${what} in time: serving without`)
+    this.#onJoined()
   }
 
   #unicast({ datagram, to }: PacketAction & { kind: 'unicast' }): void {
@@ -333,7 +347,8 @@ export class EngineTransport implements Transport {
   }
 
   #createEngine(port: number): PacketEngine {
-    const { clock, replica, memberId, channel, repository = false } = this.#options
+    const { clock, replica, memberId, channel, topology } = this.#options
+    const { repository = false } = this.#options
     const sockets = this.#sockets
     if (sockets !== undefined) this.#warn(sockets)
     return new PacketEngine(
@@ -352,6 +367,7 @@ export class EngineTransport implements Transport {
         port,
         datagrams: sockets !== undefined,
         replica,
+        topology,
         random: Math.random,
         newKey: () => randomBytes(epochKeyLength),
         wall: () => clock.now(),

@@ -117,7 +117,12 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
   const limitCounters = new LimitCounters(clock, log)
   const sleepGuard =
     options.onPartition === 'full-handshake' ? new SleepGuard(clock) : undefined
-  const sharers = () => Math.max(1, transport.members().length) * processes()
+  // A session is in the tables of its owners and where it was made, or in all.
+  const sharers = () => {
+    const members = Math.max(1, transport.members().length)
+    const isShared = transport.stats()['partitioned'] === 1
+    return (isShared ? Math.min(members, numbers.copies + 1) : members) * processes()
+  }
   const resumption = new Resumption({
     store: new SessionStore(cache),
     counters,

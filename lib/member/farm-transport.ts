@@ -1,13 +1,15 @@
 import { isIP } from 'node:net'
 import { defaultFarmPort, formatAddress } from '../address.ts'
+import { topologyOf } from '../cache/topology.ts'
 import type { Clock } from '../clock.ts'
 import type { UdpOptions } from '../farm/datagram/packet-sockets.ts'
 import { EngineTransport } from '../farm/engine-transport.ts'
 import { LinkChannel } from '../farm/link/link-channel.ts'
+import { farmKey, parseSecret } from '../farm/secret.ts'
 import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
 import { silentLog } from '../log.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
-import { type FarmOptions, isAlone } from './options.ts'
+import { type FarmNumbers, type FarmOptions, isAlone } from './options.ts'
 
 export interface FarmTransport {
   readonly transport: Transport
@@ -18,6 +20,7 @@ export interface FarmTransport {
 /** What the options ask for. Without `listen` and `members` it is a farm of one. */
 export function farmTransport(
   options: FarmOptions,
+  { copies }: Pick<FarmNumbers, 'copies'>,
   replica: Replica,
   versions: HybridClock,
   clock: Clock,
@@ -37,6 +40,13 @@ export function farmTransport(
     memberId: channel.id,
     transport: kind,
     udp: udpOptions(listen),
+    joinTimeout,
+    topology: topologyOf({
+      name: options.topology ?? 'auto',
+      copies,
+      asks: options.asks ?? 'sequence',
+      seed: farmKey(parseSecret(secret), farmName, 'placement', 4).readUInt32BE(0),
+    }),
   })
   return {
     transport,

@@ -84,7 +84,7 @@ export function memberTransport(parts: MemberParts): MemberTransport {
       census: async () => [figures()],
       onCensus,
     }
-    return { ...farmTransport(options, cache, versions, clock), ...alone }
+    return { ...farmTransport(options, numbers, cache, versions, clock), ...alone }
   }
   const { name = 'handfast', memberId = randomBytes(8).toString('hex') } = options
   const { records, shelved } = parts
@@ -99,7 +99,7 @@ export function memberTransport(parts: MemberParts): MemberTransport {
     member: memberId,
     makeOuter: (replica, memberId, before) => {
       const outer = { ...options, ...asBefore(options, before), memberId }
-      return farmTransport(outer, replica, versions, clock)
+      return farmTransport(outer, numbers, replica, versions, clock)
     },
     lookupBudget: numbers.lookupBudget,
     joinTimeout: numbers.joinTimeout,

@@ -1,4 +1,5 @@
 import type { ListenAddress } from '../address.ts'
+import { topologies } from '../cache/topology.ts'
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -31,6 +32,20 @@ export interface FarmOptions {
    * in one farm; `stream` must be given to all members or to none.
    */
   readonly transport?: (typeof farmWords.transport)[number] | undefined
+  /**
+   * Where TLS sessions are. `replicated`: on every host. `partitioned`: with `copies` hosts that
+   * own them, and where they were made; the others ask. `auto` (default): replicated, and
+   * partitioned in a farm of six hosts or more, until there are only four. All else is on every
+   * host in each. Nothing breaks where members have different ones.
+   */
+  readonly topology?: (typeof farmWords.topology)[number] | undefined
+  /** Hosts that own a session where it is partitioned. Default 2. */
+  readonly copies?: number | undefined
+  /**
+   * How the owners of a session are asked for it. `sequence` (default): one after the other.
+   * `parallel`: all at once; a dead one costs no time then, and each question is dearer.
+   */
+  readonly asks?: (typeof farmWords.asks)[number] | undefined
   /** Name of this member, unique in the farm. Default: made up at each start. */
   readonly memberId?: string | undefined
   /**
@@ -66,8 +81,8 @@ export interface FarmOptions {
   /** A client must have sent its ClientHello within. Default 10 000. */
   readonly helloTimeout?: number | undefined
   /**
-   * Longest wait at start for members to answer. Default 5 000. One that answers and then sends
-   * nothing is waited for for 30 s.
+   * Longest wait at start for members to answer, and for the next part of what they have to give.
+   * Default 5 000.
    */
   readonly joinTimeout?: number | undefined
   /**
@@ -83,10 +98,17 @@ export interface FarmOptions {
   readonly clock?: Clock | undefined
 }
 
-export const farmWords = {
+export const farmWords: {
+  readonly transport: readonly ['auto', 'multicast', 'unicast', 'stream']
+  readonly topology: typeof topologies
+  readonly asks: readonly ['sequence', 'parallel']
+  readonly onPartition: readonly ['serve', 'full-handshake']
+} = {
   transport: ['auto', 'multicast', 'unicast', 'stream'],
+  topology: topologies,
+  asks: ['sequence', 'parallel'],
   onPartition: ['serve', 'full-handshake'],
-} as const
+}
 
 /** Of a farm. */
 export const farmName: RegExp = /^[\w.-]{1,64}$/
@@ -104,6 +126,8 @@ export const farmNumbers: NumberRules<NumberName> = {
   sessionTimeout: { unit: 'ms', usual: 3600_000, least: 1000, most: week },
   lineageTimeout: { unit: 'ms', usual: 24 * 3600_000, least: 1000, most: 52 * week },
   lookupBudget: { unit: 'ms', usual: 50, least: 0, most: 10_000 },
+  // The level `one` of a write is another host; with one owner that could be this one.
+  copies: { unit: 'count', usual: 2, least: 2, most: 8 },
   mintBudget: { unit: 'ms', usual: 10, least: 0, most: 1000 },
   mintLimit: {
     unit: 'count',
@@ -140,7 +164,9 @@ export function checkFarmOptions(options: FarmOptions): FarmNumbers {
   if (name !== undefined && !farmName.test(name)) {
     throw config('name', '1 to 64 letters, digits, dots, dashes or underscores', name)
   }
-  const { host } = options
+  const { host, copies } = options
+  if (copies !== undefined && !Number.isInteger(copies))
+    throw config('copies', 'a whole number', copies)
   if (host !== undefined && host !== false && (typeof host !== 'string' || host === '')) {
     throw config('host', 'a path, or false', host)
   }

@@ -29,6 +29,13 @@ export const tables = {
   backend: 8 as TableId,
 } as const
 
+/**
+ * The tables whose records need not be on every member: where the topology is `partitioned` they
+ * lie with the members that own their keys (row A7). A key of such a table is drawn at random and
+ * written once; what is deleted is deleted on every member.
+ */
+export const ownedTables: ReadonlySet<TableId> = new Set([tables.session])
+
 export const maxKeyLength = 255
 
 /** Checks a table id from outside; ids 1..255 are valid, known or not. */

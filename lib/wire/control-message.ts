@@ -39,6 +39,9 @@ import { epochKeyLength } from './seal.ts'
  *      17 status      flags u8 (1 in the table) | contiguous u64
  *      18 held        sender tag 6 | contiguous u64: what I have of a member that is away
  *      19 start       after u64: send me your data from behind this number on
+ *      20 give        flags u8 (1 acknowledge it now) | first u64 | records, numbered from there
+ *      21 taken       up to u64 | as many: number u64 of one that is not in the table
+ *      22 moved       you have been given all of ours that is for you to hold
  */
 export type ControlMessage =
   | {
@@ -69,7 +72,24 @@ export type ControlMessage =
   | { readonly type: 'status'; readonly settled: boolean; readonly contiguous: number }
   | { readonly type: 'start'; readonly after: number }
   | { readonly type: 'held'; readonly sender: SenderTag; readonly contiguous: number }
+  | CopyMessage
   | SyncMessage
+
+/** Records for those that own them, to one member; numbers begin at 1 with each connection. */
+export type CopyMessage =
+  | {
+      readonly type: 'give'
+      readonly prompt: boolean
+      readonly first: number
+      readonly records: readonly CacheRecord[]
+    }
+  | {
+      readonly type: 'taken'
+      readonly upTo: number
+      /** At most as many as can be under way. */
+      readonly refused: readonly number[]
+    }
+  | { readonly type: 'moved' }
 
 export type SyncMessage =
   | { readonly type: 'open'; readonly id: number; readonly digest: Buffer | undefined }
@@ -114,11 +134,16 @@ const types = [
   'status',
   'held',
   'start',
+  'give',
+  'taken',
+  'moved',
 ] as const satisfies readonly ControlMessage['type'][]
 
 const announceLength: number = 1 + 2 + senderTagLength + epochKeyLength + 8 + 2
 const vectorEntryLength: number = senderTagLength + 8
 const pageHeaderLength = 10
+export const giveHeaderLength = 10
+const takenHeaderLength = 9
 /** What a `data` message is longer than its records. */
 export const dataHeaderLength = 18
 
@@ -160,6 +185,7 @@ export function readControlMessage(bytes: Buffer): ControlMessage {
     case 'ping':
     case 'leave':
     case 'hint':
+    case 'moved':
       expect(bytes.length === 1)
       return { type }
     case 'open':
@@ -187,6 +213,10 @@ export function readControlMessage(bytes: Buffer): ControlMessage {
     case 'held':
       expect(bytes.length === 15)
       return { type, sender: readSenderTag(bytes, 1), contiguous: readSequence(bytes, 7) }
+    case 'give':
+      return readGive(bytes)
+    case 'taken':
+      return readTaken(bytes)
     default:
       throw malformed(`unknown type ${bytes[0]}`)
   }
@@ -213,6 +243,7 @@ function bodyOf(message: ControlMessage): Buffer {
     case 'ping':
     case 'leave':
     case 'hint':
+    case 'moved':
       return Buffer.alloc(1)
     case 'open':
       return Buffer.concat([numbers(message.id), message.digest ?? Buffer.alloc(0)])
@@ -222,6 +253,10 @@ function bodyOf(message: ControlMessage): Buffer {
       return numbers(message.id, message.page)
     case 'page':
       return writePage(message)
+    case 'give':
+      return writeGive(message)
+    case 'taken':
+      return writeTaken(message)
     case 'data':
       return writeData(message)
     case 'status': {
@@ -312,24 +347,16 @@ function readVector(bytes: Buffer): ControlMessage {
 }
 
 function writePage(message: SyncMessage & { type: 'page' }): Buffer {
-  const length = message.records.reduce((sum, record) => sum + recordLength(record), 0)
-  const body = Buffer.alloc(pageHeaderLength + length)
+  const body = withRecords(pageHeaderLength, message.records)
   body.writeUInt32BE(message.id, 1)
   body.writeUInt32BE(message.page, 5)
   body[9] = (message.last ? 1 : 0) | (message.differed ? 2 : 0)
-  let offset = pageHeaderLength
-  for (const record of message.records) offset = writeRecord(record, body, offset)
   return body
 }
 
 function readPage(bytes: Buffer): ControlMessage {
   expect(bytes.length >= pageHeaderLength)
-  const records: CacheRecord[] = []
-  for (let offset = pageHeaderLength; offset < bytes.length; ) {
-    const record = readRecord(bytes, offset)
-    records.push(record)
-    offset += recordLength(record)
-  }
+  const records = readRecords(bytes, pageHeaderLength)
   return {
     type: 'page',
     id: bytes.readUInt32BE(1),
@@ -338,6 +365,58 @@ function readPage(bytes: Buffer): ControlMessage {
     differed: (bytes.readUInt8(9) & 2) !== 0,
     records,
   }
+}
+
+function writeGive({ prompt, first, records }: CopyMessage & { type: 'give' }): Buffer {
+  const body = withRecords(giveHeaderLength, records)
+  body[1] = prompt ? 1 : 0
+  writeSequence(first, body, 2)
+  return body
+}
+
+function readGive(bytes: Buffer): ControlMessage {
+  expect(bytes.length > giveHeaderLength)
+  const first = readSequence(bytes, 2)
+  expect(first > 0 && first < 2 ** 52)
+  const records = readRecords(bytes, giveHeaderLength)
+  return { type: 'give', prompt: bytes[1] === 1, first, records }
+}
+
+function writeTaken({ upTo, refused }: CopyMessage & { type: 'taken' }): Buffer {
+  const body = Buffer.allocUnsafe(takenHeaderLength + refused.length * 8)
+  writeSequence(upTo, body, 1)
+  refused.forEach((number, i) => {
+    writeSequence(number, body, takenHeaderLength + i * 8)
+  })
+  return body
+}
+
+function readTaken(bytes: Buffer): ControlMessage {
+  const count = (bytes.length - takenHeaderLength) / 8
+  expect(Number.isInteger(count) && count >= 0)
+  const refused = Array.from({ length: count }, (_, i) =>
+    readSequence(bytes, takenHeaderLength + i * 8),
+  )
+  return { type: 'taken', upTo: readSequence(bytes, 1), refused }
+}
+
+/** Bytes that end with the records; what stands before them is for the caller to write. */
+function withRecords(headerLength: number, records: readonly CacheRecord[]): Buffer {
+  const length = records.reduce((sum, record) => sum + recordLength(record), 0)
+  const body = Buffer.alloc(headerLength + length)
+  let offset = headerLength
+  for (const record of records) offset = writeRecord(record, body, offset)
+  return body
+}
+
+function readRecords(bytes: Buffer, from: number): CacheRecord[] {
+  const records: CacheRecord[] = []
+  for (let offset = from; offset < bytes.length; ) {
+    const record = readRecord(bytes, offset)
+    records.push(record)
+    offset += recordLength(record)
+  }
+  return records
 }
 
 function writeData(message: ControlMessage & { type: 'data' }): Buffer {

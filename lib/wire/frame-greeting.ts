@@ -1,7 +1,10 @@
 import { ByteReader, ByteWriter, malformed } from './frame-bytes.ts'
 
-/** 3: one replication, whatever carries it; records travel in messages of the engine. */
-export const streamVersion = 3
+/**
+ * 3: one replication, whatever carries it; records travel in messages of the engine. 4: those
+ * of TLS sessions may go to the members that own them, and not to all.
+ */
+export const streamVersion = 4
 export const maxMembers = 1024
 /** Names of members: what may stand in a log line or a metric label without quoting. */
 export const memberIdPattern: RegExp = /^[\w.:@-]{1,64}$/

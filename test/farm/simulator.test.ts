@@ -1,4 +1,5 @@
 import t from 'tap'
+import { simulatePartitioned } from '../fixtures/simulator/partitioned.ts'
 import { simulate } from '../fixtures/simulator/simulation.ts'
 
 /**
@@ -30,7 +31,24 @@ for (const carrier of ['datagrams', 'links'] as const)
     },
   )
 
+t.test(
+  'sessions that lie with their owners are found, whoever comes and goes',
+  async t => {
+    const from = Number(process.env['HANDFAST_SEED'] ?? 1)
+    const seeds = Number(process.env['HANDFAST_PARTITIONED_SEEDS'] ?? 12)
+    t.comment(`seeds ${from} to ${from + seeds - 1}`)
+    let moved = 0
+    for (let seed = from; seed < from + seeds; seed++) {
+      const outcome = simulatePartitioned(seed)
+      t.same(outcome.problems, [], `seed ${seed}`)
+      moved += outcome.moved
+    }
+    t.ok(moved > seeds, 'records were copied to new owners')
+  },
+)
+
 t.test('a seed replays exactly', async t => {
   for (const carrier of ['datagrams', 'links'] as const)
     t.same(simulate(42, carrier), simulate(42, carrier), carrier)
+  t.same(simulatePartitioned(42), simulatePartitioned(42), 'partitioned')
 })

@@ -52,7 +52,7 @@ export function absentLine({ id, address, away }: AbsentMember): string {
 }
 
 function report(status: Status): string {
-  const { farm, members, absent, handshakes, auth, limits, table } = status
+  const { farm, members, absent, handshakes, auth, limits, table, transport } = status
   const { resumed, full, failed, causes, unstored } = handshakes
   // Told in the line before.
   const { failed: _failed, ...whole } = causes
@@ -64,6 +64,7 @@ function report(status: Status): string {
         return `  ${id}  ${address}  ${state}${more}`
       },
     ),
+    ...topologyLines(transport),
     ...(absent.length === 0 ? [] : ['not reached, may go on with what is revoked:']),
     ...absent.map(absentLine),
     `handshakes: ${resumed} resumed, ${full} full, ${failed} failed`,
@@ -75,6 +76,23 @@ function report(status: Status): string {
     ...rows({ ...table }),
     '',
   ].join('\n')
+}
+
+/** Where the sessions are; nothing for a farm of one. */
+function topologyLines({ partitioned, ...stats }: FarmStats['transport']): string[] {
+  if (partitioned === undefined) return []
+  if (partitioned === 0) return ['topology: replicated, every session on every host']
+  return [
+    'topology: partitioned, sessions lie with their owners',
+    ...rows({
+      owned: stats['recordsOwned'] ?? 0,
+      asked: stats['fetches'] ?? 0,
+      found: stats['fetchHits'] ?? 0,
+      'found at the first': stats['fetchHitsFirst'] ?? 0,
+      'copied to new owners': stats['recordsMoved'] ?? 0,
+      'not yet acknowledged': stats['copiesUnderWay'] ?? 0,
+    }),
+  ]
 }
 
 function counted(members: number): string {

@@ -162,6 +162,15 @@ const farm = {
       'how records travel: stream (default), or datagrams: auto, multicast or unicast; stream ' +
       'on all members or on none',
   },
+  topology: {
+    value: 'KIND',
+    kind: oneOf(farmWords.topology),
+    words: farmWords.topology,
+    option: 'farm.topology',
+    about:
+      'where sessions are: replicated, on every host; partitioned, on those that own them; auto ' +
+      '(default), by the number of hosts',
+  },
   'farm-name': {
     value: 'NAME',
     kind: nameOfFarm,
@@ -275,6 +284,7 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
       name: flags['farm-name'],
       advertise: flags['farm-advertise'],
       transport: flags.transport,
+      topology: flags.topology,
     },
     redirect: flags.redirect,
     acmeChallenge: flags['acme-challenge'],

@@ -94,6 +94,7 @@ const farm = mapping('the other members', {
       'where it is shorter',
     lineageTimeout: 'a chain of resumptions ends so long after its full handshake',
     lookupBudget: 'longest wait for other members on a miss',
+    copies: 'hosts that own a session where it is partitioned',
     mintBudget: 'longest wait for another member to have a new session',
     mintLimit: {
       about:
@@ -107,8 +108,8 @@ const farm = mapping('the other members', {
       "a client must have sent its ClientHello; the server's own handshakeTimeout counts too, " +
       'where it is shorter',
     joinTimeout:
-      'longest wait at start for members to answer; one that answers and then sends nothing is ' +
-      'waited for for 30 s',
+      'longest wait at start for members to answer, and for the next part of what they have to ' +
+      'give',
   }),
   transport: option(
     oneOf(farmWords.transport),
@@ -117,6 +118,17 @@ const farm = mapping('the other members', {
       'stream on all members or on none; the others mix. UDP uses the number of the farm port ' +
       'and, for multicast, 7177',
     { usual: 'stream' },
+  ),
+  topology: option(
+    oneOf(farmWords.topology),
+    'where TLS sessions are, but for sealed tickets. replicated: on every host. partitioned: ' +
+      'with the hosts that own them; the others ask. auto: partitioned from six hosts on',
+    { usual: 'auto' },
+  ),
+  asks: option(
+    oneOf(farmWords.asks),
+    'how the owners of a session are asked: one after the other, or all at once',
+    { usual: 'sequence' },
   ),
   onPartition: option(
     oneOf(farmWords.onPartition),

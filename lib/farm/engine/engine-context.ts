@@ -1,4 +1,5 @@
 import type { SenderTag } from '../../wire/datagram.ts'
+import type { Topology } from '../placement/topology.ts'
 import type { Replica } from '../transport.ts'
 import type { Counters } from './counters.ts'
 import type { Outlet } from './outlet.ts'
@@ -19,6 +20,8 @@ export interface EngineOptions {
   /** False: no sockets, everything goes over the links. */
   readonly datagrams: boolean
   readonly replica: Replica
+  /** Default: everything is on every member. */
+  readonly topology?: Topology | undefined
   readonly random: () => number
   /** 32 fresh random bytes. */
   readonly newKey: () => Buffer

@@ -1,3 +1,4 @@
+import type { Placement } from '../placement/placement.ts'
 import type { TransportStats } from '../transport.ts'
 import type { EngineContext } from './engine-context.ts'
 import type { Synchronizer } from './synchronizer.ts'
@@ -5,7 +6,12 @@ import type { Synchronizer } from './synchronizer.ts'
 /** The figures of an engine under stable names. */
 export function engineStats(
   { options, roster, sender, counters }: EngineContext,
-  more: { lag: number; waiting: number; synchronizer: Synchronizer },
+  more: {
+    lag: number
+    waiting: number
+    synchronizer: Synchronizer
+    placement: Placement
+  },
 ): TransportStats {
   const common = {
     recordsSent: sender.records,
@@ -26,10 +32,20 @@ export function engineStats(
     resyncs: counters.resyncs,
     tablesFetched: more.synchronizer.completed,
     recordsFetched: more.synchronizer.received,
+    ...placementStats(more.placement),
   }
   return options.datagrams
     ? { ...counters, ...datagramStats({ roster, sender }), ...common }
     : common
+}
+
+function placementStats(placement: Placement): TransportStats {
+  return {
+    partitioned: placement.layout === 'partitioned' ? 1 : 0,
+    recordsOwned: placement.owned,
+    copiesUnderWay: placement.underWay,
+    ...placement.counts,
+  }
 }
 
 /** The four brakes of flow control among them. */

@@ -1,22 +1,17 @@
-import { type ControlMessage, readControlMessage } from '../../wire/control-message.ts'
-import { datagramTypes, isDataType, type SenderTag } from '../../wire/datagram.ts'
-import {
-  readAccusation,
-  readGone,
-  readHeartbeat,
-  readNack,
-  readStatus,
-  writeGone,
-  writeHeartbeat,
-} from '../../wire/datagram-control.ts'
+import type { TableId } from '../../record/key.ts'
+import { datagramTypes, type SenderTag } from '../../wire/datagram.ts'
+import { writeHeartbeat } from '../../wire/datagram-control.ts'
+import { type Owners, type PlacedMember, Placement } from '../placement/placement.ts'
+import { spreadReplica } from '../placement/spread-replica.ts'
+import { replicated } from '../placement/topology.ts'
 import type { TransportStats } from '../transport.ts'
 import { Counters } from './counters.ts'
 import { type EngineContext, type EngineOptions, wake } from './engine-context.ts'
 import type { PacketAction, PacketEvent } from './engine-event.ts'
 import { engineStats } from './engine-stats.ts'
-import { Intake, type Opened } from './intake.ts'
+import { Incoming } from './incoming.ts'
 import { Outlet } from './outlet.ts'
-import type { Path, Peer } from './peer.ts'
+import type { Peer } from './peer.ts'
 import { Peers, probeEvery, standstill } from './peers.ts'
 import { Publication } from './publication.ts'
 import { Reception } from './reception.ts'
@@ -43,10 +38,11 @@ const roundAfterLoss = 1_000
 export class PacketEngine {
   readonly roster: Roster
   readonly #context: EngineContext
-  readonly #intake: Intake
+  readonly #incoming: Incoming
   readonly #publication: Publication
   readonly #reception: Reception
   readonly #peers: Peers
+  readonly #placement: Placement
   #roundAt: number
   #probedAt = -Infinity
   #lag = 0
@@ -65,9 +61,13 @@ export class PacketEngine {
     const { roster } = this
     const outlet = new Outlet(roster)
     this.#context = { options, roster, sender, counters, outlet, now, wakeAt: now }
-    this.#intake = new Intake(self, farmTag, this.#context)
+    this.#placement = this.#createPlacement()
     this.#publication = new Publication(this.#context, () => this.#peers.introduced)
-    this.#reception = new Reception(this.#context, () => !this.#joining)
+    this.#reception = new Reception(this.#context, {
+      spread: spreadReplica(options.replica, record => this.#placement.isSpread(record)),
+      ready: () => !this.#joining,
+      came: record => this.#placement.spread(record),
+    })
     this.#peers = new Peers(this.#context, epochKey, {
       incomplete: peer => this.#reception.fetchTable(peer),
       changed: () => {
@@ -78,6 +78,12 @@ export class PacketEngine {
         this.#publication.feeds.begin(peer.id, told)
         this.#reception.linked(peer)
       },
+    })
+    this.#incoming = new Incoming(this.#context, {
+      publication: this.#publication,
+      reception: this.#reception,
+      peers: this.#peers,
+      placement: this.#placement,
     })
     this.#roundAt = now + settings.antiEntropy
   }
@@ -103,11 +109,22 @@ export class PacketEngine {
     return complete && this.#peers.current
   }
 
+  /** The others have given this member what it is to hold. */
+  get isBrought(): boolean {
+    return this.#placement.isBrought
+  }
+
+  /** Members to ask for a key; undefined: all. */
+  owners(table: TableId, key: Buffer, now: number): Owners | undefined {
+    return this.#placement.owners(table, key, now)
+  }
+
   stats(): TransportStats {
     return engineStats(this.#context, {
       lag: this.#lag,
       waiting: this.#publication.waiting,
       synchronizer: this.#reception.synchronizer,
+      placement: this.#placement,
     })
   }
 
@@ -117,15 +134,17 @@ export class PacketEngine {
     if (late > lateLoop) this.#excuse(late)
     switch (event.kind) {
       case 'datagram':
-        this.#datagram(event.datagram, event.from, event.by)
+        this.#incoming.datagram(event.datagram, event.from, event.by)
         break
       case 'message':
-        this.#message(event.from, event.message)
+        this.#incoming.message(event.from, event.message)
         break
       case 'up':
+        this.#placement.up(event.peer.id)
         this.#peers.up(event.peer)
         break
       case 'down':
+        this.#placement.down(event.id)
         this.#peers.down(event.id)
         break
       case 'gone':
@@ -142,6 +161,8 @@ export class PacketEngine {
         wake(this.#context, now)
         break
       case 'publish':
+        if (this.#placement.write(event.record, event, now)) break
+        this.#placement.spread(event.record)
         this.#publication.write(event)
         break
       case 'tick':
@@ -161,6 +182,7 @@ export class PacketEngine {
       this.#peers.heartbeats.data(now)
     wake(this.#context, this.#context.sender.deadline(now))
     wake(this.#context, this.#publication.deadline)
+    wake(this.#context, this.#placement.deadline(now))
     if (this.#context.options.datagrams)
       wake(this.#context, this.#peers.heartbeats.deadline)
     return this.#context.outlet.take()
@@ -172,6 +194,7 @@ export class PacketEngine {
     this.#lag += (late - this.#lag) / 8
     this.#publication.expire(late > lateCopies)
     if (now >= roster.membership.deadline) this.#check()
+    if (now >= this.#placement.deadline(now)) this.#placement.tick(now)
     for (const peer of roster.all()) {
       if (!roster.gone(peer)) this.#reception.due(peer)
       wake(this.#context, this.#reception.deadline(peer))
@@ -188,146 +211,7 @@ export class PacketEngine {
     wake(this.#context, this.#roundAt)
   }
 
-  // -- what comes in
-
-  #datagram(datagram: Buffer, from: string, by: Path): void {
-    this.#context.counters.datagramsReceived += 1
-    const opened = this.#intake.open(datagram, from, this.#context.now)
-    if (opened === undefined) return
-    this.#peers.heardBy(opened.peer, by)
-    if (isDataType(opened.header.type)) {
-      this.#reception.data(opened)
-      return
-    }
-    try {
-      this.#control(opened)
-    } catch {
-      this.#context.counters.malformed += 1
-    }
-  }
-
-  #control({ peer, header, body }: Opened): void {
-    const { options, roster, now } = this.#context
-    switch (header.type) {
-      case datagramTypes.heartbeat: {
-        const heartbeat = readHeartbeat(body)
-        this.#peers.heartbeat(peer, heartbeat)
-        this.#reception.heartbeat(peer, heartbeat)
-        return
-      }
-      case datagramTypes.nack: {
-        const nack = readNack(body)
-        if (nack.target === options.sender) this.#repair(peer, nack.ranges)
-        else roster.bySender(nack.target)?.detector.overheard(nack.ranges, now)
-        return
-      }
-      case datagramTypes.status: {
-        const status = readStatus(body)
-        if (status.target === options.sender) this.#publication.acknowledged(peer, status)
-        return
-      }
-      case datagramTypes.gone: {
-        const gone = readGone(body)
-        if (gone.target === options.sender) this.#reception.gone(peer, gone.tail)
-        return
-      }
-      case datagramTypes.suspect:
-        this.#peers.accused(readAccusation(body).subject)
-        return
-      case datagramTypes.vouch: {
-        const { subject, number } = readAccusation(body)
-        this.#peers.vouched(subject, number)
-        return
-      }
-      case datagramTypes.leave:
-        this.#peers.left(peer)
-        return
-    }
-  }
-
-  #message(from: string, bytes: Buffer): void {
-    let message: ControlMessage
-    try {
-      message = readControlMessage(bytes)
-    } catch {
-      this.#context.counters.malformed += 1
-      return
-    }
-    if (message.type === 'announce') {
-      this.#peers.announced(from, message)
-      return
-    }
-    const peer = this.#context.roster.get(from)
-    if (peer === undefined) return
-    this.#peers.heard(peer)
-    this.#fromPeer(peer, message)
-  }
-
-  #fromPeer(peer: Peer, message: ControlMessage): void {
-    const { outlet, sender, now } = this.#context
-    switch (message.type) {
-      case 'key':
-        this.#peers.rekeyed(peer, message)
-        return
-      case 'acker':
-        peer.ack.appoint(message.on, now)
-        wake(this.#context, peer.ack.deadline)
-        return
-      case 'hears':
-        this.#peers.hears(peer, message)
-        return
-      case 'datagram':
-        this.#datagram(message.datagram, peer.id, 'stream')
-        return
-      case 'pull':
-        this.#publication.pulled(peer, message.ranges)
-        return
-      case 'gone':
-        this.#reception.gone(peer, message.tail)
-        return
-      case 'ping':
-        outlet.message(peer.id, { type: 'pong', last: sender.last })
-        return
-      case 'pong':
-        this.#peers.answered(peer, message.last)
-        return
-      case 'data':
-        this.#reception.message(peer, message)
-        return
-      case 'status':
-        this.#publication.reached(peer, message)
-        return
-      case 'start':
-        this.#publication.feeds.rewind(peer.id, message.after)
-        return
-      case 'held':
-        this.#reception.orphans.told(peer, message.sender, message.contiguous)
-        return
-      case 'leave':
-        this.#peers.left(peer)
-        return
-      case 'hint':
-        this.#reception.synchronizer.want(peer.id, 'round', now)
-        wake(this.#context, now)
-        return
-      case 'open':
-      case 'vector':
-      case 'next':
-      case 'page':
-        this.#reception.synchronizer.message(peer.id, message, now)
-        wake(this.#context, this.#reception.synchronizer.deadline())
-        return
-    }
-  }
-
   // -- what goes out
-
-  #repair(peer: Peer, ranges: Parameters<Publication['repair']>[1]): void {
-    const { sender, outlet, now } = this.#context
-    if (!this.#publication.repair(peer, ranges)) return
-    const body = writeGone({ target: peer.sender, tail: sender.tail })
-    outlet.direct(peer, sender.control(datagramTypes.gone, body, now))
-  }
 
   /** Heartbeats go every way, for they also find out which ways are open. */
   #beat(): void {
@@ -362,6 +246,7 @@ export class PacketEngine {
   #leave(): void {
     const { roster, sender, outlet, now } = this.#context
     this.#publication.close()
+    this.#placement.close(now)
     this.#left = true
     const body = Buffer.alloc(0)
     outlet.spread(sender.control(datagramTypes.leave, body, now), false)
@@ -383,7 +268,17 @@ export class PacketEngine {
     roster.regroup(options.multicast)
     this.#publication.reappoint()
     this.#publication.settle()
+    this.#placement.arrange(this.#placed(), this.#context.now)
     if (this.#joining) wake(this.#context, this.#context.now)
+  }
+
+  #placed(): PlacedMember[] {
+    const { roster } = this.#context
+    const connected = [...roster.all()].filter(peer => peer.connected)
+    return connected.map(({ id, sender, ready }) => {
+      const alive = roster.membership.state(id) === 'alive'
+      return { id, life: sender, ready, alive }
+    })
   }
 
   #lost(peer: Peer): void {
@@ -418,6 +313,24 @@ export class PacketEngine {
     const others = roster.serving().filter(peer => peer.connected)
     const other = others[Math.floor(options.random() * others.length)]
     if (other !== undefined) this.#reception.synchronizer.want(other.id, 'round', now)
+  }
+
+  #createPlacement(): Placement {
+    const { options, outlet } = this.#context
+    const { id, topology = replicated, replica, wall } = options
+    return new Placement({
+      self: id,
+      topology,
+      replica,
+      wall,
+      send: (to, message) => outlet.message(to, message),
+      settle: (token, reached) => outlet.settle([{ token, reached }]),
+      apply: (record, from) => this.#reception.apply(record, from),
+      compare: other => {
+        this.#reception.synchronizer.want(other, 'round', this.#context.now)
+        wake(this.#context, this.#context.now)
+      },
+    })
   }
 
   #tryComplete(): void {

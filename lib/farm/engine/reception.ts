@@ -9,6 +9,7 @@ import {
   writeNack,
   writeStatus,
 } from '../../wire/datagram-control.ts'
+import type { Replica } from '../transport.ts'
 import { type EngineContext, wake } from './engine-context.ts'
 import type { Opened } from './intake.ts'
 import { Orphans } from './orphans.ts'
@@ -19,6 +20,14 @@ import { Synchronizer } from './synchronizer.ts'
 /** Between two looks at whether what is in the table is everywhere behind it, ms. */
 const settlePause = 2
 
+export interface ReceptionParts {
+  /** Of this member, what every other is to have too. */
+  readonly spread: Replica
+  ready(): boolean
+  /** A record comes that is for every member. */
+  came(record: CacheRecord): void
+}
+
 /**
  * What the others write: into the table on arrival, in whatever order it comes, for records
  * carry versions. Sequence numbers only say what is missing and what may be acknowledged.
@@ -27,23 +36,26 @@ export class Reception {
   readonly synchronizer: Synchronizer
   readonly orphans: Orphans
   readonly #context: EngineContext
+  readonly #came: ReceptionParts['came']
   /** Whose windows begin where the table that is being fetched ends. */
   readonly #lowered = new Set<Peer>()
 
-  constructor(context: EngineContext, ready: () => boolean) {
+  constructor(context: EngineContext, parts: ReceptionParts) {
+    const { spread, ready } = parts
     this.#context = context
-    const { replica, random, wall } = context.options
+    this.#came = parts.came
+    const { random, wall } = context.options
     this.orphans = new Orphans(context, peer => {
       if (!this.synchronizer.needs(peer.id)) this.fetchTable(peer)
     })
     this.synchronizer = new Synchronizer(
-      replica,
+      spread,
       {
         ready,
         wall,
         vector: () => this.#vector(),
         send: (to, message) => context.outlet.message(to, message),
-        apply: (record, donor) => this.#apply(record, donor),
+        apply: (record, donor) => this.#spread(record, donor),
         started: (donor, donorReady, vector) => this.#started(donor, donorReady, vector),
         completed: (donor, donorReady, vector) =>
           this.#completed(donor, donorReady, vector),
@@ -136,6 +148,27 @@ export class Reception {
     if (echo !== undefined) this.#acknowledge(peer, echo)
   }
 
+  /** False when the record is not in the table, nor need not be. */
+  apply(record: CacheRecord, from: string): boolean {
+    const { counters } = this.#context
+    const { replica, wall, ahead } = this.#context.options
+    if (record.version.ms > wall() + maxClockLead) {
+      counters.refusedFuture += 1
+      return false
+    }
+    const lead = ahead?.(from) ?? 0
+    const expiresAt = Math.max(0, record.expiresAt - lead)
+    try {
+      if (replica.apply(lead === 0 ? record : { ...record, expiresAt }))
+        counters.recordsApplied += 1
+      else counters.recordsIgnored += 1
+      return true
+    } catch {
+      counters.applyErrors += 1
+      return false
+    }
+  }
+
   /** When something of this sender's is next due. */
   deadline(peer: Peer): number {
     const { ack, detector } = peer
@@ -208,33 +241,17 @@ export class Reception {
 
   /** One that can't be taken leaves the table without it: nothing more is acknowledged then. */
   #take(peer: Peer, record: CacheRecord): void {
-    if (!this.#apply(record, peer.id)) this.#lack(peer)
+    if (!this.#spread(record, peer.id)) this.#lack(peer)
+  }
+
+  #spread(record: CacheRecord, from: string): boolean {
+    this.#came(record)
+    return this.apply(record, from)
   }
 
   #lack(peer: Peer): void {
     peer.settled = false
     if (peer.connected && !this.synchronizer.needs(peer.id)) this.fetchTable(peer)
-  }
-
-  /** False when the record is not in the table, nor need not be. */
-  #apply(record: CacheRecord, from: string): boolean {
-    const { counters } = this.#context
-    const { replica, wall, ahead } = this.#context.options
-    if (record.version.ms > wall() + maxClockLead) {
-      counters.refusedFuture += 1
-      return false
-    }
-    const lead = ahead?.(from) ?? 0
-    const expiresAt = Math.max(0, record.expiresAt - lead)
-    try {
-      if (replica.apply(lead === 0 ? record : { ...record, expiresAt }))
-        counters.recordsApplied += 1
-      else counters.recordsIgnored += 1
-      return true
-    } catch {
-      counters.applyErrors += 1
-      return false
-    }
   }
 
   /** Of each sender, up to where our table has everything that it wrote. */

@@ -1,6 +1,7 @@
 import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import type { AbsentMember, Member, TransportStats } from '../transport.ts'
+import type { Order } from './questions.ts'
 
 /**
  * Ordered, authenticated messages between two members: all that the engine says where there
@@ -21,8 +22,13 @@ export interface ControlChannel {
   send(to: string, message: Buffer, spare?: boolean): void
   /** Calls `fn` once, when the connection has taken all that was sent; not when it is lost. */
   onceDrained(to: string, fn: () => void): void
-  /** As in `Transport`. */
-  fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined>
+  /** As in `Transport`. `among`: whom to ask; default: all that are ready, at once. */
+  fetch(
+    table: TableId,
+    key: Buffer,
+    budget: number,
+    among?: Among,
+  ): Promise<CacheRecord | undefined>
   /** By how much the member's wall clock is ahead of ours, ms. */
   ahead?(id: string): number
   /** As in `Transport`: members that no message reaches. */
@@ -37,6 +43,12 @@ export interface ControlChannel {
   readonly address?: string | undefined
   stats?(): TransportStats
   close(): Promise<void>
+}
+
+/** Members to ask, the likeliest first, and how. */
+export interface Among {
+  readonly ids: readonly string[]
+  readonly asks: Order
 }
 
 export interface ControlListener {

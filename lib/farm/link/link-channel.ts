@@ -6,7 +6,7 @@ import { frameTypes, maxMessageLength, notAllowed } from '../../wire/frame.ts'
 import type { Carrier } from '../../wire/frame-greeting.ts'
 import type { AbsentMember, Member, TransportStats } from '../transport.ts'
 import { AnswerBudget } from './answer-budget.ts'
-import type { ControlChannel, ControlListener } from './control-channel.ts'
+import type { Among, ControlChannel, ControlListener } from './control-channel.ts'
 import type { InboundLink } from './inbound-link.ts'
 import { closedError, FarmLinks, identify } from './links.ts'
 import type { MeshOwner } from './mesh-parts.ts'
@@ -126,11 +126,19 @@ export class LinkChannel implements ControlChannel {
     this.#up.get(to)?.link.onceDrained(fn)
   }
 
-  fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
-    const ready = [...this.#links.mesh.outbound.values()].filter(
-      ({ peerState }) => peerState === 'ready',
-    )
-    return this.#questions.ask(ready, table, key, budget)
+  fetch(
+    table: TableId,
+    key: Buffer,
+    budget: number,
+    among?: Among,
+  ): Promise<CacheRecord | undefined> {
+    const { outbound } = this.#links.mesh
+    const members =
+      among === undefined
+        ? [...outbound.values()]
+        : among.ids.flatMap(id => outbound.get(id) ?? [])
+    const ready = members.filter(({ peerState }) => peerState === 'ready')
+    return this.#questions.ask(ready, table, key, budget, among?.asks)
   }
 
   ahead(id: string): number {
@@ -151,12 +159,14 @@ export class LinkChannel implements ControlChannel {
   }
 
   stats(): TransportStats {
-    const { asked, found, limited, late } = this.#questions.counts
+    const { asked, found, limited, late, members, foundFirst } = this.#questions.counts
     return {
       ...this.#links.stats,
       ...this.#counts,
       fetches: asked,
       fetchHits: found,
+      fetchHitsFirst: foundFirst,
+      fetchesAsked: members,
       fetchesLimited: limited,
       answersLate: late,
       answersGiven: this.#answers.given,

@@ -49,7 +49,7 @@ export interface StreamOptions {
   readonly socketBytes?: number | undefined
   /**
    * Questions to the farm per second, and at once after a pause: made-up session IDs must not
-   * multiply into the farm.
+   * multiply into the farm. Where records lie with their owners, most of what is found is asked for.
    */
   readonly fetchRate?: number | undefined
   readonly fetchBurst?: number | undefined
@@ -66,8 +66,8 @@ export const streamDefaults = {
   forgetAfter: 600_000,
   handshakeTimeout: 3_000,
   socketBytes: 262_144,
-  fetchRate: 2_000,
-  fetchBurst: 1_000,
+  fetchRate: 8_000,
+  fetchBurst: 4_000,
   maxStrangers: 128,
 } as const
 
