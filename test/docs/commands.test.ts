@@ -33,13 +33,23 @@ for (const document of documents) {
   })
 }
 
-async function runs(t: Test, sandbox: Sandbox, { title, text }: Block): Promise<void> {
+async function runs(
+  t: Test,
+  sandbox: Sandbox,
+  { title, text, keepsRunning }: Block,
+): Promise<void> {
   const lines = sandbox.localized(text).replaceAll('\\\n', ' ').trim().split('\n')
   let before: string[] = []
   const end = async () => {
     if (before.length === 0) return
-    const script = ['set -euo pipefail', ...before].join('\n')
+    const script = ['set -euo pipefail', ...before, keepsRunning ? 'wait' : ''].join('\n')
     const running = sandbox.start(t, 'bash', ['-c', script])
+    if (keepsRunning) {
+      for (const [, port] of script.matchAll(/ADMIN_PORT=(\d+)/g)) {
+        t.ok(await running.listens(Number(port)), running.output)
+      }
+      return
+    }
     t.equal(await running.ended(), 0, `${title}\n${before.join('\n')}\n${running.output}`)
     before = []
   }
