@@ -209,3 +209,26 @@ function roomOf(path: string): string {
   if (third !== undefined) return second
   return second === 'index.ts' ? 'index' : 'kernel'
 }
+
+t.test('CONTRIBUTING tells the rooms in their order, and files that exist', async t => {
+  const text = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8')
+  const lines = text.replace(/\n {4}</g, ' <').split('\n')
+  t.ok(lines.includes(`    ${rooms.join(' < ')} < bench, tools, test`), rooms.join(' < '))
+  for (const [room, inside] of Object.entries(subRooms)) {
+    t.ok(lines.includes(`    ${room}: ${inside.join(' < ')}`), `${room}: ${inside}`)
+  }
+  const [, trips = ''] = /## The four trips(.*?)## Style/s.exec(text) ?? []
+  const named = [
+    ...trips.matchAll(/^ {4}([a-z0-9-]+(?:\/[a-z0-9-]+)*)(?:, [\w-]+)*(?= {2}|$)/gm),
+  ]
+  t.ok(named.length > 15)
+  for (const [, path = ''] of named) {
+    const places = ['', 'resumption/', 'proxy/', 'farm/'].map(
+      place => `lib/${place}${path}.ts`,
+    )
+    t.ok(
+      places.some(place => modules.includes(place)),
+      path,
+    )
+  }
+})
