@@ -2,6 +2,8 @@ import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { buildConnector, Client, type Dispatcher, errors } from 'undici'
 import { type Clock, systemClock } from '../clock.ts'
+import { type ProxyVersion, writeHeader } from '../proxy-protocol/header.ts'
+import { endpointsOf } from './announced-client.ts'
 import { carriesConnectionLogin, offersConnectionLogin } from './connection-login.ts'
 import { ConnectionLost, LastBytes } from './last-bytes.ts'
 import {
@@ -33,11 +35,15 @@ const maxOwn = 8
  *
  * A connection is anybody's between two requests, until there is a log-in on it or an offer of
  * one that would hold for the connection: then it stays with that client until either ends it.
- * (undici's own Pool can't keep a connection apart.)
+ * (undici's own Pool can't keep a connection apart.) One that begins with a header of the PROXY
+ * protocol is its client's from the start.
  */
 export class Http1Pool implements Pool {
   readonly #origin: string
   readonly #serverName: string
+  readonly #proxyProtocol: ProxyVersion | undefined
+  /** TCP alone, with the time limit of the other. */
+  readonly #connectTcp: buildConnector.connector
   readonly #options: Client.Options
   readonly #connect: buildConnector.connector
   readonly #clock: Clock
@@ -56,6 +62,8 @@ export class Http1Pool implements Pool {
     this.#origin = origin.origin
     this.#serverName = hostname
     this.#clock = options.clock ?? systemClock
+    this.#proxyProtocol = options.proxyProtocol
+    this.#connectTcp = buildConnector({ timeout: options.connectTimeout })
     this.#connect = buildConnector({
       timeout: options.connectTimeout,
       ...credentialsOf(options),
@@ -75,8 +83,9 @@ export class Http1Pool implements Pool {
       process.nextTick(() => handler.onError(new errors.ClientClosedError()))
       return overCall
     }
-    const owner = carriesConnectionLogin(request.fields) ? request.client : undefined
-    const connection = this.#choose(request, owner !== undefined, fresh)
+    const login = request.client !== undefined && carriesConnectionLogin(request.fields)
+    const connection = this.#choose(request, login, fresh)
+    const owner = login || this.#proxyProtocol !== undefined ? request.client : undefined
     const options = {
       method: request.method as Dispatcher.HttpMethod,
       path: request.path,
@@ -86,9 +95,9 @@ export class Http1Pool implements Pool {
       // The same for all requests, else undici would reconnect whenever Host changes.
       servername: this.#serverName,
       // After a HEAD undici would close, for fear of a body that is taken for another answer.
-      ...(owner !== undefined && request.method === 'HEAD' ? { reset: false } : {}),
+      ...(login && request.method === 'HEAD' ? { reset: false } : {}),
     }
-    if (owner !== undefined) this.#bind(connection, owner)
+    if (owner !== undefined) this.#bind(connection, owner, login)
     const queued = connection.busy
     connection.busy = true
     connection.idle = false
@@ -99,9 +108,11 @@ export class Http1Pool implements Pool {
     return call
   }
 
-  /** Whether this client has connections of its own here. */
+  /** Whether this client has a log-in on a connection here. */
   holds(client: BoundClient): boolean {
-    return this.#owners > 0 && this.#own.has(client)
+    return (
+      this.#owners > 0 && (this.#own.get(client)?.some(({ login }) => login) ?? false)
+    )
   }
 
   /** Lets open requests finish, and those come that are on their way here already. */
@@ -121,15 +132,16 @@ export class Http1Pool implements Pool {
     login: boolean,
     fresh: boolean,
   ): PooledConnection {
-    const own = client !== undefined && this.holds(client) ? this.#own.get(client) : []
-    const free = own?.find(connection => connection.idle)
+    const own = client !== undefined && this.#owners > 0 ? this.#own.get(client) : []
+    const free =
+      own?.find(({ idle, login }) => idle && login) ?? this.#young(own ?? [], fresh)
     if (free !== undefined) return free
     // A log-in takes several requests, and all on one connection: better late than elsewhere.
-    const last = own?.at(-1)
+    const last = own?.findLast(connection => connection.login)
     if (login && last !== undefined) return last
     const oldest = this.#clock.monotonic() - idleTime
     // A tunnel keeps its connection: one of its own from the start is never stale.
-    while (!fresh && upgrade === undefined) {
+    while (!fresh && upgrade === undefined && this.#proxyProtocol === undefined) {
       const connection = this.#idle.pop()
       if (connection === undefined) break
       if (connection.idle && connection.since > oldest) return connection
@@ -138,13 +150,24 @@ export class Http1Pool implements Pool {
     return this.#make()
   }
 
+  /** Of a client's own without a log-in, one that is not stale; the others are let go. */
+  #young(own: PooledConnection[], fresh: boolean): PooledConnection | undefined {
+    const oldest = this.#clock.monotonic() - idleTime
+    for (const connection of [...own]) {
+      if (!connection.idle || connection.login) continue
+      if (!fresh && connection.since > oldest) return connection
+      this.#drop(connection)
+    }
+    return undefined
+  }
+
   #make(): PooledConnection {
     const client = new Client(this.#origin, {
       ...this.#options,
-      connect: (target, done) => this.#connectTo(target, done),
+      connect: (target, done) => this.#connectTo(target, connection.owner, done),
     })
     const connection: PooledConnection = new PooledConnection(client, owner =>
-      this.#bind(connection, owner),
+      this.#bind(connection, owner, true),
     )
     this.#open.add(connection)
     client.on('connect', () => {
@@ -161,7 +184,11 @@ export class Http1Pool implements Pool {
     return connection
   }
 
-  #connectTo(target: buildConnector.Options, done: buildConnector.Callback): void {
+  #connectTo(
+    target: buildConnector.Options,
+    owner: BoundClient | undefined,
+    done: buildConnector.Callback,
+  ): void {
     // Left alone, undici would take the TLS server name from the Host field, which is the
     // client's word. A backend is verified under its own name, and an address has none.
     const name = this.#serverName
@@ -169,7 +196,11 @@ export class Http1Pool implements Pool {
     raceTo(
       name,
       (hostname, connected) =>
-        this.#connect({ ...target, hostname, servername } as typeof target, connected),
+        this.#connectFor(
+          owner,
+          { ...target, hostname, servername } as typeof target,
+          connected as buildConnector.Callback,
+        ),
       (error, socket) => {
         if (!socket) {
           done(error as Error, null)
@@ -181,6 +212,37 @@ export class Http1Pool implements Pool {
         mendParser(socket)
       },
     )
+  }
+
+  /** With the header of the PROXY protocol before all else, where there is to be one. */
+  #connectFor(
+    owner: BoundClient | undefined,
+    target: buildConnector.Options,
+    done: buildConnector.Callback,
+  ): unknown {
+    const version = this.#proxyProtocol
+    if (version === undefined) return this.#connect(target, done)
+    const secure = target.protocol === 'https:'
+    const port = target.port || (secure ? '443' : '80')
+    const tcp = { ...target, protocol: 'http:', port }
+    const attempt = new HeaderAttempt()
+    attempt.at = this.#connectTcp(tcp, (error, socket) => {
+      if (!socket) {
+        done(error as Error, null)
+        return
+      }
+      socket.write(writeHeader(version, endpointsOf(owner)))
+      if (!secure) {
+        attempt.at = undefined
+        done(null, socket)
+        return
+      }
+      attempt.at = this.#connect({ ...target, httpSocket: socket }, (...outcome) => {
+        attempt.at = undefined
+        done(...outcome)
+      })
+    }) as unknown
+    return attempt
   }
 
   /** A connection has nothing to do. */
@@ -222,7 +284,8 @@ export class Http1Pool implements Pool {
   }
 
   /** From now on a client's own. */
-  #bind(connection: PooledConnection, owner: BoundClient): void {
+  #bind(connection: PooledConnection, owner: BoundClient, login: boolean): void {
+    connection.login ||= login
     if (connection.owner !== undefined) return
     connection.owner = owner
     const own = this.#own.get(owner)
@@ -255,6 +318,18 @@ export class Http1Pool implements Pool {
   }
 }
 
+/**
+ * On its way: TCP, then TLS over it. What it became is not to be destroyed with it, and TCP not
+ * from under TLS.
+ */
+class HeaderAttempt {
+  at: unknown
+
+  destroy(): void {
+    ;(this.at as { destroy?(): void } | undefined)?.destroy?.()
+  }
+}
+
 /** One client of undici, which has one connection at a time. */
 class PooledConnection {
   readonly client: Client
@@ -269,6 +344,8 @@ class PooledConnection {
   served = 0
   /** The only one whose requests may come on it. */
   owner: BoundClient | undefined
+  /** There is a log-in on it. */
+  login = false
   readonly bind: (owner: BoundClient) => void
 
   constructor(client: Client, bind: (owner: BoundClient) => void) {

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import type { ProxyVersion } from '../proxy-protocol/header.ts'
 import type {
   BackendCall,
   BackendHandler,
@@ -13,6 +14,11 @@ export interface PoolOptions {
   /** PEM of the certificate that the backend is shown if it asks, and its key. */
   readonly cert?: string | Buffer | undefined
   readonly key?: string | Buffer | undefined
+  /**
+   * Each connection says whose it is in a header of the PROXY protocol. So it is no other client's
+   * afterwards. HTTP/1.1 only. Default: none does.
+   */
+  readonly proxyProtocol?: ProxyVersion | undefined
   readonly connectTimeout: number
   readonly headersTimeout: number
   readonly bodyTimeout: number

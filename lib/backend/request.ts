@@ -24,6 +24,11 @@ export interface Duplexity {
 export interface BoundClient {
   readonly destroyed: boolean
   once(event: 'close', listener: () => void): unknown
+  /** Its ends, as a backend is told of them; undefined once it is closed. */
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
+  readonly localAddress?: string | undefined
+  readonly localPort?: number | undefined
 }
 
 /**

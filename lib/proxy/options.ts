@@ -14,6 +14,7 @@ import type { RetrySettings } from '../dispatch/retry/options.ts'
 import type { SelectionOptions } from '../dispatch/selection/create-selection.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
+import type { ProxyVersion } from '../proxy-protocol/header.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
 import type { Fields } from './message/fields.ts'
 
@@ -76,6 +77,11 @@ export interface Handling extends SelectionOptions {
   readonly backendKey?: string | Buffer | undefined
   /** What backends are spoken to in. Default `http1`; gRPC needs `http2`. */
   readonly backendProtocol?: BackendProtocol | undefined
+  /**
+   * Each connection to a backend begins with a header of the PROXY protocol that names the client,
+   * and serves no other. Not with a `backendProtocol` of `http2`. Default: none.
+   */
+  readonly backendProxyProtocol?: ProxyVersion | undefined
   /** When a request is sent once more. */
   readonly retries?: RetrySettings | undefined
   /** When a backend is passed over. */

@@ -2,6 +2,7 @@ import { targetRules } from '../../dispatch/options.ts'
 import { priorities } from '../../dispatch/queue/urgency.ts'
 import { balances } from '../../dispatch/selection/create-selection.ts'
 import type { HeaderChanges, QueueClass } from '../../proxy/options.ts'
+import { proxyVersions } from '../../proxy-protocol/header.ts'
 import { auth } from './auth-schema.ts'
 import type { HandlingConfig, RouteConfig } from './config-file.ts'
 import { health, resumeResponses, retries } from './failover-schema.ts'
@@ -121,6 +122,12 @@ export const handling: {
     'what backends are spoken to in; gRPC needs http2, which is chosen by ALPN for https and ' +
       'spoken from the start for http',
     { usual: 'http1' },
+  ),
+  backendProxyProtocol: option(
+    oneOf(proxyVersions),
+    'each connection to a backend begins with a header of the PROXY protocol that names the ' +
+      'client, and serves no other; not with http2',
+    { otherwise: 'none' },
   ),
   limits: routeLimits.optional(),
   retries,

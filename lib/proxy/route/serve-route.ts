@@ -2,8 +2,10 @@ import { resolveEject, resolvePanic } from '../../backend/health/options.ts'
 import type { DispatcherTo } from '../../dispatch/backends.ts'
 import { resolveResume } from '../../dispatch/resumed-response/options.ts'
 import { resolveRetries } from '../../dispatch/retry/options.ts'
+import { HandfastError } from '../../errors.ts'
+import type { ProxyVersion } from '../../proxy-protocol/header.ts'
 import { backendLimits, resolveLimits } from '../limits.ts'
-import type { Limits, OwnLimits, RouteLimits } from '../options.ts'
+import type { Handling, Limits, OwnLimits, RouteLimits } from '../options.ts'
 import type { ServeRoute } from './routes.ts'
 import { urgencies } from './urgencies.ts'
 
@@ -22,6 +24,7 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
           cert: handling.backendCert,
           key: handling.backendKey,
           protocol: handling.backendProtocol,
+          proxyProtocol: proxyVersionOf(handling),
           adaptive: handling.concurrency === 'adaptive',
           ...backendLimits(held),
           eject: resolveEject(handling.health?.eject),
@@ -37,6 +40,20 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
       }),
     }
   }
+}
+
+/** A connection of HTTP/2 is many clients', and a header names one. */
+function proxyVersionOf({
+  backendProxyProtocol,
+  backendProtocol,
+}: Handling): ProxyVersion | undefined {
+  if (backendProxyProtocol === undefined || backendProtocol !== 'http2') {
+    return backendProxyProtocol
+  }
+  throw new HandfastError(
+    'ERR_HANDFAST_CONFIG',
+    'backendProxyProtocol needs a backendProtocol of http1',
+  )
 }
 
 function given(limits: OwnLimits): Partial<RouteLimits> {
