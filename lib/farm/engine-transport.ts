@@ -252,7 +252,7 @@ export class EngineTransport implements Transport {
         this.#onReady()
         break
       case 'member':
-        this.#log.info({ member: action.id }, `member ${action.change}`)
+        this.#sayMember(action.id, action.change)
         break
       case 'path':
         this.#log.info({ member: action.id, path: action.path }, pathTexts[action.path])
@@ -295,13 +295,24 @@ export class EngineTransport implements Transport {
     this.#options.channel.ready?.()
     const { recordsFetched: records = 0 } = this.#engine?.stats() ?? {}
     const ms = Math.round(this.#options.clock.monotonic() - this.#startedAt)
-    this.#log.info({ records, ms }, 'joined the farm')
+    const members = this.members().filter(isThere).length
+    if (members > 0) this.#log.info({ members, records, ms }, 'joined the farm')
+    else this.#log.info({ ms }, 'no other member of the farm is there yet')
+    const missing = this.absent().map(({ id, address }) => address ?? id)
+    if (missing.length > 0)
+      this.#log.warn({ missing }, `members can not be reached: ${missing.join(', ')}`)
   }
 
   /** What is everywhere is here, and what this member is to hold of the rest. */
   #onJoined(): void {
     this.#joined?.resolve()
     this.#joined = undefined
+  }
+
+  /** One line for each that comes or goes. */
+  #sayMember(id: string, change: (PacketAction & { kind: 'member' })['change']): void {
+    const { address } = this.members().find(known => known.id === id) ?? {}
+    this.#log.info({ member: id, address }, texts[change])
   }
 
   /** A large table may take its time, as long as something comes. */
@@ -404,6 +415,18 @@ export class EngineTransport implements Transport {
 
 function ownCopy(datagram: Buffer): PacketEvent {
   return { kind: 'datagram', datagram, from: '', by: 'unicast' }
+}
+
+const texts = {
+  joined: 'member joined',
+  suspect: 'member is silent',
+  back: 'member is back',
+  gone: 'member lost',
+  left: 'member left',
+} as const
+
+function isThere({ self, state }: Member): boolean {
+  return !self && (state === 'ready' || state === 'joining' || state === 'suspect')
 }
 
 const pathTexts: { readonly [path in Path]: string } = {

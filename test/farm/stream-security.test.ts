@@ -217,6 +217,21 @@ t.test('another secret: the member is refused on both sides', async t => {
   t.equal(member.stat('linksIn'), 0)
 })
 
+t.test('another farm name is told apart from another secret, on both sides', async t => {
+  const member = await startMember(t)
+  const wrong = new FarmMember({ members: [member.address], farmName: 'other' })
+  await t.rejects(wrong.transport.start(), {
+    code: 'ERR_HANDFAST_JOIN',
+    message: /its farm has another name/,
+  })
+  const stranger = new FarmMember({ members: [member.address], secret: randomBytes(32) })
+  await t.rejects(stranger.transport.start(), { message: /is its secret the same/ })
+  const reasons = member.log
+    .said('stranger refused')
+    .map(({ fields }) => fields['reason'])
+  t.same(reasons, ['another farm name', 'another secret'])
+})
+
 t.test('a call that is relayed back to its caller leads nowhere', async t => {
   const relay = await startRelay(t)
   const member = new FarmMember({ members: [relay.address], handshakeTimeout: 300 })

@@ -37,7 +37,11 @@ t.test('a member whose configured members all refuse is ready at once', async t 
       throw new Error('no such name')
     },
   })
-  t.match(member.log.said('joined the farm'), [{ fields: { records: 0 } }])
+  t.same(member.log.said('joined the farm'), [], 'nobody was joined')
+  t.equal(member.log.said('no other member of the farm').length, 1)
+  t.match(member.log.said('members can not be reached'), [
+    { fields: { missing: ['127.0.0.1:1', '127.0.0.1:2', 'nowhere'] } },
+  ])
   t.equal(member.log.said('member name not resolved').length, 1)
 })
 

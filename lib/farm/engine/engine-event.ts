@@ -60,7 +60,7 @@ export type PacketAction =
   | {
       readonly kind: 'member'
       readonly id: string
-      readonly change: 'joined' | 'suspect' | 'back' | 'gone'
+      readonly change: 'joined' | 'suspect' | 'back' | 'gone' | 'left'
     }
   /** By which way what we send reaches the member, when that has changed. */
   | { readonly kind: 'path'; readonly id: string; readonly path: Path }

@@ -117,7 +117,7 @@ export class Peers {
   refused(id: string): void {
     this.#connected.delete(id)
     const peer = this.#context.roster.get(id)
-    if (peer !== undefined) this.left(peer)
+    if (peer !== undefined) this.left(peer, 'gone')
   }
 
   announced(id: string, message: ControlMessage & { type: 'announce' }): void {
@@ -226,9 +226,9 @@ export class Peers {
       this.#context.roster.membership.vouched(peer.id, ago, this.#context.now)
   }
 
-  left(peer: Peer): void {
+  left(peer: Peer, change: 'left' | 'gone' = 'left'): void {
     this.#context.roster.remove(peer.id)
-    this.#context.outlet.push({ kind: 'member', id: peer.id, change: 'gone' })
+    this.#context.outlet.push({ kind: 'member', id: peer.id, change })
     this.#hooks.lost(peer)
     this.#hooks.changed()
   }

@@ -6,6 +6,7 @@ import type { Log } from '../../log.ts'
 import { maxMembers } from '../../wire/frame-greeting.ts'
 import { AddressBook } from './address-book.ts'
 import type { OutboundLink } from './outbound-link.ts'
+import { tellsOtherName } from './psk.ts'
 
 /** Addresses that lead where a link stands already are looked at so much less often. */
 const spareFactor = 10
@@ -131,10 +132,11 @@ export class Dialler {
       log.debug({ address, reason }, 'member not reached')
       return true
     }
-    const clear = error instanceof HandfastError
-    this.refusals.set(address, clear ? reason : `${reason}; is its secret the same?`)
+    const words = refusalWords(error, reason)
+    this.refusals.set(address, words)
     this.#limiter.log(heldBack => {
-      log.warn({ address, reason, heldBack }, 'refused by the member at this address')
+      const fields = { address, reason: words, heldBack }
+      log.warn(fields, 'refused by the member at this address')
     })
     return true
   }
@@ -157,6 +159,13 @@ export function isDialable(address: string): boolean {
   } catch {
     return false
   }
+}
+
+/** Which option is in the way, as far as the other end lets it be known. */
+function refusalWords(error: NodeJS.ErrnoException, reason: string): string {
+  if (error instanceof HandfastError) return reason
+  if (tellsOtherName(error.code)) return 'its farm has another name (option name)'
+  return `${reason}; is its secret the same?`
 }
 
 /** The other end answered, but not as a member does that shares our secret. */

@@ -27,6 +27,8 @@ export class LinkLog {
     this.#limiter.log(heldBack => {
       const fields = { member, reason, heldBack }
       if (bad) log.warn(fields, 'link ended: the member does not follow the protocol')
+      // Who comes and goes is told of the member, once; a link is a part of that.
+      else if (member !== undefined) log.debug(fields, 'link ended')
       else log.info(fields, 'link ended')
     })
   }

@@ -13,7 +13,7 @@ import type { Clock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import { LogLimiter } from '../../limit/log-limiter.ts'
 import type { Log } from '../../log.ts'
-import { acceptorOptions, type FarmPsk, isPskLink } from './psk.ts'
+import { acceptorOptions, type FarmPsk, isPskLink, type OtherFarm } from './psk.ts'
 
 export interface ListenerOptions {
   readonly psk: FarmPsk
@@ -33,13 +33,18 @@ export class Listener {
   readonly #limiter: LogLimiter
   /** Connections that are still in their handshake, by their other end, oldest first. */
   readonly #strangers = new Map<string, Socket>()
+  /** Diallers that named a key of another farm. */
+  readonly #others = new WeakMap<TLSSocket, OtherFarm>()
   refused = 0
 
   constructor(options: ListenerOptions) {
     this.#options = options
     this.#limiter = new LogLimiter(options.clock)
     this.#tcp = createTcpServer({ noDelay: true }, socket => this.#greet(socket))
-    this.#tls = createTlsServer(acceptorOptions(options.psk, options.handshakeTimeout))
+    const { psk, handshakeTimeout } = options
+    const onOther = (socket: TLSSocket, why: OtherFarm) =>
+      void this.#others.set(socket, why)
+    this.#tls = createTlsServer(acceptorOptions(psk, handshakeTimeout, onOther))
     this.#tls.on('tlsClientError', (error, socket) => this.#refuse(socket, error))
     this.#tls.on('secureConnection', socket => this.#admit(socket))
   }
@@ -92,7 +97,8 @@ export class Listener {
   }
 
   #refuse(socket: TLSSocket, error: NodeJS.ErrnoException): void {
-    this.#count(error.code ?? error.message, socket)
+    const other = this.#others.get(socket)
+    this.#count(other ?? error.code ?? error.message, socket)
     socket.destroy()
   }
 

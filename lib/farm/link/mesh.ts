@@ -300,7 +300,6 @@ export class Mesh {
 
   #onLeave(peer: Greeting | undefined): void {
     if (peer === undefined) return
-    this.#parts.log.info({ member: peer.id }, 'member left the farm')
     this.#directory.mark(peer, 'left', this.#parts.clock.monotonic())
     this.#gone(peer)
     const link = this.#outbound.get(peer.id)

@@ -1,4 +1,4 @@
-import { constants } from 'node:crypto'
+import { constants, randomBytes } from 'node:crypto'
 import type { ConnectionOptions, TLSSocket, TlsOptions } from 'node:tls'
 import { farmKey } from '../secret.ts'
 
@@ -19,25 +19,50 @@ const common = {
 } as const
 
 export interface FarmPsk {
-  /** What is sent in clear to name the key. Tells farms apart and nothing else. */
+  /**
+   * What is sent in clear to name the key: `secret.farm`. Tells farms apart, and whether two have the
+   * same secret, and nothing else.
+   */
   readonly identity: string
   readonly key: Buffer
 }
 
+/** Why an identity is not ours: a word for the log. */
+export type OtherFarm = 'another secret' | 'another farm name'
+
 export function farmPsk(secret: Buffer, farmName: string): FarmPsk {
   return {
-    identity: farmKey(secret, farmName, 'stream identity', 12).toString('hex'),
+    identity: [
+      farmKey(secret, '', 'stream secret', 6).toString('hex'),
+      farmKey(secret, farmName, 'stream identity', 12).toString('hex'),
+    ].join('.'),
     key: farmKey(secret, farmName, 'stream psk'),
   }
 }
 
 /** For the accepting side. Without a certificate a handshake without the key can't succeed. */
-export function acceptorOptions(psk: FarmPsk, handshakeTimeout: number): TlsOptions {
+export function acceptorOptions(
+  psk: FarmPsk,
+  handshakeTimeout: number,
+  onOther: (socket: TLSSocket, why: OtherFarm) => void = () => {},
+): TlsOptions {
+  const [secret] = psk.identity.split('.')
   return {
     ...common,
     handshakeTimeout,
-    pskCallback: (_socket, identity) => (identity === psk.identity ? psk.key : null),
+    pskCallback: (socket, identity) => {
+      if (identity === psk.identity) return psk.key
+      const sameSecret = identity.split('.')[0] === secret
+      onOther(socket, sameSecret ? 'another farm name' : 'another secret')
+      // No key that fits: another alert than without a key, which tells the other one as much.
+      return sameSecret ? randomBytes(32) : null
+    },
   }
+}
+
+/** Of the error of a dialler: the acceptor has the same secret, and another farm name. */
+export function tellsOtherName(code: string | undefined): boolean {
+  return code === 'ERR_SSL_SSLV3_ALERT_ILLEGAL_PARAMETER'
 }
 
 /**
