@@ -29,17 +29,32 @@ const duration = Number(values.seconds) * 1000
 const receivers = Number(values.receivers)
 const wanted = (name: string) => values.only === undefined || values.only === name
 
+/** So many receivers are what the goals are set for. */
+const judged = 8
+
 if (wanted('rate')) {
   print(`${receivers} receivers, 3000 records/s`)
-  for (const each of Object.values(modes)) await show(each, 3_000, 5_000)
+  const runs = new Map<Mode, Run>()
+  for (const each of Object.values(modes)) runs.set(each, await show(each, 3_000, 5_000))
+  const [none, two, all] = [modes.none, modes.two, modes.all].map(each => runs.get(each))
+  judge('packets per record, negative acknowledgement', none?.packetsPerRecord, 0.3)
+  judge('packets per record, two ackers', two?.packetsPerRecord, 0.8)
+  judge('packets per record, all acknowledge', all?.packetsPerRecord, 2.2)
+  judge('bytes per record, two ackers', two?.bytesPerRecord, 280)
+  judge('ms until applied, median, two ackers', two?.appliedP50, 0.6)
+  judge('ms until acknowledged, median, two ackers', two?.answeredP50, 1)
 }
 if (wanted('saturated')) {
   print(`${receivers} receivers, as fast as it goes`)
-  await show(modes.tcp, 0, 64)
+  const tcp = await show(modes.tcp, 0, 64)
   await show(modes.links, 0, 2_000)
-  await show(modes.two, 0, 2_000)
+  const two = await show(modes.two, 0, 2_000)
   await show(modes.all, 0, 2_000)
   await show(modes.none, 0, Infinity)
+  const part = tcp.recordsPerSecond / two.recordsPerSecond
+  judge('records per second of TCP, to those of two ackers', part, 1 / 3)
+  judge('CPU us per record at the writer, two ackers', two.cpuWriter, 7)
+  judge('CPU us per record at a receiver, two ackers', two.cpuReceiver, 5)
 }
 if (wanted('seed')) {
   print('packets per record, one record at a time, without batching: 2N, 1+N, 1+n')
@@ -59,7 +74,15 @@ if (wanted('seed')) {
   }
 }
 
-async function show(each: Mode, rate: number, outstanding: number): Promise<void> {
+function judge(text: string, value: number | undefined, limit: number): void {
+  if (value === undefined) return
+  const word = value <= limit ? 'met' : 'missed'
+  if (receivers === judged)
+    print(`goal: ${text}: ${value.toFixed(3)}, limit ${limit.toFixed(3)}: ${word}`)
+  else print(`no goal for ${receivers} receivers: ${text}`)
+}
+
+async function show(each: Mode, rate: number, outstanding: number): Promise<Run> {
   const run = await measure(each, receivers, rate, outstanding)
   print(
     [
@@ -74,6 +97,7 @@ async function show(each: Mode, rate: number, outstanding: number): Promise<void
       `NACKs ${run.nacks}`,
     ].join(', '),
   )
+  return run
 }
 
 async function measure(
