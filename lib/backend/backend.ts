@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import { shown } from '../shown.ts'
 import { type FailureKind, failureKind } from './failure.ts'
+import type { CheckOptions } from './health/check-options.ts'
 import { type EjectOptions, resolveEject } from './health/options.ts'
 import { type EjectReason, PassiveHealth } from './health/passive-health.ts'
 import { Http1Pool } from './http1-pool.ts'
@@ -26,6 +27,8 @@ export interface BackendOptions extends PoolOptions, SlotOptions {
   readonly adaptive?: boolean | undefined
   /** Default: as the options are by default. */
   readonly eject?: EjectOptions | undefined
+  /** How it is asked whether it is well. Default: not at all. */
+  readonly check?: CheckOptions | undefined
 }
 
 /**
@@ -47,6 +50,9 @@ export interface BackendState {
   weight(now: number): number
 }
 
+/** Why a backend is passed over: by what its answers were, or by a check. */
+export type PassedOver = EjectReason | 'check'
+
 /** A server that requests are passed on to, and what is known of its state. */
 export class Backend implements BackendState {
   readonly origin: string
@@ -60,7 +66,11 @@ export class Backend implements BackendState {
   draining = false
   readonly #passive: PassiveHealth
   /** Told when it is passed over, and why, and with undefined when it is not any more. */
-  onHealth: (reason: EjectReason | undefined) => void = () => {}
+  onHealth: (reason: PassedOver | undefined) => void = () => {}
+  /** What a check has found: undefined before the first one. */
+  #found: boolean | undefined
+  #foundAt = -Infinity
+  readonly #beforeUse: boolean
   /** Requests that were given to it, since start. */
   sent = 0
   /** What went wrong since start. */
@@ -75,9 +85,11 @@ export class Backend implements BackendState {
     this.#clock = options.clock ?? systemClock
     this.slots = new Slots(options)
     this.#passive = new PassiveHealth(options.eject ?? resolveEject())
+    this.#beforeUse = options.check?.beforeUse ?? false
   }
 
   get ready(): boolean {
+    if (this.#isFoundDown) return false
     const { reason } = this.#passive
     return reason === undefined || this.#passive.isReady(this.#clock.monotonic())
   }
@@ -87,12 +99,16 @@ export class Backend implements BackendState {
   }
 
   get readySince(): number {
-    return this.#passive.closedAt
+    return Math.max(this.#passive.closedAt, this.#foundAt)
   }
 
   /** Why it is passed over, for now. */
-  get ejected(): EjectReason | undefined {
-    return this.#passive.reason
+  get passedOver(): PassedOver | undefined {
+    return this.#isFoundDown ? 'check' : this.#passive.reason
+  }
+
+  get #isFoundDown(): boolean {
+    return this.#found === false || (this.#beforeUse && this.#found === undefined)
   }
 
   /** Of a request that is sent now: to be told with what becomes of it. */
@@ -139,10 +155,28 @@ export class Backend implements BackendState {
     })
   }
 
+  /** A check has found it well, or not. */
+  found(up: boolean): void {
+    this.#judge(() => {
+      if (up && this.#found === false) this.#foundAt = this.#clock.monotonic()
+      this.#found = up
+      const { reason } = this.#passive
+      // That a page is there says nothing of the errors of others.
+      if (up && (reason === 'unreachable' || reason === 'error')) {
+        this.#passive.close(this.#clock.monotonic())
+      }
+    })
+  }
+
+  /** Asks it something beside its work, on a connection of its own. */
+  probe(request: BackendRequest, handler: BackendHandler): PoolCall {
+    return (this.#http2 ?? this.#http1).send(request, handler, true)
+  }
+
   #judge(event: () => void): void {
-    const before = this.#passive.reason
+    const before = this.passedOver
     event()
-    const { reason } = this.#passive
+    const reason = this.passedOver
     if (reason !== before) this.onHealth(reason)
   }
 

@@ -1,5 +1,9 @@
 import { createHash } from 'node:crypto'
 import { Backend, type BackendOptions } from '../backend/backend.ts'
+import type { CheckOptions } from '../backend/health/check-options.ts'
+import { Checker } from '../backend/health/checker.ts'
+import { type HealthBoard, noBoard } from '../backend/health/health-board.ts'
+import { Probe, type SendProbe } from '../backend/health/probe.ts'
 import { systemClock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { Affinity } from './affinity/affinity.ts'
@@ -26,6 +30,8 @@ export class Backends {
   readonly #context: SelectionContext = { clock: systemClock, random: Math.random }
   readonly #counters: DispatchCounters
   readonly #lines = new Lines()
+  readonly #board: HealthBoard
+  readonly #checkers = new Map<Backend, Checker>()
   #byKey = new Map<string, Backend>()
 
   constructor(
@@ -33,8 +39,10 @@ export class Backends {
     counters: DispatchCounters,
     places: AffinityTable,
     drains?: Drains,
+    board: HealthBoard = noBoard,
   ) {
     this.#log = log
+    this.#board = board
     this.#counters = counters
     this.#places = places
     this.#drains = drains
@@ -62,6 +70,7 @@ export class Backends {
         backend = new Backend(address, options)
         this.#listen(backend)
         this.#tell(backend)
+        if (options.check !== undefined) this.#check(backend, options.check)
         made.push(backend)
       }
       next.set(key, backend)
@@ -88,11 +97,16 @@ export class Backends {
         })
       })
     } catch (error) {
-      for (const backend of made) this.#letGo(backend.destroy())
+      for (const backend of made) {
+        this.#uncheck(backend)
+        this.#letGo(backend.destroy())
+      }
       throw error
     }
     for (const [key, backend] of this.#byKey) {
-      if (!next.has(key)) backend.close()
+      if (next.has(key)) continue
+      this.#uncheck(backend)
+      backend.close()
     }
     this.#byKey = next
     return result
@@ -104,6 +118,7 @@ export class Backends {
 
   async destroy(): Promise<void> {
     this.#stopListening?.()
+    for (const checker of this.#checkers.values()) checker.close()
     await Promise.allSettled([...this.#byKey.values()].map(backend => backend.destroy()))
   }
 
@@ -126,6 +141,32 @@ export class Backends {
     backend.draining = draining
     const { origin } = backend
     this.#log.info({ backend: origin }, draining ? 'backend drains' : 'backend enabled')
+  }
+
+  #check(backend: Backend, options: CheckOptions): void {
+    const { clock, random } = this.#context
+    const { host } = new URL(backend.origin)
+    const send: SendProbe = (request, handler) => backend.probe(request, handler)
+    const probe = new Probe(options, host, send, clock)
+    const checker = new Checker({
+      options,
+      name: JSON.stringify([backend.origin, Object.entries(options).sort()]),
+      ask: done => probe.run(done),
+      board: this.#board,
+      clock,
+      random,
+      onVerdict: (up, fault) => {
+        if (!up) this.#log.warn({ backend: backend.origin, fault }, 'a check failed')
+        backend.found(up)
+      },
+    })
+    this.#checkers.set(backend, checker)
+    checker.start()
+  }
+
+  #uncheck(backend: Backend): void {
+    this.#checkers.get(backend)?.close()
+    this.#checkers.delete(backend)
   }
 
   #letGo(closing: Promise<void>): void {

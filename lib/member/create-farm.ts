@@ -7,6 +7,7 @@ import type { AuthContext } from '../auth/auth-context.ts'
 import { AuthCounters } from '../auth/auth-counters.ts'
 import { Auths } from '../auth/auths.ts'
 import { type IsRevoked, OpenExchanges } from '../auth/open-exchanges.ts'
+import { FarmHealthBoard } from '../backend/health/health-board.ts'
 import { Cache } from '../cache/cache.ts'
 import { peersTier } from '../cache/peers-tier.ts'
 import { checkOptions } from '../check-options.ts'
@@ -196,6 +197,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
         : adminToken(parseSecret(options.secret), name),
     log,
     clock,
+    healthBoard: new FarmHealthBoard(cache, () => transport.members()[0]?.id ?? name),
   }
 }
 

@@ -10,6 +10,7 @@ import { type AuthMiddleware, createAuth } from '../auth/auth.ts'
 import type { AuthContext } from '../auth/auth-context.ts'
 import type { Auths } from '../auth/auths.ts'
 import type { AuthOptions } from '../auth/options.ts'
+import type { HealthBoard } from '../backend/health/health-board.ts'
 import type { Cache } from '../cache/cache.ts'
 import { StateCache } from '../cache/state-cache.ts'
 import {
@@ -100,6 +101,7 @@ export interface FarmParts {
   readonly meter: ProcessMeter
   readonly places: AffinityTable
   readonly drains: Drains
+  readonly healthBoard: HealthBoard
   readonly wide: FarmWide
   /** Undefined where there is no secret of the farm's to make it from. */
   readonly adminToken: string | undefined
@@ -223,6 +225,11 @@ export class Farm implements AsyncDisposable {
   /** Backends that the operator lets run dry. */
   get drains(): Drains {
     return this.#parts.drains
+  }
+
+  /** Where proxies on top of members tell each other what their checks of backends found. */
+  get healthBoard(): HealthBoard {
+    return this.#parts.healthBoard
   }
 
   /** Where whoever serves on top of this member tells of limits that were met. */

@@ -19,6 +19,8 @@ export interface BackendFigures {
   readonly sent: number
   /** What went wrong with it since start, by kind. */
   readonly errors: { readonly [kind: string]: number }
+  /** How many of the processes pass it over now, by reason; see docs/health.md. */
+  readonly passedOver: { readonly [reason: string]: number }
 }
 
 export function backendsSection(
@@ -46,7 +48,7 @@ export function backendsSection(
 }
 
 function figuresOf(backend: Backend): BackendFigures {
-  const { origin, ready, draining, slots, sent, errors } = backend
+  const { origin, ready, draining, slots, sent, errors, passedOver } = backend
   const { request, tunnel } = slots.used
   return {
     origin,
@@ -57,6 +59,7 @@ function figuresOf(backend: Backend): BackendFigures {
     webSockets: tunnel,
     sent,
     errors: { ...errors },
+    passedOver: passedOver === undefined ? {} : { [passedOver]: 1 },
   }
 }
 
@@ -73,6 +76,16 @@ function backendFamilies(all: readonly BackendFigures[]): Family[] {
       'handfast_backend_draining',
       '1 while it gets no new clients because an operator drains it',
       of(({ draining }) => (draining > 0 ? 1 : 0)),
+    ),
+    gauge(
+      'handfast_backend_passed_over',
+      'Processes of this host that pass it over now, by reason',
+      all.flatMap(({ origin, passedOver }) =>
+        Object.entries(passedOver).map(([reason, value]) => ({
+          labels: { backend: origin, reason },
+          value,
+        })),
+      ),
     ),
     gauge(
       'handfast_backend_open_requests',

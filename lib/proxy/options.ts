@@ -3,6 +3,7 @@ import type { Section } from '../admin/section/section.ts'
 import type { Answer } from '../auth/decision.ts'
 import type { AuthRequest } from '../auth/request.ts'
 import type { BackendProtocol } from '../backend/backend.ts'
+import type { HealthBoard } from '../backend/health/health-board.ts'
 import type { HealthSettings } from '../backend/health/options.ts'
 import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
 import type { AffinityOptions } from '../dispatch/affinity/options.ts'
@@ -307,6 +308,8 @@ export interface ProxyOptions {
   readonly places?: AffinityTable | undefined
   /** Which backends are to get no new clients. Default: none. */
   readonly drains?: Drains | undefined
+  /** Where proxies tell each other what their checks of backends found. Default: nowhere. */
+  readonly healthBoard?: HealthBoard | undefined
   readonly log: Log
   /** Where a line for each request goes. Default: into `log`, at level info. */
   readonly accessLog?: AccessLogTarget | 'off' | undefined

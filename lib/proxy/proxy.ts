@@ -88,6 +88,7 @@ class HttpsProxy implements RunningProxy {
       this.#dispatched,
       options.places ?? new LocalAffinity(randomBytes(32)),
       options.drains,
+      options.healthBoard,
     )
     this.#sites = this.#sitesOf(options.sites, this.#limits)
     this.#handler = new RequestHandler(

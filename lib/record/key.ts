@@ -27,6 +27,8 @@ export const tables = {
   purge: 7 as TableId,
   /** Which backend holds which client, and which are drained; key = a hash of either's name. */
   backend: 8 as TableId,
+  /** How backends are; key = a hash of what is checked, then one of the host that did. */
+  health: 9 as TableId,
 } as const
 
 /**

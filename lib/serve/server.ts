@@ -70,6 +70,7 @@ export async function startServer(
         sessions: farm,
         places: farm.places,
         drains: farm.drains,
+        healthBoard: farm.healthBoard,
         limitCounters: farm.limitCounters,
         log,
         accessLog: accessLog.target,

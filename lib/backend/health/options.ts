@@ -1,4 +1,5 @@
 import { fillNumbers, type NumberRules } from '../../number-options.ts'
+import type { CheckSettings } from './check-options.ts'
 
 /** When a backend is passed over for what its answers to requests were; times in milliseconds. */
 export interface EjectOptions {
@@ -48,6 +49,7 @@ export function resolvePanic(panic: number | undefined): number {
 
 /** What is known of how backends are, and what comes of it. */
 export interface HealthSettings {
+  readonly check?: CheckSettings | undefined
   readonly eject?: EjectSettings | undefined
   /**
    * Percent of the backends of a route: when fewer are well, those are used too that are not, as

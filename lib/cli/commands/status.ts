@@ -2,6 +2,7 @@ import type { AuthCounts } from '../../auth/auth-counters.ts'
 import { durationText } from '../../duration.ts'
 import type { AbsentMember, Member } from '../../farm/transport.ts'
 import type { FarmStats } from '../../member/farm.ts'
+import type { BackendFigures } from '../../proxy/backends-section.ts'
 import { adminAddress, adminFlag, callAdmin } from '../admin-client.ts'
 import type { Command } from '../command.ts'
 import { flagLines, parseFlags } from '../flags.ts'
@@ -43,6 +44,8 @@ interface Status extends FarmStats {
   readonly farm: string
   readonly members: readonly Member[]
   readonly absent: readonly AbsentMember[]
+  /** Not of a plugin. */
+  readonly backends?: readonly BackendFigures[] | undefined
 }
 
 /** A member that can't be reached, in one line: `b  10.0.0.2:7443  away for 6 s`. */
@@ -53,6 +56,7 @@ export function absentLine({ id, address, away }: AbsentMember): string {
 
 function report(status: Status): string {
   const { farm, members, absent, handshakes, auth, limits, table, transport } = status
+  const { backends = [] } = status
   const { resumed, full, failed, causes, unstored } = handshakes
   // Told in the line before.
   const { failed: _failed, ...whole } = causes
@@ -72,6 +76,7 @@ function report(status: Status): string {
     ...rows(unstored, 'not stored:'),
     ...rows(loginsOf(auth), 'log-ins:'),
     ...rows(limits, 'limits met:'),
+    ...rows(backendsOf(backends), 'backends:'),
     'table:',
     ...rows({ ...table }),
     '',
@@ -107,8 +112,24 @@ function loginsOf({ logins }: AuthCounts): { [name: string]: number } {
   return Object.fromEntries(named) as { [name: string]: number }
 }
 
+/** `ready`, or why how many of the workers pass it over. */
+function backendsOf(backends: readonly BackendFigures[]): { [origin: string]: string } {
+  return Object.fromEntries(
+    backends.map(({ origin, ready, processes, passedOver }) => {
+      if (ready === processes) return [origin, 'ready']
+      const why = Object.entries(passedOver)
+        .map(([reason, count]) => `${reason} ${count}`)
+        .join(', ')
+      return [origin, `passed over by ${processes - ready} of ${processes}: ${why}`]
+    }),
+  )
+}
+
 /** With a heading, nothing where there are none. */
-function rows(figures: { readonly [name: string]: number }, heading?: string): string[] {
+function rows(
+  figures: { readonly [name: string]: number | string },
+  heading?: string,
+): string[] {
   const names = Object.keys(figures)
   const width = Math.max(0, ...names.map(name => name.length))
   const lines = names.map(name => `  ${name.padEnd(width)}  ${figures[name]}`)

@@ -1,10 +1,11 @@
+import { checkRules, statusRule } from '../../backend/health/check-options.ts'
 import { ejectRules, panicRule } from '../../backend/health/options.ts'
 import { resumeRules } from '../../dispatch/resumed-response/options.ts'
 import { retryRules } from '../../dispatch/retry/options.ts'
 import type { HandlingConfig } from './config-file.ts'
-import { yesNo } from './kinds.ts'
+import { host, text, yesNo } from './kinds.ts'
 import { numbersOf } from './numbers.ts'
-import { mapping, option, type Schema } from './option.ts'
+import { mapping, needed, option, type Schema } from './option.ts'
 
 /** What becomes of a response that its backend breaks off. */
 export const resumeResponses: Schema<HandlingConfig['resumeResponses']> = mapping(
@@ -39,6 +40,26 @@ export const retries: Schema<HandlingConfig['retries']> = mapping(
 export const health: Schema<HandlingConfig['health']> = mapping(
   'when a backend is passed over',
   {
+    check: mapping('a request that tells whether a backend is well', {
+      path: needed(text, 'what is asked for; best what exercises the whole stack'),
+      method: option(text, 'how', { usual: 'GET' }),
+      host: option(host, 'in the Host field', { otherwise: 'that of the backend' }),
+      ...numbersOf(statusRule, {
+        status: { about: 'that the answer must have', otherwise: 'any from 200 to 299' },
+      }),
+      contains: option(text, 'text in its body, within the first 64 KiB'),
+      matches: option(text, 'regular expression that its body must match'),
+      beforeUse: option(yesNo, 'a new one is not used before a check found it well', {
+        usual: false,
+      }),
+      ...numbersOf(checkRules, {
+        interval: 'from one check to the next',
+        jitter: 'percent that it may differ by, at random',
+        timeout: 'longest wait for the whole answer',
+        rise: 'checks in a row that must go well until one that was down is used',
+        fall: 'checks in a row that must fail until it is not used',
+      }),
+    }).optional(),
     eject: mapping('for what requests to it came to', {
       ...numbersOf(ejectRules, {
         errors:

@@ -1,3 +1,4 @@
+import { resolveCheck } from '../../backend/health/check-options.ts'
 import { resolveEject, resolvePanic } from '../../backend/health/options.ts'
 import type { DispatcherTo } from '../../dispatch/backends.ts'
 import { resolveResume } from '../../dispatch/resumed-response/options.ts'
@@ -28,6 +29,7 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
           adaptive: handling.concurrency === 'adaptive',
           ...backendLimits(held),
           eject: resolveEject(handling.health?.eject),
+          check: handling.health?.check && resolveCheck(handling.health.check),
         },
         selection: { ...handling, panic: resolvePanic(handling.health?.panic) },
         retries: resolveRetries(handling.retries),
