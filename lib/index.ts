@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+
 export { defaultFarmPort } from './address.ts'
 export type { Admin } from './admin/admin.ts'
 export type { Auth, AuthMiddleware } from './auth/auth.ts'

@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Auth, type AuthMiddleware, checkAuth } from '../lib/auth/auth.ts'
 import type { Identity } from '../lib/auth/identity.ts'

@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+
 import type { Server } from 'node:tls'
 import { HandfastError } from '../lib/errors.ts'
 import type { Farm } from '../lib/member/farm.ts'

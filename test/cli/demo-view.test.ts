@@ -1,6 +1,9 @@
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
+import { demoCertificate } from '../../lib/cli/demo/certificate.ts'
 import { CounterLine, renderCounters } from '../../lib/cli/demo/counter-line.ts'
 import { freePorts } from '../../lib/cli/demo/free-ports.ts'
 import { kinds } from '../../lib/cli/demo/kinds.ts'
@@ -165,3 +168,21 @@ t.test('a taken port is passed over', async t => {
   t.ok(ports.every(free => free > port))
   await t.rejects(freePorts(65_536, 1), /no 1 free ports/)
 })
+
+t.test(
+  'in a folder that can not be written the demo makes a pair for this run',
+  async t => {
+    const usual = await demoCertificate(t.testdir({}))
+    t.match(usual.certFile, /certs\/localhost\.crt$/)
+    await usual.remove()
+    t.ok(existsSync(usual.certFile), 'what is in certs stays')
+    const fault = await mkdir('/sys/certs').catch(error => error.code)
+    if (!['EROFS', 'EACCES', 'EPERM'].includes(fault))
+      return t.comment(`no such folder: ${fault}`)
+    const own = await demoCertificate('/sys')
+    t.ok(existsSync(own.keyFile))
+    t.match(own.cert, 'BEGIN CERTIFICATE')
+    await own.remove()
+    t.notOk(existsSync(own.keyFile))
+  },
+)

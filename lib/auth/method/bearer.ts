@@ -1,4 +1,3 @@
-import type { JWTPayload } from 'jose'
 import type { Clock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
@@ -22,6 +21,7 @@ import {
   publicKey,
   publishedKeys,
   secretKey,
+  type TokenClaims,
   type TokenKeys,
 } from './token-keys.ts'
 
@@ -136,7 +136,7 @@ export function bearerMethod(
 }
 
 function proofOf(
-  payload: JWTPayload,
+  payload: TokenClaims,
   { subject: name = 'sub', claims: kept = defaultClaims }: BearerOptions,
   tolerance: number,
   basis: Basis,

@@ -5,8 +5,6 @@ import {
   exportJWK,
   type JSONWebKeySet,
   type JWK,
-  type JWTPayload,
-  type JWTVerifyOptions,
   jwksCache,
   jwtVerify,
 } from 'jose'
@@ -17,15 +15,35 @@ import { causeOf } from './method.ts'
 /** Checks tokens with the issuer's keys, and knows which of these are still the issuer's. */
 export interface TokenKeys {
   /** Rejects when the token is not to be believed; {@link faultOf} tells why. */
-  verify(token: string, rules: JWTVerifyOptions): Promise<VerifiedToken>
+  verify(token: string, rules: TokenRules): Promise<VerifiedToken>
   /** The names of the keys that are taken now; undefined before they are known here. */
   names(): ReadonlySet<string> | undefined
   /** Calls back when they have become others; undefined where they can't. */
   readonly onChange?: (listener: () => void) => void
 }
 
+// Types of our own: they are part of the declarations of the package, which are those of CommonJS
+// modules, too, and those of jose are not.
+
+/** What a token must say to be believed; as `jwtVerify` takes it. */
+export interface TokenRules {
+  readonly issuer: string[]
+  readonly audience: string[]
+  readonly algorithms: string[]
+  readonly clockTolerance: number
+  readonly requiredClaims?: string[]
+  readonly currentDate: Date
+}
+
+/** Of RFC 7519, section 4.1, with those that are looked at here. */
+export interface TokenClaims {
+  readonly [claim: string]: unknown
+  readonly exp?: number | undefined
+  readonly iat?: number | undefined
+}
+
 export interface VerifiedToken {
-  readonly payload: JWTPayload
+  readonly payload: TokenClaims
   /** Tells the key, under the key id that the token gave if any, from all others. */
   readonly keyName: string
 }

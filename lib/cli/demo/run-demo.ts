@@ -1,10 +1,9 @@
-import { relative, resolve } from 'node:path'
+import { relative } from 'node:path'
 import { systemClock } from '../../clock.ts'
 import { generateSecret } from '../../farm/secret.ts'
-import { ensureCertificate, localhostCertificate } from '../certs.ts'
 import type { Io } from '../command.ts'
-import { defaultCertificate } from '../config/proxy-flags.ts'
 import { startBackend } from './backend.ts'
+import { demoCertificate } from './certificate.ts'
 import { CounterLine } from './counter-line.ts'
 import { Fleet } from './fleet.ts'
 import { freePorts } from './free-ports.ts'
@@ -24,16 +23,14 @@ export interface DemoOptions {
 
 const proxies = 3
 
+const counted = `The line below counts TLS connections of all three proxies, those of the tables included: full
+handshakes, and resumed ones, whose session the proxy had (known here) or got from another one.`
+
 /** Answers the exit code: 0 when everything that should resume did. */
 export async function runDemo(options: DemoOptions, io: Io): Promise<number> {
   const say = (text: string) => io.stdout.write(`${text}\n`)
   const paint = paintFor(io.stdout, io.env)
-  const certFile = resolve(io.cwd, defaultCertificate.certFile)
-  const keyFile = resolve(io.cwd, defaultCertificate.keyFile)
-  const { cert: ca } = await ensureCertificate(
-    { certFile, keyFile },
-    localhostCertificate,
-  )
+  const { certFile, keyFile, cert: ca, remove } = await demoCertificate(io.cwd)
   const stop = untilStopped()
   const backend = await startBackend()
   let line: CounterLine | undefined
@@ -62,13 +59,14 @@ export async function runDemo(options: DemoOptions, io: Io): Promise<number> {
     if (options.once) return outcome ? 0 : 1
 
     say(renderTryIt(running.ports, relative(io.cwd, certFile)))
-    say(paint.faint('Ctrl-C ends it.'))
+    say(paint.faint(`${counted}\nCtrl-C ends it.`))
     line = new CounterLine(io.stdout, systemClock, () => running.stats())
     await stop.exitCode
     line.close()
     return outcome ? 0 : 1
   } finally {
     await fleet?.stop()
+    await remove()
     await backend.close()
     stop.forget()
   }
