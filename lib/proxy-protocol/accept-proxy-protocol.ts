@@ -21,6 +21,7 @@ export interface ProxyProtocolOptions {
   readonly from: readonly string[]
   /** Told of connections that were ended. Default: silent. */
   readonly log?: Log | undefined
+  /** For tests. Default: the system's. */
   readonly clock?: Clock | undefined
 }
 

@@ -13,6 +13,7 @@ export const owners: readonly (readonly [heading: string, file: string, type: st
   [
     ['createFarm', 'lib/member/options.ts', 'FarmOptions'],
     ['attach', 'lib/member/farm.ts', 'AttachOptions'],
+    ['admin', 'lib/member/farm.ts', 'FarmAdminOptions'],
     ['auth', 'lib/auth/options.ts', 'AuthOptions'],
     ['auth: basic', 'lib/auth/options.ts', 'PasswordSource'],
     ['auth: bearer', 'lib/auth/method/bearer.ts', 'BearerOptions'],
@@ -21,6 +22,11 @@ export const owners: readonly (readonly [heading: string, file: string, type: st
     ['auth: form', 'lib/auth/options.ts', 'FormOptions'],
     ['auth: attempts', 'lib/auth/login/attempts.ts', 'AttemptLimits'],
     ['revoke', 'lib/resumption/revocation/revocation.ts', 'RevokeOptions'],
+    [
+      'acceptProxyProtocol',
+      'lib/proxy-protocol/accept-proxy-protocol.ts',
+      'ProxyProtocolOptions',
+    ],
   ]
 
 export interface CodeOption {
