@@ -96,7 +96,7 @@ t.test('the schema is printed, is in the package, and tells of each option', asy
   t.equal(readFileSync(file, 'utf8'), out, 'npm run build wrote it')
   const about = out.match(/"description": "./g) ?? []
   t.ok(about.length >= describeConfig().length)
-  for (const { path, about } of describeConfig()) t.ok(about.length > 3, path)
+  for (const { path, about } of describeConfig()) t.not(about, '', path)
 })
 
 t.test('config show tells what holds, who says so, and no secret', async t => {
