@@ -78,7 +78,7 @@ export class Backend implements BackendState {
 
   constructor(address: string, options: BackendOptions) {
     const url = parseOrigin(address)
-    this.origin = url.origin
+    this.origin = originOf(url, options.address)
     this.#http1 = new Http1Pool(url, options)
     this.protocol = options.protocol ?? 'http1'
     if (this.protocol === 'http2') this.#http2 = new Http2Pool(url, options)
@@ -195,6 +195,15 @@ export class Backend implements BackendState {
 /** What stands before an application says when there is none behind it. */
 export function isBadAnswer(status: number): boolean {
   return status === 502 || status === 503 || status === 504
+}
+
+/** One of several addresses of a name is told from the others. */
+function originOf(url: URL, address: string | undefined): string {
+  if (address === undefined) return url.origin
+  const host = address.includes(':') ? `[${address}]` : address
+  return new URL(
+    `${url.protocol}//${host}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`,
+  ).origin
 }
 
 /** The scheme, host and port of a backend; anything more is a mistake worth telling. */

@@ -44,6 +44,7 @@ export class Http1Pool implements Pool {
   readonly #proxyProtocol: ProxyVersion | undefined
   /** TCP alone, with the time limit of the other. */
   readonly #connectTcp: buildConnector.connector
+  readonly #address: string | undefined
   readonly #options: Client.Options
   readonly #connect: buildConnector.connector
   readonly #clock: Clock
@@ -61,6 +62,7 @@ export class Http1Pool implements Pool {
     const hostname = origin.hostname.replace(/^\[|\]$/g, '')
     this.#origin = origin.origin
     this.#serverName = hostname
+    this.#address = options.address
     this.#clock = options.clock ?? systemClock
     this.#proxyProtocol = options.proxyProtocol
     this.#connectTcp = buildConnector({ timeout: options.connectTimeout })
@@ -194,7 +196,7 @@ export class Http1Pool implements Pool {
     const name = this.#serverName
     const servername = isIP(name) ? undefined : name
     raceTo(
-      name,
+      this.#address ?? name,
       (hostname, connected) =>
         this.#connectFor(
           owner,

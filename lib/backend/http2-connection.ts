@@ -116,7 +116,7 @@ export class Http2Connection {
       this.destroy(backendError('UND_ERR_CONNECT_TIMEOUT')),
     )
     raceTo(
-      hostname,
+      options.address ?? hostname,
       (host, done) => {
         // Under its own name, and an address has none (RFC 6066 3).
         const servername = isIP(hostname) ? '' : hostname

@@ -19,6 +19,8 @@ export interface PoolOptions {
    * afterwards. HTTP/1.1 only. Default: none does.
    */
   readonly proxyProtocol?: ProxyVersion | undefined
+  /** Where to connect to in place of the name. What is verified is the name. */
+  readonly address?: string | undefined
   readonly connectTimeout: number
   readonly headersTimeout: number
   readonly bodyTimeout: number

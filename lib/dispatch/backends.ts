@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Backend, type BackendOptions } from '../backend/backend.ts'
+import { Backend, type BackendOptions, parseOrigin } from '../backend/backend.ts'
 import type { CheckOptions } from '../backend/health/check-options.ts'
 import { Checker } from '../backend/health/checker.ts'
 import { type HealthBoard, noBoard } from '../backend/health/health-board.ts'
@@ -11,15 +11,25 @@ import type { AffinityTable } from './affinity/affinity-table.ts'
 import type { DispatchCounters } from './dispatch-counters.ts'
 import { Dispatcher, type Resuming } from './dispatcher.ts'
 import type { Drains } from './drains.ts'
+import { Names } from './names.ts'
 import type { BackendTarget, DispatcherOptions } from './options.ts'
 import { Lines } from './queue/lines.ts'
 import type { QueueOptions } from './queue/queued.ts'
+import { type Place, systemLookup } from './resolved-name.ts'
 import type { ResumeOptions } from './resumed-response/options.ts'
 import { Retrying } from './retry/retrying.ts'
 import { createSelection, type SelectionContext } from './selection/create-selection.ts'
+import type { Tiers, Weighted } from './selection/tiers.ts'
 
 /** Makes the dispatcher of a site, or of one of its routes. */
 export type DispatcherTo = (options: DispatcherOptions) => Dispatcher
+
+type BackendAt = (address: string, options: BackendOptions) => Backend
+
+interface Served {
+  readonly options: DispatcherOptions
+  readonly selection: Tiers<Backend>
+}
 
 /** The backends in use. One stays the same over a reload when nothing about it changes. */
 export class Backends {
@@ -32,7 +42,9 @@ export class Backends {
   readonly #lines = new Lines()
   readonly #board: HealthBoard
   readonly #checkers = new Map<Backend, Checker>()
+  readonly #names: Names
   #byKey = new Map<string, Backend>()
+  #served: readonly Served[] = []
 
   constructor(
     log: Log,
@@ -45,6 +57,12 @@ export class Backends {
     this.#board = board
     this.#counters = counters
     this.#places = places
+    this.#names = new Names({
+      clock: systemClock,
+      log,
+      lookup: systemLookup,
+      onChange: this.#refresh,
+    })
     this.#drains = drains
     this.#stopListening = drains?.onChange(() => {
       for (const backend of this.#byKey.values()) this.#tell(backend)
@@ -63,30 +81,17 @@ export class Backends {
   rebuild<T>(build: (dispatcherTo: DispatcherTo) => T): T {
     const next = new Map<string, Backend>()
     const made: Backend[] = []
-    const backendAt = (address: string, options: BackendOptions): Backend => {
-      const key = keyOf(address, options)
-      let backend = next.get(key) ?? this.#byKey.get(key)
-      if (backend === undefined) {
-        backend = new Backend(address, options)
-        this.#listen(backend)
-        this.#tell(backend)
-        if (options.check !== undefined) this.#check(backend, options.check)
-        made.push(backend)
-      }
-      next.set(key, backend)
-      return backend
-    }
+    const backendAt = this.#maker(next, made)
+    const served: Served[] = []
+    this.#names.begin()
     let result: T
     try {
       result = build(options => {
-        const { targets, backend: held, selection, resume, retries } = options
-        const { affinity, scope } = options
-        const backends = targets.map(target => {
-          const { url, weight = 1, maxRequests = held.maxRequests } = target
-          const backend = backendAt(url, { ...held, maxRequests })
-          return { backend, origin: backend.origin, weight, priority: priorityOf(target) }
-        })
-        return new Dispatcher(createSelection(backends, selection, this.#context), {
+        const { resume, retries, affinity, scope } = options
+        const backends = this.#weighted(options, backendAt)
+        const selection = createSelection(backends, options.selection, this.#context)
+        served.push({ options, selection })
+        return new Dispatcher(selection, {
           retrying: new Retrying(retries, systemClock),
           resuming: resume.most > 0 ? this.#resuming(resume) : undefined,
           affinity:
@@ -103,13 +108,69 @@ export class Backends {
       }
       throw error
     }
+    this.#names.sweep()
+    this.#served = served
+    this.#replace(next)
+    return result
+  }
+
+  /** A name leads elsewhere: backends come, and those that are gone finish what is open. */
+  readonly #refresh = (): void => {
+    const next = new Map<string, Backend>()
+    const backendAt = this.#maker(next, [])
+    for (const { options, selection } of this.#served) {
+      selection.setBackends(this.#weighted(options, backendAt))
+    }
+    this.#replace(next)
+  }
+
+  #maker(next: Map<string, Backend>, made: Backend[]): BackendAt {
+    return (address, options) => {
+      const key = keyOf(address, options)
+      let backend = next.get(key) ?? this.#byKey.get(key)
+      if (backend === undefined) {
+        backend = new Backend(address, options)
+        this.#listen(backend)
+        this.#tell(backend)
+        if (options.check !== undefined) this.#check(backend, options.check)
+        made.push(backend)
+      }
+      next.set(key, backend)
+      return backend
+    }
+  }
+
+  #replace(next: Map<string, Backend>): void {
     for (const [key, backend] of this.#byKey) {
       if (next.has(key)) continue
       this.#uncheck(backend)
       backend.close()
     }
     this.#byKey = next
-    return result
+  }
+
+  #weighted(
+    { targets, backend: options }: DispatcherOptions,
+    backendAt: BackendAt,
+  ): Weighted<Backend>[] {
+    return targets.flatMap(target => {
+      const { url, weight = 1, maxRequests = options.maxRequests, resolve } = target
+      const held = { ...options, maxRequests }
+      const places =
+        resolve === undefined
+          ? undefined
+          : this.#names.of(parseOrigin(url), resolve).places
+      const backends = places?.map(place =>
+        backendAt(urlOf(url, place), { ...held, address: place.address }),
+      ) ?? [backendAt(url, held)]
+      const priority = priorityOf(target)
+      return backends.map(backend => ({
+        backend,
+        origin: backend.origin,
+        weight,
+        priority,
+      }))
+    })
   }
 
   #queue(timeout: number): QueueOptions {
@@ -119,6 +180,7 @@ export class Backends {
   async destroy(): Promise<void> {
     this.#stopListening?.()
     for (const checker of this.#checkers.values()) checker.close()
+    this.#names.close()
     await Promise.allSettled([...this.#byKey.values()].map(backend => backend.destroy()))
   }
 
@@ -172,6 +234,11 @@ export class Backends {
   #letGo(closing: Promise<void>): void {
     closing.catch(error => this.#log.debug({ error: String(error) }, 'closing a backend'))
   }
+}
+
+function urlOf(url: string, { name, port }: Place): string {
+  const { protocol } = new URL(url)
+  return `${protocol}//${name}:${port}`
 }
 
 /** A backup comes after all others. */

@@ -1,6 +1,7 @@
 import type { BackendOptions } from '../backend/backend.ts'
 import type { NumberRules } from '../number-options.ts'
 import type { AffinityOptions } from './affinity/options.ts'
+import type { Resolve } from './resolved-name.ts'
 import type { ResumeOptions } from './resumed-response/options.ts'
 import type { RetryOptions } from './retry/options.ts'
 import type { SelectionTerms } from './selection/create-selection.ts'
@@ -9,6 +10,11 @@ import type { SelectionTerms } from './selection/create-selection.ts'
 export interface BackendTarget {
   /** `http://host:port` or `https://host:port`. */
   readonly url: string
+  /**
+   * `addresses`: each address of the host name is a backend; `srv`: each target of its SRV
+   * records. Asked again every 10 s. Default: the name is one backend, whatever address it has.
+   */
+  readonly resolve?: Resolve | undefined
   /** Its part beside the others: one of 2 gets twice as much as one of 1. 0 to 1000, default 1. */
   readonly weight?: number | undefined
   /** Asked only when none of the others is ready. Default false. */

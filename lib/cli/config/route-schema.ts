@@ -44,6 +44,12 @@ const target = mapping('more of a backend', {
       otherwise: 'limits.maxBackendRequests',
     },
   }),
+  resolve: option(
+    oneOf(['addresses', 'srv']),
+    'each address of the host name is a backend, or each target of its SRV records; asked again ' +
+      'every 10 s',
+    { otherwise: 'the name is one backend' },
+  ),
   backup: option(yesNo, 'asked only when none of the others is ready', { usual: false }),
 })
 
