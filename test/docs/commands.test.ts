@@ -10,6 +10,13 @@ t.jobs = 2
 /** A command that serves until it is told to go; all others end by themselves. */
 const serves = /^(?:npx )?handfast proxy (?!.*--(?:check|help)\b)/
 
+/** What a reader has written by then. */
+const config = `sites:
+  - cert: site.crt
+    key: site.key
+    backends: [http://127.0.0.1:3000]
+`
+
 for (const document of documents) {
   const own = blocks.filter(block => block.document === document)
   const commands = own.filter(({ language }) => language === 'sh')
@@ -20,6 +27,7 @@ for (const document of documents) {
   if (run.length === 0) continue
   t.test(`the commands of ${document} do what they say`, async t => {
     const sandbox = await Sandbox.make(t)
+    sandbox.write('handfast.yaml', sandbox.localized(config))
     for (const block of own) {
       const name = fileNameOf(block)
       if (name !== undefined) sandbox.write(name, sandbox.localized(block.text))
