@@ -89,19 +89,24 @@ async function measure(
       for (const { job, system, at, samples } of shuffled(cells, random)) {
         progress.step(`${job.name} ${system.name}`)
         const before = at.cpu()
+        const gcBefore = at.gc?.()
         const outcome = await load.run({ ...job, port: at.portFor(job.kind) })
         const after = at.cpu()
+        const gcAfter = at.gc?.()
         if (outcome.failed > 0) {
           failures.push(
             `${job.name} ${system.name}: ${outcome.failed} failed: ${outcome.firstFailure}`,
           )
         }
         if (round === 0) continue
+        const used =
+          before === undefined || after === undefined ? undefined : after - before
         samples.push({
-          cpu:
-            before === undefined || after === undefined
+          cpu: used && (used * 1000) / outcome.done,
+          gc:
+            gcBefore === undefined || gcAfter === undefined
               ? undefined
-              : ((after - before) * 1000) / outcome.done,
+              : used && (gcAfter - gcBefore) / used,
           rate: (outcome.done * 1000) / outcome.elapsed,
           p50: quantile(outcome.latencies, 0.5),
           p99: quantile(outcome.latencies, 0.99),

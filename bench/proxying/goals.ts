@@ -1,4 +1,4 @@
-import { pairedRatio } from '../harness/statistics.ts'
+import { median, pairedRatio } from '../harness/statistics.ts'
 import type { Comparison, Goal } from '../report/report.ts'
 import { type Row, type Sample, seriesOf } from './rows.ts'
 
@@ -65,10 +65,21 @@ export function judgeProxies(rows: readonly Row[]): {
     const met = high <= limit ? true : low > limit ? false : undefined
     return [{ goal: { text, limit, value: ratio, met }, comparison }]
   })
+  const gc = judgeGc(rows)
   return {
-    goals: judged.map(({ goal }) => goal),
+    goals: [...judged.map(({ goal }) => goal), ...(gc === undefined ? [] : [gc])],
     comparisons: judged.map(({ comparison }) => comparison),
   }
+}
+
+/** The garbage collector's part of the processor time, small requests by HTTP/1.1. */
+function judgeGc(rows: readonly Row[]): Goal | undefined {
+  const row = rows.find(({ job, system }) => job === 'small-h1' && system === 'handfast')
+  const shares = row && seriesOf(row, 'gc')
+  if (shares === undefined) return undefined
+  const text = 'part of the CPU that the garbage collector takes'
+  const value = median(shares)
+  return { text, limit: 0.06, value, met: value <= 0.06 }
 }
 
 function compare(

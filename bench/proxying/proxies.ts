@@ -10,6 +10,7 @@ import { treeMemory } from '../harness/process-memory.ts'
 import { Foreground } from '../systems/foreground.ts'
 import { findProgram, needProgram } from '../systems/program.ts'
 import { keyFiles, type TlsFiles } from '../systems/tls-files.ts'
+import { GcTime } from './gc-time.ts'
 import type { LoadKind } from './load.ts'
 
 /** Something that ends TLS and passes requests on to one backend, in one process. */
@@ -34,6 +35,8 @@ export interface RunningProxySystem {
   portFor(kind: LoadKind): number
   /** Processor time so far in milliseconds. */
   cpu(): number | undefined
+  /** Milliseconds so far in which the garbage collector had the main thread, where it tells. */
+  gc?(): number
   /** Resident memory in bytes. */
   memory(): number | undefined
   close(): Promise<void>
@@ -91,16 +94,19 @@ sites:
   const main = fileURLToPath(
     new URL(`../../lib/cli/main${extname(import.meta.url)}`, import.meta.url),
   )
-  const log = openSync(join(folder, 'access.log'), 'w')
+  const logFile = join(folder, 'access.log')
+  const log = openSync(logFile, 'w')
+  const gc = new GcTime(logFile)
   const proxy = await Foreground.start(
     process.execPath,
-    [...process.execArgv, main, 'proxy', '--config', file],
+    [...process.execArgv, '--trace-gc', main, 'proxy', '--config', file],
     port,
     { stdout: log },
   )
   return {
     portFor: () => port,
     cpu: () => proxy.cpu(),
+    gc: () => gc.total(),
     memory: () => treeMemory(proxy.pid),
     close: () => proxy.close(),
   }

@@ -6,6 +6,8 @@ import type { Measurement } from '../report/report.ts'
 export interface Sample {
   /** Microseconds of processor time per request; undefined where the machine can't tell. */
   readonly cpu: number | undefined
+  /** Part of the processor time that the garbage collector took; undefined where unknown. */
+  readonly gc: number | undefined
   /** Requests per second. */
   readonly rate: number
   /** Milliseconds. */
@@ -20,7 +22,7 @@ export interface Row {
   readonly samples: readonly Sample[]
 }
 
-const units = { cpu: 'µs', rate: '1/s', p50: 'ms', p99: 'ms' } as const
+const units = { cpu: 'µs', gc: 'share', rate: '1/s', p50: 'ms', p99: 'ms' } as const
 
 /** Undefined when one round had none. */
 export function seriesOf(
