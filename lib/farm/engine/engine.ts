@@ -44,6 +44,8 @@ export class PacketEngine {
   readonly #peers: Peers
   readonly #placement: Placement
   #roundAt: number
+  /** When all but the placement is next due. */
+  #restAt: number
   #probedAt = -Infinity
   #lag = 0
   #connected = false
@@ -86,6 +88,7 @@ export class PacketEngine {
       placement: this.#placement,
     })
     this.#roundAt = now + settings.antiEntropy
+    this.#restAt = now
   }
 
   /** When the next `tick` is wanted. */
@@ -131,6 +134,7 @@ export class PacketEngine {
   handle(event: PacketEvent, now: number): PacketAction[] {
     const late = Math.max(0, now - this.#context.wakeAt)
     this.#context.now = now
+    this.#context.wakeAt = this.#restAt
     if (late > lateLoop) this.#excuse(late)
     switch (event.kind) {
       case 'datagram':
@@ -182,19 +186,22 @@ export class PacketEngine {
       this.#peers.heartbeats.data(now)
     wake(this.#context, this.#context.sender.deadline(now))
     wake(this.#context, this.#publication.deadline)
-    wake(this.#context, this.#placement.deadline(now))
     if (this.#context.options.datagrams)
       wake(this.#context, this.#peers.heartbeats.deadline)
+    this.#restAt = this.#context.wakeAt
+    wake(this.#context, this.#placement.deadline(now))
     return this.#context.outlet.take()
   }
 
   #tick(late: number): void {
     const { options, roster, sender, now } = this.#context
+    if (now >= this.#placement.deadline(now)) this.#placement.tick(now)
+    // What follows looks at every other member.
+    if (now < this.#restAt) return
     this.#context.wakeAt = Infinity
     this.#lag += (late - this.#lag) / 8
     this.#publication.expire(late > lateCopies)
     if (now >= roster.membership.deadline) this.#check()
-    if (now >= this.#placement.deadline(now)) this.#placement.tick(now)
     for (const peer of roster.all()) {
       if (!roster.gone(peer)) this.#reception.due(peer)
       wake(this.#context, this.#reception.deadline(peer))
@@ -265,7 +272,7 @@ export class PacketEngine {
   #rearrange(): void {
     this.#changed = false
     const { roster, options } = this.#context
-    roster.regroup(options.multicast)
+    if (options.datagrams) roster.regroup(options.multicast)
     this.#publication.reappoint()
     this.#publication.settle()
     this.#placement.arrange(this.#placed(), this.#context.now)

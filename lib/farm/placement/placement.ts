@@ -73,8 +73,8 @@ export class Placement {
   /** Those with a connection; those of them that may own something. */
   #linked = new Map<string, PlacedMember>()
   #members = new Map<string, PlacedMember>()
-  #everybody: Ranking
-  #serving: Ranking
+  /** Made when they are wanted: a farm of hundreds meets one by one. */
+  #rankings: { readonly everybody: Ranking; readonly serving: Ranking } | undefined
   /** The newest version here, ms. */
   #newest = 0
   /** No newer record of a table that is shared out was written for all. */
@@ -89,8 +89,6 @@ export class Placement {
     this.#parts = parts
     const { self, topology, replica } = parts
     this.#layout = topology.layout(1, 'replicated')
-    this.#everybody = topology.among([self])
-    this.#serving = this.#everybody
     this.#moves = new Moves({
       self,
       topology,
@@ -157,7 +155,7 @@ export class Placement {
     if (this.isForAll({ table, tombstone: false })) return undefined
     const { self, topology } = this.#parts
     const more = now - this.#changedAt < unsettled ? 1 : 0
-    const first = this.#serving.first(table, key, topology.copies + more)
+    const first = this.#ranked.serving.first(table, key, topology.copies + more)
     return { ids: first.filter(id => id !== self), asks: topology.asks }
   }
 
@@ -225,7 +223,7 @@ export class Placement {
     this.#linked = new Map(linked.map(member => [member.id, member]))
     this.#members = new Map(members.map(member => [member.id, member]))
     this.#layout = this.#parts.topology.layout(members.length + 1, layoutBefore)
-    this.#rank(members)
+    this.#rankings = undefined
     for (const member of linked) this.#meet(member, before.get(member.id))
     const view = new Map(members.map(({ id, life }) => [id, life]))
     if (this.#layout === 'partitioned') this.#changedAt = now
@@ -277,11 +275,17 @@ export class Placement {
     })
   }
 
-  #rank(members: readonly PlacedMember[]): void {
+  /** The orders of all, to write by, and of those that serve, to ask by. */
+  get #ranked(): { readonly everybody: Ranking; readonly serving: Ranking } {
+    if (this.#rankings !== undefined) return this.#rankings
     const { self, topology } = this.#parts
+    const members = [...this.#members.values()]
     const ready = members.filter(member => member.ready)
-    this.#everybody = topology.among([self, ...members.map(({ id }) => id)])
-    this.#serving = topology.among([self, ...ready.map(({ id }) => id)])
+    this.#rankings = {
+      everybody: topology.among([self, ...members.map(({ id }) => id)]),
+      serving: topology.among([self, ...ready.map(({ id }) => id)]),
+    }
+    return this.#rankings
   }
 
   #meet(member: PlacedMember, before: PlacedMember | undefined): void {
@@ -300,9 +304,9 @@ export class Placement {
   /** The owners of a record, and one that answers for it where they are all new. */
   #targets({ table, key }: CacheRecord): string[] {
     const { self, topology } = this.#parts
-    const owners = this.#everybody.first(table, key, topology.copies)
+    const owners = this.#ranked.everybody.first(table, key, topology.copies)
     const isServing = (id: string) => id === self || this.#members.get(id)?.ready === true
-    if (!owners.some(isServing)) owners.push(...this.#serving.first(table, key, 1))
+    if (!owners.some(isServing)) owners.push(...this.#ranked.serving.first(table, key, 1))
     return [...new Set(owners)].filter(id => id !== self)
   }
 
