@@ -142,7 +142,7 @@ t.test('nothing is changed', async t => {
       ['POST', '/revoke?all=true'],
       ['POST', '/metrics'],
       ['POST', '/status'],
-      ['GET', '/'],
+      ['POST', '/'],
       ['GET', '/../status'],
       ['OPTIONS', '/status'],
     ] as const) {
