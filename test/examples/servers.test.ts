@@ -61,7 +61,7 @@ for (let id = 0; id < instances; id++) cluster.fork({ pm_id: id, name: 'shop' })
 process.once('SIGTERM', () => {
   for (const worker of Object.values(cluster.workers)) worker.process.kill('SIGINT')
 })
-cluster.on('exit', (_, code) => { if (code !== 0) process.exitCode = 1 })
+cluster.on('exit', (_, code) => { if (code > 0) process.exitCode = 1 })
 `,
     )
     await lives(t, sandbox, sandbox.start(t, process.execPath, ['manager.cjs']))
