@@ -33,8 +33,13 @@ export interface AdminOptions {
   readonly names?: readonly string[] | undefined
   /** Why this host wants no clients now, in words; undefined: it does. Default: it does. */
   readonly notReady?: (() => string | undefined) | undefined
+  /** Called when whoever shows the token asks for it. Default: nobody can. */
+  readonly onAsked?: ((word: AskedWord) => void) | undefined
   readonly log: Log
 }
+
+/** What a process that serves may be asked for from outside, as by a signal. */
+export type AskedWord = 'reload' | 'drain'
 
 export interface Admin {
   readonly host: string
@@ -52,6 +57,7 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
     host = '127.0.0.1',
     names = [],
     notReady = () => undefined,
+    onAsked,
   } = options
   const isOwn = ownNames(host, names)
   const callers = new Callers(100)
@@ -68,7 +74,7 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
     if (trusted) callers.trust(request.socket)
     for (const [name, value] of safely) response.setHeader(name, value)
     if (isForeign(request)) return send(response, 403, { error: 'asked by another site' })
-    answer({ request, response, farm, events, trusted }).catch(error => {
+    answer({ request, response, farm, events, trusted, onAsked }).catch(error => {
       log.warn({ code: error?.code, path: request.url }, 'admin request failed')
       if (!response.headersSent) send(response, 500, { error: 'internal error' })
       else response.destroy()
@@ -102,9 +108,11 @@ interface Call {
   readonly events: Events
   /** It shows the token. */
   readonly trusted: boolean
+  readonly onAsked: AdminOptions['onAsked']
 }
 
-async function answer({ request, response, farm, events, trusted }: Call): Promise<void> {
+async function answer(call: Call): Promise<void> {
+  const { request, response, farm, events, trusted } = call
   switch (`${request.method} ${request.url}`) {
     case 'GET /':
       response.writeHead(200, pageFields)
@@ -139,12 +147,28 @@ async function answer({ request, response, farm, events, trusted }: Call): Promi
         return await farm.drains[action](origin)
       })
       return
+    case 'POST /reload':
+      return trusted ? ask(call, 'reload') : refuse(response)
+    case 'POST /drain':
+      return trusted ? ask(call, 'drain') : refuse(response)
     default:
       send(response, 404, {
         error:
-          'not found: /, /events, /metrics, /status, /healthz, /readyz, /revocations, POST /revoke, /backends',
+          'not found: /, /events, /metrics, /status, /healthz, /readyz, /revocations, ' +
+          'POST /revoke, /backends, /reload, /drain',
       })
   }
+}
+
+function ask({ request, response, onAsked }: Call, word: AskedWord): void {
+  request.resume()
+  if (onAsked === undefined) {
+    send(response, 400, { error: `this process has no ${word}` })
+    return
+  }
+  send(response, 202, { asked: word })
+  // It may close this port.
+  response.once('close', () => onAsked(word))
 }
 
 /** What is told here is for nobody to keep, to frame, to embed or to take for something else. */

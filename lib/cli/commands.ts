@@ -47,6 +47,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'list backends, drain one, enable it again',
     load: async () => (await import('./commands/backend.ts')).backendCommand,
   },
+  reload: {
+    summary: 'have a proxy read its config and certificates again',
+    load: async () => (await import('./commands/ask.ts')).reloadCommand,
+  },
+  drain: {
+    summary: 'have a proxy finish its requests and end',
+    load: async () => (await import('./commands/ask.ts')).drainCommand,
+  },
   worker: {
     summary: '',
     load: async () => (await import('./commands/worker.ts')).workerCommand,

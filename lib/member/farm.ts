@@ -1,7 +1,7 @@
 import cluster from 'node:cluster'
 import type { Server } from 'node:tls'
 import type { ListenAddress } from '../address.ts'
-import { type Admin, createAdmin } from '../admin/admin.ts'
+import { type Admin, type AskedWord, createAdmin } from '../admin/admin.ts'
 import type { FarmWide } from '../admin/farm-wide.ts'
 import type { ProcessMeter } from '../admin/section/process.ts'
 import type { Sections, Told } from '../admin/section/section.ts'
@@ -80,6 +80,7 @@ const adminRules: OptionRules<FarmAdminOptions> = {
   listen: anyOf(aPort, aMapping<ListenAddress>({ host: aText, port: aPort })),
   names: texts,
   notReady: aFunction,
+  onAsked: aFunction,
 }
 
 /** What a farm is made of; see createFarm. */
@@ -119,6 +120,8 @@ export interface FarmAdminOptions {
   readonly names?: readonly string[] | undefined
   /** Why this host wants no clients now, in words, for `/readyz`. Default: it does. */
   readonly notReady?: (() => string | undefined) | undefined
+  /** Called for `handfast reload` and `handfast drain`. Default: they are refused. */
+  readonly onAsked?: ((word: AskedWord) => void) | undefined
 }
 
 /** One member of a farm: the servers attached to it resume what any other member minted. */
@@ -266,14 +269,14 @@ export class Farm implements AsyncDisposable {
    */
   async admin(options: FarmAdminOptions): Promise<Admin> {
     checkOptions('admin', options, adminRules)
-    const { listen, names, notReady } = options
+    const { listen, names, notReady, onAsked } = options
     if (listen === undefined)
       throw new HandfastError('ERR_HANDFAST_CONFIG', 'admin: listen is needed, a port')
     const { adminToken: token, member, log, clock } = this.#parts
     if (this.#closed !== undefined)
       throw new HandfastError('ERR_HANDFAST_CLOSED', 'the farm is closed')
     const { host, port } = typeof listen === 'number' ? { port: listen } : listen
-    const all = { farm: this, host, port, names, notReady, token, log }
+    const all = { farm: this, host, port, names, notReady, onAsked, token, log }
     const isShared = member.isShared && !cluster.isWorker && port !== 0
     const admin = isShared ? await HostAdmin.open(all, clock) : await createAdmin(all)
     this.#admins.add(admin)

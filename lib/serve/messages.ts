@@ -1,3 +1,4 @@
+import type { AskedWord } from '../admin/admin.ts'
 import type { ServeSettings } from './settings.ts'
 
 /** From the primary to a worker, over the channel that node:cluster keeps between them. */
@@ -26,6 +27,8 @@ export type FromServer =
       readonly farmAddress: string | undefined
     }
   | { readonly type: 'stats'; readonly stats: ServerStats }
+  /** Somebody has asked this worker for what the primary does. */
+  | { readonly type: 'asked'; readonly word: AskedWord }
   | { readonly type: 'failed'; readonly message: string; readonly exitCode: number }
 
 export interface ServerStats {

@@ -5,7 +5,7 @@ import { Readiness } from './readiness.ts'
 import { Reloader } from './reloader.ts'
 import { startServer } from './server.ts'
 import type { ServeSettings } from './settings.ts'
-import { onSignals } from './signals.ts'
+import { onSignals, signalFor } from './signals.ts'
 
 const statsInterval = 200
 
@@ -22,7 +22,7 @@ export interface ServeOptions {
 export async function serveAlone(options: ServeOptions): Promise<number> {
   const { settings, load, log } = options
   const readiness = new Readiness('starting')
-  const server = await startServer(settings, log, log.dropped, readiness)
+  const server = await startServer(settings, log, log.dropped, readiness, signalFor)
   readiness.set(undefined)
   const { host, port, farmAddress } = server
   const reloader = new Reloader({

@@ -5,7 +5,7 @@ import { resolveLimits } from '../proxy/limits.ts'
 import type { FromServer, ToWorker } from './messages.ts'
 import { Reloader } from './reloader.ts'
 import type { ServeOptions } from './serve-alone.ts'
-import { onSignals } from './signals.ts'
+import { onSignals, signalFor } from './signals.ts'
 import { Supervisor, type SupervisorEvent } from './supervisor.ts'
 
 /** From the fork to the first client, the join of the farm included. */
@@ -123,6 +123,8 @@ class Primary {
         clearTimeout(late)
         this.#listening ??= { host: message.host, port: message.port }
         this.#on({ type: 'ready', slot })
+      } else if (message.type === 'asked') {
+        signalFor(message.word)
       } else if (message.type === 'failed') {
         this.#failure = message
         log.error({ slot, reason: message.message }, 'worker failed to start')

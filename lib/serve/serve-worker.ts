@@ -21,7 +21,9 @@ export async function serveWorker(): Promise<number> {
   logProcessFaults(log)
   let server: Server
   try {
-    server = await startServer(settings, log, written.dropped, orders.readiness)
+    server = await startServer(settings, log, written.dropped, orders.readiness, word =>
+      tellParent({ type: 'asked', word }),
+    )
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const badConfig =

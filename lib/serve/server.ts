@@ -1,10 +1,10 @@
 import type { ListenAddress } from '../address.ts'
 import { addressList } from '../address-list.ts'
-import type { Admin } from '../admin/admin.ts'
+import type { Admin, AskedWord } from '../admin/admin.ts'
 import { logSection } from '../admin/section/log.ts'
 import type { Log } from '../log.ts'
 import { createFarm } from '../member/create-farm.ts'
-import type { Farm } from '../member/farm.ts'
+import type { Farm, FarmAdminOptions } from '../member/farm.ts'
 import { createAccessLog } from '../proxy/access-log.ts'
 import type { RunningProxy } from '../proxy/options.ts'
 import { createProxy } from '../proxy/proxy.ts'
@@ -38,6 +38,7 @@ export async function startServer(
   log: Log,
   droppedLines: () => number = () => 0,
   readiness: Readiness = new Readiness(undefined),
+  onAsked?: (word: AskedWord) => void,
 ): Promise<Server> {
   keepRequestsYoung()
   const opened: { close(): void | Promise<void> }[] = []
@@ -54,7 +55,7 @@ export async function startServer(
     farm.sections.add(logSection(() => droppedLines() + accessLog.dropped()))
     const notReady = () => readiness.notReady
     const auths = new SiteAuths(farm, settings)
-    const admin = await startAdmin(settings, farm, notReady)
+    const admin = await startAdmin(settings, farm, { notReady, onAsked })
     if (admin !== undefined) keep(admin)
     const listening = auths.rebuild(settings.sites, sites =>
       createProxy({
@@ -120,11 +121,11 @@ async function joinFarm(settings: ServeSettings, log: Log): Promise<Farm> {
 async function startAdmin(
   { admin }: ServeSettings,
   farm: Farm,
-  notReady: () => string | undefined,
+  options: Pick<FarmAdminOptions, 'notReady' | 'onAsked'>,
 ): Promise<Admin | undefined> {
   if (admin === undefined) return undefined
   const { names, ...listen } = admin
-  return await farm.admin({ listen, names, notReady }).catch(explain(admin))
+  return await farm.admin({ listen, names, ...options }).catch(explain(admin))
 }
 
 async function startRedirect(

@@ -1,3 +1,5 @@
+import type { AskedWord } from '../admin/admin.ts'
+
 export interface SignalHandlers {
   /** First SIGTERM or SIGINT: finish what is under way, then go. */
   drain(signal: NodeJS.Signals): void
@@ -27,4 +29,10 @@ export function onSignals(handlers: SignalHandlers): () => void {
     process.off('SIGHUP', handlers.reload)
     process.off('SIGUSR1', handlers.reopenLogs)
   }
+}
+
+/** Does what the signal would that says the same. */
+export function signalFor(word: AskedWord): void {
+  const signal = word === 'reload' ? 'SIGHUP' : 'SIGTERM'
+  process.emit(signal, signal)
 }
