@@ -55,8 +55,12 @@ export const scale: Benchmark = {
         'CPU of a stored session, largest farm to 10 hosts',
         grows(row => row.cpu),
       ),
+      goal(
+        'packets of a stored session, likewise',
+        grows(row => row.packets),
+      ),
       {
-        text: 'packets of a stored session: one and its acknowledgement for each copy',
+        text: 'packets at most: one and its acknowledgement for each copy',
         limit: 4,
         value: Math.max(...shared.map(row => row.packets)),
         met: shared.every(row => row.packets <= 4),
@@ -69,7 +73,6 @@ export const scale: Benchmark = {
         'questions to find it, likewise',
         grows(row => row.asks),
       ),
-      { text: 'sealed tickets: records written', limit: 0, value: 0, met: true },
     ]
     return {
       result: {

@@ -109,13 +109,9 @@ export const handling: {
       usual: 'address',
     },
   ),
-  slowStart: option(
-    duration,
-    'a backend that is new or back gets its part bit by bit in',
-    {
-      usual: 0,
-    },
-  ),
+  slowStart: option(duration, 'a backend that is back gets its part bit by bit in', {
+    usual: 0,
+  }),
   backendCa: option(file, 'PEM, authorities of https backends', {
     otherwise: 'those of Node',
   }),
