@@ -311,8 +311,10 @@ export class EngineTransport implements Transport {
 
   /** One line for each that comes or goes. */
   #sayMember(id: string, change: (PacketAction & { kind: 'member' })['change']): void {
-    const { address } = this.members().find(known => known.id === id) ?? {}
-    this.#log.info({ member: id, address }, texts[change])
+    const { address, state } = this.members().find(known => known.id === id) ?? {}
+    // Over links it is the link that knows whether it took its leave.
+    const what = change === 'gone' && state === 'left' ? 'left' : change
+    this.#log.info({ member: id, address }, texts[what])
   }
 
   /** A large table may take its time, as long as something comes. */

@@ -32,7 +32,7 @@ import { ShelvedTable } from '../table/shelved-table.ts'
 import { Farm, type FarmParts } from './farm.ts'
 import { farmSections } from './farm-sections.ts'
 import { hostOf, memberTransport } from './host.ts'
-import { knowsRevocations } from './knows-revocations.ts'
+import { knowsRevocations, UntilKnown } from './knows-revocations.ts'
 import { mintRoom } from './mint-room.ts'
 import { farmRules } from './option-rules.ts'
 import { checkFarmOptions, type FarmOptions, isAlone } from './options.ts'
@@ -124,6 +124,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     const isShared = transport.stats()['partitioned'] === 1
     return (isShared ? Math.min(members, numbers.copies + 1) : members) * processes()
   }
+  const knows = knowsRevocations(transport, host !== undefined)
   const resumption = new Resumption({
     store: new SessionStore(cache),
     counters,
@@ -138,7 +139,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     isRevoked: (session, id) => revocations.isRevoked(session, id),
     isTicketRevoked: (chain, certificate) =>
       revocations.isTicketRevoked(chain, certificate),
-    knowsRevocations: knowsRevocations(transport, host !== undefined),
+    knowsRevocations: knows,
     ...numbers,
   })
   const authCounters = new AuthCounters()
@@ -185,6 +186,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     auths,
     ticketKeys,
     sleepGuard,
+    untilKnown: new UntilKnown(knows, clock),
     member,
     meter,
     places,

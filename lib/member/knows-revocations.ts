@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../clock.ts'
 import type { Member, Transport } from '../farm/transport.ts'
 
 /**
@@ -21,5 +22,37 @@ export function knowsRevocations(
     if (!hasMet) return true
     knows = transport.isCurrent()
     return knows
+  }
+}
+
+/** Between two looks, in milliseconds. */
+const interval = 250
+
+/**
+ * Asks until the answer is yes: a member that nobody comes to between its start and the moment it
+ * is cut off would else never have noticed that it was up to date.
+ */
+export class UntilKnown {
+  readonly #knows: () => boolean
+  readonly #clock: Clock
+  #timer: Timer | undefined
+  #closed = false
+
+  constructor(knows: () => boolean, clock: Clock) {
+    this.#knows = knows
+    this.#clock = clock
+    this.#look()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+  }
+
+  #look(): void {
+    if (this.#closed) return
+    // A member that is alone knows all there is, and may yet meet another.
+    this.#knows()
+    this.#timer = this.#clock.after(interval, () => this.#look())
   }
 }

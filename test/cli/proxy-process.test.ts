@@ -276,7 +276,8 @@ t.test(
       t.equal(await proxy.exit, 1)
       t.equal(
         proxy.err,
-        `handfast proxy: can't listen on 127.0.0.1:${port}: EADDRINUSE\n`,
+        `handfast proxy: can't listen on 127.0.0.1:${port}: EADDRINUSE; another program has ` +
+          `it, as ss -ltnp 'sport = :${port}' tells\n`,
       )
     }
   },

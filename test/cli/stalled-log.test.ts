@@ -41,8 +41,9 @@ async function unread(t: Test, kind: 'pipe' | 'socket', workers: number) {
   child.stderr?.setEncoding('utf8').on('data', text => {
     err += text
   })
-  await until(() => /:(\d+) ->/.test(err), 'the line that says where it listens')
-  const port = Number(/:(\d+) ->/.exec(err)?.[1])
+  const listens = /^handfast proxy: https:.*?:(\d+)/m
+  await until(() => listens.test(err), 'the line that says where it listens')
+  const port = Number(listens.exec(err)?.[1])
   const ca = readFileSync(join(cwd, 'certs/localhost.crt'), 'utf8')
   return { child, exit, port, ca, fd }
 }

@@ -1,6 +1,7 @@
 import t from 'tap'
+import { type Clock, systemClock } from '../../lib/clock.ts'
 import type { Member } from '../../lib/farm/transport.ts'
-import { knowsRevocations } from '../../lib/member/knows-revocations.ts'
+import { knowsRevocations, UntilKnown } from '../../lib/member/knows-revocations.ts'
 
 /* Who says yes opens sealed tickets, and what it does not know as revoked resumes. */
 
@@ -63,4 +64,25 @@ t.test('a process of a host must be current with its hub', async t => {
   t.equal(knows(), false)
   state.current = true
   t.equal(knows(), true)
+})
+
+t.test('a member that nobody comes to notices by itself', async t => {
+  const { state, transport } = met('joining')
+  const looks: (() => void)[] = []
+  const clock: Clock = {
+    ...systemClock,
+    after(_ms, look) {
+      looks.push(look)
+      return { cancel() {} }
+    },
+  }
+  const knows = knowsRevocations(transport, false)
+  const watch = new UntilKnown(knows, clock)
+  state.current = true
+  looks.shift()?.()
+  state.current = false
+  t.equal(knows(), true)
+  watch.close()
+  looks.shift()?.()
+  t.equal(looks.length, 0, 'closed is closed')
 })

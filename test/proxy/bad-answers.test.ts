@@ -65,10 +65,13 @@ t.test(
   async t => {
     const authorizer = {
       authorize: async () =>
-        ({ outcome: 'allowed', user: undefined, fields: [] }) as const,
-      get ownFields(): ReadonlySet<string> {
-        throw new Error('a bug')
-      },
+        ({
+          outcome: 'allowed',
+          user: undefined,
+          get fields(): string[] {
+            throw new Error('a bug')
+          },
+        }) as const,
     }
     const site = await defaultSite([said.backend])
     const faulty = await startProxy(t, { sites: [{ ...site, authorizer }] })
