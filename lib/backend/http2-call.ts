@@ -29,6 +29,8 @@ export class Http2Call implements PoolCall {
   /** The whole request has been handed over. */
   #asked = false
   #paused = false
+  /** Whether the backend has said that its answer ends; undefined while it has not ended. */
+  #whole: boolean | undefined
   #over = false
 
   constructor(
@@ -102,12 +104,23 @@ export class Http2Call implements PoolCall {
     if (this.#responded || duplex !== undefined) {
       const silence = duplex?.silence ?? this.#options.bodyTimeout
       if (now - this.heardAt > silence) this.fail(backendError('UND_ERR_BODY_TIMEOUT'))
-    } else if (this.#asked && now - this.heardAt > this.#options.headersTimeout) {
+    } else if (this.#isWaited && now - this.heardAt > this.#options.headersTimeout) {
       this.fail(backendError('UND_ERR_HEADERS_TIMEOUT'))
     }
   }
 
+  /** It is the backend's turn: to answer, or to take more of the request. */
+  get #isWaited(): boolean {
+    return this.#asked || this.#stream?.writableNeedDrain === true
+  }
+
   #listen(stream: ClientHttp2Stream): void {
+    const { push } = stream
+    // To Node a reset without an error is an end like any other: it closes the stream first.
+    stream.push = (chunk, encoding) => {
+      if (chunk === null) this.#whole ??= !stream.closed
+      return push.call(stream, chunk, encoding)
+    }
     stream.on('headers', ((_fields: object, _flags: number, raw: string[]) => {
       if (this.#over) return
       this.#heard()
@@ -132,7 +145,7 @@ export class Http2Call implements PoolCall {
     }) as () => void)
     stream.on('end', () => {
       // A connection that is closed, and a stream that is given up, end like a whole answer.
-      if (this.#over || stream.rstCode !== 0) return
+      if (this.#over || stream.rstCode !== 0 || this.#whole !== true) return
       this.#end()
       this.#handler.onEnd(this.#trailers)
     })
@@ -210,11 +223,11 @@ function toHttp2(
   { method, path, fields }: BackendRequest,
   encrypted: boolean,
 ): OutgoingHttpHeaders {
-  const said: Record<string, string | string[]> = {
-    ':method': method,
-    ':scheme': encrypted ? 'https' : 'http',
-    ':path': path,
-  }
+  // Without a prototype: `constructor` is the name of a field, too.
+  const said: Record<string, string | string[]> = Object.create(null)
+  said[':method'] = method
+  said[':scheme'] = encrypted ? 'https' : 'http'
+  said[':path'] = path
   for (let i = 0; i < fields.length; i += 2) {
     const name = (fields[i] as string).toLowerCase()
     const value = fields[i + 1] as string

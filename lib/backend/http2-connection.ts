@@ -33,6 +33,8 @@ export class Http2Connection {
   readonly #clock: Clock
   readonly #waiting = new Set<Http2Call>()
   readonly #calls = new Set<Http2Call>()
+  /** Sockets on their way. */
+  readonly #attempts = new Set<Socket>()
   readonly #onOver: () => void
   #socket: Socket | undefined
   #session: ClientHttp2Session | undefined
@@ -60,6 +62,8 @@ export class Http2Connection {
 
   get hasRoom(): boolean {
     if (this.#retired || this.#over) return false
+    // That a session has ended it tells some time later.
+    if (this.#session?.closed || this.#session?.destroyed) return false
     const said = this.#session?.remoteSettings?.maxConcurrentStreams ?? usualStreams
     return this.open < Math.min(said, maxStreams)
   }
@@ -83,6 +87,7 @@ export class Http2Connection {
     this.#over = true
     this.#retired = true
     for (const call of [...this.#waiting, ...this.#calls]) call.fail(reason)
+    for (const attempt of this.#attempts) attempt.destroy()
     if (this.#session === undefined) this.#socket?.destroy()
     else this.#session.destroy()
     this.#onOver()
@@ -118,6 +123,7 @@ export class Http2Connection {
     raceTo(
       options.address ?? hostname,
       (host, done) => {
+        if (this.#over) throw backendError('UND_ERR_CLOSED')
         // Under its own name, and an address has none (RFC 6066 3).
         const servername = isIP(hostname) ? '' : hostname
         const socket = secure
@@ -131,11 +137,14 @@ export class Http2Connection {
           : connectTcp({ host, port })
         const settle = (error: Error | null): void => {
           socket.removeListener('error', settle)
+          this.#attempts.delete(socket)
           if (error === null) done(null, socket)
           else done(error, null)
         }
         socket.once(secure ? 'secureConnect' : 'connect', () => settle(null))
         socket.once('error', settle)
+        socket.once('close', () => this.#attempts.delete(socket))
+        this.#attempts.add(socket)
         return socket
       },
       (error, socket) => {
