@@ -5,6 +5,7 @@ import { Redirect } from '../../lib/proxy/route/redirect.ts'
 import { Rewrite } from '../../lib/proxy/route/rewrite.ts'
 import { Browser } from '../fixtures/browser.ts'
 import { defaultSite, startBackend, startProxy } from '../fixtures/proxy-servers.ts'
+import { ask } from '../fixtures/proxy-sites.ts'
 
 const rewrite = (handling: Handling) =>
   new Rewrite(handling, 'a site', new Set(['x-our-user']))
@@ -26,6 +27,27 @@ t.test('a path is taken off, another put before', t => {
   t.equal(rewrite({ addPath: '/v2/' }).path('/a'), '/v2/a')
   t.equal(rewrite({ stripPath: '/api/', addPath: '/v2' }).path('/api/a'), '/v2/a')
   t.end()
+})
+
+t.test('forbidden: to leave the path that is put before', t => {
+  const added = rewrite({ addPath: '/v2' })
+  const leaves = (path: string) => added.leavesPrefix(path)
+  const within = ['/', '/a', '/a/../b', '/..a', '/?x=/../..', '//a', '/a;x=1/b']
+  for (const path of within) t.notOk(leaves(path), path)
+  const outside = ['/..', '/../v1', '/a/../../v1', '/%2e%2e/v1', '/..;/v1', '/..%2fv1']
+  for (const path of [...outside, '/..\\v1', '/../v20', '/%252e%252e/v1', '/%00']) {
+    t.ok(leaves(path), path)
+  }
+  t.notOk(rewrite({ stripPath: '/api' }).leavesPrefix('/../a'), 'there is none')
+  t.end()
+})
+
+t.test('a request that leaves the path of a site is refused', async t => {
+  const { url } = await startBackend(t, ({ url }, response) => response.end(url))
+  const own = { ...(await defaultSite([url])), addPath: '/v2' }
+  const { port } = await startProxy(t, { sites: [own] })
+  t.match(await ask(port, 'a.test', { path: '/a' }), { status: 200, body: '/v2/a' })
+  t.match(await ask(port, 'a.test', { path: '/../v1/a' }), { status: 400 })
 })
 
 t.test('forbidden: to change what frames a message or says who asks', t => {

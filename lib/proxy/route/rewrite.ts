@@ -5,6 +5,7 @@ import { type Fields, filterFields } from '../message/fields.ts'
 import { isHopByHop } from '../message/hop-fields.ts'
 import type { Handling, HeaderChanges } from '../options.ts'
 import { checkPath } from './match.ts'
+import { readingsOf } from './path-readings.ts'
 
 /** What a route changes of requests and responses on their way. */
 export class Rewrite {
@@ -38,6 +39,14 @@ export class Rewrite {
       rest = rest.replace(/^[/\\]{2,}/, '/')
     }
     return this.#prefix + rest
+  }
+
+  /** Whether some server would read it out of what is put before it: `/v2/../x` is `/x`. */
+  leavesPrefix(path: string): boolean {
+    const prefix = this.#prefix
+    if (prefix === '') return false
+    const readings = readingsOf(this.path(path))
+    return readings?.every(one => `${one}/`.startsWith(`${prefix}/`)) !== true
   }
 
   requestFields(fields: string[]): string[] {

@@ -66,6 +66,12 @@ export class Routes {
 
   /** The first that takes the request, whichever way its path may be read. */
   find(request: CheckedRequest): ServedRoute | NoRoute {
+    const found = this.#find(request)
+    if (typeof found === 'string') return found
+    return found.rewrite?.leavesPrefix(request.path) ? 'ambiguous' : found
+  }
+
+  #find(request: CheckedRequest): ServedRoute | NoRoute {
     if (this.#routes.length === 0) return this.#rest ?? 'none'
     if (!this.#byPath) return this.#first(request, '', false) ?? 'none'
     const readings = readingsOf(request.path)
