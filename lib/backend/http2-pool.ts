@@ -7,6 +7,8 @@ import type { BackendHandler, BackendRequest } from './request.ts'
 
 /** A connection without a request is closed after this time, in milliseconds. */
 const idleTime = 60_000
+/** Where another one is idle, too: each check of a backend's health makes one. */
+const spareTime = 4_000
 
 /** How often time limits are looked at, in milliseconds: they are that inexact. */
 const sweepInterval = 250
@@ -89,11 +91,12 @@ export class Http2Pool implements Pool {
     this.#sweep ??= this.#clock.after(sweepInterval, () => {
       this.#sweep = undefined
       const now = this.#clock.monotonic()
+      let longest = idleTime
       for (const connection of this.#connections) {
         connection.check(now)
-        if (connection.open === 0 && connection.idleSince < now - idleTime) {
-          connection.retire()
-        }
+        if (connection.open > 0) continue
+        if (connection.idleSince < now - longest) connection.retire()
+        else longest = spareTime
       }
       if (this.#connections.size > 0 && !this.#destroyed) this.#sweepLater()
     })

@@ -9,8 +9,9 @@ import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { Http2Pool } from '../../lib/backend/http2-pool.ts'
 import type { BackendHandler, BackendRequest } from '../../lib/backend/request.ts'
+import type { Clock } from '../../lib/clock.ts'
 import { flags, frame, frameTypes } from '../fixtures/proxy-raw.ts'
-import type { Teardown } from '../fixtures/proxy-servers.ts'
+import { type Teardown, until } from '../fixtures/proxy-servers.ts'
 
 const limits = {
   connectTimeout: 300,
@@ -41,7 +42,11 @@ function poolTo(t: Teardown, url: string): Http2Pool {
 }
 
 /** What happened, as words in order. */
-function send(pool: Http2Pool, request: BackendRequest): Promise<string[]> {
+function send(
+  pool: Http2Pool,
+  request: BackendRequest,
+  fresh = false,
+): Promise<string[]> {
   return new Promise(resolve => {
     const events: string[] = []
     const end = (event: string) => resolve([...events, event])
@@ -54,7 +59,7 @@ function send(pool: Http2Pool, request: BackendRequest): Promise<string[]> {
       onUpgrade: () => end('upgrade'),
       onError: error => end(`error ${(error as NodeJS.ErrnoException).code}`),
     }
-    pool.send(request, handler, false)
+    pool.send(request, handler, fresh)
   })
 }
 
@@ -145,4 +150,44 @@ t.test('a request that follows a lost one at once goes another way', async t => 
     pool.send(get, lost, false)
   })
   t.strictSame(await next, ['response 204', 'end'])
+})
+
+t.test('of connections that nobody uses one is kept for longer', async t => {
+  const server = createHttp2Server()
+  let open = 0
+  server.on('stream', stream => stream.respond({ ':status': 204 }, { endStream: true }))
+  server.on('connection', socket => {
+    open++
+    socket.on('close', () => open--)
+  })
+  let now = 0
+  let due: (() => void)[] = []
+  const clock: Clock = {
+    now: () => now,
+    monotonic: () => now,
+    after(_ms, fn) {
+      due.push(fn)
+      return {
+        cancel() {
+          due = due.filter(other => other !== fn)
+        },
+      }
+    },
+  }
+  const pass = (ms: number) => {
+    now += ms
+    for (const fn of due.splice(0)) fn()
+  }
+  const url = new URL(`http://${await listen(t, server)}`)
+  const pool = new Http2Pool(url, { ...limits, clock })
+  t.teardown(() => pool.destroy())
+  for (let i = 0; i < 5; i++) await send(pool, get, true)
+  pass(3_000)
+  pass(3_000)
+  await until(() => open === 1, 'one connection')
+  pass(50_000)
+  t.strictSame(await send(pool, get), ['response 204', 'end'])
+  t.equal(open, 1, 'and used again')
+  pass(61_000)
+  await until(() => open === 0, 'no connection')
 })
