@@ -107,6 +107,9 @@ sites:
     cert: a.crt
     key: a.key
     backends: ['http://10.0.0.1:3000', {url: 'http://10.0.0.2', weight: 2}]
+    auth: {forward: {url: 'http://10.0.0.3/check?code=hidden-1'}}
+    requestHeaders:
+      set: {X-Shop: one, X-Api-Key: hidden-2, X-Login: Basic hidden-3, X-Id: ${secret}}
 farm:
   secret: ${secret}
   members: [10.0.0.2]
@@ -121,7 +124,9 @@ farm:
     /^sites\[0\]\.backends = http:\/\/10\.0\.0\.1:3000 +# h\.yaml:6$/m,
     /^sites\[0\]\.backends\[1\]\.weight = 2 +# h\.yaml:6$/m,
     /^sites\[0\]\.resumption = auto +# default$/m,
-    /^farm\.secret = \(hidden\) +# h\.yaml:8$/m,
+    /^farm\.secret = \(hidden\) +# h\.yaml:11$/m,
+    /^sites\[0\]\.auth\.forward\.url = http:\/\/10\.0\.0\.3\/check\?\(hidden\) +# h\.yaml:7$/m,
+    /^sites\[0\]\.requestHeaders\.set = \{"X-Shop":"one","X-Api-Key":"\(hidden\)",/m,
     /^farm\.sessionTimeout = 1h +# default$/m,
     /^limits\.idleTimeout = 1m +# default$/m,
     /^workers = 3 +# --workers$/m,
@@ -129,6 +134,7 @@ farm:
     t.match(out, line)
   }
   t.notMatch(out, secret)
+  t.notMatch(out, /hidden-/)
   const json = await handfast(cwd, [...show, '--json'])
   const listen = { path: 'listen', value: '8000', source: 'h.yaml:1' }
   t.match(JSON.parse(json.out)[0], listen)

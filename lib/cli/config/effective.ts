@@ -1,10 +1,11 @@
+import { shown } from '../../shown.ts'
 import { describeConfig } from './schema.ts'
 
 /** An option with what holds for it, and who says so. */
 export interface EffectiveOption {
   /** `sites[0].cert`. */
   readonly path: string
-  /** As it is written; of a secret, `(hidden)`. */
+  /** As it is written; of a secret, of a field that may be one, of a query: `(hidden)`. */
   readonly value: string
   /** `handfast.yaml:7`, `--listen`, `default`. */
   readonly source: string
@@ -27,7 +28,7 @@ export function effectiveOptions(sources: Sources): EffectiveOption[] {
     const given = sources.flags.get(path)
     if (given !== undefined) {
       const place = path.replace('[]', '[0]')
-      return [{ path: place, value: given.text, source: given.flag }]
+      return [{ path: place, value: urlWithoutQuery(given.text), source: given.flag }]
     }
     return placesOf(path, sources.content).flatMap(steps => {
       const value = valueAt(sources.content, steps)
@@ -73,10 +74,26 @@ function placesOf(path: string, content: unknown): (string | number)[][] {
 function textOf(value: unknown, form: string, path: string): string | undefined {
   if (path.endsWith('.secret')) return '(hidden)'
   if (!Array.isArray(value)) {
-    return typeof value === 'object' ? JSON.stringify(value) : String(value)
+    if (typeof value === 'object') return JSON.stringify(value, hidingSecrets)
+    return urlWithoutQuery(String(value))
   }
   const told = form === 'mappings' ? value.filter(one => typeof one !== 'object') : value
   return told.length === 0 && value.length > 0 ? undefined : told.join(', ')
+}
+
+/** A value of a field, by its name: many say who may come in. */
+function hidingSecrets(name: string, value: unknown): unknown {
+  if (typeof value !== 'string') return value
+  const isSecret = secretName.test(name) || secretValue.test(value)
+  return isSecret || shown(value) === '(hidden)' ? '(hidden)' : value
+}
+
+const secretName = /auth|cookie|token|secret|key|passw|credential|session|signature/i
+const secretValue = /^(?:basic|bearer|digest|negotiate|ntlm|token|apikey)\s/i
+
+/** As `shown` has it in errors. */
+function urlWithoutQuery(text: string): string {
+  return /^https?:/i.test(text) ? text.replace(/\?.*$/s, '?(hidden)') : text
 }
 
 function valueAt(content: unknown, path: readonly (string | number)[]): unknown {
