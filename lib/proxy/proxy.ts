@@ -149,10 +149,14 @@ class HttpsProxy implements RunningProxy {
     if (this.#closed !== undefined) {
       throw new HandfastError('ERR_HANDFAST_CLOSED', 'the proxy is closed')
     }
+    // Whatever may throw comes first: then nothing has changed.
     const limits = resolveLimits(options.limits)
-    this.#healthPath = checkHealthPath(options.healthPath)
-    this.#proxyProtocol.setFrom(options.proxyProtocol ?? [])
+    const healthPath = checkHealthPath(options.healthPath)
+    const { proxyProtocol = [] } = options
+    addressList(proxyProtocol, 'proxyProtocol')
     this.#sites = this.#sitesOf(options.sites, limits)
+    this.#healthPath = healthPath
+    this.#proxyProtocol.setFrom(proxyProtocol)
     this.#limits = limits
     this.#handler.setLimits(limits)
     this.#traffic.keep(this.#sites.all.map(({ label }) => label))

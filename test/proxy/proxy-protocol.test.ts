@@ -129,7 +129,13 @@ t.test('a reload brings other balancers in, and those of before are clients', as
     'x-forwarded-for': '203.0.113.7',
   })
   t.throws(() => proxy.reload({ sites, proxyProtocol: ['nobody'] }), /proxyProtocol must/)
+  t.throws(() => proxy.reload({ sites: [], proxyProtocol: [] }), /sites must not/)
+  t.match(
+    await get(await client(port, headerOf('203.0.113.7'))),
+    { 'x-forwarded-for': '203.0.113.7' },
+    'one that is refused changes nothing',
+  )
   proxy.reload({ sites })
   await closed(await client(port, headerOf('203.0.113.7')))
-  t.equal(log.requests.length, 1)
+  t.equal(log.requests.length, 2)
 })
