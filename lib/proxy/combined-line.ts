@@ -23,7 +23,7 @@ const maxLength = 512
  *      client - user [28/Nov/2026:18:33:18 +0000] "GET /a HTTP/1.1" 200 12 "referer" "agent"
  *
  * Bytes that could end a field or a line are written as nginx writes them, \xHH. Queries are left
- * out, of the referer as well: they carry secrets.
+ * out, of the referer as well, and so is the log-in of a URL: they carry secrets.
  */
 export function combinedLine(request: CombinedRequest): string {
   const { client, user, time, method, path, httpVersion, status, bytes } = request
@@ -31,13 +31,19 @@ export function combinedLine(request: CombinedRequest): string {
   return (
     `${client || '-'} - ${user ? inWord(user) : '-'} [${clockTime(time)}]` +
     ` "${quotable(method)} ${inWord(path)} HTTP/${quotable(version)}" ${status} ${bytes}` +
-    ` ${field(request.referer?.replace(/[?#].*$/s, ''))} ${field(request.agent)}\n`
+    ` ${field(refererOf(request))} ${field(request.agent)}\n`
   )
 }
 
 /** For bytes that were no request. */
 export function combinedUnreadable(client: string, time: number, status: number): string {
   return `${client || '-'} - - [${clockTime(time)}] "-" ${status} 0 "-" "-"\n`
+}
+
+function refererOf({ referer }: CombinedRequest): string | undefined {
+  return referer
+    ?.replace(/[?#].*$/s, '')
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/]*@/i, '$1')
 }
 
 function field(text: string | undefined): string {

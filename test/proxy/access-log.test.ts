@@ -124,7 +124,7 @@ const combined =
 
 t.test('the combined format is that of Apache and nginx', async t => {
   const agent = 'Mozilla/5.0 (X11; Linux)'
-  const fields = ['Referer', 'https://a.example/x?token=1', 'User-Agent', agent]
+  const fields = ['Referer', 'https://ann:pw@a.example/x?token=1', 'User-Agent', agent]
   const [line = '', unreadable = ''] = lines('combined', [
     withFields('/a/b?secret=1', fields),
   ])
