@@ -81,11 +81,15 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
     })
   })
   server.on('connection', socket => callers.add(socket))
+  // Requests sent ahead of their answers are all begun at once; the rest of them is answered 503.
+  server.maxRequestsPerSocket = mostRequests
   // Also for who asks and does not read: a place among the hundred is not kept for them.
   server.timeout = 30_000
   // The workers of a node:cluster share the port: any of them answers for all.
   server.listen({ port: options.port, host })
   await once(server, 'listening')
+  // Running out of descriptors ends neither the listener nor the process.
+  server.on('error', error => log.error({ error: String(error) }, 'admin port failed'))
   const { port } = server.address() as AddressInfo
   log.info({ host, port, farm: farm.name }, 'admin listens')
   return {
@@ -211,6 +215,8 @@ async function obey(response: ServerResponse, act: () => Promise<object>): Promi
   }
 }
 
+/** Of one connection; then it closes. */
+const mostRequests = 20
 const longestBody = 4096
 
 /** Reads to the end, whatever comes: the answer to a request half read would be lost. */

@@ -73,6 +73,10 @@ export class Hub {
       figures: () => parts.figures(),
     })
     server.on('connection', stream => this.keeper.accept(stream))
+    // Running out of descriptors ends neither the listener nor the process.
+    server.on('error', error =>
+      log.error({ reason: String(error) }, 'the socket of the host failed'),
+    )
   }
 
   async start(): Promise<void> {

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { Server } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
 import { bearer, token, world } from '../fixtures/admin-world.ts'
@@ -77,4 +78,38 @@ t.test('it closes with callers on the line, and twice', async t => {
   const refused = connect({ port: admin.port, host: '127.0.0.1' })
   const [error] = await once(refused, 'error')
   t.equal(error.code, 'ECONNREFUSED')
+})
+
+t.test('requests sent ahead of their answers are not all begun', async t => {
+  const { admin, farm } = await world(t)
+  let begun = 0
+  const { hostStats } = farm
+  farm.hostStats = () => {
+    begun += 1
+    return hostStats.call(farm)
+  }
+  const socket = connect({ port: admin.port, host: '127.0.0.1' })
+  socket.on('error', () => {})
+  socket.write('GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(500))
+  socket.resume()
+  await once(socket, 'close')
+  t.equal(begun, 20)
+})
+
+t.test('a fault of the listener ends nothing', async t => {
+  const { listen } = Server.prototype
+  let server: Server | undefined
+  t.intercept(Server.prototype, 'listen', {
+    value(this: Server, ...args: Parameters<typeof listen>) {
+      server = this
+      return listen.apply(this, args)
+    },
+  })
+  const second = await world(t)
+  server?.emit('error', new Error('accept EMFILE'))
+  t.equal((await second.ask('GET', '/status')).status, 200)
+  t.match(
+    second.log.lines.filter(({ level }) => level === 'error'),
+    [{ message: 'admin port failed' }],
+  )
 })
