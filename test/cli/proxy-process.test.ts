@@ -124,6 +124,19 @@ t.test('a second signal ends it at once, exit 1', async t => {
   }
 })
 
+t.test('SIGHUP before all is up ends nothing, and is heard then', async t => {
+  const { cert, key } = await makeCertificate(localhostCertificate)
+  const config = `listen: 127.0.0.1:0\nworkers: 1\nfarm: {secret: ${generateSecret()}}
+sites: [{cert: a.crt, key: a.key, backends: ['http://127.0.0.1:1']}]\n`
+  const cwd = t.testdir({ 'handfast.yaml': config, 'a.crt': cert, 'a.key': key })
+  const proxy = new CliProcess(t, ['proxy', '--config', 'handfast.yaml'], { cwd })
+  await proxy.until(() => proxy.log.find(({ msg }) => /secret stands/.test(`${msg}`)))
+  proxy.signal('SIGHUP')
+  await proxy.until(() => proxy.log.find(({ msg }) => /^reloaded/.test(`${msg}`)))
+  proxy.signal('SIGTERM')
+  t.equal(await proxy.exit, 0)
+})
+
 t.test(
   'SIGHUP: new certificates without dropping a connection, bad ones refused',
   async t => {

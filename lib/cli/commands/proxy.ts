@@ -23,26 +23,44 @@ The log goes to standard output. SIGTERM and SIGINT finish open requests and exi
 SIGHUP reads certificates and the config file again; SIGUSR1 opens the access log anew.
 `,
   async run(args, io) {
-    const flags = readProxyFlags(args)
-    const load = () => loadSettings(flags, io)
-    const settings = await load()
-    if (flags.check) return told(settings, flags.config, io)
-    const log = createLog({ level: settings.logLevel, format: settings.logFormat })
-    logProcessFaults(log)
-    for (const warning of settings.warnings) log.warn({}, warning)
-    const onListening = (at: { host: string; port: number }) => {
-      io.stderr.write(`${announcement(settings, at)}\n`)
+    // Node's own answer is the end: one that comes before all is up is heard then.
+    let reloadAsked = false
+    const onEarly = () => {
+      reloadAsked = true
     }
-    const options = { settings, load, log, onListening }
-    if (settings.workers === 1) {
-      const { serveAlone } = await import('../../serve/serve-alone.ts')
-      return await serveAlone(options)
+    process.on('SIGHUP', onEarly)
+    try {
+      return await run(args, io, () => {
+        process.off('SIGHUP', onEarly)
+        if (reloadAsked) process.emit('SIGHUP', 'SIGHUP')
+      })
+    } finally {
+      process.off('SIGHUP', onEarly)
     }
-    const { serveCluster } = await import('../../serve/serve-cluster.ts')
-    const main = new URL(`../main${extname(import.meta.url)}`, import.meta.url)
-    const worker = { exec: fileURLToPath(main), args: ['worker'] }
-    return await serveCluster({ ...options, worker })
   },
+}
+
+async function run(args: readonly string[], io: Io, onUp: () => void): Promise<number> {
+  const flags = readProxyFlags(args)
+  const load = () => loadSettings(flags, io)
+  const settings = await load()
+  if (flags.check) return told(settings, flags.config, io)
+  const log = createLog({ level: settings.logLevel, format: settings.logFormat })
+  logProcessFaults(log)
+  for (const warning of settings.warnings) log.warn({}, warning)
+  const onListening = (at: { host: string; port: number }) => {
+    io.stderr.write(`${announcement(settings, at)}\n`)
+    onUp()
+  }
+  const options = { settings, load, log, onListening }
+  if (settings.workers === 1) {
+    const { serveAlone } = await import('../../serve/serve-alone.ts')
+    return await serveAlone(options)
+  }
+  const { serveCluster } = await import('../../serve/serve-cluster.ts')
+  const main = new URL(`../main${extname(import.meta.url)}`, import.meta.url)
+  const worker = { exec: fileURLToPath(main), args: ['worker'] }
+  return await serveCluster({ ...options, worker })
 }
 
 /** The answer of `--check` for a config without mistakes. */
