@@ -33,8 +33,8 @@ export interface AdminOptions {
   readonly names?: readonly string[] | undefined
   /** Why this host wants no clients now, in words; undefined: it does. Default: it does. */
   readonly notReady?: (() => string | undefined) | undefined
-  /** Called when whoever shows the token asks for it. Default: nobody can. */
-  readonly onAsked?: ((word: AskedWord) => void) | undefined
+  /** Called when whoever shows the token asks for it; false: not now. Default: nobody can. */
+  readonly onAsked?: ((word: AskedWord) => boolean) | undefined
   readonly log: Log
 }
 
@@ -170,9 +170,8 @@ function ask({ request, response, onAsked }: Call, word: AskedWord): void {
     send(response, 400, { error: `this process has no ${word}` })
     return
   }
-  send(response, 202, { asked: word })
-  // It may close this port.
-  response.once('close', () => onAsked(word))
+  if (onAsked(word)) send(response, 202, { asked: word })
+  else send(response, 503, { error: 'not up yet' })
 }
 
 /** What is told here is for nobody to keep, to frame, to embed or to take for something else. */

@@ -122,8 +122,10 @@ export interface FarmAdminOptions {
   readonly names?: readonly string[] | undefined
   /** Why this host wants no clients now, in words, for `/readyz`. Default: it does. */
   readonly notReady?: (() => string | undefined) | undefined
-  /** Called for `handfast reload` and `handfast drain`. Default: they are refused. */
-  readonly onAsked?: ((word: AskedWord) => void) | undefined
+  /**
+   * Called for `handfast reload` and `handfast drain`; false: not now. Default: they are refused.
+   */
+  readonly onAsked?: ((word: AskedWord) => boolean) | undefined
 }
 
 /** One member of a farm: the servers attached to it resume what any other member minted. */

@@ -5,7 +5,7 @@ import { Readiness } from './readiness.ts'
 import { Reloader } from './reloader.ts'
 import { startServer } from './server.ts'
 import type { ServeSettings } from './settings.ts'
-import { onSignals, signalFor } from './signals.ts'
+import { Signals } from './signals.ts'
 
 const statsInterval = 200
 
@@ -22,7 +22,10 @@ export interface ServeOptions {
 export async function serveAlone(options: ServeOptions): Promise<number> {
   const { settings, load, log } = options
   const readiness = new Readiness('starting')
-  const server = await startServer(settings, log, log.dropped, readiness, signalFor)
+  const signals = new Signals()
+  const server = await startServer(settings, log, log.dropped, readiness, word =>
+    signals.ask(word),
+  )
   readiness.set(undefined)
   const { host, port, farmAddress } = server
   const reloader = new Reloader({
@@ -38,7 +41,7 @@ export async function serveAlone(options: ServeOptions): Promise<number> {
   report.unref()
   let delayed: NodeJS.Timeout | undefined
   const exitCode = new Promise<number>((resolve, reject) => {
-    const stopListening = onSignals({
+    const stopListening = signals.listen({
       drain(signal) {
         const { shutdownDelay } = resolveLimits(reloader.settings.limits)
         log.info({ signal, shutdownDelay }, 'draining')

@@ -5,7 +5,7 @@ import { resolveLimits } from '../proxy/limits.ts'
 import type { FromServer, ToWorker } from './messages.ts'
 import { Reloader } from './reloader.ts'
 import type { ServeOptions } from './serve-alone.ts'
-import { onSignals, signalFor } from './signals.ts'
+import { Signals } from './signals.ts'
 import { Supervisor, type SupervisorEvent } from './supervisor.ts'
 
 /** From the fork to the first client, the join of the farm included. */
@@ -34,6 +34,7 @@ class Primary {
   readonly #options: ClusterOptions
   readonly #reloader: Reloader
   readonly #supervisor: Supervisor
+  readonly #signals = new Signals()
   readonly #workers = new Map<number, Worker>()
   /** Of this farm when the operator gave none: no other host is meant to join it. */
   readonly #secret = generateSecret()
@@ -60,7 +61,7 @@ class Primary {
 
   async run(): Promise<number> {
     cluster.setupPrimary(this.#options.worker)
-    const stopListening = onSignals({
+    const stopListening = this.#signals.listen({
       drain: signal => this.#drain(signal),
       abort: () => this.#kill(),
       reload: () => void this.#reloader.request(),
@@ -124,7 +125,7 @@ class Primary {
         this.#listening ??= { host: message.host, port: message.port }
         this.#on({ type: 'ready', slot })
       } else if (message.type === 'asked') {
-        signalFor(message.word)
+        this.#signals.ask(message.word)
       } else if (message.type === 'failed') {
         this.#failure = message
         log.error({ slot, reason: message.message }, 'worker failed to start')
@@ -141,7 +142,7 @@ class Primary {
     })
   }
 
-  #drain(signal: NodeJS.Signals): void {
+  #drain(signal: string): void {
     const { log } = this.#options
     const { shutdownDelay } = resolveLimits(this.#reloader.settings.limits)
     log.info({ signal, workers: this.#workers.size, shutdownDelay }, draining)

@@ -21,9 +21,10 @@ export async function serveWorker(): Promise<number> {
   logProcessFaults(log)
   let server: Server
   try {
-    server = await startServer(settings, log, written.dropped, orders.readiness, word =>
-      tellParent({ type: 'asked', word }),
-    )
+    server = await startServer(settings, log, written.dropped, orders.readiness, word => {
+      tellParent({ type: 'asked', word })
+      return true
+    })
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const badConfig =

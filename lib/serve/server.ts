@@ -38,7 +38,7 @@ export async function startServer(
   log: Log,
   droppedLines: () => number = () => 0,
   readiness: Readiness = new Readiness(undefined),
-  onAsked?: (word: AskedWord) => void,
+  onAsked?: (word: AskedWord) => boolean,
 ): Promise<Server> {
   keepRequestsYoung()
   const opened: { close(): void | Promise<void> }[] = []

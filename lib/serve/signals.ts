@@ -1,9 +1,9 @@
 import type { AskedWord } from '../admin/admin.ts'
 
 export interface SignalHandlers {
-  /** First SIGTERM or SIGINT: finish what is under way, then go. */
-  drain(signal: NodeJS.Signals): void
-  /** The second: go now. */
+  /** Finish what is under way, then go. Called once. `why`: the signal, or `asked`. */
+  drain(why: string): void
+  /** The second SIGTERM or SIGINT: go now. */
   abort(): void
   /** SIGHUP. */
   reload(): void
@@ -11,28 +11,47 @@ export interface SignalHandlers {
   reopenLogs(): void
 }
 
-/** Hears the signals of a serving process until the answered function is called. */
-export function onSignals(handlers: SignalHandlers): () => void {
-  let asked = false
-  const end = (signal: NodeJS.Signals) => {
-    if (asked) return handlers.abort()
-    asked = true
-    handlers.drain(signal)
-  }
-  process.on('SIGTERM', end)
-  process.on('SIGINT', end)
-  process.on('SIGHUP', handlers.reload)
-  process.on('SIGUSR1', handlers.reopenLogs)
-  return () => {
-    process.off('SIGTERM', end)
-    process.off('SIGINT', end)
-    process.off('SIGHUP', handlers.reload)
-    process.off('SIGUSR1', handlers.reopenLogs)
-  }
-}
+/** What a serving process is told from outside: by signals, and over its admin port. */
+export class Signals {
+  #handlers: SignalHandlers | undefined
+  #draining = false
+  #ended = false
 
-/** Does what the signal would that says the same. */
-export function signalFor(word: AskedWord): void {
-  const signal = word === 'reload' ? 'SIGHUP' : 'SIGTERM'
-  process.emit(signal, signal)
+  /** Hears the signals until the answered function is called. */
+  listen(handlers: SignalHandlers): () => void {
+    this.#handlers = handlers
+    const end = (signal: NodeJS.Signals) => {
+      if (this.#ended) return handlers.abort()
+      this.#ended = true
+      this.#drain(signal)
+    }
+    process.on('SIGTERM', end)
+    process.on('SIGINT', end)
+    process.on('SIGHUP', handlers.reload)
+    process.on('SIGUSR1', handlers.reopenLogs)
+    return () => {
+      process.off('SIGTERM', end)
+      process.off('SIGINT', end)
+      process.off('SIGHUP', handlers.reload)
+      process.off('SIGUSR1', handlers.reopenLogs)
+    }
+  }
+
+  /**
+   * False while nobody listens yet. Who is asked to drain twice, or is sent one SIGTERM after it
+   * as Kubernetes does after preStop, still finishes what is under way: an order that is repeated
+   * is not a person who has no patience.
+   */
+  ask(word: AskedWord): boolean {
+    if (this.#handlers === undefined) return false
+    if (word === 'reload') this.#handlers.reload()
+    else this.#drain('asked')
+    return true
+  }
+
+  #drain(why: string): void {
+    if (this.#draining) return
+    this.#draining = true
+    this.#handlers?.drain(why)
+  }
 }

@@ -36,7 +36,10 @@ for (const workers of [1, 2]) {
     t.match(refused, { code: 1, err: /refused: a bearer token/ })
     t.notOk(proxy.log.some(({ msg }) => msg === 'draining'))
 
+    // Twice, and a signal on top: it is no less orderly for that.
     t.match(await ask('drain', ...own), { code: 0, out: /^asked/ })
+    await ask('drain', ...own)
+    proxy.signal('SIGTERM')
     t.equal(await proxy.exit, 0)
     t.match(await ask('reload', ...own), { code: 3, err: /can't reach/ })
   })
