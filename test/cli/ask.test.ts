@@ -18,7 +18,7 @@ for (const workers of [1, 2]) {
       other: generateSecret(),
       'handfast.yaml':
         `listen: 127.0.0.1:0\nworkers: ${workers}\nadmin: { listen: ${admin} }\n` +
-        'farm: { secretFile: secret }\n' +
+        'farm: { secretFile: secret }\nlimits: { shutdownDelay: 3s }\n' +
         'sites: [{cert: a.crt, key: a.key, backends: ["http://127.0.0.1:9"]}]\n',
     })
     const proxy = new CliProcess(t, ['proxy', '--config', 'handfast.yaml'], { cwd })
