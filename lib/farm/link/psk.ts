@@ -60,9 +60,15 @@ export function acceptorOptions(
   }
 }
 
+/** The alert for a binder that is wrong: of OpenSSL 3.0, and as RFC 8446 4.2.11 wants it (3.5). */
+const wrongBinder: readonly (string | undefined)[] = [
+  'ERR_SSL_SSLV3_ALERT_ILLEGAL_PARAMETER',
+  'ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR',
+]
+
 /** Of the error of a dialler: the acceptor has the same secret, and another farm name. */
 export function tellsOtherName(code: string | undefined): boolean {
-  return code === 'ERR_SSL_SSLV3_ALERT_ILLEGAL_PARAMETER'
+  return wrongBinder.includes(code)
 }
 
 /**
