@@ -105,6 +105,21 @@ cases.set('limits.maxBackendRequests', async t => {
   t.strictSame(await statusesFrom(t, honest, port), ok)
 })
 
+cases.set('limits.maxQueued', async t => {
+  const { port, met, backend } = await world(t, {
+    maxBackendRequests: 20,
+    maxQueued: 20,
+    queueTimeout: 60_000,
+    maxStreams: 200,
+  })
+  const statuses = await streams(t, port, 100, { ':path': '/mute' })
+  await until(() => statuses.length === 68, 'sixteen are served and sixteen wait')
+  t.ok(statuses.every(status => status === 503))
+  t.equal(met('limits.maxBackendRequests'), 68)
+  await until(() => backend.requests.length === 16, 'the backend has sixteen')
+  t.strictSame(await statusesFrom(t, honest, port), ok)
+})
+
 cases.set('limits.maxPendingBodies', async t => {
   const { port, met, backend } = await world(t, { maxPendingBodies: 20, maxStreams: 200 })
   const post = { ':method': 'POST', ':path': '/', 'content-length': '4' }

@@ -48,6 +48,16 @@ cases.set('limits.bodyTimeout', async t => {
   await until(() => met('limits.bodyTimeout') > 0, 'and it is counted')
 })
 
+cases.set('limits.queueTimeout', async t => {
+  const limits = { maxBackendRequests: 20, queueTimeout: 1_000 }
+  const { port, backend } = await world(t, limits)
+  const statuses = await streams(t, port, 30, { ':path': '/mute' })
+  await until(() => backend.requests.length === 16, 'sixteen of twenty')
+  t.strictSame(await statusesFrom(t, honest, port), ok, 'while others wait')
+  await until(() => statuses.length === 14, 'who waits waits no longer')
+  t.ok(statuses.every(status => status === 503))
+})
+
 cases.set('limits.idleTimeout', async t => {
   const { port, proxy } = await world(t, { idleTimeout: 500, maxConnections: 20 })
   const idle = await Promise.all(
