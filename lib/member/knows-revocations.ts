@@ -25,8 +25,9 @@ export function knowsRevocations(
   }
 }
 
-/** Between two looks, in milliseconds. */
-const interval = 250
+/** Between two looks while something is lacking, and while nothing is, in milliseconds. */
+const lacking = 20
+const content = 100
 
 /**
  * Asks until the answer is yes: a member that nobody comes to between its start and the moment it
@@ -52,7 +53,7 @@ export class UntilKnown {
   #look(): void {
     if (this.#closed) return
     // A member that is alone knows all there is, and may yet meet another.
-    this.#knows()
+    const interval = this.#knows() ? content : lacking
     this.#timer = this.#clock.after(interval, () => this.#look())
   }
 }
