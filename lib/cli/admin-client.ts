@@ -24,6 +24,14 @@ export const adminFlag: {
   about: `default 127.0.0.1:${defaultAdmin.port}`,
 }
 
+/** The same where the token is shown, too. */
+export const tokenAdminFlag: typeof adminFlag = {
+  ...adminFlag,
+  about:
+    `${adminFlag.about}. The call is not encrypted: use a loopback address, or a tunnel ` +
+    'to one',
+}
+
 /** Where `--admin` says, or else. */
 export function adminAddress({ host, port }: ListenAddress = defaultAdmin): Address {
   return { host: host ?? defaultAdmin.host, port }

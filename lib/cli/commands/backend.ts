@@ -1,6 +1,6 @@
 import type { WriteReach } from '../../farm/transport.ts'
 import type { BackendFigures } from '../../proxy/backends-section.ts'
-import { adminAddress, adminFlag, callAdmin } from '../admin-client.ts'
+import { adminAddress, callAdmin, tokenAdminFlag } from '../admin-client.ts'
 import type { Command, Io } from '../command.ts'
 import { farmToken, tokenFlags } from '../farm-token.ts'
 import { badFlag, flagLines, parseFlagsAndArguments } from '../flags.ts'
@@ -8,12 +8,7 @@ import { readBackend } from '../quantity.ts'
 import { absentLine } from './status.ts'
 
 const flags = {
-  admin: {
-    ...adminFlag,
-    about:
-      `${adminFlag.about}. The call is not encrypted: use a loopback address, or a tunnel ` +
-      'to one',
-  },
+  admin: tokenAdminFlag,
   ...tokenFlags,
   json: { about: 'the list for programs' },
 } as const

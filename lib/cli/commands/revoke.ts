@@ -3,7 +3,12 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { WriteReach } from '../../farm/transport.ts'
 import type { ListedRevocation } from '../../resumption/revocation/revocation.ts'
-import { type AdminAnswer, adminAddress, adminFlag, callAdmin } from '../admin-client.ts'
+import {
+  type AdminAnswer,
+  adminAddress,
+  callAdmin,
+  tokenAdminFlag,
+} from '../admin-client.ts'
 import type { Command, Io } from '../command.ts'
 import { id, name } from '../config/kinds.ts'
 import { farmToken, tokenFlags } from '../farm-token.ts'
@@ -32,12 +37,7 @@ const how = {
       'leave open what is open. By default all that is open of whom it names ends, with --all ' +
       'what was let in as somebody, with --server-name nothing',
   },
-  admin: {
-    ...adminFlag,
-    about:
-      `${adminFlag.about}. The call is not encrypted: use a loopback address, or a tunnel ` +
-      'to one',
-  },
+  admin: tokenAdminFlag,
   ...tokenFlags,
   list: { about: 'what has been revoked and why' },
   json: { about: 'the list for programs' },

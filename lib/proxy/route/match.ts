@@ -46,12 +46,19 @@ export class Match {
   #takesRest({ method, fields, websocket }: Matchable): boolean {
     // A WebSocket over HTTP/2 is a GET that was said in another way (RFC 8441 5).
     if (this.#methods?.has(websocket ? 'GET' : method) === false) return false
-    if (this.#headers === undefined) return true
-    return this.#headers.every(([name, wanted]) => {
-      const values = valuesOf(fields, name)
-      return wanted === '*' ? values.length > 0 : values.includes(wanted)
-    })
+    return this.#headers === undefined || fieldsFit(fields, this.#headers)
   }
+}
+
+/** Whether the fields have all these values, to the letter; names in lower case, `*` for any. */
+export function fieldsFit(
+  fields: Fields,
+  headers: readonly (readonly [name: string, value: string])[],
+): boolean {
+  return headers.every(([name, wanted]) => {
+    const values = valuesOf(fields, name)
+    return wanted === '*' ? values.length > 0 : values.includes(wanted)
+  })
 }
 
 function pathTest(

@@ -1,6 +1,7 @@
 import { type Urgency, usualUrgency } from '../../dispatch/queue/urgency.ts'
-import { type Fields, valuesOf } from '../message/fields.ts'
+import type { Fields } from '../message/fields.ts'
 import type { QueueClass, QueueHandling, QueueRank } from '../options.ts'
+import { fieldsFit } from './match.ts'
 
 /** `user`: who the log-in has found; undefined for nobody. */
 export type UrgencyOf = (fields: Fields, user: string | undefined) => Urgency
@@ -34,8 +35,5 @@ function test({ users, headers }: QueueClass): (...of: Parameters<UrgencyOf>) =>
   )
   return (said, user) =>
     (names === undefined || (user !== undefined && names.has(user))) &&
-    fields.every(([name, wanted]) => {
-      const values = valuesOf(said, name)
-      return wanted === '*' ? values.length > 0 : values.includes(wanted)
-    })
+    fieldsFit(said, fields)
 }
