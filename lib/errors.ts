@@ -13,6 +13,16 @@ export type ErrorCode =
   | 'ERR_HANDFAST_PROTOCOL'
   /** The farm could not be joined. */
   | 'ERR_HANDFAST_JOIN'
+  /** A database could not be asked, or refused. Nothing was changed. */
+  | 'ERR_HANDFAST_DATABASE'
+  /** The same, for want of room. */
+  | 'ERR_HANDFAST_DATABASE_FULL'
+  /** What lies in a database was made by a later release. */
+  | 'ERR_HANDFAST_SCHEMA'
+  /** A change may have been made or not: the answer of the database was lost. */
+  | 'ERR_HANDFAST_OUTCOME_UNKNOWN'
+  /** Somebody else changed the entry meanwhile; nothing was changed by this call. */
+  | 'ERR_HANDFAST_CONFLICT'
 
 export class HandfastError extends Error {
   readonly code: ErrorCode

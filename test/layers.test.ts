@@ -19,6 +19,7 @@ const rooms = [
   'resumption',
   'proxy-protocol',
   'auth',
+  'state',
   'backend',
   'dispatch',
   'admin',

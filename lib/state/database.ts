@@ -1,0 +1,117 @@
+/**
+ * Where application state is kept for good. What is here, small as it is, is all that state asks
+ * of a database; test/state/database-contract.ts tries every promise on each of them.
+ *
+ * Names of tables have 1 to 32 letters, digits, `-` or `_`; keys are texts of 1 to 200 bytes
+ * without NUL; values have up to 17 MiB. The end of an entry is wall time in milliseconds since
+ * 1970: from then on it is not there, on no account, whenever it is taken away.
+ *
+ * What a call rejects with says what became of it. ERR_HANDFAST_DATABASE: nothing was changed,
+ * for certain. ERR_HANDFAST_DATABASE_FULL: the same, for want of room. ERR_HANDFAST_SCHEMA: the
+ * database was written by a later release. **Anything else, of a call that changes something:
+ * nobody knows**, for example because the connection broke before the answer; state makes
+ * ERR_HANDFAST_OUTCOME_UNKNOWN of it. A database never tries a change twice by itself.
+ */
+export interface Database {
+  /** For errors and metrics: `lmdb`, `postgres`. */
+  readonly name: string
+  /**
+   * `process`: it is in the memory of this process, and ends with it. `host`: on this machine.
+   * `network`: several machines may have it open.
+   */
+  readonly reach: 'process' | 'host' | 'network'
+
+  /**
+   * Makes what it needs, tables and scripts. Rejects with ERR_HANDFAST_SCHEMA when what is there
+   * was made by a later release. Called once, before anything else.
+   */
+  open(): Promise<void>
+
+  /** What is there; never older than a write that had resolved, anywhere, when this began. */
+  get(table: string, key: string): Promise<Stored | undefined>
+
+  /**
+   * The same, at once: where looking costs a few microseconds and doesn't wait, so that a cached
+   * value can be compared with it at each read. The version alone, for it says all.
+   */
+  versionOf?(table: string, key: string): bigint | undefined
+
+  /**
+   * Stores the value where the version is `expected`, or, for undefined, where nothing is. Resolves
+   * with the new version, and with undefined, having changed nothing, where it is another one.
+   *
+   * One of several at a time wins. When it resolves, the value outlives the end of this process,
+   * of the database and of the power. `expiresAt` undefined: it is there for good.
+   *
+   * **A new version is larger than every version that this key ever had**, those before it was
+   * deleted or had ended included: what loads late is told from what is new by nothing else.
+   */
+  compareAndSet(
+    table: string,
+    key: string,
+    expected: bigint | undefined,
+    value: Buffer,
+    expiresAt: number | undefined,
+  ): Promise<bigint | undefined>
+
+  /**
+   * Takes the entry away, durably, whatever its version, or only where that is `expected`. Resolves
+   * with the version that it had, and with undefined where there was none, or another.
+   */
+  delete(table: string, key: string, expected?: bigint): Promise<bigint | undefined>
+
+  /**
+   * Gives the entry another end; its version stays. True when it was there. May be forgotten
+   * when the database dies within a second: then the end before holds.
+   */
+  expire(table: string, key: string, expiresAt: number | undefined): Promise<boolean>
+
+  /**
+   * A step of a walk over a table, in an order of its own: about `limit` entries, and where the
+   * walk goes on; `next` is undefined at its end. What is there from the start to the end is
+   * seen, sometimes twice; a step may be empty.
+   */
+  scan(table: string, cursor?: string, limit?: number): Promise<ScanPage>
+
+  /**
+   * Tells of changes by others, soon after they are made. Returns the way to stop it. Where it can
+   * fail without a word, it isn't there.
+   */
+  watch?(watcher: ChangeWatcher): () => void
+
+  /** Ends connections and timers. Calls under way end, or reject. */
+  close(): Promise<void>
+}
+
+/** A value in a database, with the version that a change must name. */
+export interface Stored {
+  readonly value: Buffer
+  /** From 1 to 2^63 - 1. */
+  readonly version: bigint
+  /** Wall time in milliseconds; undefined: it has none. */
+  readonly expiresAt: number | undefined
+}
+
+export interface ScannedEntry extends Stored {
+  readonly key: string
+}
+
+export interface ScanPage {
+  readonly entries: readonly ScannedEntry[]
+  readonly next: string | undefined
+}
+
+export interface ChangeWatcher {
+  /**
+   * A value of this key with a version below `floor` is not the newest. After a write that is its
+   * version; after a deletion one more than the version that was deleted.
+   */
+  changed(table: string, key: string, floor: bigint): void
+  /** Changes may go unheard from now on, until `heard`; the connection was lost. */
+  deaf(): void
+  /** All changes from now on are told. To be called once at the start, too. */
+  heard(): void
+}
+
+/** The largest version. */
+export const maxVersion: bigint = 2n ** 63n - 1n

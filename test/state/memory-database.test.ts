@@ -1,0 +1,34 @@
+import t from 'tap'
+import { memoryDatabase } from '../../lib/state/memory-database.ts'
+import { databaseContract } from './database-contract.ts'
+
+t.test('the database in memory keeps the promises of a database', async t => {
+  await databaseContract(t, { make: () => memoryDatabase(), isShared: false })
+})
+
+t.test('a full one refuses what is new, and keeps what it has', async t => {
+  const database = memoryDatabase({ maxBytes: 2_000 })
+  const put = (key: string, size: number) =>
+    database.compareAndSet('carts', key, undefined, Buffer.alloc(size), undefined)
+  const version = await put('a', 1_000)
+  await t.rejects(put('b', 1_000), { code: 'ERR_HANDFAST_DATABASE_FULL' })
+  t.equal((await database.get('carts', 'a'))?.version, version)
+  const smaller = Buffer.alloc(10)
+  await database.compareAndSet('carts', 'a', version, smaller, undefined)
+  t.ok(await put('b', 1_000), 'there is room again')
+  await database.delete('carts', 'b')
+  t.ok(await put('c', 1_000))
+})
+
+t.test('what has ended makes room without being asked for', async t => {
+  let now = 1_000
+  const clock = { now: () => now, monotonic: () => now, after: () => ({ cancel() {} }) }
+  const database = memoryDatabase({ maxBytes: 10_000, clock })
+  for (let number = 0; number < 1_000; number += 1) {
+    now += 100
+    const key = `key ${number}`
+    t.ok(
+      await database.compareAndSet('carts', key, undefined, Buffer.alloc(1), now + 500),
+    )
+  }
+})
