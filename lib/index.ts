@@ -16,7 +16,14 @@ export type { AuthOptions } from './auth/options.ts'
 export type { AuthRequest } from './auth/request.ts'
 export type { Found, WriteOptions, WriteTerms } from './cache/cache.ts'
 export type { StateCache } from './cache/state-cache.ts'
-export type { WriteLevel } from './cache/tier.ts'
+export type {
+  FoundRecord,
+  Source,
+  Tier,
+  TierMaker,
+  TierParts,
+  WriteLevel,
+} from './cache/tier.ts'
 export { channels } from './channels.ts'
 export type { Clock, Timer } from './clock.ts'
 export { type ErrorCode, HandfastError } from './errors.ts'
@@ -24,6 +31,7 @@ export { generateSecret } from './farm/secret.ts'
 export type {
   AbsentMember,
   Member,
+  Replica,
   TransportStats,
   WriteReach,
 } from './farm/transport.ts'
@@ -37,6 +45,9 @@ export {
   type ProxyProtocolOptions,
 } from './proxy-protocol/accept-proxy-protocol.ts'
 export { type TableId, tableId, tables } from './record/key.ts'
+export type { CacheRecord } from './record/record.ts'
+export type { RecordSealer } from './record/record-sealer.ts'
+export type { Version } from './record/version.ts'
 export type { HandshakeCounts, UnstoredCause } from './resumption/counters.ts'
 export {
   type FullCause,

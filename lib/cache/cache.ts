@@ -8,10 +8,10 @@ import { shown } from '../shown.ts'
 import type { RecordTable, ScanCursor, ScanStep } from '../table/record-table.ts'
 import { tellAll } from '../tell-all.ts'
 import { KeptRecords } from './kept-records.ts'
-import { Lookup } from './lookup.ts'
 import { mayBePurged, PurgeMarks, purgeMark } from './purge-marks.ts'
 import { reachOf } from './reach.ts'
-import { noTier, type Source, type Tier, type WriteLevel } from './tier.ts'
+import type { Source, WriteLevel } from './tier.ts'
+import { Tiers } from './tiers.ts'
 
 /** How long a tombstone outlives the record that it deletes: room for skewed clocks. */
 const tombstoneSlack = 2_000
@@ -28,7 +28,7 @@ export interface Found {
   readonly value: Buffer
   /** Wall time in milliseconds at which the record is gone. */
   readonly expiresAt: number
-  /** Where it was found: in this member's table, or at another member. */
+  /** Where it was found: in this member's table, or in a tier beyond it. */
   readonly source: Source
 }
 
@@ -59,13 +59,13 @@ export type Watcher = (record: CacheRecord) => void
  * told that it has been applied.
  */
 export class Cache implements Replica {
+  /** What lies beyond the table; to be extended before the cache is opened. */
+  readonly tiers: Tiers
   readonly #table: RecordTable
   readonly #versions: HybridClock
   readonly #clock: Clock
   readonly #kept: KeptRecords
   readonly #purges: PurgeMarks
-  readonly #tiers: Tier[] = []
-  readonly #lookup: Lookup
   /** By number of the virtual table. */
   readonly #watchers: (Watcher[] | undefined)[] = []
   #closed = false
@@ -76,13 +76,7 @@ export class Cache implements Replica {
     this.#clock = clock
     this.#kept = new KeptRecords(table, clock)
     this.#purges = new PurgeMarks(table, this.#kept)
-    const apply = (record: CacheRecord) => this.apply(record)
-    this.#lookup = new Lookup({ clock, tiers: this.#tiers, apply })
-  }
-
-  /** Adds a tier that is farther away than those before. */
-  extend(tier: Tier): void {
-    this.#tiers.push(tier)
+    this.tiers = new Tiers({ clock, apply: record => this.apply(record) })
   }
 
   /**
@@ -105,7 +99,7 @@ export class Cache implements Replica {
   /** Resolves when what others hold is here, as far as they can be reached; see Tier.watch. */
   async open(): Promise<void> {
     try {
-      for (const tier of this.#tiers) await tier.watch()
+      await this.tiers.watch()
     } catch (error) {
       await this.close()
       throw error
@@ -147,8 +141,8 @@ export class Cache implements Replica {
     this.#checkOpen()
     const local = this.getLocal(table, key)
     if (local !== undefined || budget <= 0 || this.isDeleted(table, key)) return local
-    const { landed, endsAt } = this.#lookup.ask(table, key, budget)
-    const source = await landed
+    const { landed, endsAt } = this.tiers.ask(table, key, budget)
+    const source = (await landed)?.source
     // A delete may have overtaken the answer: the table decides, not the answer.
     const found = this.getLocal(table, key)
     if (found !== undefined) return { ...found, source: source ?? 'local' }
@@ -229,13 +223,12 @@ export class Cache implements Replica {
 
   /** Makes writes at level `all`, and says which members they did not come to. */
   reach(writes: () => readonly Promise<boolean>[]): Promise<WriteReach> {
-    return reachOf(() => this.#tiers.flatMap(tier => tier.absent()), writes)
+    return reachOf(() => this.tiers.absent(), writes)
   }
 
   /** True when what others have revoked is known here, but for what is on its way. */
   isCurrent(): boolean {
-    for (const tier of this.#tiers) if (!tier.isCurrent()) return false
-    return true
+    return this.tiers.isCurrent()
   }
 
   /**
@@ -270,7 +263,7 @@ export class Cache implements Replica {
   /** Closes the tiers too, but not the table. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.all(this.#tiers.map(tier => tier.close()))
+    await this.tiers.close()
   }
 
   /** The door. */
@@ -301,11 +294,7 @@ export class Cache implements Replica {
     record: CacheRecord,
     { level = 'one', budget = 1_000 }: WriteTerms,
   ): Promise<boolean> {
-    const [tier = noTier, ...farther] = this.#tiers
-    const reached = tier.put(record, level, budget)
-    if (farther.length === 0) return reached
-    const others = farther.map(other => other.put(record, level, budget))
-    return Promise.all([reached, ...others]).then(all => all.every(yes => yes))
+    return this.tiers.put(record, level, budget)
   }
 
   #record(table: TableId, key: Buffer, value: Buffer, ttl: number): CacheRecord {

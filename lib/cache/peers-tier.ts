@@ -1,10 +1,14 @@
-import type { Transport } from '../farm/transport.ts'
+import type { Member, Transport } from '../farm/transport.ts'
 import type { Tier } from './tier.ts'
 
-/** The other members of the farm as a tier. The transport's replica must be the cache above it. */
+/**
+ * The other members of the farm as a tier; of a process of a host, its hub. The transport's
+ * replica must be the cache above it.
+ */
 export function peersTier(transport: Transport): Tier {
   return {
     source: 'peer',
+    answers: () => transport.members().some(isThere),
     get: (table, key, budget) => transport.fetch(table, key, budget),
     put: (record, level, budget) => transport.publish(record, level, budget),
     watch: () => transport.start(),
@@ -12,4 +16,9 @@ export function peersTier(transport: Transport): Tier {
     isCurrent: () => transport.isCurrent(),
     close: () => transport.close(),
   }
+}
+
+/** Those that may serve: also one that nothing reaches now. */
+function isThere({ self, state }: Member): boolean {
+  return !self && state !== 'left' && state !== 'gone'
 }

@@ -9,7 +9,6 @@ import { Auths } from '../auth/auths.ts'
 import { type IsRevoked, OpenExchanges } from '../auth/open-exchanges.ts'
 import { FarmHealthBoard } from '../backend/health/health-board.ts'
 import { Cache } from '../cache/cache.ts'
-import { peersTier } from '../cache/peers-tier.ts'
 import { checkOptions } from '../check-options.ts'
 import { systemClock } from '../clock.ts'
 import { FarmAffinity } from '../dispatch/affinity/affinity-table.ts'
@@ -35,7 +34,7 @@ import { hostOf, memberTransport } from './host.ts'
 import { knowsRevocations, UntilKnown } from './knows-revocations.ts'
 import { mintRoom } from './mint-room.ts'
 import { farmRules } from './option-rules.ts'
-import { checkFarmOptions, type FarmOptions, isAlone } from './options.ts'
+import { checkFarmOptions, type FarmOptions, isUnlinked } from './options.ts'
 import { SleepGuard } from './sleep-guard.ts'
 
 /**
@@ -72,7 +71,9 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
   const own = { clock, log, versions, cache, records, shelved }
   const member = memberTransport({ host, options, numbers, ...own })
   const { transport, processes } = member
-  cache.extend(peersTier(transport))
+  const { isShared } = cache.tiers
+  /** Nobody else can have what is written here. */
+  const isAlone = host === undefined && isUnlinked(options) && !isShared
   /** A farm of one process may go without: nobody else needs its keys. */
   const secret = parseSecret(host?.secret ?? options.secret ?? randomBytes(32))
 
@@ -104,7 +105,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     // Nobody else is to have a key before it seals.
     times: {
       ...timesFor(numbers.sessionTimeout),
-      ...(host === undefined && isAlone(options) && { settle: 0 }),
+      ...(isAlone && { settle: 0 }),
     },
   })
 
@@ -124,7 +125,10 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     const isShared = transport.stats()['partitioned'] === 1
     return (isShared ? Math.min(members, numbers.copies + 1) : members) * processes()
   }
-  const knows = knowsRevocations(transport, host !== undefined)
+  const knows = knowsRevocations(
+    { members: () => transport.members(), isCurrent: () => cache.isCurrent() },
+    host !== undefined || isShared,
+  )
   const resumption = new Resumption({
     store: new SessionStore(cache),
     counters,
@@ -164,6 +168,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     revocations,
     meter,
     transport,
+    tiers: () => member.tierStats(),
   })
   const wide = new FarmWide({
     cache,

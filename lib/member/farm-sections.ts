@@ -5,6 +5,7 @@ import { type ProcessMeter, processSection } from '../admin/section/process.ts'
 import { revocationsSection } from '../admin/section/revocations.ts'
 import { Sections } from '../admin/section/section.ts'
 import { tableSection } from '../admin/section/table.ts'
+import { type TierFigures, tiersSection } from '../admin/section/tiers.ts'
 import { transportSection } from '../admin/section/transport.ts'
 import type { AuthCounters } from '../auth/auth-counters.ts'
 import type { Transport } from '../farm/transport.ts'
@@ -21,6 +22,7 @@ export interface FarmSectionsParts {
   readonly revocations: Revocations
   readonly meter: ProcessMeter
   readonly transport: Transport
+  readonly tiers: () => TierFigures
 }
 
 /** What each member tells of itself. */
@@ -34,5 +36,6 @@ export function farmSections(parts: FarmSectionsParts): Sections {
   sections.add(revocationsSection(() => revocations.counts()))
   sections.add(processSection(parts.meter))
   sections.add(transportSection(() => transport.stats()))
+  sections.add(tiersSection(parts.tiers))
   return sections
 }

@@ -1,6 +1,7 @@
 import type { LimitCounts } from '../admin/section/limits.ts'
 import type { ProcessFigures } from '../admin/section/process.ts'
 import type { RevocationCounts } from '../admin/section/revocations.ts'
+import type { TierFigures } from '../admin/section/tiers.ts'
 import type { AuthCounts } from '../auth/auth-counters.ts'
 import type { TransportStats } from '../farm/transport.ts'
 import type { HandshakeCounts } from '../resumption/counters.ts'
@@ -17,4 +18,6 @@ export interface FarmStats {
   readonly revocations: RevocationCounts
   readonly process: ProcessFigures
   readonly transport: TransportStats
+  /** Of each tier beside the members, by its name; see docs/metrics.md. */
+  readonly tiers: TierFigures
 }

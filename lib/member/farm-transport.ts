@@ -9,7 +9,7 @@ import { farmKey, parseSecret } from '../farm/secret.ts'
 import { noTransport, type Replica, type Transport } from '../farm/transport.ts'
 import { silentLog } from '../log.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
-import { type FarmNumbers, type FarmOptions, isAlone } from './options.ts'
+import { type FarmNumbers, type FarmOptions, isUnlinked } from './options.ts'
 
 export interface FarmTransport {
   readonly transport: Transport
@@ -26,7 +26,7 @@ export function farmTransport(
   clock: Clock,
 ): FarmTransport {
   const { secret, members, name: farmName = 'handfast', log = silentLog } = options
-  if (secret === undefined || isAlone(options)) {
+  if (secret === undefined || isUnlinked(options)) {
     return { transport: noTransport, address: () => undefined }
   }
   const { listen = { port: defaultFarmPort }, advertise, memberId, joinTimeout } = options

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { parseAddress } from '../address.ts'
 import type { Cache } from '../cache/cache.ts'
+import { peersTier } from '../cache/peers-tier.ts'
+import { Tiers } from '../cache/tiers.ts'
 import type { Clock } from '../clock.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
 import type { Log } from '../log.ts'
@@ -11,8 +13,9 @@ import { HostTransport } from '../repository/host-transport.ts'
 import type { KeeperState } from '../repository/state.ts'
 import type { RecordTable } from '../table/record-table.ts'
 import type { ShelvedTable } from '../table/shelved-table.ts'
+import { beyondHost } from './beyond-host.ts'
 import { clusterPlace, clusterSocket } from './cluster-folder.ts'
-import { type FarmTransport, farmTransport } from './farm-transport.ts'
+import type { FarmTransport } from './farm-transport.ts'
 import type { FarmNumbers, FarmOptions } from './options.ts'
 
 /** The meeting point of processes that are one member of the farm. */
@@ -63,13 +66,18 @@ export interface MemberTransport extends FarmTransport {
   readonly isShared: boolean
   /** Whether this process speaks for all of them. */
   speaks(): boolean
+  /** Figures of the tiers, where this process has them. */
+  tierStats(): ReturnType<Tiers['stats']>
   /** What they say of themselves. */
   census(): Promise<readonly object[]>
   /** From now on this process says what `figures` answers. */
   onCensus(figures: () => object): void
 }
 
-/** The way to the processes of this host, and through their hub to other hosts. */
+/**
+ * The way to the processes of this host, and through their hub to other hosts and tiers: from
+ * now on the cache has them.
+ */
 export function memberTransport(parts: MemberParts): MemberTransport {
   const { host, options, numbers, cache, versions, clock, log } = parts
   let figures: () => object = () => ({})
@@ -81,10 +89,15 @@ export function memberTransport(parts: MemberParts): MemberTransport {
       isShared: false,
       processes: () => 1,
       speaks: () => true,
+      tierStats: () => cache.tiers.stats(),
       census: async () => [figures()],
       onCensus,
     }
-    return { ...farmTransport(options, numbers, cache, versions, clock), ...alone }
+    const beyond = beyondHost(
+      { options, numbers, replica: cache, versions, clock },
+      cache.tiers,
+    )
+    return { ...beyond, ...alone }
   }
   const { name = 'handfast', memberId = randomBytes(8).toString('hex') } = options
   const { records, shelved } = parts
@@ -99,18 +112,21 @@ export function memberTransport(parts: MemberParts): MemberTransport {
     member: memberId,
     makeOuter: (replica, memberId, before) => {
       const outer = { ...options, ...asBefore(options, before), memberId }
-      return farmTransport(outer, numbers, replica, versions, clock)
+      const tiers = new Tiers({ clock, apply: record => replica.apply(record) })
+      return beyondHost({ options: outer, numbers, replica, versions, clock }, tiers)
     },
     lookupBudget: numbers.lookupBudget,
     joinTimeout: numbers.joinTimeout,
     figures: () => figures(),
   })
+  cache.tiers.extend(peersTier(transport))
   return {
     transport,
     address: () => transport.address,
     isShared: true,
     processes: () => transport.processes,
     speaks: () => transport.isHub,
+    tierStats: () => transport.tierStats(),
     census: () => transport.census(),
     onCensus,
   }

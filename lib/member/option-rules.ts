@@ -1,4 +1,5 @@
 import {
+  aFunction,
   aMapping,
   anything,
   aSecret,
@@ -16,6 +17,10 @@ export const farmRules: OptionRules<FarmOptions> = {
   members: { ...texts, expected: "a list of 'host:port'" },
   listen: aMapping<NonNullable<FarmOptions['listen']>>({ host: aText, port: anything }),
   advertise: aText,
+  tiers: {
+    expected: 'a list of tiers, such as redis({ url })',
+    accepts: value => Array.isArray(value) && value.every(aFunction.accepts),
+  },
   memberId: aText,
   host: anything,
   memory: anything,

@@ -1,4 +1,5 @@
 import type { ListenAddress } from '../address.ts'
+import type { TierMaker } from '../cache/tier.ts'
 import { topologies } from '../cache/topology.ts'
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
@@ -46,6 +47,13 @@ export interface FarmOptions {
    * `parallel`: all at once; a dead one costs no time then, and each question is dearer.
    */
   readonly asks?: (typeof farmWords.asks)[number] | undefined
+  /**
+   * Where records are kept beside the members, the nearest first: a server that hosts share, a
+   * disk. Each is what a plugin makes of its options, as `redis({ url })`. Hosts that share such
+   * a server need neither `listen` nor `members`. Default: none. They need a `secret`, under which
+   * all that leaves the farm is sealed.
+   */
+  readonly tiers?: readonly TierMaker[] | undefined
   /** Name of this member, unique in the farm. Default: made up at each start. */
   readonly memberId?: string | undefined
   /**
@@ -147,14 +155,14 @@ export type FarmNumbers = {
   readonly [name in Exclude<NumberName, 'mintLimit'>]: number
 } & { readonly mintLimit: number | undefined }
 
-/** It is to be a farm of one. */
-export function isAlone({ listen, members }: FarmOptions): boolean {
+/** It has no port for other members, and dials none. */
+export function isUnlinked({ listen, members }: FarmOptions): boolean {
   return listen === undefined && !members?.length
 }
 
 /** The numbers of the options with defaults filled in; ERR_HANDFAST_CONFIG names a bad option. */
 export function checkFarmOptions(options: FarmOptions): FarmNumbers {
-  const { name, members, listen, secret } = options
+  const { name, members, listen, secret, tiers } = options
   for (const [option, words] of Object.entries(farmWords)) {
     const word: string | undefined = options[option as keyof typeof farmWords]
     if (word !== undefined && !(words as readonly string[]).includes(word)) {
@@ -173,6 +181,13 @@ export function checkFarmOptions(options: FarmOptions): FarmNumbers {
   const { port } = listen ?? { port: 0 }
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw config('listen.port', 'a port from 0 to 65535', port)
+  }
+  if (tiers?.length && secret === undefined) {
+    throw new HandfastError(
+      'ERR_HANDFAST_CONFIG',
+      'option secret is needed with tiers: what they keep is sealed under it ' +
+        '(`handfast secret` prints one)',
+    )
   }
   if ((members?.length || listen !== undefined) && secret === undefined) {
     throw new HandfastError(

@@ -1,8 +1,10 @@
+import type { FoundRecord } from '../cache/tier.ts'
 import type { WriteLevel } from '../farm/transport.ts'
 import type { CacheRecord } from '../record/record.ts'
 import { encodeRecord, recordHeaderLength } from '../record/record.ts'
 import type { ShelfPlace } from '../table/shelf-files.ts'
 import { ByteReader, ByteWriter, malformed } from '../wire/frame-bytes.ts'
+import { readAnswer, writeAnswer } from '../wire/frame-query.ts'
 
 /**
  * What a keeper of records (the hub of a host; a repository) and those who use it say to each
@@ -20,7 +22,7 @@ import { ByteReader, ByteWriter, malformed } from '../wire/frame-bytes.ts'
  *      keeper   done        number u48 | reached u8, as often as there are any
  *      user     have        record: it had this before it came, and the keeper may lack it
  *      user     get         see lib/wire/frame-query.ts
- *      keeper   answer
+ *      keeper   answer      source str8: where it was found, empty: here | see there
  *      keeper   records     number u48 of the last | count u32 | records
  *      user     applied     number u48: all up to this one
  *      keeper   held        nothing: all that there was when the user came has been sent
@@ -55,7 +57,7 @@ export const frames = {
 
 export type RepositoryFrame = (typeof frames)[keyof typeof frames]
 
-export const protocolVersion = 1
+export const protocolVersion = 2
 export const nonceLength = 32
 export const proofLength = 32
 export const noRing = 255
@@ -82,6 +84,11 @@ export interface Put {
   readonly record: CacheRecord
 }
 
+export interface Found {
+  readonly id: number
+  readonly record: FoundRecord | undefined
+}
+
 export interface Done {
   readonly number: number
   readonly reached: boolean
@@ -92,7 +99,8 @@ export interface Records {
   readonly records: readonly CacheRecord[]
 }
 
-const levels: readonly WriteLevel[] = ['local', 'one', 'all']
+const levels: readonly WriteLevel[] = ['local', 'one', 'all', 'repositories']
+const sourceForm = /^[a-z0-9-]{0,32}$/
 const memberForm = /^[\x21-\x7e]{0,255}$/
 
 export function writeHello({ pid, ring = noRing, nonce, proof }: Hello): Buffer {
@@ -163,6 +171,24 @@ export function readHave(body: Buffer): CacheRecord {
   const record = read.record()
   read.end()
   return record
+}
+
+/** An answer, and where its record was found. */
+export function writeFound({ id, record }: Found): Buffer {
+  const answer = writeAnswer({ id, record })
+  return new ByteWriter()
+    .text8(record?.source ?? '')
+    .bytes(answer)
+    .done()
+}
+
+/** The record's bytes are views of the body. */
+export function readFound(body: Buffer): Found {
+  const read = new ByteReader(body)
+  const source = read.text8(sourceForm)
+  const { id, record } = readAnswer(read.bytes(read.left))
+  if (record === undefined || source === '') return { id, record }
+  return { id, record: { ...record, source } }
 }
 
 export function writeDone(done: readonly Done[]): Buffer {

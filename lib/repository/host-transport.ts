@@ -1,4 +1,6 @@
 import type { Server, Socket } from 'node:net'
+import type { FoundRecord } from '../cache/tier.ts'
+import type { Tiers } from '../cache/tiers.ts'
 import type { Timer } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type {
@@ -110,10 +112,8 @@ export class HostTransport implements Transport {
     return this.#tier.put(record, level, budget)
   }
 
-  fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
-    if (this.#hub !== undefined) {
-      return this.#hub.outer.transport.fetch(table, key, budget)
-    }
+  fetch(table: TableId, key: Buffer, budget: number): Promise<FoundRecord | undefined> {
+    if (this.#hub !== undefined) return this.#hub.outer.tiers.get(table, key, budget)
     if (this.#needsNoHub(table)) return Promise.resolve(undefined)
     return this.#tier.get(table, key, budget)
   }
@@ -139,6 +139,11 @@ export class HostTransport implements Transport {
     const { stats } = this.#hub === undefined ? this.#tier.state : this.#hub.state()
     const isHub = this.#hub === undefined ? 0 : 1
     return { ...stats, processes: this.processes, isHub, undone: this.#tier.undone }
+  }
+
+  /** Figures of the tiers beyond this host; none where another process is the hub. */
+  tierStats(): ReturnType<Tiers['stats']> {
+    return this.#hub?.outer.tiers.stats() ?? {}
   }
 
   /** What all processes of the host say of themselves, this one too, in no order. */

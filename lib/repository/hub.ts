@@ -1,4 +1,5 @@
 import type { Server } from 'node:net'
+import type { Tiers } from '../cache/tiers.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type {
   AbsentMember,
@@ -8,7 +9,6 @@ import type {
   WriteLevel,
 } from '../farm/transport.ts'
 import type { Log } from '../log.ts'
-import type { TableId } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import type { HostShelf } from './host-shelf.ts'
 import { Keeper } from './keeper.ts'
@@ -17,8 +17,11 @@ import type { KeeperState } from './state.ts'
 /** A farm that can't be joined is tried again after so long, ms. */
 const outerPause = 1_000
 
+/** What lies beyond a host. */
 export interface Outer {
   readonly transport: Transport
+  /** The same as a tier, and those behind it. What they find is applied. */
+  readonly tiers: Tiers
   /** Where it listens for other members, once started. */
   address(): string | undefined
 }
@@ -65,9 +68,8 @@ export class Hub {
       member,
       place: () => shelf.place,
       ring: (own, taken) => shelf.ringFor(own, taken),
-      publish: (record, level, budget) =>
-        this.outer.transport.publish(record, level, budget),
-      fetch: (table, recordKey) => this.#fetch(table, recordKey, lookupBudget),
+      publish: (record, level, budget) => this.outer.tiers.put(record, level, budget),
+      fetch: (table, recordKey) => this.outer.tiers.get(table, recordKey, lookupBudget),
       before: before.pids,
       state: (processes, pids) => ({ ...this.state(), processes, pids }),
       figures: () => parts.figures(),
@@ -80,7 +82,7 @@ export class Hub {
   }
 
   async start(): Promise<void> {
-    await this.outer.transport.start()
+    await this.outer.tiers.watch()
     this.#isStarted = true
     this.keeper.open()
   }
@@ -91,11 +93,11 @@ export class Hub {
     this.keeper.open()
     while (!this.#closed && !this.#isStarted) {
       try {
-        await this.outer.transport.start()
+        await this.outer.tiers.watch()
         this.#isStarted = true
       } catch (error) {
         log.error({ reason: String(error) }, 'the farm can not be joined')
-        await this.outer.transport.close()
+        await this.outer.tiers.close()
         await new Promise<void>(resolve => clock.after(outerPause, resolve))
         this.outer = this.#makeOuter()
       }
@@ -108,7 +110,7 @@ export class Hub {
     budget: number,
   ): Promise<boolean> {
     const told = this.keeper.tell(record)
-    const beyond = this.outer.transport.publish(record, level, budget)
+    const beyond = this.outer.tiers.put(record, level, budget)
     if (told === true || level !== 'all') return await beyond
     const { clock } = this.#parts
     let timer: Timer | undefined
@@ -121,22 +123,23 @@ export class Hub {
   }
 
   absent(): AbsentMember[] {
-    return [...this.outer.transport.absent(), ...this.keeper.absent()]
+    return [...this.outer.tiers.absent(), ...this.keeper.absent()]
   }
 
   isCurrent(): boolean {
-    return this.#isStarted && this.outer.transport.isCurrent()
+    return this.#isStarted && this.outer.tiers.isCurrent()
   }
 
   state(): KeeperState {
-    const { transport } = this.outer
+    const { transport, tiers } = this.outer
     const members = transport.members()
     const others = members.some(({ self, state }) => !self && isThere[state])
     return {
       members,
       absent: this.absent(),
       isCurrent: this.isCurrent(),
-      isAlone: this.#isStarted && !others && transport.absent().length === 0,
+      isAlone:
+        this.#isStarted && !others && tiers.isLast && transport.absent().length === 0,
       processes: this.keeper.users.size + 1,
       pids: [],
       stats: transport.stats(),
@@ -147,19 +150,9 @@ export class Hub {
   /** First the way out, so that whoever is the hub next finds the farm's port free. */
   async close(): Promise<void> {
     this.#closed = true
-    await this.outer.transport.close()
+    await this.outer.tiers.close()
     this.keeper.close()
     await new Promise<void>(resolve => this.#server.close(() => resolve()))
-  }
-
-  async #fetch(
-    table: TableId,
-    key: Buffer,
-    budget: number,
-  ): Promise<CacheRecord | undefined> {
-    const record = await this.outer.transport.fetch(table, key, budget)
-    if (record !== undefined) this.#parts.replica.apply(record)
-    return record
   }
 
   /** What other hosts write is told to every process, before they are told that it is here. */

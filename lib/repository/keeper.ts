@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
+import type { FoundRecord } from '../cache/tier.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { AbsentMember, Replica, WriteLevel } from '../farm/transport.ts'
 import type { Log } from '../log.ts'
@@ -7,7 +8,7 @@ import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import type { ShelfPlace } from '../table/shelf-files.ts'
 import { notAllowed } from '../wire/frame.ts'
-import { readGet, writeAnswer } from '../wire/frame-query.ts'
+import { readGet } from '../wire/frame-query.ts'
 import { Census } from './census.ts'
 import {
   frames,
@@ -18,6 +19,7 @@ import {
   readNumber,
   readPut,
   writeFigures,
+  writeFound,
   writeNumber,
   writeWelcome,
 } from './frames.ts'
@@ -51,7 +53,7 @@ export interface KeeperParts {
   ring(own: number | undefined, taken: ReadonlySet<number>): number | undefined
   /** Tells those beyond this host; see Transport. */
   publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean>
-  fetch(table: TableId, key: Buffer): Promise<CacheRecord | undefined>
+  fetch(table: TableId, key: Buffer): Promise<FoundRecord | undefined>
   state(processes: number, pids: readonly number[]): KeeperState
   /** What this process says of itself. */
   figures(): object
@@ -282,8 +284,8 @@ export class Keeper {
   #onGet(user: User, body: Buffer): void {
     const { id, table, key } = readGet(body)
     const { replica, fetch } = this.#parts
-    const answer = (record: CacheRecord | undefined) =>
-      user.link.send(frames.answer, writeAnswer({ id, record }))
+    const answer = (record: FoundRecord | undefined) =>
+      user.link.send(frames.answer, writeFound({ id, record }))
     const own = replica.read(table, key)
     if (own !== undefined || user.asked >= mostAsked) {
       answer(own)

@@ -1,18 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
+import type { FoundRecord } from '../cache/tier.ts'
 import type { Clock, Timer } from '../clock.ts'
 import { type Askable, Questions } from '../farm/link/questions.ts'
 import type { Replica, WriteLevel } from '../farm/transport.ts'
 import type { TableId } from '../record/key.ts'
 import { type CacheRecord, encodeRecord } from '../record/record.ts'
 import { notAllowed } from '../wire/frame.ts'
-import { readAnswer, writeGet } from '../wire/frame-query.ts'
+import { writeGet } from '../wire/frame-query.ts'
 import { Census } from './census.ts'
 import {
   frames,
   nonceLength,
   readDone,
   readFigures,
+  readFound,
   readNumber,
   readRecords,
   readWelcome,
@@ -125,7 +127,7 @@ export class RemoteTier {
   }
 
   /** See Tier.get. */
-  get(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
+  get(table: TableId, key: Buffer, budget: number): Promise<FoundRecord | undefined> {
     if (this.#keeper === undefined) return Promise.resolve(undefined)
     return this.#questions.ask([this.#keeper], table, key, budget)
   }
@@ -254,7 +256,7 @@ export class RemoteTier {
         return
       case frames.answer:
         if (this.#keeper !== undefined) {
-          this.#questions.answer(this.#keeper, readAnswer(body))
+          this.#questions.answer(this.#keeper, readFound(body))
         }
         return
       case frames.records: {

@@ -77,7 +77,7 @@ export interface AdminSettings extends ListenAddress {
 }
 
 export interface FarmSettings
-  extends Omit<FarmOptions, 'memberId' | 'host' | 'log' | 'clock'> {
+  extends Omit<FarmOptions, 'memberId' | 'host' | 'tiers' | 'log' | 'clock'> {
   readonly name: string
   readonly secret?: string | undefined
   readonly members: readonly string[]

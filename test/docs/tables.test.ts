@@ -30,6 +30,7 @@ const causes: Names<FullCause | ResumedFrom | NotTls> = {
   declined: true,
   local: true,
   peer: true,
+  repository: true,
   ticket: true,
   probe: true,
   'plain-http': true,

@@ -3,6 +3,7 @@ import type { Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { Tiers } from '../../lib/cache/tiers.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { noTransport } from '../../lib/farm/transport.ts'
 import { silentLog } from '../../lib/log.ts'
@@ -62,7 +63,11 @@ function newcomer(t: Test, folder: string, joinTimeout: number): HostTransport {
     scanShared: replica.scan,
     shelf: new HostShelf(systemClock, silentLog, 0, () => {}),
     member: 'host-2',
-    makeOuter: () => ({ transport: noTransport, address: () => undefined }),
+    makeOuter: () => ({
+      transport: noTransport,
+      tiers: new Tiers({ clock: systemClock, apply: () => false }),
+      address: () => undefined,
+    }),
     lookupBudget: 50,
     joinTimeout,
     figures: () => ({}),

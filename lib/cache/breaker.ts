@@ -1,0 +1,52 @@
+import type { Clock } from '../clock.ts'
+
+/** Failures in a row after which nothing is tried for a while. */
+const mostFailures = 5
+/** From then on until one is tried again, ms; it doubles with each that fails. */
+const firstPause = 1_000
+const longestPause = 30_000
+
+/** Keeps callers from waiting for what does not work, and finds out when it works again. */
+export class Breaker {
+  readonly #clock: Clock
+  #failures = 0
+  #pause = firstPause
+  /** Undefined while it is closed, which is when all is well. */
+  #tryAt: number | undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get isOpen(): boolean {
+    return this.#tryAt !== undefined
+  }
+
+  /** Whether to try. While it is open, one at a time and after a pause. */
+  admits(): boolean {
+    if (this.#tryAt === undefined) return true
+    const now = this.#clock.monotonic()
+    if (now < this.#tryAt) return false
+    this.#tryAt = now + this.#pause
+    return true
+  }
+
+  /** True when it was open. */
+  succeeded(): boolean {
+    const wasOpen = this.isOpen
+    this.#failures = 0
+    this.#pause = firstPause
+    this.#tryAt = undefined
+    return wasOpen
+  }
+
+  /** True when it is open from now on. */
+  failed(): boolean {
+    this.#failures += 1
+    const wasOpen = this.isOpen
+    if (wasOpen) this.#pause = Math.min(2 * this.#pause, longestPause)
+    else if (this.#failures < mostFailures) return false
+    this.#tryAt = this.#clock.monotonic() + this.#pause
+    return !wasOpen
+  }
+}

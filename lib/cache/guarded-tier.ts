@@ -1,0 +1,285 @@
+import type { Clock, Timer } from '../clock.ts'
+import type { Replica, WriteLevel } from '../farm/transport.ts'
+import { LogLimiter } from '../limit/log-limiter.ts'
+import { TokenBucket } from '../limit/token-bucket.ts'
+import type { Log } from '../log.ts'
+import { type TableId, tables } from '../record/key.ts'
+import type { CacheRecord } from '../record/record.ts'
+import { Breaker } from './breaker.ts'
+import type { FoundRecord, Tier } from './tier.ts'
+
+/** Lookups that wait at a time, and a second: made-up ids must not fill what hosts share. */
+const mostLookups = 1_024
+const lookupRate = 20_000
+/** Writes that have no answer; beyond, what matters is written again later. */
+const mostWrites = 8_192
+/** Shorter than this, ms, it says nothing of the tier that no answer came. */
+const fairWait = 20
+/** Longest wait for a write that nobody else waits for, ms. */
+const patience = 10_000
+/** From a write that failed until all that matters is written again, ms; doubles. */
+const firstPause = 1_000
+const longestPause = 30_000
+/** Records looked at in one step of that. */
+const stepLength = 64
+
+/** Of one tier since start; names are stable, for metrics. */
+export interface TierCounts {
+  readonly hits: number
+  readonly misses: number
+  /** Lookups that failed, had no answer in time, or were too many at once. */
+  readonly errors: number
+  readonly timeouts: number
+  readonly limited: number
+  /** Not asked, because the ones before had failed. */
+  readonly skipped: number
+  readonly writes: number
+  /** Not kept: failed, late, or too many at once. */
+  readonly writeErrors: number
+  readonly writesDropped: number
+  /** 1 while lookups pass it by. */
+  readonly open: number
+  /** 1 while it may lack a revocation, a log-in or a key that was written here. */
+  readonly behind: number
+  readonly [name: string]: number
+}
+
+export interface GuardedTierParts {
+  readonly tier: Tier
+  readonly clock: Clock
+  readonly log: Log
+  /** What is here, to write again what the tier has missed. */
+  readonly scan: Replica['scan']
+}
+
+/**
+ * A tier that may fail, hang or refuse: lookups wait for it within a time of its own and pass it
+ * by while it fails; what could not be written and matters (all but TLS sessions, of which a
+ * missing one costs a handshake) is written again when it works again. Never rejects.
+ */
+export class GuardedTier implements Tier {
+  readonly source: Tier['source']
+  readonly budget: number | undefined
+  readonly isOwn: boolean
+  readonly #tier: Tier
+  readonly #parts: GuardedTierParts
+  readonly #breaker: Breaker
+  readonly #bucket = new TokenBucket(lookupRate, lookupRate)
+  readonly #failures: LogLimiter
+  readonly #counts = {
+    hits: 0,
+    misses: 0,
+    errors: 0,
+    timeouts: 0,
+    limited: 0,
+    skipped: 0,
+    writes: 0,
+    writeErrors: 0,
+    writesDropped: 0,
+  }
+  #lookups = 0
+  #writes = 0
+  #behind = false
+  #pause = firstPause
+  #timer: Timer | undefined
+  #closed = false
+
+  constructor(parts: GuardedTierParts) {
+    const { tier, clock } = parts
+    this.#parts = parts
+    this.#tier = tier
+    this.source = tier.source
+    this.budget = tier.budget
+    this.isOwn = tier.isOwn === true
+    this.#breaker = new Breaker(clock)
+    this.#failures = new LogLimiter(clock)
+  }
+
+  /** Lookups pass it by; one of them may find out whether it works again. */
+  get isOpen(): boolean {
+    return this.#breaker.isOpen
+  }
+
+  answers(level: WriteLevel): boolean {
+    return this.#tier.answers(level)
+  }
+
+  async get(
+    table: TableId,
+    key: Buffer,
+    budget: number,
+  ): Promise<FoundRecord | undefined> {
+    const { clock } = this.#parts
+    const wait = Math.min(budget, this.budget ?? budget)
+    if (wait <= 0 || !this.#keeps(table)) return undefined
+    if (this.#lookups >= mostLookups || !this.#bucket.take(clock.monotonic())) {
+      this.#counts.limited += 1
+      return undefined
+    }
+    if (!this.#breaker.admits()) {
+      this.#counts.skipped += 1
+      return undefined
+    }
+    this.#lookups += 1
+    const answer = await this.#within(wait, () => this.#tier.get(table, key, wait))
+    this.#lookups -= 1
+    if (answer.kind === 'late') {
+      this.#counts.timeouts += 1
+      if (wait >= fairWait) this.#failed('no answer in time')
+      return undefined
+    }
+    if (answer.kind === 'failed') {
+      this.#counts.errors += 1
+      this.#failed(answer.error)
+      return undefined
+    }
+    if (this.#breaker.succeeded())
+      this.#parts.log.info({ tier: this.source }, 'the tier answers again')
+    if (answer.value === undefined) this.#counts.misses += 1
+    else this.#counts.hits += 1
+    return answer.value
+  }
+
+  async put(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean> {
+    if (!this.#keeps(record.table)) return true
+    if (this.#closed || this.#writes >= mostWrites) {
+      this.#counts.writesDropped += 1
+      this.#missed(record)
+      return false
+    }
+    this.#writes += 1
+    this.#counts.writes += 1
+    const wait = Math.max(budget, patience)
+    const kept = this.#within(wait, () => this.#tier.put(record, level, wait)).then(
+      answer => {
+        this.#writes -= 1
+        if (answer.kind === 'done') return answer.value
+        this.#counts.writeErrors += 1
+        const why = answer.kind === 'late' ? 'a write without an answer' : answer.error
+        this.#say(why, 'a tier does not keep what is written')
+        this.#missed(record)
+        return false
+      },
+    )
+    if (level === 'local' || budget <= 0) return true
+    const answer = await this.#within(budget, () => kept)
+    return answer.kind === 'done' && answer.value
+  }
+
+  /** The tier may have lost what it had: all that matters is written again. */
+  lost(): void {
+    if (this.#closed) return
+    this.#behind = true
+    this.#catchUpLater()
+  }
+
+  watch(): Promise<void> {
+    return this.#tier.watch()
+  }
+
+  absent(): ReturnType<Tier['absent']> {
+    return this.#tier.absent()
+  }
+
+  isCurrent(): boolean {
+    return this.isOwn || this.#tier.isCurrent()
+  }
+
+  stats(): TierCounts {
+    return {
+      ...this.#counts,
+      open: this.isOpen ? 1 : 0,
+      behind: this.#behind ? 1 : 0,
+      ...this.#tier.stats?.(),
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#timer?.cancel()
+    await this.#tier.close()
+  }
+
+  /** What hosts tell each other of how things are now is of no use to one that starts later. */
+  #keeps(table: TableId): boolean {
+    return !this.isOwn || !(table === tables.health || table === tables.connection)
+  }
+
+  #failed(why: unknown): void {
+    if (this.#breaker.failed()) this.#say(why, 'lookups pass a tier by, for it fails')
+  }
+
+  #say(why: unknown, what: string): void {
+    const { log } = this.#parts
+    const reason = why instanceof Error ? why.message : String(why)
+    this.#failures.log(heldBack =>
+      log.warn({ tier: this.source, reason, heldBack }, what),
+    )
+  }
+
+  #missed({ table }: CacheRecord): void {
+    if (table !== tables.session) this.lost()
+  }
+
+  #catchUpLater(): void {
+    if (this.#timer !== undefined) return
+    this.#timer = this.#parts.clock.after(this.#pause, () => {
+      void this.#catchUp().then(done => {
+        this.#timer = undefined
+        if (this.#closed) return
+        this.#pause = done ? firstPause : Math.min(2 * this.#pause, longestPause)
+        if (this.#behind) this.#catchUpLater()
+      })
+    })
+  }
+
+  /** False when it still fails. */
+  async #catchUp(): Promise<boolean> {
+    const { scan } = this.#parts
+    this.#behind = false
+    let cursor: object | undefined
+    do {
+      const { records, next } = scan(cursor, stepLength)
+      const kept = await Promise.all(
+        records
+          .filter(({ table }) => table !== tables.session && this.#keeps(table))
+          .map(record =>
+            this.#within(patience, () => this.#tier.put(record, 'local', patience)),
+          ),
+      )
+      if (this.#closed) return true
+      if (kept.some(({ kind }) => kind !== 'done')) {
+        this.#behind = true
+        return false
+      }
+      cursor = next
+      await new Promise<void>(resolve => setImmediate(resolve))
+    } while (cursor !== undefined)
+    const { log } = this.#parts
+    log.info({ tier: this.source }, 'a tier has been given what it had missed')
+    return true
+  }
+
+  #within<Value>(ms: number, ask: () => Promise<Value>): Promise<Answer<Value>> {
+    return new Promise(resolve => {
+      const timer = this.#parts.clock.after(ms, () => resolve({ kind: 'late' }))
+      const end = (answer: Answer<Value>) => {
+        timer.cancel()
+        resolve(answer)
+      }
+      try {
+        ask().then(
+          value => end({ kind: 'done', value }),
+          error => end({ kind: 'failed', error }),
+        )
+      } catch (error) {
+        end({ kind: 'failed', error })
+      }
+    })
+  }
+}
+
+type Answer<Value> =
+  | { readonly kind: 'done'; readonly value: Value }
+  | { readonly kind: 'failed'; readonly error: unknown }
+  | { readonly kind: 'late' }

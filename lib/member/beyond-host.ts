@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto'
+import { GuardedTier } from '../cache/guarded-tier.ts'
+import { peersTier } from '../cache/peers-tier.ts'
+import type { Tier } from '../cache/tier.ts'
+import type { Tiers } from '../cache/tiers.ts'
+import { farmKey, parseSecret } from '../farm/secret.ts'
+import type { Replica } from '../farm/transport.ts'
+import { silentLog } from '../log.ts'
+import type { HybridClock } from '../record/hybrid-clock.ts'
+import { recordSealer } from '../record/record-sealer.ts'
+import type { Outer } from '../repository/hub.ts'
+import { farmTransport } from './farm-transport.ts'
+import type { FarmNumbers, FarmOptions } from './options.ts'
+
+export interface BeyondParts {
+  readonly options: FarmOptions
+  readonly numbers: Pick<FarmNumbers, 'copies'>
+  /** Of this process, or of all of this host. */
+  readonly replica: Replica
+  readonly versions: HybridClock
+  readonly clock: Parameters<typeof farmTransport>[4]
+}
+
+/** What lies beyond this host: the other members, then the tiers that the options name. */
+export function beyondHost(parts: BeyondParts, tiers: Tiers): Outer {
+  const { replica, versions, clock, numbers } = parts
+  const { memberId = randomBytes(8).toString('hex'), ...given } = parts.options
+  const options = { ...given, memberId }
+  const told = tiers.told(replica)
+  const { transport, address } = farmTransport(options, numbers, told, versions, clock)
+  tiers.extend(peersTier(transport))
+  for (const tier of madeTiers({ ...parts, options }, tiers)) tiers.extend(tier)
+  return { transport, tiers, address }
+}
+
+function* madeTiers(parts: BeyondParts, tiers: Tiers): Generator<Tier> {
+  const { options, replica, versions, clock } = parts
+  const { tiers: makers = [], name: farmName = 'handfast', memberId = '' } = options
+  const { secret, log = silentLog } = options
+  // Options without it are refused where there are tiers.
+  if (secret === undefined || makers.length === 0) return
+  const sealer = recordSealer(farmKey(parseSecret(secret), farmName, 'tiers'))
+  for (const make of makers) {
+    let guarded: GuardedTier | undefined
+    const tier = make({
+      clock: versions,
+      log: log.child({ farm: farmName }),
+      farmName,
+      memberId,
+      sealer,
+      replica: tiers.told(replica, () => guarded),
+      lost: () => guarded?.lost(),
+    })
+    guarded = new GuardedTier({
+      tier,
+      clock,
+      log,
+      scan: (cursor, limit) => replica.scan(cursor, limit),
+    })
+    yield guarded
+  }
+}
