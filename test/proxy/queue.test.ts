@@ -1,5 +1,6 @@
+import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import { Agent, get } from 'node:https'
+import { Agent, get, request } from 'node:https'
 import t from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
 import {
@@ -38,7 +39,7 @@ async function world(
   t.teardown(() => agent.destroy())
   const ask = (path: string, headers = {}): Promise<Answer> =>
     new Promise((resolve, reject) => {
-      const request = get({ host: 'localhost', port, path, headers, agent }, response => {
+      const asked = get({ host: 'localhost', port, path, headers, agent }, response => {
         response.resume()
         response.on('end', () =>
           resolve({
@@ -48,7 +49,7 @@ async function world(
           }),
         )
       })
-      request.on('error', reject)
+      asked.on('error', reject)
     })
   const answerNext = async (): Promise<void> => {
     await until(() => waiting.length > 0, 'a request at the backend')
@@ -143,6 +144,29 @@ t.test('a client that leaves the line is never sent to the backend', async t => 
   await Promise.all([first, second])
   t.strictSame(served, ['/first', '/second'])
 })
+
+for (const method of ['POST', 'PUT']) {
+  t.test(`the body of a ${method} that was held back finds no room`, async t => {
+    const { ask, answerNext, served, waiting, port, log } = await world(t, {})
+    const held = request({
+      ...{ host: 'localhost', port, path: '/held', method, rejectUnauthorized: false },
+      headers: { expect: '100-continue', 'content-length': 4 },
+    })
+    held.flushHeaders()
+    await once(held, 'continue')
+    const first = ask('/first')
+    await until(() => waiting.length === 1, 'a request at the backend')
+    held.end('some')
+    const [response] = await once(held, 'response')
+    t.equal(response.statusCode, 503, 'it is told so, and need not wait for it')
+    t.equal(response.headers['retry-after'], '1')
+    await answerNext()
+    t.equal((await first).status, 200)
+    t.strictSame(served, ['/first'], 'no backend has heard of it')
+    t.match(log.requests[0], { path: '/held', error: 'busy' })
+    held.destroy()
+  })
+}
 
 t.test('adaptive concurrency sends a slow backend fewer at a time', async t => {
   let underWay = 0

@@ -40,6 +40,8 @@ export class Queued extends HandlerAround implements DispatchCall, SlotWaiter {
   #limit: SlotLimit | undefined
   #timer: Timer | undefined
   #paused = false
+  /** What had been held back has come, to a backend that had no room: there is no second time. */
+  #begun = false
   #over = false
 
   constructor(
@@ -100,7 +102,9 @@ export class Queued extends HandlerAround implements DispatchCall, SlotWaiter {
 
   bodyArrived(): void {
     this.use = 'request'
-    if (this.#waitsAt.length === 0) this.#call?.bodyArrived()
+    if (this.#waitsAt.length > 0) return
+    this.#begun = true
+    this.#call?.bodyArrived()
   }
 
   override onSend(): void {
@@ -118,8 +122,8 @@ export class Queued extends HandlerAround implements DispatchCall, SlotWaiter {
   override onError(error: Error): void {
     const busy = error instanceof NoBackend && error.code === 'busy'
     // A place among tunnels may come free in hours.
-    if (!busy || this.#limit === 'maxTunnels' || !this.#wait())
-      this.handler.onError(error)
+    const waits = busy && !this.#begun && this.#limit !== 'maxTunnels'
+    if (!waits || !this.#wait()) this.handler.onError(error)
   }
 
   #try(first: Backend | undefined): void {

@@ -92,15 +92,18 @@ export class RequestBody extends Readable {
     this.#bytes += chunk.length
     if (this.#options.maxBytes > 0 && this.#bytes > this.#options.maxBytes) {
       this.destroy(new BodyError('too-large'))
-    } else if (this.push(chunk)) {
-      this.#wait()
-    } else {
+      return
+    }
+    // First of all: it may turn out that no backend is to have any of it.
+    this.#arrive()
+    if (this.destroyed) return
+    if (this.push(chunk)) this.#wait()
+    else {
       // Now it is the backend that is slow.
       clearTimeout(this.#silence)
       this.#silence = undefined
       this.#source.pause()
     }
-    if (!this.destroyed) this.#arrive()
   }
 
   readonly #onEnd = (): void => {
