@@ -1,18 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import {
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { HandfastError } from '../errors.ts'
+import { makePrivateFolder } from '../private-folder.ts'
 
 const keyLength = 32
 const taken = '.taken'
@@ -47,7 +40,7 @@ export class HostSocket {
         `${folder} must be a path of at most ${room} bytes, for a socket to be in it`,
       )
     }
-    this.#make()
+    makePrivateFolder(this.#folder)
   }
 
   /** A key that the processes of this folder share, for a farm without a secret. */
@@ -71,7 +64,7 @@ export class HostSocket {
    * be about to follow it: they are given `patience`, in ms.
    */
   async meet(patience = 0): Promise<Meeting> {
-    this.#make()
+    makePrivateFolder(this.#folder)
     const endsAt = performance.now() + patience
     for (;;) {
       const newest = this.#newest()
@@ -92,17 +85,6 @@ export class HostSocket {
       }
       server.close()
     }
-  }
-
-  #make(): void {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
-    const { mode, uid } = lstatSync(this.#folder)
-    const isOurs = uid === process.getuid?.() && (mode & 0o170077) === 0o040000
-    if (isOurs) return
-    throw new HandfastError(
-      'ERR_HANDFAST_CONFIG',
-      `${this.#folder} must be a folder that only this user can look into`,
-    )
   }
 
   #path(number: number): string {

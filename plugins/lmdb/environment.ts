@@ -1,0 +1,396 @@
+import type { Clock, Timer } from '../../lib/clock.ts'
+import { HandfastError } from '../../lib/errors.ts'
+import type { Log } from '../../lib/log.ts'
+import {
+  type Change,
+  type Entry,
+  maxKeyBytes,
+  packChanges,
+  packedLength,
+  rankLength,
+  readStored,
+  unpack,
+} from './entry.ts'
+import { Folder } from './folder.ts'
+import { type Figures, type OpenTerms, outcomes, type Range, schema } from './task.ts'
+import { type DiskError, Thread } from './thread.ts'
+
+export const leastBytes: number = 64 * 1024 * 1024
+export const usualBytes: number = 1024 * 1024 * 1024
+
+/** Changes of one commit, and their bytes. Some take a millisecond, and are one wait for the disk. */
+const mostChanges = 512
+const mostBatchBytes = 1024 * 1024
+/** Bytes that wait for their commit. */
+const mostWaiting = 32 * 1024 * 1024
+const mostReads = 4_096
+/** Between two tries to come back, ms: the first, and the longest. */
+const firstPause = 1_000
+const longestPause = 30_000
+
+export interface EnvironmentOptions {
+  /** Is made where it is not there; for this user alone. */
+  readonly folder: string
+  /** All that the file may take. {@link leastBytes} at least, default {@link usualBytes}. */
+  readonly maxBytes?: number | undefined
+  /**
+   * Whether a commit waits until it is on the disk. Default true. Without, it outlives the process
+   * but not the machine: after that stopped, all that was written is put aside at the next start.
+   */
+  readonly fsync?: boolean | undefined
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export type EnvironmentState =
+  | { readonly up: true }
+  /** `reason` in words, without a value of anybody's. */
+  | { readonly up: false; readonly reason: string }
+
+export interface EnvironmentFigures extends Figures {
+  readonly maxBytes: number
+  /** Bytes of changes that wait for their commit. */
+  readonly waiting: number
+  readonly commits: number
+}
+
+/** `full`: there was no room for it, and nothing that could be given up. */
+export type Outcome = keyof typeof outcomes
+
+interface Batch {
+  readonly changes: readonly Change[]
+  readonly bytes: number
+  readonly done: (outcomes: Outcome[]) => void
+  readonly failed: (error: Error) => void
+}
+
+/**
+ * Entries in the order of their keys, on disk (LMDB: B+ tree, copy on write). Changes that come
+ * together are one commit, on the disk when it resolves. It is whole whenever the process dies.
+ * Where it nears `maxBytes`, entries that are not `kept` go, those first that end first.
+ *
+ * What the disk refuses (no room, an error) takes it down: calls reject from then on, and it
+ * tries to come back by itself. So it does where another process holds the folder. What no time
+ * mends rejects `open` with ERR_HANDFAST_CONFIG: a folder that others can look into, a newer
+ * schema, and where the package lmdb is not there.
+ */
+export class Environment {
+  readonly #options: EnvironmentOptions
+  readonly #maxBytes: number
+  readonly #batches: Batch[] = []
+  readonly #listeners: ((state: EnvironmentState) => void)[] = []
+  #folder: Folder | undefined
+  #writer: Thread | undefined
+  #reader: Thread | undefined
+  #state: EnvironmentState = { up: false, reason: 'it has not been opened' }
+  #figures: Figures = { entries: 0, bytes: 0, evicted: 0 }
+  #waiting = 0
+  #reads = 0
+  #commits = 0
+  #isWriting = false
+  #pause = firstPause
+  #timer: Timer | undefined
+  #coming: Promise<void> | undefined
+  #closed = false
+
+  private constructor(options: EnvironmentOptions) {
+    this.#options = options
+    this.#maxBytes = Math.floor(options.maxBytes ?? usualBytes)
+  }
+
+  /** Resolves when it is up, or it is clear why not. */
+  static async open(options: EnvironmentOptions): Promise<Environment> {
+    const environment = new Environment(options)
+    try {
+      await environment.#start()
+    } catch (error) {
+      if (error instanceof HandfastError) throw error
+      environment.#isDown(error as DiskError)
+    }
+    return environment
+  }
+
+  get state(): EnvironmentState {
+    return this.#state
+  }
+
+  figures(): EnvironmentFigures {
+    const { evicted, ...rest } = this.#figures
+    return {
+      ...rest,
+      evicted,
+      maxBytes: this.#maxBytes,
+      waiting: this.#waiting,
+      commits: this.#commits,
+    }
+  }
+
+  /** Is told when it goes down and when it is back. */
+  onState(listener: (state: EnvironmentState) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Undefined where there is none. Rejects when the disk can't tell. */
+  async get(key: Buffer): Promise<Entry | undefined> {
+    const stored = await this.#read<ArrayBuffer | undefined>(reader =>
+      reader.do({ op: 'get', key: new Uint8Array(key) }),
+    )
+    return stored && readStored(Buffer.from(key), Buffer.from(stored))
+  }
+
+  /** Entries in the order of their keys; fewer than `limit` and `mostBytes` ask for at the end. */
+  async scan(range: Range): Promise<Entry[]> {
+    const { prefix, after, limit, mostBytes } = range
+    const own = {
+      prefix: new Uint8Array(prefix),
+      after: after && new Uint8Array(after),
+      limit,
+      mostBytes,
+    }
+    const memory = await this.#read<ArrayBuffer>(reader =>
+      reader.do({ op: 'scan', range: own }),
+    )
+    const entries: Entry[] = []
+    for (const { key, stored } of unpack(memory)) {
+      const entry = readStored(key, stored)
+      if (entry !== undefined) entries.push(entry)
+    }
+    return entries
+  }
+
+  /**
+   * Makes changes in their order, all of them in one commit, and resolves when it is on the disk
+   * with what became of each. Their bytes are copied later: leave them alone until then. Rejects
+   * when nothing was changed: the disk refuses, or too much is waiting.
+   */
+  write(changes: readonly Change[]): Promise<Outcome[]> {
+    for (const change of changes) check(change)
+    const bytes = changes.reduce((sum, change) => sum + packedLength(change), 0)
+    if (!this.#state.up) return Promise.reject(this.#unusable())
+    if (this.#waiting > 0 && this.#waiting + bytes > mostWaiting) {
+      return Promise.reject(new Error('more is written than the disk takes'))
+    }
+    this.#waiting += bytes
+    return new Promise((done, failed) => {
+      this.#batches.push({ changes, bytes, done, failed })
+      void this.#commit()
+    })
+  }
+
+  /** Removes entries that expired before `now`, `limit` at most; answers how many. */
+  async sweep(now: number, limit: number): Promise<number> {
+    if (!this.#state.up || this.#writer === undefined) throw this.#unusable()
+    return await this.#guarded(this.#writer.do<number>({ op: 'sweep', now, limit }))
+  }
+
+  /** What waits is written first. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#timer?.cancel()
+    await this.#coming
+    await this.#stop()
+    const { fsync = true } = this.#options
+    if (!fsync && this.#state.up) await this.#folder?.synced()
+    await this.#folder?.release()
+    this.#folder = undefined
+    this.#state = { up: false, reason: 'it is closed' }
+    this.#failAll(this.#unusable())
+  }
+
+  async #start(): Promise<void> {
+    const { folder, fsync = true, log } = this.#options
+    this.#folder ??= await Folder.hold(folder)
+    try {
+      await this.#folder.needRoom()
+      await this.#folder.checkFile()
+      if ((await this.#folder.checkSync(fsync)) === 'put aside') {
+        log.warn(
+          { folder },
+          'the machine stopped before all was on the disk: starting anew',
+        )
+      }
+      const terms = { path: this.#folder.data, maxBytes: this.#maxBytes, fsync }
+      this.#writer = new Thread()
+      this.#reader = new Thread()
+      this.#figures = await this.#opened(this.#writer, { ...terms, readOnly: false })
+      await this.#opened(this.#reader, { ...terms, readOnly: true })
+    } catch (error) {
+      await this.#stop()
+      if (error instanceof HandfastError) {
+        await this.#folder.release()
+        this.#folder = undefined
+      }
+      throw error
+    }
+    this.#pause = firstPause
+    this.#become({ up: true })
+  }
+
+  async #opened(thread: Thread, terms: OpenTerms): Promise<Figures> {
+    try {
+      return await thread.do<Figures>({ op: 'open', terms })
+    } catch (error) {
+      throw openError(this.#options.folder, error as DiskError)
+    }
+  }
+
+  async #stop(): Promise<void> {
+    const threads = [this.#reader, this.#writer]
+    this.#reader = undefined
+    this.#writer = undefined
+    for (const thread of threads) await thread?.end()
+  }
+
+  async #commit(): Promise<void> {
+    if (this.#isWriting) return
+    this.#isWriting = true
+    // What is written in the same turn goes along.
+    await Promise.resolve()
+    while (this.#batches.length > 0 && this.#writer !== undefined) {
+      await this.#commitNext(this.#writer)
+    }
+    this.#isWriting = false
+  }
+
+  async #commitNext(writer: Thread): Promise<void> {
+    const batches = this.#nextBatches()
+    const memory = packChanges(batches.flatMap(({ changes }) => changes))
+    try {
+      const { outcome, figures } = await this.#guarded(
+        writer.do<{ outcome: Uint8Array; figures: Figures }>(
+          { op: 'write', changes: memory },
+          [memory],
+        ),
+      )
+      this.#figures = figures
+      this.#commits += 1
+      let next = 0
+      for (const { changes, done } of batches) {
+        const own = outcome.subarray(next, next + changes.length)
+        next += changes.length
+        done(Array.from(own, code => words[code] ?? 'unchanged'))
+      }
+    } catch (error) {
+      for (const { failed } of batches) failed(error as Error)
+    }
+    for (const { bytes } of batches) this.#waiting -= bytes
+  }
+
+  #nextBatches(): Batch[] {
+    const batches: Batch[] = []
+    let [changes, bytes] = [0, 0]
+    for (;;) {
+      const next = this.#batches[0]
+      if (next === undefined) return batches
+      changes += next.changes.length
+      bytes += next.bytes
+      if (batches.length > 0 && (changes > mostChanges || bytes > mostBatchBytes)) {
+        return batches
+      }
+      batches.push(next)
+      this.#batches.shift()
+    }
+  }
+
+  async #read<Result>(ask: (reader: Thread) => Promise<Result>): Promise<Result> {
+    if (!this.#state.up || this.#reader === undefined) throw this.#unusable()
+    if (this.#reads >= mostReads) throw new Error('more is read than the disk gives')
+    this.#reads += 1
+    try {
+      return await this.#guarded(ask(this.#reader))
+    } finally {
+      this.#reads -= 1
+    }
+  }
+
+  async #guarded<Result>(answer: Promise<Result>): Promise<Result> {
+    try {
+      return await answer
+    } catch (error) {
+      const cause = await this.#causeOf(error as DiskError)
+      if (this.#state.up && !this.#closed) this.#isDown(cause)
+      throw cause
+    }
+  }
+
+  /** LMDB calls a full disk a fault. */
+  async #causeOf(error: DiskError): Promise<DiskError> {
+    try {
+      await this.#folder?.needRoom()
+      return error
+    } catch (cause) {
+      return cause as DiskError
+    }
+  }
+
+  #isDown(error: DiskError): void {
+    this.#become({ up: false, reason: error.message })
+    this.#failAll(this.#unusable())
+    const stopped = this.#stop()
+    this.#coming = stopped
+    this.#timer = this.#options.clock.after(this.#pause, () => {
+      this.#coming = this.#comeBack(stopped)
+    })
+    this.#pause = Math.min(longestPause, 2 * this.#pause)
+  }
+
+  async #comeBack(stopped: Promise<void>): Promise<void> {
+    try {
+      await stopped
+      if (!this.#closed) await this.#start()
+    } catch (error) {
+      if (!this.#closed) this.#isDown(error as DiskError)
+    }
+  }
+
+  #become(state: EnvironmentState): void {
+    const isNews = state.up !== this.#state.up || !state.up
+    this.#state = state
+    if (isNews) for (const listener of this.#listeners) listener(state)
+  }
+
+  #failAll(error: Error): void {
+    for (const { failed, bytes } of this.#batches.splice(0)) {
+      this.#waiting -= bytes
+      failed(error)
+    }
+  }
+
+  #unusable(): Error {
+    const { folder } = this.#options
+    const why = this.#state.up ? 'busy' : this.#state.reason
+    return new Error(`${folder} can't be used now: ${why}`)
+  }
+}
+
+const words = Object.keys(outcomes) as Outcome[]
+
+function check(change: Change): void {
+  const key = 'put' in change ? change.put.key : change.remove
+  if (key.length < 1 || key.length > maxKeyBytes) {
+    throw new RangeError(`key must have 1 to ${maxKeyBytes} bytes, got ${key.length}`)
+  }
+  for (const rank of ['put' in change && change.put.rank, change.when]) {
+    if (Buffer.isBuffer(rank) && rank.length !== rankLength)
+      throw new RangeError(`rank must have ${rankLength} bytes, got ${rank.length}`)
+  }
+}
+
+/** What no other try will mend is an error of the configuration. */
+function openError(folder: string, error: DiskError): Error {
+  const { message, code } = error
+  if (code === 'SCHEMA') {
+    return new HandfastError(
+      'ERR_HANDFAST_CONFIG',
+      `${folder} was written by another version of handfast (${message}, this one has ${schema})`,
+    )
+  }
+  if (code === 'ERR_MODULE_NOT_FOUND' || /native build|node-gyp-build/.test(message)) {
+    return new HandfastError(
+      'ERR_HANDFAST_CONFIG',
+      `the disk tier needs the package lmdb, which can't be loaded: npm install lmdb (${message})`,
+      { cause: error },
+    )
+  }
+  return error
+}
