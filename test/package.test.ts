@@ -18,6 +18,7 @@ const farmOf = async (): Promise<Farm> => {
   return farm
 }
 void farmOf
+void postgres
 void fastifyAuth
 `
 const imports = `
@@ -26,6 +27,7 @@ import { createFarm, type Farm, type FarmOptions } from 'handfast'
 import { expressAuth } from 'handfast/express'
 import { fastifyAuth } from 'handfast/fastify'
 import { attachHttpProxy } from 'handfast/http-proxy'
+import { postgres } from 'handfast/postgres'
 `
 
 /** A project that has handfast in node_modules, as installed. */
@@ -96,6 +98,6 @@ t.test('what package.json names is built, and in the package', async t => {
 t.test('the changelog begins with this version', async t => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const changes = readFileSync(join(root, 'CHANGELOG.md'), 'utf8')
-  const [, first] = /^## (\S+)/m.exec(changes) ?? []
+  const [, first] = /^## (?!Unreleased)(\S+)/m.exec(changes) ?? []
   t.equal(first, version)
 })

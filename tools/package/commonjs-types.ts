@@ -9,7 +9,13 @@ import { fileURLToPath } from 'node:url'
  */
 const dist = fileURLToPath(new URL('../..', import.meta.url))
 const folder = join(dist, 'commonjs')
-const entries = ['lib/index', 'plugins/express', 'plugins/fastify', 'plugins/http-proxy']
+const entries = [
+  'lib/index',
+  'plugins/express',
+  'plugins/fastify',
+  'plugins/http-proxy',
+  'plugins/postgres/index',
+]
 
 rmSync(folder, { recursive: true, force: true })
 const done = new Set<string>()

@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto'
+import type { Clock, Timer } from '../clock.ts'
+import {
+  type Change,
+  changeLength,
+  type FeedKind,
+  feedOverhead,
+  feedSenderLength,
+  sealFeedMessage,
+} from './feed-message.ts'
+
+/** Changes within so many milliseconds go out together. */
+const gather = 5
+/** Milliseconds between two messages at most: whoever is silent for longer is missed. */
+export const heartbeat = 1_000
+/** Changes that wait; what comes beyond them is told as `everything`. */
+const mostWaiting = 10_000
+
+export interface FeedSenderParts {
+  readonly key: Buffer
+  readonly clock: Clock
+  /** The most that a message may have. */
+  readonly maxBytes: number
+  /** Resolves when the database has it. */
+  publish(message: Buffer): Promise<unknown>
+}
+
+/**
+ * Tells the other servers what this one has changed, after it was stored. Telling them in the
+ * transaction that stores would make every commit wait for every other (PostgreSQL holds one lock
+ * for its whole cluster from NOTIFY to the end of a commit); so the changes of some milliseconds
+ * go together, numbered, with a heartbeat, and who stops without a word is missed by the others.
+ */
+export class FeedSender {
+  /** Hex; new at each start. */
+  readonly name: string = randomBytes(feedSenderLength).toString('hex')
+  readonly #parts: FeedSenderParts
+  #waiting: Change[] = []
+  #everything = false
+  #sequence = 0n
+  #timer: Timer | undefined
+  #sending: Promise<void> | undefined
+  #closed = false
+
+  constructor(parts: FeedSenderParts) {
+    this.#parts = parts
+  }
+
+  /** The first message: nobody would miss one of whom nobody had heard. */
+  async open(): Promise<void> {
+    await this.#publish('changes', [])
+    this.#sendAfter(heartbeat)
+  }
+
+  announce(change: Change): void {
+    if (this.#closed) return
+    const first = this.#waiting.length === 0 && !this.#everything
+    this.#add(change)
+    if (first && this.#sending === undefined) this.#sendAfter(gather)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#timer?.cancel()
+    await this.#sending
+    await this.#send()
+    // Who can't say so is missed.
+    await this.#publish('leaving', []).catch(() => {})
+  }
+
+  #add(change: Change): void {
+    if (this.#everything) return
+    const length = changeLength(change)
+    const fits = length !== undefined && feedOverhead + length <= this.#parts.maxBytes
+    if (fits && this.#waiting.length < mostWaiting) this.#waiting.push(change)
+    else this.#tellEverything()
+  }
+
+  #tellEverything(): void {
+    this.#everything = true
+    this.#waiting = []
+  }
+
+  #sendAfter(ms: number): void {
+    this.#timer?.cancel()
+    this.#timer = this.#parts.clock.after(ms, () => void this.#send())
+  }
+
+  async #send(): Promise<void> {
+    this.#sending = this.#sendAll()
+    await this.#sending
+    this.#sending = undefined
+    if (!this.#closed) this.#sendAfter(this.#waiting.length > 0 ? gather : heartbeat)
+  }
+
+  /** All that waits, one message after the other. */
+  async #sendAll(): Promise<void> {
+    do {
+      const kind = this.#everything ? 'everything' : 'changes'
+      const changes = this.#take()
+      this.#everything = false
+      try {
+        await this.#publish(kind, changes)
+      } catch {
+        // It may have arrived or not.
+        return this.#tellEverything()
+      }
+    } while (this.#waiting.length > 0)
+  }
+
+  /** As many as a message can have. */
+  #take(): Change[] {
+    let bytes = feedOverhead
+    let count = 0
+    for (const change of this.#waiting) {
+      bytes += changeLength(change) ?? 0
+      if (bytes > this.#parts.maxBytes) break
+      count++
+    }
+    return this.#waiting.splice(0, count)
+  }
+
+  async #publish(kind: FeedKind, changes: readonly Change[]): Promise<void> {
+    this.#sequence++
+    const message = { sender: this.name, sequence: this.#sequence, kind, changes }
+    await this.#parts.publish(sealFeedMessage(this.#parts.key, message))
+  }
+}

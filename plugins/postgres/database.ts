@@ -1,0 +1,212 @@
+import { type Clock, systemClock } from '../../lib/clock.ts'
+import { type Log, silentLog } from '../../lib/log.ts'
+import type {
+  ChangeWatcher,
+  Database,
+  ScanPage,
+  Stored,
+} from '../../lib/state/database.ts'
+import { FeedSender } from '../../lib/state/feed-sender.ts'
+import { channelOf } from './channel.ts'
+import { connectionSettings } from './connection-settings.ts'
+import { Listener } from './listener.ts'
+import { checkPostgresOptions, type PostgresOptions } from './options.ts'
+import { Pool, type Row } from './pool.ts'
+import { openSchema } from './schema.ts'
+import { type Statements, statementsFor, sweepUnit } from './statements.ts'
+import { Sweeper } from './sweeper.ts'
+
+/** What NOTIFY takes is less than 8000 bytes, in base64. */
+const mostOfMessage = 5_900
+
+/**
+ * State in PostgreSQL 12 or later, for `createState({ database: postgres({ url }) })`. It makes its
+ * schema by itself, and tells the other servers of changes. Needs the package `pg`.
+ *
+ * Throws ERR_HANDFAST_CONFIG for a bad option.
+ */
+export function postgres(options: PostgresOptions = {}): Database {
+  return new PostgresDatabase(options)
+}
+
+class PostgresDatabase implements Database {
+  readonly name = 'postgres'
+  readonly reach = 'network'
+  /** Not there behind a pooler that hands connections on: nobody could listen. */
+  readonly watch?: (watcher: ChangeWatcher) => () => void
+  readonly #pool: Pool
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #schema: string
+  readonly #dangerAcceptLoss: boolean
+  readonly #statements: Statements
+  readonly #sweeper: Sweeper
+  readonly #listeners = new Set<Listener>()
+  #feedKey: Buffer | undefined
+  #sender: FeedSender | undefined
+  #closed: Promise<void> | undefined
+
+  constructor(options: PostgresOptions) {
+    const numbers = checkPostgresOptions(options)
+    const { clock = systemClock, log = silentLog, schema = 'handfast' } = options
+    const { transactionPooling = false, dangerAcceptLoss = false } = options
+    this.#clock = clock
+    this.#log = log.child({ database: 'postgres' })
+    this.#schema = schema
+    this.#dangerAcceptLoss = dangerAcceptLoss
+    this.#statements = statementsFor(schema)
+    this.#pool = new Pool({
+      ...numbers,
+      settings: connectionSettings(options),
+      transactionPooling,
+      log: this.#log,
+    })
+    this.#sweeper = new Sweeper({
+      clock,
+      log: this.#log,
+      interval: numbers.sweepInterval,
+      sweep: limit => this.#sweep(limit),
+    })
+    if (!transactionPooling) this.watch = watcher => this.#watch(watcher)
+  }
+
+  async open(): Promise<void> {
+    this.#feedKey = await openSchema(this.#pool, {
+      schema: this.#schema,
+      dangerAcceptLoss: this.#dangerAcceptLoss,
+    })
+    this.#sweeper.start()
+    if (this.watch === undefined) return
+    this.#sender = new FeedSender({
+      key: this.#feedKey,
+      clock: this.#clock,
+      maxBytes: mostOfMessage,
+      publish: message =>
+        this.#pool.run(this.#statements.publish, [
+          channelOf(this.#schema),
+          message.toString('base64'),
+        ]),
+    })
+    await this.#sender.open()
+  }
+
+  async get(table: string, key: string): Promise<Stored | undefined> {
+    const [row] = await this.#read('get', [table, Buffer.from(key)])
+    return row && stored(row)
+  }
+
+  async compareAndSet(
+    table: string,
+    key: string,
+    expected: bigint | undefined,
+    value: Buffer,
+    expiresAt: number | undefined,
+  ): Promise<bigint | undefined> {
+    const { insert, update } = this.#statements
+    const values = [table, Buffer.from(key), value, ...endOf(expiresAt)]
+    const [row] =
+      expected === undefined
+        ? await this.#pool.run(insert, values)
+        : await this.#pool.run(update, [...values, expected])
+    if (row === undefined) return undefined
+    const version = BigInt(row[0] as string)
+    this.#sender?.announce({ table, key, floor: version })
+    return version
+  }
+
+  async delete(
+    table: string,
+    key: string,
+    expected?: bigint,
+  ): Promise<bigint | undefined> {
+    const values = [table, Buffer.from(key), expected ?? null]
+    const [row] = await this.#pool.run(this.#statements.remove, values)
+    if (row === undefined || row[1] !== true) return undefined
+    const version = BigInt(row[0] as string)
+    this.#sender?.announce({ table, key, floor: version + 1n })
+    return version
+  }
+
+  async expire(
+    table: string,
+    key: string,
+    expiresAt: number | undefined,
+  ): Promise<boolean> {
+    const values = [table, Buffer.from(key), ...endOf(expiresAt)]
+    return (await this.#pool.run(this.#statements.expire, values)).length > 0
+  }
+
+  /** In the order of the keys' bytes; the cursor is where it goes on, in hex. */
+  async scan(table: string, cursor = '', limit = 100): Promise<ScanPage> {
+    const rows = await this.#read('scan', [table, Buffer.from(cursor, 'hex'), limit])
+    const last = rows.length < limit ? undefined : (rows.at(-1)?.[0] as Buffer)
+    return {
+      entries: rows
+        .filter(row => row[4] === true)
+        .map(row => ({ key: String(row[0]), ...stored(row.slice(1)) })),
+      // The next key that there can be.
+      next: last && `${last.toString('hex')}00`,
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed ??= this.#close()
+    await this.#closed
+  }
+
+  async #close(): Promise<void> {
+    await this.#sweeper.close()
+    for (const listener of this.#listeners) listener.close()
+    this.#listeners.clear()
+    await this.#sender?.close()
+    await this.#pool.close()
+  }
+
+  #watch(watcher: ChangeWatcher): () => void {
+    if (this.#feedKey === undefined || this.#sender === undefined) return () => {}
+    const listener = new Listener({
+      pool: this.#pool,
+      channel: channelOf(this.#schema),
+      clock: this.#clock,
+      log: this.#log,
+      key: this.#feedKey,
+      self: this.#sender.name,
+      watcher,
+    })
+    this.#listeners.add(listener)
+    return () => {
+      this.#listeners.delete(listener)
+      listener.close()
+    }
+  }
+
+  /** A question that got no answer has changed nothing. */
+  async #read(verb: 'get' | 'scan', values: Parameters<Pool['run']>[1]): Promise<Row[]> {
+    return await this.#pool.ask(this.#statements[verb], values)
+  }
+
+  async #sweep(limit: number): Promise<number> {
+    const until = sweepAt(this.#clock.now())
+    const values = [`handfast sweep ${this.#schema}`, until, limit]
+    const [row] = await this.#pool.run(this.#statements.sweep, values)
+    return Number(row?.[0] ?? 0)
+  }
+}
+
+function stored([value, version, expiresAt]: Row): Stored {
+  return {
+    value: value as Buffer,
+    version: BigInt(version as string),
+    expiresAt: expiresAt === null ? undefined : Number(expiresAt),
+  }
+}
+
+function endOf(expiresAt: number | undefined): [number | null, number | null] {
+  if (expiresAt === undefined) return [null, null]
+  const end = Math.ceil(expiresAt)
+  return [end, sweepAt(end)]
+}
+
+function sweepAt(ms: number): number {
+  return Math.min(2 ** 31 - 1, Math.max(0, Math.floor(ms / sweepUnit)))
+}

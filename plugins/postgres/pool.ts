@@ -1,0 +1,239 @@
+import pg from 'pg'
+import { HandfastError } from '../../lib/errors.ts'
+import type { Log } from '../../lib/log.ts'
+import type { ConnectionSettings } from './connection-settings.ts'
+
+/** SQLSTATE of disk_full. */
+const diskFull = '53100'
+
+export interface PoolParts {
+  readonly settings: ConnectionSettings
+  readonly connections: number
+  readonly queue: number
+  readonly connectTimeout: number
+  readonly statementTimeout: number
+  readonly transactionPooling: boolean
+  readonly log: Log
+}
+
+/** One of the texts that a database is asked with; its name is that of the prepared one. */
+export interface Statement {
+  readonly name: string
+  readonly text: string
+}
+
+export type Value = string | number | bigint | boolean | Buffer | null
+/** Columns in their order: bytea as Buffer, bigint as text. */
+export type Row = readonly unknown[]
+export type Run = (statement: Statement, values: readonly Value[]) => Promise<Row[]>
+
+/** A connection that is nobody else's. */
+export interface Listening {
+  close(): void
+}
+
+/** Connections to PostgreSQL, as many as it may have, and the only place that knows `pg`. */
+export class Pool {
+  readonly #parts: PoolParts
+  readonly #pool: pg.Pool
+
+  constructor(parts: PoolParts) {
+    this.#parts = parts
+    this.#pool = new pg.Pool({
+      ...this.#config(),
+      max: parts.connections,
+      idleTimeoutMillis: 30_000,
+      allowExitOnIdle: true,
+    })
+    // Who uses one that breaks is told by the call; the event would end the process.
+    this.#pool.on('connect', client => client.on('error', () => {}))
+    // One that nobody uses has ended; the next call makes another.
+    this.#pool.on('error', error => parts.log.debug(told(error), 'a connection ended'))
+  }
+
+  /**
+   * One statement, which is a transaction of its own. Rejects with ERR_HANDFAST_DATABASE where
+   * nothing was changed, and with ERR_HANDFAST_OUTCOME_UNKNOWN where nobody knows.
+   */
+  async run(statement: Statement, values: readonly Value[]): Promise<Row[]> {
+    const client = await this.#connect()
+    return await new Promise((resolve, reject) => {
+      this.#query(client, statement, values, (error, rows) => {
+        client.release(error !== undefined && !isUndone(error))
+        if (error === undefined) resolve(rows)
+        else reject(faultOf(error))
+      })
+    })
+  }
+
+  /** The same for what changes nothing: then nothing is unknown about its outcome. */
+  async ask(statement: Statement, values: readonly Value[]): Promise<Row[]> {
+    try {
+      return await this.run(statement, values)
+    } catch (error) {
+      throw unavailable((error as Error).message)
+    }
+  }
+
+  /** Several, of which all are done or none; `timeout` in milliseconds is that of each. */
+  async transaction(timeout: number, work: (run: Run) => Promise<void>): Promise<void> {
+    const client = await this.#connect()
+    const run: Run = (statement, values) =>
+      new Promise((resolve, reject) => {
+        this.#query(client, statement, values, (error, rows) => {
+          if (error === undefined) resolve(rows)
+          else reject(faultOf(error))
+        })
+      })
+    const say = (text: string) => run({ name: '', text }, [])
+    let fault: unknown
+    try {
+      await say('BEGIN')
+      await say(`SET LOCAL statement_timeout = ${timeout}`)
+      await work(run)
+      await say('COMMIT')
+    } catch (error) {
+      fault = error
+      throw error
+    } finally {
+      // Its end rolls back what was begun.
+      client.release(fault !== undefined)
+    }
+  }
+
+  /** Listens on a channel. Resolves when nothing can be missed any more; `lost` is called once. */
+  async listen(
+    channel: string,
+    heard: (payload: string) => void,
+    lost: () => void,
+  ): Promise<Listening> {
+    const client = new pg.Client({ ...this.#config(), keepAlive: true })
+    let isOver = false
+    const close = () => {
+      if (isOver) return
+      isOver = true
+      client.end().catch(() => {})
+      lost()
+    }
+    client.on('error', close)
+    client.on('end', close)
+    client.on('notification', ({ channel: from, payload }) => {
+      if (!isOver && from === channel && payload !== undefined) heard(payload)
+    })
+    try {
+      await client.connect()
+      await client.query(`LISTEN ${quoteName(channel)}`)
+    } catch (error) {
+      isOver = true
+      client.end().catch(() => {})
+      throw faultOf(error)
+    }
+    // It keeps no process alive; the types do not know it.
+    ;(client as unknown as { unref(): void }).unref()
+    return { close }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end()
+  }
+
+  async #connect(): Promise<pg.PoolClient> {
+    if (this.#pool.waitingCount >= this.#parts.queue) {
+      throw unavailable(`${this.#parts.queue} calls wait for a connection already`)
+    }
+    try {
+      return await this.#pool.connect()
+    } catch (error) {
+      throw unavailable(messageOf(error))
+    }
+  }
+
+  #query(
+    client: pg.PoolClient,
+    { name, text }: Statement,
+    values: readonly Value[],
+    done: (error: Error | undefined, rows: Row[]) => void,
+  ): void {
+    const prepared = name !== '' && !this.#parts.transactionPooling
+    const query = {
+      text,
+      values: [...values],
+      rowMode: 'array',
+      ...(prepared && { name }),
+    }
+    void client.query(query as unknown as pg.QueryArrayConfig, (error, result) =>
+      done(error ?? undefined, result?.rows as Row[]),
+    )
+  }
+
+  #config(): pg.ClientConfig {
+    const { settings, connectTimeout, statementTimeout, transactionPooling } = this.#parts
+    const { host, port, user, password, database, tls, applicationName } = settings
+    return {
+      host,
+      ...(port !== undefined && { port }),
+      ...(user !== undefined && { user }),
+      ...(password !== undefined && { password }),
+      ...(database !== undefined && { database }),
+      ssl: tls === false ? false : definedOf({ ...tls }),
+      application_name: applicationName,
+      connectionTimeoutMillis: connectTimeout,
+      // The server ends it; should the server be silent, this side does.
+      query_timeout: statementTimeout + 1_000,
+      ...(!transactionPooling && { statement_timeout: statementTimeout }),
+    }
+  }
+}
+
+/** As SQL writes a name that may have any character. */
+export function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+/**
+ * PostgreSQL says ERROR of a statement that it has undone. Anything else (it is about to end, the
+ * connection broke, no answer in time) leaves open what became of it.
+ */
+function faultOf(error: unknown): HandfastError {
+  if (error instanceof HandfastError) return error
+  if (!isUndone(error)) {
+    return new HandfastError(
+      'ERR_HANDFAST_OUTCOME_UNKNOWN',
+      `PostgreSQL gave no answer: ${messageOf(error)}`,
+    )
+  }
+  return (error as { code?: string }).code === diskFull
+    ? new HandfastError(
+        'ERR_HANDFAST_DATABASE_FULL',
+        'PostgreSQL has no room on its disk',
+      )
+    : unavailable(messageOf(error))
+}
+
+function isUndone(error: unknown): boolean {
+  return (error as { severity?: string }).severity === 'ERROR'
+}
+
+function unavailable(why: string): HandfastError {
+  return new HandfastError('ERR_HANDFAST_DATABASE', `PostgreSQL: ${why}`)
+}
+
+/**
+ * No more than this of an error: its details may have keys and values, and its cause the
+ * password.
+ */
+function messageOf(error: unknown): string {
+  const { message, code } = error as { message?: string; code?: string }
+  const text = message === undefined || message === '' ? 'no connection' : message
+  return code === undefined ? text : `${text} (${code})`
+}
+
+function told(error: Error): object {
+  return { error: messageOf(error) }
+}
+
+function definedOf<T extends object>(values: T): T {
+  return Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== undefined),
+  ) as T
+}
