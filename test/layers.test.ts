@@ -18,6 +18,7 @@ const rooms = [
   'repository',
   'resumption',
   'proxy-protocol',
+  'http',
   'auth',
   'state',
   'backend',

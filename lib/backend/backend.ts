@@ -40,7 +40,10 @@ export interface BackendState {
   readonly ready: boolean
   /** May be sent some where too few others are ready: it is not well, but it is there. */
   readonly reachable: boolean
-  /** Monotonic milliseconds since when it is; `-Infinity` when it has never been otherwise. */
+  /**
+   * Monotonic milliseconds since when it is there for new clients: `-Infinity` when it has been
+   * from the start.
+   */
   readonly readySince: number
   /** The operator lets it run dry: it keeps the clients that it has, and gets no others. */
   readonly draining: boolean
@@ -63,7 +66,9 @@ export class Backend implements BackendState {
   readonly #clock: Clock
   /** To be had before a request is sent. */
   readonly slots: Slots
-  draining = false
+  #draining = false
+  /** When it came beside others, or was given new clients again. */
+  #joinedAt = -Infinity
   readonly #passive: PassiveHealth
   /** Told when it is passed over, and why, and with undefined when it is not any more. */
   onHealth: (reason: PassedOver | undefined) => void = () => {}
@@ -99,7 +104,21 @@ export class Backend implements BackendState {
   }
 
   get readySince(): number {
-    return Math.max(this.#passive.closedAt, this.#foundAt)
+    return Math.max(this.#passive.closedAt, this.#foundAt, this.#joinedAt)
+  }
+
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  set draining(draining: boolean) {
+    if (this.#draining && !draining) this.join()
+    this.#draining = draining
+  }
+
+  /** Others are at work already, and it has just come. */
+  join(): void {
+    this.#joinedAt = this.#clock.monotonic()
   }
 
   /** Why it is passed over, for now. */

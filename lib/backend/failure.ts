@@ -5,6 +5,8 @@ const timeouts: readonly string[] = [
   'UND_ERR_HEADERS_TIMEOUT',
   'UND_ERR_BODY_TIMEOUT',
   'ETIMEDOUT',
+  'try-timeout',
+  'request-timeout',
 ]
 const closing: readonly string[] = ['UND_ERR_DESTROYED', 'UND_ERR_CLOSED']
 const invalid: readonly string[] = ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED']

@@ -5,6 +5,7 @@ import {
   type OutgoingHttpHeaders,
 } from 'node:http2'
 import type { Clock } from '../clock.ts'
+import { filterFields, firstValueOf, toHttp2Fields } from '../http/fields.ts'
 import { backendError } from './failure.ts'
 import type { PoolCall, PoolOptions } from './pool.ts'
 import type { BackendHandler, BackendRequest } from './request.ts'
@@ -223,21 +224,14 @@ function toHttp2(
   { method, path, fields }: BackendRequest,
   encrypted: boolean,
 ): OutgoingHttpHeaders {
-  // Without a prototype: `constructor` is the name of a field, too.
-  const said: Record<string, string | string[]> = Object.create(null)
-  said[':method'] = method
-  said[':scheme'] = encrypted ? 'https' : 'http'
-  said[':path'] = path
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = (fields[i] as string).toLowerCase()
-    const value = fields[i + 1] as string
-    if (name === 'host') said[':authority'] = value
-    if (notInHttp2.has(name)) continue
-    const before = said[name]
-    if (before === undefined) said[name] = value
-    else said[name] = Array.isArray(before) ? [...before, value] : [before, value]
+  const authority = firstValueOf(fields, 'host')
+  return {
+    ':method': method,
+    ':scheme': encrypted ? 'https' : 'http',
+    ':path': path,
+    ...(authority === undefined ? {} : { ':authority': authority }),
+    ...toHttp2Fields(filterFields(fields, name => !notInHttp2.has(name))),
   }
-  return said
 }
 
 function split(raw: readonly string[]): [status: number, fields: string[]] {

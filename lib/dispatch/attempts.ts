@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { type Backend, isBadAnswer } from '../backend/backend.ts'
 import {
+  backendError,
   brokeOff,
   closed,
   isInvalidRequest,
@@ -10,11 +11,19 @@ import {
 import type { PoolCall } from '../backend/pool.ts'
 import type { BackendHandler } from '../backend/request.ts'
 import type { Slot } from '../backend/slots.ts'
+import type { Clock, Timer } from '../clock.ts'
 import type { Candidates } from './candidates.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
 import { NoBackend } from './no-backend.ts'
 import type { ReplayedBody } from './retry/replayed-body.ts'
 import { isRepeatable, isWorthRetrying, type Retrying } from './retry/retrying.ts'
+
+export interface AttemptsOptions {
+  readonly retrying: Retrying
+  /** Milliseconds until a backend must have begun to answer; 0: as long as it takes. */
+  readonly timeout: number
+  readonly clock: Clock
+}
 
 /**
  * A request at one backend after the other, until one takes it and says something. It takes the
@@ -24,6 +33,7 @@ export class Attempts implements DispatchCall {
   readonly #candidates: Candidates<Backend>
   readonly #request: DispatchRequest
   readonly #handler: DispatchHandler
+  readonly #options: AttemptsOptions
   readonly #retrying: Retrying
   readonly #began: number
   /** Undefined where there is no body, or it can't be sent twice. */
@@ -39,11 +49,13 @@ export class Attempts implements DispatchCall {
     candidates: Candidates<Backend>,
     request: DispatchRequest,
     handler: DispatchHandler,
-    retrying: Retrying,
+    options: AttemptsOptions,
   ) {
+    const { retrying } = options
     this.#candidates = candidates
     this.#request = request
     this.#handler = handler
+    this.#options = options
     this.#retrying = retrying
     this.#began = retrying.begin()
     this.#body = retrying.keep(request)
@@ -119,8 +131,10 @@ export class Attempts implements DispatchCall {
       this.#handler.onError(error)
       return
     }
-    // A kept-alive connection that was found dead says nothing of the backend.
-    if (!stale && !closed(error) && !wasRefused(error)) {
+    // A kept-alive connection that was found dead says nothing of the backend, nor does a body
+    // that its client is long in sending.
+    const patient = tried.late && !this.#isAsked
+    if (!stale && !closed(error) && !wasRefused(error) && !patient) {
       backend.failed(error, tried.epoch, sent)
     }
     this.#lastError = error
@@ -144,6 +158,11 @@ export class Attempts implements DispatchCall {
     return (
       this.#candidates.retry(most, backend) && this.#retrying.allows(this.#began, stale)
     )
+  }
+
+  /** The whole request has come. */
+  get #isAsked(): boolean {
+    return this.#request.body?.readableEnded !== false
   }
 
   #mayRepeat(): boolean {
@@ -178,6 +197,8 @@ export class Attempts implements DispatchCall {
         : { ...this.#request, body: this.#body.next() }
     const call = backend.send(request, next, this.#candidates.retrying)
     next.call = call
+    const { timeout, clock } = this.#options
+    if (timeout > 0) next.limit(timeout, clock)
     // By a handler that heard `onSend` meanwhile.
     if (this.#aborted !== undefined) call.abort(this.#aborted)
   }
@@ -197,6 +218,9 @@ class Try implements BackendHandler {
   /** It is being written to a connection, or has been. */
   sent = false
   answered = false
+  /** It had its time. */
+  late = false
+  #timer: Timer | undefined
   /** Nothing it says counts any more. */
   #over = false
 
@@ -207,13 +231,26 @@ class Try implements BackendHandler {
     this.epoch = backend.epoch
   }
 
+  /** From now on the backend has `timeout` ms to begin its answer. */
+  limit(timeout: number, clock: Clock): void {
+    if (this.#over || this.answered) return
+    this.#timer = clock.after(timeout, () => {
+      const error = backendError('try-timeout')
+      this.late = true
+      this.drop(error)
+      this.#of.failed(this, error)
+    })
+  }
+
   drop(reason: Error): void {
+    this.#timer?.cancel()
     this.#over = true
     this.slot.release()
     this.call?.abort(reason)
   }
 
   onSend(): void {
+    if (this.#over) return
     this.sent = true
     this.#of.handler.onSend()
   }
@@ -224,6 +261,7 @@ class Try implements BackendHandler {
 
   onResponse(status: number, text: string, fields: string[], last?: boolean): void {
     if (this.#over) return
+    this.#timer?.cancel()
     this.slot.answered()
     this.backend.answered(status, this.epoch)
     if (this.#of.refuses(this, status)) return
@@ -242,6 +280,11 @@ class Try implements BackendHandler {
   }
 
   onUpgrade(fields: string[], socket: Duplex): void {
+    if (this.#over) {
+      socket.destroy()
+      return
+    }
+    this.#timer?.cancel()
     this.answered = true
     this.slot.answered()
     this.backend.answered(101, this.epoch)
@@ -252,6 +295,8 @@ class Try implements BackendHandler {
 
   onError(error: Error): void {
     if (this.#over) return
+    this.#timer?.cancel()
+    this.#over = true
     this.slot.release()
     this.#of.failed(this, error)
   }

@@ -99,6 +99,7 @@ export class Backends {
               ? undefined
               : new Affinity(affinity, scope, this.#places),
           queue: options.queueTimeout > 0 ? this.#queue(options.queueTimeout) : undefined,
+          timeouts: options.timeouts,
         })
       })
     } catch (error) {
@@ -130,6 +131,7 @@ export class Backends {
       let backend = next.get(key) ?? this.#byKey.get(key)
       if (backend === undefined) {
         backend = new Backend(address, options)
+        if (this.#byKey.size > 0) backend.join()
         this.#listen(backend)
         this.#tell(backend)
         if (options.check !== undefined) this.#check(backend, options.check)

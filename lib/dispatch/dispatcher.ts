@@ -1,10 +1,11 @@
 import type { Backend } from '../backend/backend.ts'
 import type { BoundClient } from '../backend/request.ts'
-import { systemClock } from '../clock.ts'
+import { type Clock, systemClock } from '../clock.ts'
 import type { Affinity, Seat } from './affinity/affinity.ts'
 import { SeatHandler } from './affinity/seat-handler.ts'
 import { Attempts } from './attempts.ts'
 import { Candidates } from './candidates.ts'
+import { Deadline } from './deadline.ts'
 import { DeferredCall } from './deferred-call.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
 import { type Attempt, Queued, type QueueOptions } from './queue/queued.ts'
@@ -30,7 +31,20 @@ export interface DispatcherParts {
   readonly affinity?: Affinity | undefined
   /** Requests wait for backends that have no room. */
   readonly queue?: QueueOptions | undefined
+  /** Default: none. */
+  readonly timeouts?: DispatchTimeouts | undefined
+  readonly clock?: Clock | undefined
 }
+
+/** Hard limits in milliseconds; 0: none. */
+export interface DispatchTimeouts {
+  /** From when a request is handed over until the last byte of its answer. */
+  readonly request: number
+  /** From when it is given to a backend until that begins to answer. */
+  readonly try: number
+}
+
+const noTimeouts: DispatchTimeouts = { request: 0, try: 0 }
 
 /**
  * The backends of one site, from outside: it takes requests, and sees to the rest.
@@ -46,6 +60,8 @@ export class Dispatcher {
   readonly #resuming: ResumeContext | undefined
   readonly #affinity: Affinity | undefined
   readonly #queue: QueueOptions | undefined
+  readonly #timeouts: DispatchTimeouts
+  readonly #clock: Clock
 
   constructor(
     selection: Selection<Backend>,
@@ -54,6 +70,8 @@ export class Dispatcher {
       resuming,
       affinity,
       queue,
+      timeouts = noTimeouts,
+      clock = systemClock,
     }: DispatcherParts = {},
   ) {
     this.#selection = selection
@@ -64,6 +82,8 @@ export class Dispatcher {
     }
     this.#affinity = affinity
     this.#queue = queue
+    this.#timeouts = timeouts
+    this.#clock = clock
   }
 
   /** Both sides of a request may speak at the same time, at every backend. */
@@ -77,16 +97,21 @@ export class Dispatcher {
    * hands out a call of its own. Attempts is the last, before it come Queued and ResumedResponse.
    */
   dispatch(request: DispatchRequest, handler: DispatchHandler): DispatchCall {
+    const { request: timeout } = this.#timeouts
+    if (timeout === 0) return this.#place(request, handler)
+    const deadline = new Deadline(handler, timeout, this.#clock)
+    deadline.begin(this.#place(request, deadline))
+    return deadline
+  }
+
+  #place(request: DispatchRequest, handler: DispatchHandler): DispatchCall {
     const affinity = this.#affinity
     if (affinity === undefined) return this.#begin(request, handler)
     const seat = affinity.seatOf(request)
     if (!('then' in seat)) return this.#seated(affinity, seat, request, handler)
-    const call = new DeferredCall()
+    const call = new DeferredCall(handler)
     void seat.then(found =>
-      call.begin(
-        () => this.#seated(affinity, found, request, handler),
-        error => handler.onError(error),
-      ),
+      call.begin(() => this.#seated(affinity, found, request, handler)),
     )
     return call
   }
@@ -151,7 +176,11 @@ export class Dispatcher {
       observe === undefined
         ? handler
         : new TimedHandler(handler, ms => observe(attempts.backend, ms))
-    const attempts: Attempts = new Attempts(candidates, request, told, this.#retrying)
+    const attempts: Attempts = new Attempts(candidates, request, told, {
+      retrying: this.#retrying,
+      timeout: this.#timeouts.try,
+      clock: this.#clock,
+    })
     attempts.start()
     return attempts
   }

@@ -1,56 +1,94 @@
-/**
- * Puts a prefix before the paths that a response names, for a backend that knows nothing of it:
- * in Location, Content-Location, Link (RFC 8288) and the Path of cookies. What names another
- * host, or has the prefix already, stays.
- */
-export function prefixLinks(
-  fields: readonly string[],
-  prefix: string,
-  authority: string,
-): string[] {
+import type { Fields } from '../http/fields.ts'
+
+/** What becomes of the links that a response has in its fields. */
+export interface LinkMapping {
+  /** A URL or a path, or what is relative to one. */
+  readonly target: (target: string) => string
+  /** A whole Set-Cookie. */
+  readonly cookie?: ((cookie: string) => string) | undefined
+}
+
+/** Of Location, Content-Location, Refresh, Link (RFC 8288) and Set-Cookie. */
+export function mapLinks(fields: Fields, { target, cookie }: LinkMapping): string[] {
   const changed = [...fields]
   for (let i = 0; i < fields.length; i += 2) {
     const value = fields[i + 1] as string
     switch ((fields[i] as string).toLowerCase()) {
       case 'location':
       case 'content-location':
-        changed[i + 1] = prefixed(value, prefix, authority)
+        changed[i + 1] = target(value)
+        break
+      case 'refresh':
+        // HTML, "shared declarative refresh steps".
+        changed[i + 1] = value.replace(
+          /^(\s*[\d.]+\s*[;,]\s*(?:url\s*=\s*)?)(["']?)([^"']*)/i,
+          (_, before: string, quote: string, url: string) => before + quote + target(url),
+        )
         break
       case 'link':
         changed[i + 1] = value.replace(
           /<([^<>]*)>/g,
-          (_, target: string) => `<${prefixed(target, prefix, authority)}>`,
+          (_, link: string) => `<${target(link)}>`,
         )
         break
       case 'set-cookie':
-        changed[i + 1] = prefixedCookie(value, prefix)
+        if (cookie !== undefined) changed[i + 1] = cookie(value)
         break
     }
   }
   return changed
 }
 
-function prefixed(target: string, prefix: string, authority: string): string {
-  const [, origin = '', path = ''] =
-    /^((?:https?:)?\/\/[^/?#\\]*)?(.*)$/is.exec(target) ?? []
-  const host = origin.replace(/^(?:https?:)?\/\//i, '').toLowerCase()
+/**
+ * Puts a prefix before the paths that a response names, for a backend that knows nothing of it,
+ * the Path of cookies included. What names another host, or has the prefix already, stays.
+ */
+export function prefixLinks(
+  fields: Fields,
+  prefix: string,
+  authority: string,
+  isPlaced: (path: string) => boolean = path => hasPrefix(path, prefix),
+): string[] {
+  return mapLinks(fields, {
+    target: target => prefixed(target, prefix, authority, isPlaced),
+    cookie: cookie => cookiePath(cookie, path => (isPlaced(path) ? path : prefix + path)),
+  })
+}
+
+export function prefixed(
+  target: string,
+  prefix: string,
+  authority: string,
+  isPlaced: (path: string) => boolean,
+): string {
+  const { origin, host, path } = partsOf(target)
   if (origin !== '' && host !== authority.toLowerCase()) return target
   // A relative one is relative to the path that has the prefix.
   if (origin === '' && !path.startsWith('/')) return target
-  if (hasPrefix(path, prefix)) return target
+  if (isPlaced(path)) return target
   return `${origin}${prefix}${path.startsWith('/') ? '' : '/'}${path}`
 }
 
+/** `origin`: scheme, if it is said, and authority. `host`: the authority in lower case. */
+export function partsOf(target: string): {
+  readonly origin: string
+  readonly host: string
+  readonly path: string
+} {
+  const [, origin = '', path = ''] =
+    /^((?:https?:)?\/\/[^/?#\\]*)?(.*)$/is.exec(target) ?? []
+  const host = origin.replace(/^(?:https?:)?\/\//i, '').toLowerCase()
+  return { origin, host, path }
+}
+
 /** A cookie named `__Host-` is one of the whole host, or none (RFC 6265bis 4.1.3.2). */
-function prefixedCookie(cookie: string, prefix: string): string {
+export function cookiePath(cookie: string, map: (path: string) => string): string {
   if (/^\s*__Host-/i.test(cookie)) return cookie
   return cookie.replace(/;\s*path=([^;]*)/gi, (attribute, path: string) =>
-    path.startsWith('/') && !hasPrefix(path, prefix)
-      ? `; Path=${prefix}${path.trim()}`
-      : attribute,
+    path.startsWith('/') ? `; Path=${map(path.trim())}` : attribute,
   )
 }
 
-function hasPrefix(path: string, prefix: string): boolean {
+export function hasPrefix(path: string, prefix: string): boolean {
   return path.startsWith(prefix) && /^(?:$|[/?#])/.test(path.slice(prefix.length))
 }

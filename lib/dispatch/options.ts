@@ -1,6 +1,7 @@
 import type { BackendOptions } from '../backend/backend.ts'
 import type { NumberRules } from '../number-options.ts'
 import type { AffinityOptions } from './affinity/options.ts'
+import type { DispatchTimeouts } from './dispatcher.ts'
 import type { Resolve } from './resolved-name.ts'
 import type { ResumeOptions } from './resumed-response/options.ts'
 import type { RetryOptions } from './retry/options.ts'
@@ -12,7 +13,7 @@ export interface BackendTarget {
   readonly url: string
   /**
    * `addresses`: each address of the host name is a backend; `srv`: each target of its SRV
-   * records. Asked again every 10 s. Default: the name is one backend, whatever address it has.
+   * records. Asked again when their time to live is over, 1 s to 60 s, or every 10 s. Default: the name is one backend, whatever address it has.
    */
   readonly resolve?: Resolve | undefined
   /** Its part beside the others: one of 2 gets twice as much as one of 1. 0 to 1000, default 1. */
@@ -44,4 +45,5 @@ export interface DispatcherOptions {
   readonly scope: string
   /** How long a request waits for one that has room, in milliseconds; 0: not at all. */
   readonly queueTimeout: number
+  readonly timeouts: DispatchTimeouts
 }

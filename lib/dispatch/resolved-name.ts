@@ -1,11 +1,14 @@
-import dns from 'node:dns/promises'
+import dns, { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import type { Clock, Timer } from '../clock.ts'
 import type { Log } from '../log.ts'
 
-/** Between two questions, in milliseconds. */
+/** Between two questions, in milliseconds, where no time to live is known. */
 const interval = 10_000
-/** The same while the resolver fails; it doubles up to that. */
+/** What a time to live may make of it: 0 is no time, and a day nobody wants to wait. */
+const shortestInterval = 1_000
+/** And while the resolver fails; it doubles up to that. */
 const longestInterval = 60_000
 /** A name that stands for more is cut: each is a pool of connections. */
 const mostPlaces = 256
@@ -20,8 +23,14 @@ export interface Place {
   readonly port: number
 }
 
+export interface Resolved {
+  readonly places: readonly Place[]
+  /** Seconds for which that holds, as far as is known. */
+  readonly ttl?: number | undefined
+}
+
 /** Asks for places of a name; a test can stand in for it. */
-export type Lookup = (hostname: string, port: number, how: Resolve) => Promise<Place[]>
+export type Lookup = (hostname: string, port: number, how: Resolve) => Promise<Resolved>
 
 export interface ResolvedNameOptions {
   readonly hostname: string
@@ -62,9 +71,10 @@ export class ResolvedName {
   async #ask(): Promise<void> {
     const { hostname, port, how, lookup, clock, log, onChange } = this.#options
     try {
-      const found = inOrder(await lookup(hostname, port, how))
+      const { places, ttl } = await lookup(hostname, port, how)
+      const found = inOrder(places)
       if (found.length === 0) throw new Error('no addresses')
-      this.#wait = interval
+      this.#wait = waitFor(ttl)
       const changed = textOf(found) !== textOf(this.#places ?? [])
       if (changed && !this.#closed) {
         this.#places = found
@@ -72,7 +82,7 @@ export class ResolvedName {
         onChange()
       }
     } catch (error) {
-      this.#wait = Math.min(longestInterval, 2 * this.#wait)
+      this.#wait = Math.min(longestInterval, 2 * Math.max(interval / 2, this.#wait))
       const { code = String(error) } = error as { code?: string }
       log.warn({ name: hostname, error: code }, 'a name of backends is not resolved')
     }
@@ -80,21 +90,64 @@ export class ResolvedName {
   }
 }
 
-/** As the system resolves names, /etc/hosts included; SRV records from DNS. */
-export const systemLookup: Lookup = async (hostname, port, how) => {
-  if (how === 'addresses') return await addressesOf(hostname, port)
-  const records = await dns.resolveSrv(hostname)
-  // RFC 2782: those of the lowest priority, as long as there are any.
-  const first = Math.min(...records.map(({ priority }) => priority))
-  const usable = records.filter(({ priority }) => priority === first)
-  const all = await Promise.all(usable.map(one => addressesOf(one.name, one.port)))
-  return all.flat()
+/** Milliseconds that addresses wait for DNS to say how long they hold. */
+const longestTtlWait = 500
+const noRecords: ReadonlyMap<string, number> = new Map()
+
+function waitFor(ttl: number | undefined): number {
+  if (ttl === undefined) return interval
+  return Math.min(longestInterval, Math.max(shortestInterval, ttl * 1_000))
 }
 
-async function addressesOf(hostname: string, port: number): Promise<Place[]> {
-  if (isIP(hostname) !== 0) return [{ name: hostname, address: hostname, port }]
-  const found = await dns.lookup(hostname, { all: true })
-  return found.map(({ address }) => ({ name: hostname, address, port }))
+/**
+ * Addresses as the system has them, /etc/hosts and search domains included; SRV records from DNS.
+ * How long an address holds DNS alone can say: where it names the same ones that counts, too.
+ */
+export function lookupWith(resolver: Pick<Resolver, 'resolve4' | 'resolve6'>): Lookup {
+  const addressesOf = async (hostname: string, port: number): Promise<Resolved> => {
+    if (isIP(hostname) !== 0)
+      return { places: [{ name: hostname, address: hostname, port }] }
+    const records = recordsOf(resolver, hostname)
+    const found = await dns.lookup(hostname, { all: true })
+    const known = await Promise.race([
+      records,
+      setTimeout(longestTtlWait, noRecords, { ref: false }),
+    ])
+    const ttls = found.map(({ address }) => known.get(address) ?? Number.NaN)
+    const ttl = Math.min(...ttls)
+    return {
+      places: found.map(({ address }) => ({ name: hostname, address, port })),
+      ...(Number.isNaN(ttl) ? {} : { ttl }),
+    }
+  }
+  return async (hostname, port, how) => {
+    if (how === 'addresses') return await addressesOf(hostname, port)
+    const records = await dns.resolveSrv(hostname)
+    // RFC 2782: those of the lowest priority, as long as there are any.
+    const first = Math.min(...records.map(({ priority }) => priority))
+    const usable = records.filter(({ priority }) => priority === first)
+    const all = await Promise.all(usable.map(one => addressesOf(one.name, one.port)))
+    return { places: all.flatMap(({ places }) => places) }
+  }
+}
+
+/** A resolver of its own: one that is slow holds up nobody else's questions. */
+export const systemLookup: Lookup = lookupWith(new Resolver({ timeout: 2_000, tries: 2 }))
+
+/** Seconds for which DNS lets each address of a name be remembered; empty when it says nothing. */
+async function recordsOf(
+  resolver: Pick<Resolver, 'resolve4' | 'resolve6'>,
+  hostname: string,
+): Promise<ReadonlyMap<string, number>> {
+  const asked = await Promise.allSettled([
+    resolver.resolve4(hostname, { ttl: true }),
+    resolver.resolve6(hostname, { ttl: true }),
+  ])
+  return new Map(
+    asked
+      .flatMap(answer => (answer.status === 'fulfilled' ? answer.value : []))
+      .map(({ address, ttl }) => [address, ttl]),
+  )
 }
 
 function inOrder(places: readonly Place[]): readonly Place[] {

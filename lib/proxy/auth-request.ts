@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { AuthRequest } from '../auth/request.ts'
+import { lowerCase } from '../http/fields.ts'
 import type { Exchange } from './client/exchange.ts'
-import { lowerCase } from './message/fields.ts'
 import type { CheckedRequest } from './message/request-check.ts'
 
 /** A request of the proxy as authentication sees it. */

@@ -1,6 +1,6 @@
+import { type Fields, valuesOf } from '../http/fields.ts'
 import { networkOf } from '../limit/network.ts'
 import type { ClientConnection } from './client/client-connection.ts'
-import { type Fields, valuesOf } from './message/fields.ts'
 import { clientBehind } from './message/forwarded.ts'
 
 /**

@@ -11,6 +11,8 @@ const limits: ReadonlyMap<string, keyof Limits> = new Map<string, keyof Limits>(
   ['UND_ERR_CONNECT_TIMEOUT', 'connectTimeout'],
   ['UND_ERR_HEADERS_TIMEOUT', 'backendHeadersTimeout'],
   ['UND_ERR_BODY_TIMEOUT', 'backendBodyTimeout'],
+  ['request-timeout', 'requestTimeout'],
+  ['try-timeout', 'tryTimeout'],
 ])
 
 /** The limit that a request came to its end at. */

@@ -17,6 +17,9 @@ export const limitRules: NumberRules<keyof Limits> = {
   connectTimeout: time(5_000),
   backendHeadersTimeout: time(60_000),
   backendBodyTimeout: time(60_000),
+  // Downloads and streams take as long as they take.
+  requestTimeout: time(0, 0),
+  tryTimeout: time(0, 0),
   // A WebSocket may be silent for long; TCP keep-alive finds the dead ones sooner.
   tunnelTimeout: time(3_600_000),
   // What Node and most backends take themselves: what they would refuse is refused here.

@@ -13,11 +13,11 @@ import type { Priority } from '../dispatch/queue/urgency.ts'
 import type { ResumeSettings } from '../dispatch/resumed-response/options.ts'
 import type { RetrySettings } from '../dispatch/retry/options.ts'
 import type { SelectionOptions } from '../dispatch/selection/create-selection.ts'
+import type { Fields } from '../http/fields.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { ProxyVersion } from '../proxy-protocol/header.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
-import type { Fields } from './message/fields.ts'
 
 /** What a proxy needs from the farm: its servers' sessions are shared once attached. */
 export interface SessionSharing {
@@ -208,6 +208,17 @@ export interface Limits {
   readonly backendHeadersTimeout: number
   /** Longest silence of the backend inside a body. Default 60 000. */
   readonly backendBodyTimeout: number
+  /**
+   * From when the header section of a request is there until the last byte of its answer, waiting
+   * and trying again included; then 504, or a cut where the answer has begun. An open WebSocket is
+   * not ended. Default 0: no limit.
+   */
+  readonly requestTimeout: number
+  /**
+   * A backend must have begun to answer within, from when it is chosen, connecting included; then
+   * another one is asked if that does no harm, else 504. Default 0: no limit but those above.
+   */
+  readonly tryTimeout: number
   /** Longest silence in both directions of a WebSocket. Default 3 600 000. */
   readonly tunnelTimeout: number
   /** Request header bytes, as HTTP/1.1 has them. Default 16 384; beyond it 431. */
@@ -257,6 +268,8 @@ export const routeLimits = [
   'connectTimeout',
   'backendHeadersTimeout',
   'backendBodyTimeout',
+  'requestTimeout',
+  'tryTimeout',
   'tunnelTimeout',
   'maxBodyBytes',
   'maxBackendRequests',

@@ -34,6 +34,7 @@ import type {
   RunningProxy,
   Site,
 } from './options.ts'
+import { Tunnels } from './relay/tunnel.ts'
 import { RequestHandler, type Serving } from './request-handler.ts'
 import { serveRoute } from './route/serve-route.ts'
 import { Sites } from './sites.ts'
@@ -45,6 +46,9 @@ export async function createProxy(options: ProxyOptions): Promise<RunningProxy> 
   await proxy.listen()
   return proxy
 }
+
+/** Milliseconds at the end of a drain in which WebSockets are told that they end. */
+const longestFarewell = 1_000
 
 /**
  * One plain TLS server in front; by ALPN it hands connections to an HTTP/1.1 and an HTTP/2
@@ -64,6 +68,7 @@ class HttpsProxy implements RunningProxy {
   readonly #connections = new Set<ClientConnection>()
   readonly #slowClients = new SlowClients()
   readonly #traffic = new Traffic()
+  readonly #tunnels = new Tunnels()
   readonly #trusts: (address: string) => boolean
   readonly #limitCounters: LimitCounters
   readonly #connectionShares: Shares
@@ -99,6 +104,7 @@ class HttpsProxy implements RunningProxy {
       createAccessLog(options.accessLog, options.log, this.#trusts),
       limitCounters,
       this.#traffic,
+      this.#tunnels,
       this.#limits,
     )
     this.#http1 = new Http1(
@@ -185,10 +191,16 @@ class HttpsProxy implements RunningProxy {
     this.#http2.drain()
     const { drainTimeout } = this.#limits
     let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>(resolve => {
-      timer = setTimeout(resolve, drainTimeout)
-    })
-    await Promise.race([stopped, late])
+    const end = stopped.then(() => true)
+    const within = (ms: number) =>
+      new Promise<boolean>(resolve => {
+        timer = setTimeout(() => resolve(false), ms)
+      })
+    const farewell = Math.min(longestFarewell, drainTimeout / 10)
+    if (!(await Promise.race([end, within(drainTimeout - farewell)]))) {
+      this.#tunnels.leave()
+      await Promise.race([end, within(farewell)])
+    }
     clearTimeout(timer)
     await this.close()
   }

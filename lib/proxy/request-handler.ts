@@ -1,3 +1,4 @@
+import type { Fields } from '../http/fields.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import { Shares, type SharesOptions } from '../limit/shares.ts'
 import type { Log } from '../log.ts'
@@ -9,11 +10,11 @@ import type { Unreadable } from './client/http1.ts'
 import { clientNetwork } from './client-network.ts'
 import { answerProbe } from './health-probe.ts'
 import { limitMet } from './limit-met.ts'
-import type { Fields } from './message/fields.ts'
 import { type CheckedRequest, checkRequest } from './message/request-check.ts'
 import type { Authorization, Authorizer, Limits } from './options.ts'
 import type { Phase } from './phases.ts'
 import { Forwarding, type Outcome } from './relay/forwarding.ts'
+import type { Tunnels } from './relay/tunnel.ts'
 import type { ServedRoute } from './route/routes.ts'
 import type { ServedSite, Sites } from './sites.ts'
 import type { Traffic } from './traffic.ts'
@@ -53,6 +54,7 @@ export class RequestHandler {
   readonly #limitCounters: LimitCounters
   readonly #pendingBodies: Shares
   readonly #traffic: Traffic
+  readonly #tunnels: Tunnels
 
   constructor(
     serving: () => Serving,
@@ -62,8 +64,10 @@ export class RequestHandler {
     accessLog: AccessLog,
     limitCounters: LimitCounters,
     traffic: Traffic,
+    tunnels: Tunnels,
     limits: Limits,
   ) {
+    this.#tunnels = tunnels
     this.#traffic = traffic
     this.#serving = serving
     this.#notReady = notReady
@@ -264,6 +268,7 @@ export class RequestHandler {
       ownFields: site.routes.ownFields,
       dispatcher: route.dispatcher,
       limits: route.limits,
+      tunnels: this.#tunnels,
       urgency: route.urgencyOf?.(request.fields, user),
       rewrite: route.rewrite,
       client,

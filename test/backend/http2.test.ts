@@ -127,6 +127,37 @@ t.test('fields may have the names of what all objects have', async t => {
   t.strictSame(raw.slice(-4), odd)
 })
 
+t.test(
+  'what a request says twice, and HTTP/2 of Node only once, is said once',
+  async t => {
+    const server = createHttp2Server()
+    let raw: string[] = []
+    server.on('stream', ((
+      stream: ServerHttp2Stream,
+      _headers: object,
+      _flags: number,
+      fields: string[],
+    ) => {
+      raw = fields
+      stream.respond({ ':status': 204 }, { endStream: true })
+    }) as () => void)
+    const pool = poolTo(t, `http://${await listen(t, server)}`)
+    const twice = [
+      'User-Agent',
+      'a',
+      'user-agent',
+      'b',
+      'If-Match',
+      '"a"',
+      'If-Match',
+      '"b"',
+    ]
+    const events = await send(pool, { ...get, fields: [...get.fields, ...twice] })
+    t.strictSame(events, ['response 204', 'end'])
+    t.strictSame(raw.slice(-4), ['user-agent', 'a', 'if-match', '"a", "b"'])
+  },
+)
+
 t.test('a request that follows a lost one at once goes another way', async t => {
   const sound = createHttp2Server()
   sound.on('stream', stream => stream.respond({ ':status': 204 }, { endStream: true }))

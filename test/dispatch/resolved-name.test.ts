@@ -1,7 +1,10 @@
+import { createSocket } from 'node:dgram'
+import { Resolver } from 'node:dns/promises'
+import { once } from 'node:events'
 import t from 'tap'
 import { Backends } from '../../lib/dispatch/backends.ts'
-import { type Place, ResolvedName } from '../../lib/dispatch/resolved-name.ts'
-import { MemoryLog, until } from '../fixtures/proxy-servers.ts'
+import { lookupWith, type Place, ResolvedName } from '../../lib/dispatch/resolved-name.ts'
+import { MemoryLog, type Teardown, until } from '../fixtures/proxy-servers.ts'
 
 /** A clock that a test moves by hand. */
 class Clock {
@@ -19,6 +22,7 @@ const place = (address: string): Place => ({ name: 'app', address, port: 80 })
 
 t.test('addresses come and go; a resolver that fails changes nothing', async t => {
   const clock = new Clock()
+  let ttl: number | undefined
   let answer: Place[] | Error = [place('10.0.0.2'), place('10.0.0.1'), place('10.0.0.1')]
   let changes = 0
   const name = new ResolvedName({
@@ -29,7 +33,7 @@ t.test('addresses come and go; a resolver that fails changes nothing', async t =
     log: new MemoryLog(),
     lookup: async () => {
       if (answer instanceof Error) throw answer
-      return answer
+      return { places: answer, ttl }
     },
     onChange: () => {
       changes++
@@ -60,6 +64,19 @@ t.test('addresses come and go; a resolver that fails changes nothing', async t =
   t.equal(await next(), 60_000)
   t.equal(await next(), 60_000)
   t.strictSame(addresses(), ['10.0.0.3'])
+  t.equal(changes, 2)
+  answer = [place('10.0.0.3')]
+  // Seconds that it may be remembered, and milliseconds until it is asked for again.
+  for (const [seconds, wait] of [
+    [7, 7_000],
+    [0, 1_000],
+    [86_400, 60_000],
+    [undefined, 10_000],
+  ]) {
+    ttl = seconds
+    await next()
+    t.equal(clock.waits[0]?.ms, wait, `a time to live of ${seconds}`)
+  }
   t.equal(changes, 2)
   name.close()
   t.equal(clock.waits.length, 0)
@@ -92,3 +109,48 @@ t.test('each address is a backend', async t => {
     t.match(origin, /^http:\/\/(127\.0\.0\.1|\[::1\]):8080$/)
   }
 })
+
+t.test('how long an address holds is asked of DNS', async t => {
+  const dns = await startDns(t, 7)
+  const resolver = new Resolver({ timeout: 5_000 })
+  resolver.setServers([`127.0.0.1:${dns}`])
+  const { places, ttl } = await lookupWith(resolver)('localhost', 80, 'addresses')
+  t.ok(places.some(({ address }) => address === '127.0.0.1'))
+  // Where the system knows of more addresses than DNS does, nobody can say.
+  t.equal(ttl, places.every(({ address }) => address === '127.0.0.1') ? 7 : undefined)
+  const ip = await lookupWith(resolver)('10.0.0.1', 80, 'addresses')
+  t.strictSame(ip, { places: [{ name: '10.0.0.1', address: '10.0.0.1', port: 80 }] })
+})
+
+t.test('a DNS that says nothing holds up no addresses', async t => {
+  const silent = {
+    resolve4: () => new Promise(() => {}),
+    resolve6: () => new Promise(() => {}),
+  }
+  // Neither a question nor the wait for it keeps a process alive.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(alive))
+  const { places, ttl } = await lookupWith(silent as never)('localhost', 80, 'addresses')
+  t.ok(places.length > 0)
+  t.equal(ttl, undefined)
+})
+
+/** Every A record is 127.0.0.1 for `ttl` seconds; of others there are none. Answers its port. */
+async function startDns(t: Teardown, ttl: number): Promise<number> {
+  const socket = createSocket('udp4')
+  socket.on('message', (question, { port, address }) => {
+    const isA = question.readUInt16BE(question.indexOf(0, 12) + 1) === 1
+    const header = Buffer.from(question.subarray(0, 12))
+    header.writeUInt16BE(0x8180, 2)
+    header.writeUInt16BE(isA ? 1 : 0, 6)
+    header.writeUInt16BE(0, 10)
+    const name = question.subarray(12, question.indexOf(0, 12) + 5)
+    const record = Buffer.from('c00c00010001000000000004' + '7f000001', 'hex')
+    record.writeUInt32BE(ttl, 6)
+    socket.send(Buffer.concat([header, name, ...(isA ? [record] : [])]), port, address)
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  t.teardown(() => socket.close())
+  return socket.address().port
+}

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { BackendState } from '../../lib/backend/backend.ts'
+import { Backend, type BackendState } from '../../lib/backend/backend.ts'
 import type { DispatchRequest } from '../../lib/dispatch/dispatch.ts'
 import {
   type Balance,
@@ -234,6 +234,32 @@ t.test('a backend that has just come back starts slowly', t => {
   t.ok(Math.abs(part() - 110) < 2)
   now = 0
   t.end()
+})
+
+t.test('one that comes beside others, or gets clients again, starts slowly', async t => {
+  let ms = 0
+  const time = { now: () => ms, monotonic: () => ms, after: () => ({ cancel() {} }) }
+  const options = {
+    connectTimeout: 1,
+    headersTimeout: 1,
+    bodyTimeout: 1,
+    maxHeaderBytes: 1,
+    maxRequests: 1,
+    clock: time,
+  }
+  const backend = new Backend('http://127.0.0.1:1', options)
+  t.teardown(() => backend.destroy())
+  t.equal(backend.readySince, -Infinity)
+  ms = 5
+  backend.draining = true
+  t.equal(backend.readySince, -Infinity)
+  ms = 7
+  backend.draining = false
+  t.equal(backend.readySince, 7)
+  backend.draining = false
+  ms = 9
+  backend.join()
+  t.equal(backend.readySince, 9)
 })
 
 t.test('backends come and go, and those that stay keep what was learnt', t => {

@@ -175,6 +175,41 @@ t.test('a stream may be silent for longer than a body', async t => {
   t.strictSame(await all(call), ['still there'])
 })
 
+t.test(
+  'a call on which nobody has said a word is ended after the time for bodies',
+  async t => {
+    const { client, log } = await through(
+      t,
+      {
+        both(call: Both) {
+          call.on('error', () => {})
+          if (call.metadata.get('speaks').length > 0) call.sendMetadata(new Metadata())
+        },
+      },
+      { bodyTimeout: 300 },
+    )
+    const silent = client.both()
+    const [error] = (await once(silent, 'error')) as [ServiceError]
+    t.equal(error.code, status.DEADLINE_EXCEEDED)
+    await until(() => log.requests.length === 1)
+    t.match(log.requests[0], { error: 'timeout' })
+
+    const speaks = new Metadata()
+    speaks.set('speaks', 'yes')
+    const spoken = client.both(speaks)
+    let over = false
+    spoken.on('error', () => {
+      over = true
+    })
+    await once(spoken, 'metadata')
+    // As long again as the other had, and one that is silent behind it ends first.
+    const later = client.both()
+    await once(later, 'error')
+    t.notOk(over, 'one that the server has answered may be silent')
+    spoken.cancel()
+  },
+)
+
 t.test('what the client gives up, the server hears of', async t => {
   let cancelled = 0
   const { client, log } = await through(t, {

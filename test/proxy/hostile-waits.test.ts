@@ -114,6 +114,19 @@ cases.set('limits.backendBodyTimeout', async t => {
   await until(() => met('limits.backendBodyTimeout') > 0, 'and it is counted')
 })
 
+for (const name of ['requestTimeout', 'tryTimeout'] as const) {
+  cases.set(`limits.${name}`, async t => {
+    const limits = { [name]: 1_000, maxBackendRequests: 20 }
+    const { port, met } = await world(t, limits)
+    const statuses = await streams(t, port, 30, { ':path': '/mute' })
+    await until(() => met('limits.maxBackendRequests') === 14)
+    t.strictSame(await statusesFrom(t, honest, port), ok)
+    await until(() => statuses.length === 30)
+    t.equal(statuses.filter(status => status === 504).length, 16)
+    await until(() => met(`limits.${name}`) > 0, 'and it is counted')
+  })
+}
+
 cases.set('limits.tunnelTimeout', async t => {
   const limits = { tunnelTimeout: 1_000, maxTunnels: 20 }
   const { port } = await world(t, limits)

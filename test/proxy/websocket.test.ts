@@ -1,3 +1,4 @@
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -6,7 +7,8 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { rawConnection, rawExchange, statusesOf } from '../fixtures/proxy-raw.ts'
-import { startProxy, until } from '../fixtures/proxy-servers.ts'
+import { startProxy, type Teardown, until } from '../fixtures/proxy-servers.ts'
+import { startRawBackend } from '../fixtures/raw-backend.ts'
 
 const upgrades: Record<string, unknown>[] = []
 const sockets = new Set<object>()
@@ -126,7 +128,7 @@ t.test('either side may vanish, and the other is told', async t => {
   await once(other, 'open')
   for (const peer of server.clients) peer.terminate()
   const [code] = await once(other, 'close')
-  t.equal(code, 1006)
+  t.equal(code, 1012, 'in words that it understands')
   await until(() => proxy.stats().connections === 0)
 })
 
@@ -218,7 +220,7 @@ t.test('whatever a 101 says besides is passed on, on either version', async t =>
     answer,
     'HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n' +
       'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n' +
-      `${lines.join('\r\n')}\r\n\r\n\x81\x02ok`,
+      `${lines.join('\r\n')}\r\n\r\n\x81\x02ok\x88\x02\x03\xf4`,
   )
   const session = connect(url, { rejectUnauthorized: false })
   session.on('error', () => {})
@@ -293,11 +295,102 @@ t.test('draining leaves a WebSocket its time, then ends it', async t => {
   t.equal(String(data), 'still there?')
   const closed = once(socket, 'close')
   await drained
-  await closed
+  const [code] = await closed
+  t.equal(code, 1001, 'and says so')
   t.equal(draining.proxy.stats().connections, 0)
   const refused = await rawConnection(draining.port).catch((error: Error) => error)
   t.ok(refused instanceof Error)
 })
+
+t.test('a backend that is killed says nothing any more: the proxy does', async t => {
+  const backend = await webSocketProcess(t)
+  const { port: at } = await startProxy(t, { backends: [backend.url] })
+  const socket = open('/', at)
+  await once(socket, 'open')
+  socket.send('large')
+  const [large] = await once(socket, 'message')
+  t.equal(large.length, 300_000)
+  const closed = once(socket, 'close')
+  backend.child.kill('SIGKILL')
+  const [code] = await closed
+  t.equal(code, 1012)
+})
+
+t.test('the same over HTTP/2', async t => {
+  const backend = await webSocketProcess(t)
+  const { port: at } = await startProxy(t, { backends: [backend.url] })
+  const session = connect(`https://localhost:${at}`, { rejectUnauthorized: false })
+  session.on('error', () => {})
+  t.teardown(() => session.destroy())
+  await once(session, 'remoteSettings')
+  const stream = session.request(extendedConnect(at))
+  const [fields] = await once(stream, 'response')
+  t.equal(fields[':status'], 200)
+  backend.child.kill('SIGKILL')
+  const [frame] = await once(stream, 'data')
+  t.equal(frame.toString('hex'), '880203f4')
+  await once(stream, 'end')
+  t.equal(stream.rstCode, 0)
+})
+
+t.test('forbidden: a close frame in the middle of a frame, or after one', async t => {
+  const cut = Buffer.from('827f000000000000ffff010203', 'hex')
+  const closing = Buffer.from('88020fa0', 'hex')
+  for (const last of [cut, closing]) {
+    const backend = await startRawBackend(t, (_target, tcp) => {
+      const [, key] =
+        /Sec-WebSocket-Key: (.*)\r\n/i.exec(backend.heads.at(-1) ?? '') ?? []
+      const accept = createHash('sha1')
+        .update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+        .digest('base64')
+      tcp.write(
+        'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+          `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
+      )
+      tcp.write(last, () => tcp.destroySoon())
+    })
+    const { port: at } = await startProxy(t, { backends: [backend.url] })
+    const answer = await rawExchange(
+      at,
+      'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
+    )
+    t.ok(answer.endsWith(last.toString('latin1')), last.toString('hex'))
+  }
+})
+
+function extendedConnect(at: number): Record<string, string> {
+  return {
+    ':method': 'CONNECT',
+    ':protocol': 'websocket',
+    ':scheme': 'https',
+    ':authority': `localhost:${at}`,
+    ':path': '/',
+    'sec-websocket-version': '13',
+  }
+}
+
+/** A server of WebSockets that can be killed; it answers anything with 300,000 bytes. */
+async function webSocketProcess(
+  t: Teardown,
+): Promise<{ url: string; child: ChildProcess }> {
+  const program = `
+    const { WebSocketServer } = require('ws')
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' }, () => {
+      process.send(server.address().port)
+    })
+    server.on('connection', peer => {
+      peer.on('message', () => peer.send(Buffer.alloc(300000)))
+    })
+    process.on('disconnect', () => process.exit())
+  `
+  const child = spawn(process.execPath, ['-e', program], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  const [at] = (await once(child, 'message')) as [number]
+  return { url: `http://127.0.0.1:${at}`, child }
+}
 
 t.test('nothing is left open', async () => {
   await until(() => server.clients.size === 0)

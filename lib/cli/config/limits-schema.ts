@@ -12,6 +12,12 @@ const told = {
   connectTimeout: 'backend must accept',
   backendHeadersTimeout: 'backend must answer, else 504',
   backendBodyTimeout: 'longest silence of the backend inside a body',
+  requestTimeout:
+    'a request must be answered in full, waiting and trying again included, else 504, or a cut ' +
+    'where the answer has begun; 0: no limit',
+  tryTimeout:
+    'a backend must begin to answer, connecting included, else the next is asked if that does ' +
+    'no harm; 0: no limit but those above',
   tunnelTimeout: 'longest silence of a WebSocket',
   maxHeaderBytes: 'as HTTP/1.1 has them, however many fields; beyond it 431',
   maxBodyBytes: 'beyond it 413; 0: no limit',

@@ -47,7 +47,7 @@ const target = mapping('more of a backend', {
   resolve: option(
     oneOf(['addresses', 'srv']),
     'each address of the host name is a backend, or each target of its SRV records; asked again ' +
-      'every 10 s',
+      'when their time to live is over, within 1 s to 60 s, or every 10 s',
     { otherwise: 'the name is one backend' },
   ),
   backup: option(yesNo, 'asked only when none of the others is ready', { usual: false }),
@@ -109,9 +109,13 @@ export const handling: {
       usual: 'address',
     },
   ),
-  slowStart: option(duration, 'a backend that is back gets its part bit by bit in', {
-    usual: 0,
-  }),
+  slowStart: option(
+    duration,
+    'a backend that is new or back gets its part bit by bit in',
+    {
+      usual: 0,
+    },
+  ),
   backendCa: option(file, 'PEM, authorities of https backends', {
     otherwise: 'those of Node',
   }),

@@ -2,8 +2,8 @@ import type { Backend } from '../../backend/backend.ts'
 import type { SlotLimit, SlotUse } from '../../backend/slots.ts'
 import type { Clock, Timer } from '../../clock.ts'
 import type { QueuePlace } from '../../limit/fair-queue.ts'
+import { CallAround } from '../call-around.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from '../dispatch.ts'
-import { HandlerAround } from '../handler-around.ts'
 import { NoBackend } from '../no-backend.ts'
 import type { Lines, SlotWaiter } from './lines.ts'
 import { type Urgency, usualUrgency } from './urgency.ts'
@@ -26,20 +26,18 @@ export type Attempt = (
  * A request that waits while the backends that would have it have no room: in the line of each of
  * them, until the first has. It goes by the one that calls, and leaves the others' lines.
  */
-export class Queued extends HandlerAround implements DispatchCall, SlotWaiter {
+export class Queued extends CallAround implements SlotWaiter {
   readonly #request: DispatchRequest
   readonly #attempt: Attempt
   readonly #options: QueueOptions
   readonly place: QueuePlace
   use: SlotUse
-  #call: DispatchCall | undefined
   /** Those that had no room. */
   #full: Backend[] = []
   /** Those in whose lines it stands. */
   #waitsAt: Backend[] = []
   #limit: SlotLimit | undefined
   #timer: Timer | undefined
-  #paused = false
   /** What had been held back has come, to a backend that had no room: there is no second time. */
   #begun = false
   #over = false
@@ -66,14 +64,6 @@ export class Queued extends HandlerAround implements DispatchCall, SlotWaiter {
     return this.#request.network
   }
 
-  get backend(): string | undefined {
-    return this.#call?.backend
-  }
-
-  get resumptions(): number {
-    return this.#call?.resumptions ?? 0
-  }
-
   /** To be called once. */
   start(): void {
     this.#try(undefined)
@@ -85,26 +75,16 @@ export class Queued extends HandlerAround implements DispatchCall, SlotWaiter {
     this.#try(backend)
   }
 
-  abort(reason: Error): void {
-    if (this.#waitsAt.length === 0) this.#call?.abort(reason)
+  override abort(reason: Error): void {
+    if (this.#waitsAt.length === 0) super.abort(reason)
     else this.#fail(reason)
   }
 
-  pause(): void {
-    this.#paused = true
-    this.#call?.pause()
-  }
-
-  resume(): void {
-    this.#paused = false
-    this.#call?.resume()
-  }
-
-  bodyArrived(): void {
+  override bodyArrived(): void {
     this.use = 'request'
     if (this.#waitsAt.length > 0) return
     this.#begun = true
-    this.#call?.bodyArrived()
+    super.bodyArrived()
   }
 
   override onSend(): void {
@@ -130,8 +110,7 @@ export class Queued extends HandlerAround implements DispatchCall, SlotWaiter {
     this.#full = []
     const request =
       this.use === this.#request.use ? this.#request : { ...this.#request, use: this.use }
-    this.#call = this.#attempt(request, this, first)
-    if (this.#paused) this.#call.pause()
+    this.call = this.#attempt(request, this, first)
   }
 
   /** False when no line has room for it. */

@@ -1,4 +1,4 @@
-import { onlyValue, valuesOf } from '../../backend/field-values.ts'
+import { onlyValue, valuesOf } from '../../http/fields.ts'
 import {
   codingOf,
   contentRangeOf,

@@ -1,4 +1,4 @@
-import { onlyValue, valuesOf } from '../../backend/field-values.ts'
+import { onlyValue, valuesOf } from '../../http/fields.ts'
 
 /**
  * The bytes that a response promised, as far as another response can be held to the promise. All

@@ -1,8 +1,7 @@
 import type { Duplex } from 'node:stream'
-import type { Backend } from '../../backend/backend.ts'
 import { brokeOff } from '../../backend/failure.ts'
-import type { SlotLimit } from '../../backend/slots.ts'
 import type { Clock, Timer } from '../../clock.ts'
+import { CallAround } from '../call-around.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from '../dispatch.ts'
 import { judge, type Refusal, resumingFields } from './continuation.ts'
 import type { ResumeOptions } from './options.ts'
@@ -75,11 +74,9 @@ export function mayResume({ method, body, upgrade, duplex }: DispatchRequest): b
  * Of a response that goes on only bytes are used. Its fields, cookies among them, and trailers
  * are about another message.
  */
-export class ResumedResponse implements DispatchHandler, DispatchCall {
+export class ResumedResponse extends CallAround {
   readonly #request: DispatchRequest
-  readonly #handler: DispatchHandler
   readonly #context: ResumeContext
-  #call: DispatchCall | undefined
   #status = 0
   #fields: readonly string[] = []
   /** Known from the first time that it breaks off. */
@@ -87,7 +84,6 @@ export class ResumedResponse implements DispatchHandler, DispatchCall {
   /** Bytes of the body that were passed on. */
   #passed = 0
   #resumptions = 0
-  #paused = false
   #aborted: Error | undefined
   #outage: Outage | undefined
 
@@ -96,78 +92,45 @@ export class ResumedResponse implements DispatchHandler, DispatchCall {
     handler: DispatchHandler,
     context: ResumeContext,
   ) {
+    super(handler)
     this.#request = request
-    this.#handler = handler
     this.#context = context
   }
 
   /** To be called once. */
   start(): void {
-    this.#call = this.#context.send(this.#request, this, undefined)
+    this.call = this.#context.send(this.#request, this, undefined)
   }
 
-  get backend(): string | undefined {
-    return this.#call?.backend
-  }
-
-  get resumptions(): number {
+  override get resumptions(): number {
     return this.#resumptions
   }
 
-  abort(reason: Error): void {
+  override abort(reason: Error): void {
     this.#aborted ??= reason
-    if (this.#outage === undefined) this.#call?.abort(reason)
+    if (this.#outage === undefined) super.abort(reason)
     else this.#giveUp(this.#outage, 'gone')
   }
 
-  pause(): void {
-    this.#paused = true
-    if (this.#outage === undefined) this.#call?.pause()
-  }
-
-  resume(): void {
-    this.#paused = false
-    if (this.#outage === undefined) this.#call?.resume()
-  }
-
-  bodyArrived(): void {
-    this.#call?.bodyArrived()
-  }
-
-  onSend(): void {
-    this.#handler.onSend()
-  }
-
-  onLimit(limit: SlotLimit, backend: Backend): void {
-    this.#handler.onLimit(limit, backend)
-  }
-
-  onInform(status: number, fields: string[]): void {
-    this.#handler.onInform(status, fields)
-  }
-
-  onResponse(status: number, text: string, fields: string[], last: boolean): void {
+  override onResponse(
+    status: number,
+    text: string,
+    fields: string[],
+    last?: boolean,
+  ): void {
     this.#status = status
     this.#fields = fields
-    this.#handler.onResponse(status, text, fields, last)
+    super.onResponse(status, text, fields, last)
   }
 
-  onData(chunk: Buffer): void {
+  override onData(chunk: Buffer): void {
     this.#passed += chunk.length
-    this.#handler.onData(chunk)
+    super.onData(chunk)
   }
 
-  onEnd(trailers: string[]): void {
-    this.#handler.onEnd(trailers)
-  }
-
-  onUpgrade(fields: string[], socket: Duplex): void {
-    this.#handler.onUpgrade(fields, socket)
-  }
-
-  onError(error: Error): void {
+  override onError(error: Error): void {
     if (this.#status === 0 || this.#aborted !== undefined || !brokeOff(error)) {
-      this.#handler.onError(this.#aborted ?? error)
+      super.onError(this.#aborted ?? error)
       return
     }
     this.#representation = representationOf(this.#status, this.#fields)
@@ -182,6 +145,7 @@ export class ResumedResponse implements DispatchHandler, DispatchCall {
       wait: firstWait,
       timer: clock.after(options.timeout, () => this.#giveUp(outage, 'timeout')),
       pause: undefined,
+      call: undefined,
     }
     this.#outage = outage
     if (this.#representation === undefined) this.#giveUp(outage, 'unsuited')
@@ -199,24 +163,25 @@ export class ResumedResponse implements DispatchHandler, DispatchCall {
     const answer = new Continuation(representation, position, {
       onData: chunk => {
         this.#passed += chunk.length
-        this.#handler.onData(chunk)
+        this.handler.onData(chunk)
       },
       onContinued: (last, total) => {
         this.#representation = { ...representation, last, total }
         this.#over(outage)
         this.#resumptions++
+        // Not before: what it says first is for us, and a client that pauses must not hold it up.
+        if (outage.call !== undefined) this.call = outage.call
         this.#tell(outage, 'resumed')
-        return this.#paused
       },
-      onEnd: () => this.#handler.onEnd([]),
+      onEnd: () => this.handler.onEnd([]),
       onBrokeOff: error => this.#brokeOff(error),
-      onError: error => this.#handler.onError(this.#aborted ?? error),
+      onError: error => this.handler.onError(this.#aborted ?? error),
       onUnavailable: () => this.#askLater(outage, representation),
       onRefused: why => this.#giveUp(outage, why),
     })
     const call = this.#context.send(request, answer, outage.from)
-    this.#call = call
     answer.call = call
+    outage.call = call
   }
 
   #askLater(outage: Outage, representation: Representation): void {
@@ -239,8 +204,8 @@ export class ResumedResponse implements DispatchHandler, DispatchCall {
     this.#over(outage)
     const { error } = outage
     this.#tell(outage, outcome)
-    this.#call?.abort(error)
-    this.#handler.onError(this.#aborted ?? error)
+    outage.call?.abort(error)
+    this.handler.onError(this.#aborted ?? error)
   }
 
   #tell({ from, error }: Outage, outcome: ResumeOutcome): void {
@@ -263,12 +228,14 @@ interface Outage {
   wait: number
   /** Before the next try. */
   pause: Timer | undefined
+  /** The last try. */
+  call: DispatchCall | undefined
 }
 
 interface ContinuationEvents {
   onData(chunk: Buffer): void
-  /** From now on there are bytes; answers whether they are to wait. */
-  onContinued(last: number | undefined, total: number | undefined): boolean
+  /** From now on there are bytes. */
+  onContinued(last: number | undefined, total: number | undefined): void
   onEnd(): void
   /** It has gone on, and broke off again. */
   onBrokeOff(error: Error): void
@@ -371,7 +338,7 @@ class Continuation implements DispatchHandler {
 
   #goOn(): void {
     this.#continues = true
-    if (this.#events.onContinued(this.#last, this.#total)) this.call?.pause()
+    this.#events.onContinued(this.#last, this.#total)
   }
 
   /** Nothing it still says counts. */

@@ -22,7 +22,7 @@ export interface SelectionOptions {
    */
   readonly hashBy?: string | undefined
   /**
-   * Milliseconds in which a backend that has just become ready comes to its full weight.
+   * Milliseconds in which a backend that has just come, or become ready, comes to its full weight.
    * Default 0: at once.
    */
   readonly slowStart?: number | undefined

@@ -1,4 +1,5 @@
 import { HandfastError } from '../../errors.ts'
+import { firstValueOf } from '../../http/fields.ts'
 import { shown } from '../../shown.ts'
 import type { Choosable } from './policy.ts'
 import type { HashKey } from './rendezvous.ts'
@@ -40,20 +41,6 @@ export function cookieOf({ fields }: Choosable, name: string): string | undefine
   for (const pair of cookies.split(';')) {
     const at = pair.indexOf('=')
     if (at >= 0 && pair.slice(0, at).trim() === name) return pair.slice(at + 1).trim()
-  }
-  return undefined
-}
-
-/** The first value of a field. */
-export function firstValueOf(
-  fields: readonly string[],
-  name: string,
-): string | undefined {
-  for (let i = 0; i < fields.length; i += 2) {
-    const candidate = fields[i] as string
-    if (candidate.length === name.length && candidate.toLowerCase() === name) {
-      return fields[i + 1]
-    }
   }
   return undefined
 }

@@ -1,5 +1,5 @@
 import type { Duplex, Readable } from 'node:stream'
-import type { Fields } from '../message/fields.ts'
+import type { Fields } from '../../http/fields.ts'
 import { grpcFailure, isGrpc } from '../message/grpc.ts'
 import type { RequestHead } from '../message/request-check.ts'
 import type { ClientConnection, OpenExchange } from './client-connection.ts'

@@ -1,6 +1,6 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type Fields, filterFields } from '../message/fields.ts'
+import { type Fields, filterFields } from '../../http/fields.ts'
 import type { RequestHead } from '../message/request-check.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { Exchange } from './exchange.ts'

@@ -1,6 +1,6 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { valuesOf } from '../message/fields.ts'
+import { valuesOf } from '../../http/fields.ts'
 import type { Limits } from '../options.ts'
 import type { ClientConnection } from './client-connection.ts'
 import { answer, type Exchange } from './exchange.ts'

@@ -1,6 +1,6 @@
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
-import { type Fields, filterFields, toHttp2Fields } from '../message/fields.ts'
+import { type Fields, filterFields, toHttp2Fields } from '../../http/fields.ts'
 import type { RequestHead } from '../message/request-check.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { Exchange } from './exchange.ts'

@@ -1,5 +1,5 @@
 import { isIdentityHeader, plainName } from '../../auth/identity-headers.ts'
-import { perName } from './fields.ts'
+import { perName } from '../../http/fields.ts'
 
 /**
  * What a field would have a backend believe, because it is for a proxy to say: who the user is,

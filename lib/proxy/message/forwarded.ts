@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net'
-import { type Fields, valuesOf } from './fields.ts'
+import { type Fields, valuesOf } from '../../http/fields.ts'
 
 /** What the connection itself tells of a client: the part nobody can make up. */
 export interface Hop {

@@ -1,4 +1,4 @@
-import type { Fields } from './fields.ts'
+import type { Fields } from '../../http/fields.ts'
 import type { RequestHead } from './request-check.ts'
 
 /** gRPC over HTTP/2: `application/grpc`, with a format or without (not gRPC-Web). */

@@ -1,6 +1,6 @@
 import { plainName } from '../../auth/identity-headers.ts'
+import { type Fields, filterFields, tokensOf, valuesOf } from '../../http/fields.ts'
 import { claimOf } from './claims.ts'
-import { type Fields, filterFields, tokensOf, valuesOf } from './fields.ts'
 import { forwardedFields, type Hop } from './forwarded.ts'
 import type { CheckedRequest } from './request-check.ts'
 

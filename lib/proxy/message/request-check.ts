@@ -1,4 +1,4 @@
-import { type Fields, tokensOf, valuesOf } from './fields.ts'
+import { type Fields, tokensOf, valuesOf } from '../../http/fields.ts'
 
 /** The header section of a request as it was read, before anything of it is believed. */
 export interface RequestHead {

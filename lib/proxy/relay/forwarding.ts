@@ -5,8 +5,8 @@ import type { DispatchCall, DispatchHandler } from '../../dispatch/dispatch.ts'
 import type { Dispatcher } from '../../dispatch/dispatcher.ts'
 import { prefixLinks } from '../../dispatch/links.ts'
 import type { Urgency } from '../../dispatch/queue/urgency.ts'
+import { type Fields, filterFields } from '../../http/fields.ts'
 import { answer, type Exchange } from '../client/exchange.ts'
-import { type Fields, filterFields } from '../message/fields.ts'
 import type { Hop } from '../message/forwarded.ts'
 import { isGrpc } from '../message/grpc.ts'
 import {
@@ -22,7 +22,7 @@ import type { Phase } from '../phases.ts'
 import type { Rewrite } from '../route/rewrite.ts'
 import { failureOf } from './failure.ts'
 import { BodyError, RequestBody } from './request-body.ts'
-import { tunnel } from './tunnel.ts'
+import type { Tunnels } from './tunnel.ts'
 import { newWebSocketKey, switchedClient } from './websocket.ts'
 
 /** How a request ended, for the log. */
@@ -49,6 +49,7 @@ export interface ForwardingOptions {
   /** To the backends of the site. */
   readonly dispatcher: Dispatcher
   readonly limits: Limits
+  readonly tunnels: Tunnels
   readonly urgency: Urgency | undefined
   /** What is changed on the way. */
   readonly rewrite: Rewrite | undefined
@@ -121,12 +122,15 @@ export class Forwarding implements DispatchHandler {
     } else {
       this.#body = new RequestBody(exchange.source, {
         maxBytes: limits.maxBodyBytes,
-        timeout: this.#duplex ? limits.tunnelTimeout : limits.bodyTimeout,
+        timeout: limits.bodyTimeout,
         // Not before a backend stands ready: a body nobody takes need not travel.
         onWanted: () => {
           if (request.expectContinue && !exchange.started) exchange.continue()
         },
-        onArrived: () => this.#bodyArrived(),
+        onArrived: () => {
+          this.#spoken()
+          this.#bodyArrived()
+        },
       })
       this.#body.once('error', error => this.#bodyFailed(error))
       // No backend hears of the request before the first bytes of its body are there. A client
@@ -175,6 +179,7 @@ export class Forwarding implements DispatchHandler {
       this.#refuseResponse()
       return
     }
+    this.#spoken()
     const kept = this.#rewritten(responseFields(status, fields))
     // A refusal of a request that was not read to the end, with no other end than that of the
     // connection: the kernel makes a reset of that, and it is as whole as it can be known to be.
@@ -216,11 +221,15 @@ export class Forwarding implements DispatchHandler {
     }
     this.#tunnelled = true
     this.#status = this.#webSocketKey === undefined ? 101 : 200
-    tunnel(client, socket, this.#options.limits, ({ bytes }) => {
-      this.#tunnelled = false
-      this.#tunnelBytes = bytes
-      this.#clientGone = true
-      this.#settle()
+    const { tunnels, limits } = this.#options
+    tunnels.join(client, socket, {
+      limits,
+      onEnd: ({ bytes }) => {
+        this.#tunnelled = false
+        this.#tunnelBytes = bytes
+        this.#clientGone = true
+        this.#settle()
+      },
     })
   }
 
@@ -286,6 +295,15 @@ export class Forwarding implements DispatchHandler {
     const named =
       prefix === undefined ? fields : prefixLinks(fields, prefix, request.authority)
     return rewrite.responseFields(named)
+  }
+
+  /**
+   * A stream whose client has said nothing yet, nor its backend, may be none: anybody can call a
+   * request one. From the first word on it may be silent for long.
+   */
+  #spoken(): void {
+    const { tunnelTimeout } = this.#options.limits
+    if (this.#duplex && this.#body !== undefined) this.#body.patience = tunnelTimeout
   }
 
   #bodyArrived(): void {

@@ -15,7 +15,7 @@ export class BodyError extends Error {
 export interface RequestBodyOptions {
   /** Bytes; 0 for no limit. */
   readonly maxBytes: number
-  /** Longest silence of the client while the backend is ready for more. */
+  /** Longest silence of the client while the backend is ready for more; see `patience`. */
   readonly timeout: number
   /** Called once, when the first byte is wanted. */
   readonly onWanted: () => void
@@ -35,11 +35,13 @@ export class RequestBody extends Readable {
   #listening = false
   #arrived = false
   #silence: NodeJS.Timeout | undefined
+  #timeout: number
 
   constructor(source: Readable, options: RequestBodyOptions) {
     super({ highWaterMark: 64 * 1024 })
     this.#source = source
     this.#options = options
+    this.#timeout = options.timeout
     // Without a listener an error after undici has let go would end the process.
     this.on('error', () => {})
   }
@@ -48,6 +50,15 @@ export class RequestBody extends Readable {
   open(): void {
     this.#listen()
     if (!this.destroyed && !this.#source.readableEnded) this.#more()
+  }
+
+  /** From now on the client may be silent for so long. */
+  set patience(timeout: number) {
+    this.#timeout = timeout
+    if (this.#silence === undefined) return
+    clearTimeout(this.#silence)
+    this.#silence = undefined
+    this.#wait()
   }
 
   override _read(): void {
@@ -127,7 +138,7 @@ export class RequestBody extends Readable {
     else {
       this.#silence = setTimeout(
         () => this.destroy(new BodyError('timeout')),
-        this.#options.timeout,
+        this.#timeout,
       )
       this.#silence.unref()
     }
@@ -135,6 +146,7 @@ export class RequestBody extends Readable {
 
   #leave(): void {
     clearTimeout(this.#silence)
+    this.#silence = undefined
     this.#source.off('data', this.#onData)
     this.#source.off('end', this.#onEnd)
     this.#source.off('aborted', this.#onAborted)

@@ -1,47 +1,123 @@
 import type { Duplex } from 'node:stream'
 import type { Limits } from '../options.ts'
+import { type CloseCode, closeFrame, FrameBoundary } from './frame-boundary.ts'
 
 export interface TunnelEnd {
   /** Bytes from the backend to the client. */
   readonly bytes: number
 }
 
+export interface TunnelOptions {
+  readonly limits: Pick<Limits, 'tunnelTimeout' | 'bodyTimeout'>
+  /** Called once, when both sides are done with. */
+  readonly onEnd: (end: TunnelEnd) => void
+}
+
 /**
- * Joins two streams after an upgrade until both have ended, one has failed, or neither has
- * said anything for `tunnelTimeout`. When one has ended, the other has `bodyTimeout` to take
+ * A WebSocket from a client to a backend, until both sides have ended, one has failed, or neither
+ * has said anything for `tunnelTimeout`. When one has ended, the other has `bodyTimeout` to take
  * what is left for it.
+ *
+ * A client whose backend is gone, or is to be let go, is told in a close frame, so that it knows
+ * to come again: unless the backend said so itself, or died in the middle of a frame.
  */
-export function tunnel(
-  client: Duplex,
-  backend: Duplex,
-  { tunnelTimeout, bodyTimeout }: Pick<Limits, 'tunnelTimeout' | 'bodyTimeout'>,
-  onEnd: (end: TunnelEnd) => void,
-): void {
-  let bytes = 0
-  let open = 2
-  const destroyBoth = () => {
-    client.destroy()
-    backend.destroy()
-  }
-  let silence = setTimeout(destroyBoth, tunnelTimeout).unref()
-  for (const [from, to] of [
-    [client, backend],
-    [backend, client],
-  ] as const) {
-    from.on('error', destroyBoth)
-    from.on('close', () => {
-      to.end()
-      open--
-      if (!from.readableEnded) to.destroy()
-      clearTimeout(silence)
-      if (open === 0) onEnd({ bytes })
-      else silence = setTimeout(destroyBoth, bodyTimeout).unref()
+export class Tunnel {
+  readonly #client: Duplex
+  readonly #backend: Duplex
+  readonly #options: TunnelOptions
+  readonly #frames = new FrameBoundary()
+  #silence: NodeJS.Timeout
+  #bytes = 0
+  #open = 2
+  /** The client hears nothing more. */
+  #parted = false
+
+  constructor(client: Duplex, backend: Duplex, options: TunnelOptions) {
+    this.#client = client
+    this.#backend = backend
+    this.#options = options
+    this.#silence = this.#wait(options.limits.tunnelTimeout)
+    client.on('error', this.#destroy)
+    // It is closed by then, and the client told.
+    backend.on('error', () => {})
+    backend.on('data', (chunk: Buffer) => this.#take(chunk))
+    client.on('data', () => this.#silence.refresh())
+    backend.on('end', () => this.#part(1012))
+    client.on('close', () => {
+      this.#parted = true
+      backend.end()
+      if (!client.readableEnded) backend.destroy()
+      this.#closed()
     })
-    from.on('data', (chunk: Buffer) => {
-      if (from === backend) bytes += chunk.length
-      silence.refresh()
+    backend.on('close', () => {
+      this.#part(1012)
+      // Its answer to that, and its end, which nobody else waits for.
+      client.unpipe(backend).resume()
+      this.#closed()
     })
-    from.pipe(to)
+    client.pipe(backend)
+    backend.pipe(client, { end: false })
+    if (client.destroyed || backend.destroyed) this.#destroy()
   }
-  if (client.destroyed || backend.destroyed) destroyBoth()
+
+  /** Lets the client go, in order where that can be. */
+  leave(): void {
+    this.#part(1001)
+    this.#backend.end()
+  }
+
+  #take(chunk: Buffer): void {
+    this.#bytes += chunk.length
+    this.#frames.take(chunk)
+    this.#silence.refresh()
+  }
+
+  #part(code: CloseCode): void {
+    if (this.#parted) return
+    this.#parted = true
+    this.#backend.unpipe(this.#client)
+    if (this.#frames.isBetween) this.#client.end(closeFrame(code))
+    else if (this.#backend.readableEnded) this.#client.end()
+    else this.#client.destroy()
+    // Whatever it still says comes too late.
+    this.#backend.resume()
+  }
+
+  #closed(): void {
+    this.#open--
+    clearTimeout(this.#silence)
+    const { limits, onEnd } = this.#options
+    if (this.#open === 0) onEnd({ bytes: this.#bytes })
+    else this.#silence = this.#wait(limits.bodyTimeout)
+  }
+
+  #wait(time: number): NodeJS.Timeout {
+    return setTimeout(this.#destroy, time).unref()
+  }
+
+  readonly #destroy = (): void => {
+    this.#client.destroy()
+    this.#backend.destroy()
+  }
+}
+
+/** Those that are open. */
+export class Tunnels {
+  readonly #open = new Set<Tunnel>()
+
+  join(client: Duplex, backend: Duplex, { limits, onEnd }: TunnelOptions): void {
+    const tunnel: Tunnel = new Tunnel(client, backend, {
+      limits,
+      onEnd: end => {
+        this.#open.delete(tunnel)
+        onEnd(end)
+      },
+    })
+    this.#open.add(tunnel)
+  }
+
+  /** Tells all clients that nothing more comes. */
+  leave(): void {
+    for (const tunnel of this.#open) tunnel.leave()
+  }
 }

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
+import { type Fields, filterFields, tokensOf, valuesOf } from '../../http/fields.ts'
 import type { Exchange } from '../client/exchange.ts'
-import { type Fields, filterFields, tokensOf, valuesOf } from '../message/fields.ts'
 import { responseFields } from '../message/hop-fields.ts'
 
 /** RFC 6455 4.1: HTTP/2 clients send no key (RFC 8441 5.1), an HTTP/1.1 backend wants one. */

@@ -1,6 +1,6 @@
 import { HandfastError } from '../../errors.ts'
+import { type Fields, valuesOf } from '../../http/fields.ts'
 import { shown } from '../../shown.ts'
-import { type Fields, valuesOf } from '../message/fields.ts'
 import type { RouteMatch } from '../options.ts'
 
 /** What of a request may be matched beside its path. */

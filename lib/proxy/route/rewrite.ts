@@ -1,7 +1,7 @@
 import { HandfastError } from '../../errors.ts'
+import { type Fields, filterFields } from '../../http/fields.ts'
 import { shown } from '../../shown.ts'
 import { claimOf } from '../message/claims.ts'
-import { type Fields, filterFields } from '../message/fields.ts'
 import { isHopByHop } from '../message/hop-fields.ts'
 import type { Handling, HeaderChanges } from '../options.ts'
 import { checkPath } from './match.ts'

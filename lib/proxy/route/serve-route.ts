@@ -39,6 +39,7 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
           (handling.class === 'secure' ? { by: 'tls-session' } : undefined),
         scope,
         queueTimeout: held.queueTimeout,
+        timeouts: { request: held.requestTimeout, try: held.tryTimeout },
       }),
     }
   }

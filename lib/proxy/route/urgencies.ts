@@ -1,5 +1,5 @@
 import { type Urgency, usualUrgency } from '../../dispatch/queue/urgency.ts'
-import type { Fields } from '../message/fields.ts'
+import type { Fields } from '../../http/fields.ts'
 import type { QueueClass, QueueHandling, QueueRank } from '../options.ts'
 import { fieldsFit } from './match.ts'
 

@@ -18,6 +18,23 @@ export function valuesOf(fields: Fields, name: string): readonly string[] {
   return values ?? none
 }
 
+/** The value of a field that is there once; undefined for none and for more. */
+export function onlyValue(fields: Fields, name: string): string | undefined {
+  const values = valuesOf(fields, name)
+  return values.length === 1 ? values[0] : undefined
+}
+
+/** The first value of a field. `name` in lower case. */
+export function firstValueOf(fields: Fields, name: string): string | undefined {
+  for (let i = 0; i < fields.length; i += 2) {
+    const candidate = fields[i] as string
+    if (candidate.length === name.length && lowerCase(candidate) === name) {
+      return fields[i + 1]
+    }
+  }
+  return undefined
+}
+
 /** The members of a comma-separated field, lower case: for tokens, not for quoted strings. */
 export function tokensOf(fields: Fields, name: string): readonly string[] {
   const values = valuesOf(fields, name)
