@@ -385,6 +385,8 @@ export class EngineTransport implements Transport {
         newKey: () => randomBytes(epochKeyLength),
         wall: () => clock.now(),
         ahead: id => channel.ahead?.(id) ?? 0,
+        // Whoever meets it looks at its table: it had something before it came, from a disk.
+        last: replica.scan(undefined, 1).records.length > 0 ? 1 : 0,
       },
       clock.monotonic(),
     )

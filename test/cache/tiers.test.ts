@@ -1,9 +1,11 @@
 import t from 'tap'
 import { Cache } from '../../lib/cache/cache.ts'
 import { noTier, type Tier, type WriteLevel } from '../../lib/cache/tier.ts'
+import { systemClock } from '../../lib/clock.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
+import { OffHeapTable } from '../../lib/table/off-heap-table.ts'
 import { MapTable } from '../fixtures/map-table.ts'
 
 const { state } = tables
@@ -266,3 +268,35 @@ t.test('a tier that refuses ends them all', async t => {
   await t.rejects(cache.open(), { message: 'refused' })
   t.same(closed, ['near', 'far'])
 })
+
+t.test(
+  'a record with a flipped byte is a miss, and repaired from a tier (row A12)',
+  async t => {
+    const chunks: Uint8Array[] = []
+    const memory = (length: number) => {
+      const chunk = new ArrayBuffer(length)
+      chunks.push(new Uint8Array(chunk))
+      return chunk
+    }
+    const now = systemClock.now()
+    const clock = systemClock
+    const table = new OffHeapTable({ clock, maxBytes: 4 * 1024 * 1024, memory })
+    t.teardown(() => table.close())
+    const cache = new Cache({ table, versions: new HybridClock(clock, 1), clock })
+    const kept = {
+      ...record,
+      version: { ms: now, logical: 0, node: 2 },
+      expiresAt: now + 60_000,
+    }
+    cache.tiers.extend({ ...noTier, source: 'disk', get: async () => kept })
+    cache.apply(kept)
+    for (const bytes of chunks) {
+      const at = Buffer.from(bytes.buffer).indexOf(value)
+      if (at >= 0) bytes[at] = (bytes[at] ?? 0) ^ 1
+    }
+    t.equal(cache.getLocal(state, key), undefined)
+    t.equal(table.stats().corrupt, 1)
+    t.match(await cache.get(state, key), { value, source: 'disk' })
+    t.match(cache.getLocal(state, key), { value, source: 'local' })
+  },
+)

@@ -29,7 +29,10 @@ export interface EngineOptions {
   readonly wall: () => number
   /** By how much a member's wall clock is ahead of ours, ms. Default: all are alike. */
   readonly ahead?: ((id: string) => number) | undefined
-  /** Sequence number before the first; for tests near the ends of the range. */
+  /**
+   * Sequence number before the first; more than 0 says that there is something in the table that
+   * others may lack.
+   */
   readonly last?: number | undefined
 }
 
