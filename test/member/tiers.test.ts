@@ -1,5 +1,5 @@
 import type { Server } from 'node:https'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
@@ -22,7 +22,7 @@ interface Served {
   close(): Promise<void>
 }
 
-async function served(test: typeof t, options: FarmOptions): Promise<Served> {
+async function served(test: Test, options: FarmOptions): Promise<Served> {
   const farm = await openFarm(options)
   const server = await tellingServer()
   farm.attach(server)
@@ -189,7 +189,7 @@ t.test(
 )
 
 /** A session that no host knows. */
-async function visitedElsewhere(test: typeof t): Promise<Buffer | undefined> {
+async function visitedElsewhere(test: Test): Promise<Buffer | undefined> {
   const stranger = await served(test, {})
   return (await stranger.visit(tls12)).session
 }
