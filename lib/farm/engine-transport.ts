@@ -77,6 +77,7 @@ export class EngineTransport implements Transport {
   readonly #farmTag: number
   readonly #log: Log
   readonly #settling = new Map<number, (reached: boolean) => void>()
+  readonly #watchers = new Set<() => void>()
   #engine: PacketEngine | undefined
   #state: 'idle' | 'joining' | 'ready' | 'closed' = 'idle'
   #startedAt = 0
@@ -186,6 +187,11 @@ export class EngineTransport implements Transport {
     )
   }
 
+  watch(changed: () => void): () => void {
+    this.#watchers.add(changed)
+    return () => void this.#watchers.delete(changed)
+  }
+
   stats(): TransportStats {
     const { channel } = this.#options
     const others = this.members().filter(({ self }) => !self)
@@ -226,6 +232,7 @@ export class EngineTransport implements Transport {
     for (const action of engine.handle(event, now)) this.#perform(action)
     this.#arm(engine.deadline, now)
     if (this.#joined !== undefined && engine.ready && engine.isBrought) this.#onJoined()
+    if (event.kind !== 'publish') for (const changed of this.#watchers) changed()
   }
 
   #perform(action: PacketAction): void {

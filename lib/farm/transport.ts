@@ -40,6 +40,11 @@ export interface Transport {
    * but for what is on its way. A member that took its leave does not count.
    */
   isCurrent(): boolean
+  /**
+   * From now on `changed` is called after whatever may have changed what `members` or
+   * `isCurrent` say; it must be quick and must not throw. Answers how to end that.
+   */
+  watch(changed: () => void): () => void
   /** Figures for metrics; names are stable. */
   stats(): TransportStats
   /** Says good-bye, ends every connection and timer. */
@@ -120,6 +125,7 @@ export const noTransport: Transport = {
   members: () => [],
   absent: () => [],
   isCurrent: () => true,
+  watch: () => () => {},
   stats: () => ({}),
   close: async () => {},
 }

@@ -31,7 +31,7 @@ import { ShelvedTable } from '../table/shelved-table.ts'
 import { Farm, type FarmParts } from './farm.ts'
 import { farmSections } from './farm-sections.ts'
 import { hostOf, memberTransport } from './host.ts'
-import { knowsRevocations, UntilKnown } from './knows-revocations.ts'
+import { KnownRevocations } from './known-revocations.ts'
 import { mintRoom } from './mint-room.ts'
 import { farmRules } from './option-rules.ts'
 import { checkFarmOptions, type FarmOptions, isUnlinked } from './options.ts'
@@ -125,8 +125,12 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     const isShared = transport.stats()['partitioned'] === 1
     return (isShared ? Math.min(members, numbers.copies + 1) : members) * processes()
   }
-  const knows = knowsRevocations(
-    { members: () => transport.members(), isCurrent: () => cache.isCurrent() },
+  const knownRevocations = new KnownRevocations(
+    {
+      members: () => transport.members(),
+      isCurrent: () => cache.isCurrent(),
+      watch: changed => transport.watch(changed),
+    },
     host !== undefined || isShared,
   )
   const resumption = new Resumption({
@@ -143,7 +147,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     isRevoked: (session, id) => revocations.isRevoked(session, id),
     isTicketRevoked: (chain, certificate) =>
       revocations.isTicketRevoked(chain, certificate),
-    knowsRevocations: knows,
+    knowsRevocations: () => knownRevocations.areAll,
     ...numbers,
   })
   const authCounters = new AuthCounters()
@@ -191,7 +195,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     auths,
     ticketKeys,
     sleepGuard,
-    untilKnown: new UntilKnown(knows, clock),
+    knownRevocations,
     member,
     meter,
     places,

@@ -50,7 +50,7 @@ import type { RecordTable } from '../table/record-table.ts'
 import type { FarmStats } from './farm-stats.ts'
 import type { MemberTransport } from './host.ts'
 import { HostAdmin } from './host-admin.ts'
-import type { UntilKnown } from './knows-revocations.ts'
+import type { KnownRevocations } from './known-revocations.ts'
 import type { SleepGuard } from './sleep-guard.ts'
 
 export type { FarmStats } from './farm-stats.ts'
@@ -98,7 +98,7 @@ export interface FarmParts {
   readonly ticketKeys: FarmTicketKeys
   /** Where a partition ends resumption. */
   readonly sleepGuard: SleepGuard | undefined
-  readonly untilKnown: UntilKnown
+  readonly knownRevocations: KnownRevocations
   readonly member: MemberTransport
   readonly sections: Sections
   readonly meter: ProcessMeter
@@ -328,7 +328,7 @@ export class Farm implements AsyncDisposable {
     ticketKeys.close()
     this.#parts.revocations.close()
     this.#parts.sleepGuard?.close()
-    this.#parts.untilKnown.close()
+    this.#parts.knownRevocations.close()
     this.#parts.meter.close()
     this.#parts.wide.close()
     await auths.close()

@@ -23,7 +23,7 @@ const longestPause = 1_000
 /** One that starts leaves it to those who hold what the host holds to follow a hub, so long, ms. */
 const newcomerPatience = 300
 
-export interface HostTransportParts extends HubParts {
+export interface HostTransportParts extends Omit<HubParts, 'changed'> {
   readonly socket: HostSocket
   /** Name of the host, should this process be the first. */
   readonly member: string
@@ -41,6 +41,7 @@ export class HostTransport implements Transport {
   readonly #parts: HostTransportParts
   readonly #tier: RemoteTier
   readonly #failures: LogLimiter
+  readonly #watchers = new Set<() => void>()
   #member: string
   #hub: Hub | undefined
   #timer: Timer | undefined
@@ -61,6 +62,7 @@ export class HostTransport implements Transport {
       apply: record => void parts.replica.apply(record),
       ring: () => parts.shelf.ring,
       figures: () => parts.figures(),
+      onState: () => this.#onChange(),
       onLost: error => this.#onLost(error),
     })
   }
@@ -133,6 +135,11 @@ export class HostTransport implements Transport {
 
   isCurrent(): boolean {
     return this.#hub === undefined ? this.#tier.isCurrent() : this.#hub.isCurrent()
+  }
+
+  watch(changed: () => void): () => void {
+    this.#watchers.add(changed)
+    return () => void this.#watchers.delete(changed)
   }
 
   stats(): TransportStats {
@@ -211,7 +218,8 @@ export class HostTransport implements Transport {
   async #become(server: Server, isStart: boolean): Promise<void> {
     const { log, shelf } = this.#parts
     shelf.found()
-    const hub = new Hub(this.#parts, this.#member, this.#tier.state, server)
+    const parts = { ...this.#parts, changed: () => this.#onChange() }
+    const hub = new Hub(parts, this.#member, this.#tier.state, server)
     this.#hub = hub
     this.#lostAt = undefined
     if (isStart) {
@@ -226,6 +234,10 @@ export class HostTransport implements Transport {
     log.info({ member: this.#member }, 'this process is the hub of the host now')
     await hub.startInTime()
     this.#tier.handOver((record, level, budget) => hub.publish(record, level, budget))
+  }
+
+  #onChange(): void {
+    for (const changed of this.#watchers) changed()
   }
 
   #onLost(error: Error | undefined): void {

@@ -40,6 +40,8 @@ export interface HubParts {
   /** Longest wait for other members when a process asks, ms. */
   readonly lookupBudget: number
   figures(): object
+  /** See Transport.watch. */
+  changed(): void
 }
 
 /** The part of the process that is the hub of its host. */
@@ -82,8 +84,7 @@ export class Hub {
   }
 
   async start(): Promise<void> {
-    await this.outer.tiers.watch()
-    this.#isStarted = true
+    await this.#startOuter()
     this.keeper.open()
   }
 
@@ -93,8 +94,7 @@ export class Hub {
     this.keeper.open()
     while (!this.#closed && !this.#isStarted) {
       try {
-        await this.outer.tiers.watch()
-        this.#isStarted = true
+        await this.#startOuter()
       } catch (error) {
         log.error({ reason: String(error) }, 'the farm can not be joined')
         await this.outer.tiers.close()
@@ -155,9 +155,15 @@ export class Hub {
     await new Promise<void>(resolve => this.#server.close(() => resolve()))
   }
 
+  async #startOuter(): Promise<void> {
+    await this.outer.tiers.watch()
+    this.#isStarted = true
+    this.#parts.changed()
+  }
+
   /** What other hosts write is told to every process, before they are told that it is here. */
   #makeOuter(): Outer {
-    const { replica, makeOuter } = this.#parts
+    const { replica, makeOuter, changed } = this.#parts
     const told: Replica = {
       ...bound(replica),
       apply: record => {
@@ -167,7 +173,9 @@ export class Hub {
       },
       isSettled: () => this.keeper.isSettled,
     }
-    return makeOuter(told, this.#member, this.#before)
+    const outer = makeOuter(told, this.#member, this.#before)
+    outer.transport.watch(changed)
+    return outer
   }
 }
 

@@ -45,6 +45,8 @@ export interface RemoteTierParts {
   ring(): number | undefined
   /** What the keeper is to know of this process. */
   figures(): object
+  /** The keeper has told its state. */
+  onState(): void
   /** The link is gone; `error` says why, if there is a reason. */
   onLost(error: Error | undefined): void
 }
@@ -278,6 +280,7 @@ export class RemoteTier {
       }
       case frames.state:
         this.#state = readState(body)
+        this.#parts.onState()
         return
       default:
         throw notAllowed(type)
