@@ -32,7 +32,9 @@ export async function answerChallenge(
     return await fromUrl(where, token, host)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    return { status: code === 'ENOENT' ? 404 : 502, body: nothing }
+    // ELOOP: it is a link, which is no answer.
+    const isNone = code === 'ENOENT' || code === 'ELOOP'
+    return { status: isNone ? 404 : 502, body: nothing }
   }
 }
 
@@ -48,8 +50,8 @@ const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 async function fromFolder(folder: string, token: string): Promise<ChallengeAnswer> {
   const file = await open(join(folder, challengePath, token), flags)
   try {
-    const { size } = await file.stat()
-    if (size > longestBody) return { status: 404, body: nothing }
+    const found = await file.stat()
+    if (!found.isFile() || found.size > longestBody) return { status: 404, body: nothing }
     return { status: 200, body: await file.readFile() }
   } finally {
     await file.close()

@@ -145,15 +145,11 @@ t.test('challenges of ACME are answered from a webroot', async t => {
   t.equal(statusOf(await say(port, get(`${challenge}tok-en_1`, 'a', 'POST'))), 405)
   for (const token of [
     ...['', 'nothing', '../../secret', '..%2f..%2fsecret', 'tok-en_1/', 'a.b', 'large'],
-    'x'.repeat(300),
+    ...['x'.repeat(300), 'link', 'folder', 'pipe'],
   ]) {
     const answer = await say(port, get(challenge + token))
     t.equal(statusOf(answer), 404, token.slice(0, 20))
     t.notMatch(answer, 'not for anybody')
-  }
-  for (const token of ['link', 'folder', 'pipe']) {
-    const answer = await say(port, get(challenge + token))
-    t.notMatch(answer, /not for anybody/, token)
   }
   t.equal(locationOf(await say(port, get('/else'))), 'https://shop.example/else')
 })

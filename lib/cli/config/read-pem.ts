@@ -33,7 +33,13 @@ export function whyNot(error: unknown): string {
   return code
 }
 
-/** Whether others than the owner and its group may read it. */
+/**
+ * Whether a key or a secret may be read by others than its owner. Root may hand one to a service
+ * by its group, as Kubernetes and Debian's ssl-cert do.
+ */
 export async function isOpenToOthers(path: string): Promise<boolean> {
-  return !path.startsWith('/dev/') && ((await stat(path)).mode & 0o007) !== 0
+  if (path.startsWith('/dev/')) return false
+  const { mode, uid } = await stat(path)
+  const mayRead = uid === 0 && process.getuid?.() !== 0 ? 0o027 : 0o077
+  return (mode & mayRead) !== 0
 }

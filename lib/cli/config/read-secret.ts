@@ -1,10 +1,9 @@
-import type { Stats } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { HandfastError } from '../../errors.ts'
 import { badFlag } from '../flags.ts'
 import { readSecret } from '../secret.ts'
-import { whyNot } from './read-pem.ts'
+import { isOpenToOthers, whyNot } from './read-pem.ts'
 
 export interface SecretPlaces {
   /** Path that `--secret-file` or the config file names. */
@@ -47,7 +46,7 @@ async function readSecretFile(
   let open: boolean
   try {
     text = await readFile(path, 'utf8')
-    open = isOpen(path, await stat(path))
+    open = await isOpenToOthers(path)
   } catch (error) {
     throw fault(`a readable file (${whyNot(error)})`)
   }
@@ -59,10 +58,4 @@ async function readSecretFile(
     secret,
     warnings: open ? [`${path} can be read by others: chmod 600 it`] : [],
   }
-}
-
-/** Root may hand a file to a service by its group, as Kubernetes does. */
-function isOpen(path: string, { mode, uid }: Stats): boolean {
-  const mayRead = uid === 0 && process.getuid?.() !== 0 ? 0o027 : 0o077
-  return (mode & mayRead) !== 0 && !path.startsWith('/dev/')
 }
