@@ -98,6 +98,22 @@ t.test('a trusted proxy behind the balancer is believed what it forwards', async
   })
 })
 
+t.test('a header that names nobody leaves the connection the balancer’s own', async t => {
+  const said = 'X-Forwarded-For: 203.0.113.9\r\n'
+  for (const version of ['v1', 'v2'] as const) {
+    const proxyProtocol = ['127.0.0.1']
+    const trusting = { backends, proxyProtocol, trustedProxies: ['127.0.0.1'] }
+    for (const [options, expected] of [
+      [trusting, '203.0.113.9, 127.0.0.1'],
+      [{ backends, proxyProtocol }, '127.0.0.1'],
+    ] as const) {
+      const { port } = await startProxy(t, options)
+      const seen = await get(await client(port, writeHeader(version, undefined)), said)
+      t.match(seen, { 'x-forwarded-for': expected }, version)
+    }
+  }
+})
+
 t.test('clients of one balancer have shares of their own', async t => {
   const { port, log } = await startProxy(t, {
     backends,
