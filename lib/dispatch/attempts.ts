@@ -191,16 +191,22 @@ export class Attempts implements DispatchCall {
     const { backend } = next
     this.#try = next
     this.#backend = backend.origin
-    const request =
-      this.#body === undefined
-        ? this.#request
-        : { ...this.#request, body: this.#body.next() }
-    const call = backend.send(request, next, this.#candidates.retrying)
+    const call = backend.send(this.#requestTo(backend), next, this.#candidates.retrying)
     next.call = call
     const { timeout, clock } = this.#options
     if (timeout > 0) next.limit(timeout, clock)
     // By a handler that heard `onSend` meanwhile.
     if (this.#aborted !== undefined) call.abort(this.#aborted)
+  }
+
+  #requestTo({ origin }: Backend): DispatchRequest {
+    const { fields, fieldsAt } = this.#request
+    if (this.#body === undefined && fieldsAt === undefined) return this.#request
+    return {
+      ...this.#request,
+      fields: fieldsAt?.(fields, origin) ?? fields,
+      body: this.#body?.next() ?? this.#request.body,
+    }
   }
 
   #giveUp(): void {

@@ -5,9 +5,12 @@ import { Checker } from '../backend/health/checker.ts'
 import { type HealthBoard, noBoard } from '../backend/health/health-board.ts'
 import { Probe, type SendProbe } from '../backend/health/probe.ts'
 import { systemClock } from '../clock.ts'
+import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { shown } from '../shown.ts'
 import { Affinity } from './affinity/affinity.ts'
 import type { AffinityTable } from './affinity/affinity-table.ts'
+import { isUrlName } from './affinity/url-form.ts'
 import type { DispatchCounters } from './dispatch-counters.ts'
 import { Dispatcher, type Resuming } from './dispatcher.ts'
 import type { Drains } from './drains.ts'
@@ -97,7 +100,7 @@ export class Backends {
           affinity:
             affinity === undefined || affinity.by === 'none'
               ? undefined
-              : new Affinity(affinity, scope, this.#places),
+              : new Affinity(affinity, scope, this.#places, namesOf(options.targets)),
           queue: options.queueTimeout > 0 ? this.#queue(options.queueTimeout) : undefined,
           timeouts: options.timeouts,
         })
@@ -236,6 +239,25 @@ export class Backends {
   #letGo(closing: Promise<void>): void {
     closing.catch(error => this.#log.debug({ error: String(error) }, 'closing a backend'))
   }
+}
+
+/** By origin. Throws ERR_HANDFAST_CONFIG for names that tell no one from another. */
+function namesOf(targets: readonly BackendTarget[]): ReadonlyMap<string, string> {
+  const names = new Map<string, string>()
+  for (const { url, name, resolve } of targets) {
+    if (name === undefined) continue
+    const wrong =
+      !isUrlName(name) || resolve !== undefined || [...names.values()].includes(name)
+    if (wrong) {
+      throw new HandfastError(
+        'ERR_HANDFAST_CONFIG',
+        `the name of a backend must be letters, digits and dashes, no other's, and without ` +
+          `resolve, got ${shown(name)}`,
+      )
+    }
+    names.set(parseOrigin(url).origin, name)
+  }
+  return names
 }
 
 function urlOf(url: string, { name, port }: Place): string {

@@ -1,6 +1,7 @@
 import type { Backend, BackendState } from '../backend/backend.ts'
 import type { BackendCall, BackendHandler, BackendRequest } from '../backend/request.ts'
 import type { SlotLimit, SlotUse } from '../backend/slots.ts'
+import type { Fields } from '../http/fields.ts'
 import type { Urgency } from './queue/urgency.ts'
 import type { Policy } from './selection/policy.ts'
 
@@ -15,6 +16,10 @@ export interface DispatchRequest extends BackendRequest {
   /** Who is logged in. */
   readonly user?: string | undefined
   readonly preference?: Preference | undefined
+  /** The backend that its URL names, or the page that it comes from. The client's word. */
+  readonly named?: string | undefined
+  /** Its fields as the backend of that origin is to have them. Default: the same for all. */
+  readonly fieldsAt?: ((fields: Fields, origin: string) => Fields) | undefined
   /** How it stands beside others where backends have to be waited for. Default: as most. */
   readonly urgency?: Urgency | undefined
 }

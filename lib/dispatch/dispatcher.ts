@@ -16,6 +16,7 @@ import {
 } from './resumed-response/resumed-response.ts'
 import { resolveRetries } from './retry/options.ts'
 import { Retrying } from './retry/retrying.ts'
+import type { Choosable } from './selection/policy.ts'
 import type { Selection } from './selection/selection.ts'
 import { TimedHandler } from './timed-handler.ts'
 
@@ -91,6 +92,30 @@ export class Dispatcher {
     return this.#selection.backends.every(({ protocol }) => protocol === 'http2')
   }
 
+  /** What URLs call the backend of an origin; undefined where they name none. */
+  urlNameAt(origin: string): string | undefined {
+    const affinity = this.#affinity
+    if (affinity?.byUrl !== true) return undefined
+    const backend = this.#selection.backends.find(one => one.origin === origin)
+    return backend && affinity.nameOf(backend)
+  }
+
+  /**
+   * What URLs call the backend that would have this client; undefined where they name none, or
+   * none is ready. It is held there from now on.
+   */
+  urlNameFor(client: Choosable & Pick<DispatchRequest, 'named'>): string | undefined {
+    const affinity = this.#affinity
+    if (affinity?.byUrl !== true) return undefined
+    const seat = affinity.urlSeat(client)
+    const preference = affinity.preference(seat, this.#selection.backends)
+    const backend = this.#selection.candidates({ ...client, preference }).next()
+    // One that is only tried because all are down is no place to send anybody.
+    if (backend?.ready !== true) return undefined
+    affinity.seated(seat, backend, this.#selection.backends)
+    return affinity.nameOf(backend)
+  }
+
   /**
    * Sends a request to some backend. More is built on it by handlers around handlers: one is
    * given on in the place of the one that it was given, passes on what it does not change, and
@@ -129,7 +154,7 @@ export class Dispatcher {
       { ...request, preference },
       new SeatHandler(handler, () => {
         const backend = backends.find(({ origin }) => origin === call.backend)
-        return backend && affinity.seated(seat, backend)
+        return backend && affinity.seated(seat, backend, backends)
       }),
     )
     return call

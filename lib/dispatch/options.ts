@@ -16,6 +16,11 @@ export interface BackendTarget {
    * records. Asked again when their time to live is over, 1 s to 60 s, or every 10 s. Default: the name is one backend, whatever address it has.
    */
   readonly resolve?: Resolve | undefined
+  /**
+   * What URLs call it where `affinity` is by path or host: lower-case letters, digits and dashes.
+   * Not with `resolve`. Default: made of its address and the farm secret, 16 characters.
+   */
+  readonly name?: string | undefined
   /** Its part beside the others: one of 2 gets twice as much as one of 1. 0 to 1000, default 1. */
   readonly weight?: number | undefined
   /** Asked only when none of the others is ready. Default false. */

@@ -1,3 +1,4 @@
+import { UrlPlace } from '../dispatch/affinity/url-place.ts'
 import type { Fields } from '../http/fields.ts'
 import type { LimitCounters } from '../limit/limit-counters.ts'
 import { Shares, type SharesOptions } from '../limit/shares.ts'
@@ -15,7 +16,7 @@ import type { Authorization, Authorizer, Limits } from './options.ts'
 import type { Phase } from './phases.ts'
 import { Forwarding, type Outcome } from './relay/forwarding.ts'
 import type { Tunnels } from './relay/tunnel.ts'
-import type { ServedRoute } from './route/routes.ts'
+import type { NamedRequest, ServedRoute } from './route/routes.ts'
 import type { ServedSite, Sites } from './sites.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -37,6 +38,8 @@ interface Routed {
   readonly request: CheckedRequest
   readonly site: ServedSite
   readonly route: ServedRoute
+  /** Undefined where URLs name no backends. */
+  readonly place: UrlPlace | undefined
   /** The network that it counts for where limits are shared out. */
   readonly client: string | undefined
   readonly finish: Finish
@@ -135,15 +138,15 @@ export class RequestHandler {
       refuse('receive', 431, 'Request Header Fields Too Large')
       return
     }
-    const request = checkRequest(exchange.head)
-    if ('status' in request) {
+    const checked = checkRequest(exchange.head)
+    if ('status' in checked) {
       // Where the next request begins is anybody's guess now.
       exchange.final = true
-      refuse('check', request.status, request.reason)
+      refuse('check', checked.status, checked.reason)
       return
     }
 
-    site = sites.find(request.hostname)
+    site = sites.find(checked.hostname)
     if (
       site === undefined ||
       site.certificatePolicy !== exchange.connection.certificatePolicy
@@ -158,15 +161,15 @@ export class RequestHandler {
       refuse('route', 403, 'A client certificate is required')
       return
     }
+    const named = site.routes.named(checked)
+    const request = named?.request ?? checked
     const route = site.routes.find(request)
     if (typeof route === 'string') {
       if (route === 'none') refuse('route', 404, 'Not Found')
       else refuse('route', 400, 'the path can be read in more than one way')
       return
     }
-    if (route.redirect !== undefined) {
-      const { status } = route.redirect
-      const location = route.redirect.location(request.path)
+    const redirect = (status: number, fields: Fields) => {
       exchange.onClose = () =>
         finish({
           status: exchange.status,
@@ -175,10 +178,25 @@ export class RequestHandler {
           backend: undefined,
           error: undefined,
         })
-      reply(exchange, status, ['Location', location, 'Content-Length', '0'], noBody)
+      reply(exchange, status, [...fields, 'Content-Length', '0'], noBody)
+    }
+    const place = placeOf(request, route, named)
+    if (route.redirect !== undefined) {
+      const { status } = route.redirect
+      const fields = ['Location', route.redirect.location(request.path)]
+      redirect(status, place?.responseFields(fields, undefined) ?? fields)
       return
     }
     const client = clientNetwork(exchange.connection, request.fields, this.#trusts)
+    if (place !== undefined && mayMove(request)) {
+      const at = { fields: request.fields, network: client, named: place.client }
+      const location = place.location(route.dispatcher.urlNameFor(at))
+      if (location !== undefined) {
+        // For now: the next time it may be another one.
+        redirect(307, ['Location', location, 'Cache-Control', 'no-store'])
+        return
+      }
+    }
     if (request.bodyLength !== 0) {
       onBody = this.#awaitBody(client)
       if (onBody === undefined) {
@@ -189,7 +207,9 @@ export class RequestHandler {
       // Whatever becomes of it, and whoever listens from now on.
       exchange.onClose = onBody
     }
-    const routed: Routed = { exchange, request, site, route, client, onBody, finish }
+    const routed: Routed = {
+      ...{ exchange, request, site, route, place, client, onBody, finish },
+    }
     const { authorizer } = route
     if (authorizer === undefined) this.#forward(routed, undefined, undefined)
     else {
@@ -216,7 +236,7 @@ export class RequestHandler {
 
   /** No backend hears of a request before it is known whose it is. */
   async #authorize(routed: Routed, authorizer: Authorizer): Promise<void> {
-    const { exchange, request, finish } = routed
+    const { exchange, request, place, finish } = routed
     let closed = false
     let error: string | undefined
     let onGone: (() => void) | undefined
@@ -249,11 +269,13 @@ export class RequestHandler {
     }
     const { status, headers, body } = decision.answer
     if (status >= 400) error = 'not-authorized'
-    reply(exchange, status, flat(headers), Buffer.from(body as string))
+    const fields = flat(headers)
+    const placed = place?.responseFields(fields, undefined) ?? fields
+    reply(exchange, status, placed, Buffer.from(body as string))
   }
 
   #forward(
-    { exchange, request, site, route, client, finish, onBody }: Routed,
+    { exchange, request, site, route, place, client, finish, onBody }: Routed,
     identity: Fields | undefined,
     user: string | undefined,
   ): void {
@@ -271,6 +293,7 @@ export class RequestHandler {
       tunnels: this.#tunnels,
       urgency: route.urgencyOf?.(request.fields, user),
       rewrite: route.rewrite,
+      place,
       client,
       user,
       onBody,
@@ -278,6 +301,29 @@ export class RequestHandler {
       onOutcome: outcome => finish(outcome, user),
     }).start()
   }
+}
+
+/** Undefined where URLs name no backends. */
+function placeOf(
+  request: CheckedRequest,
+  { urlForm, dispatcher }: ServedRoute,
+  named: NamedRequest | undefined,
+): UrlPlace | undefined {
+  const form = urlForm ?? named?.form
+  if (form === undefined) return undefined
+  return new UrlPlace({
+    form,
+    asked: request,
+    // A name of another kind is none here.
+    named: named?.form === form ? named.name : undefined,
+    fields: request.fields,
+    nameAt: origin => dispatcher.urlNameAt(origin),
+  })
+}
+
+/** It does no harm to ask for it once more, elsewhere. */
+function mayMove({ method, bodyLength, websocket }: CheckedRequest): boolean {
+  return (method === 'GET' || method === 'HEAD') && bodyLength === 0 && !websocket
 }
 
 function pendingBodies({ maxPendingBodies, clientShare }: Limits): SharesOptions {

@@ -3,8 +3,11 @@ import type { ListenAddress } from '../../address.ts'
 import {
   affinityWords,
   isCookieName,
+  isHosts,
+  isPlacePrefix,
   readAffinity,
 } from '../../dispatch/affinity/options.ts'
+import { isUrlName } from '../../dispatch/affinity/url-form.ts'
 import { readHashBy } from '../../dispatch/selection/hash-key.ts'
 import { farmName } from '../../member/options.ts'
 import { isWithin, type NumberRule } from '../../number-options.ts'
@@ -182,7 +185,25 @@ export const backend: Kind<string> = {
 export const affinityBy: Kind<string> = {
   expected: affinityWords,
   read: value => (isText(value) && readAffinity(value) !== undefined ? value : undefined),
-  json: { type: 'string', pattern: '^(cookie|tls-session|none|header .+)$' },
+  json: { type: 'string', pattern: '^(cookie|tls-session|none|path|host|header .+)$' },
+}
+
+export const placePrefix: Kind<string> = {
+  expected: '/ and then letters, digits, ~, _ or -',
+  read: value => (isText(value) && isPlacePrefix(value) ? value : undefined),
+  json: { type: 'string', pattern: '^/[A-Za-z0-9~_-]{1,32}$' },
+}
+
+export const placeHosts: Kind<string> = {
+  expected: '*. and a host name',
+  read: value => (isText(value) && isHosts(value) ? value : undefined),
+  json: { type: 'string', pattern: '^\\*\\.[A-Za-z0-9.-]{1,251}$' },
+}
+
+export const urlName: Kind<string> = {
+  expected: 'lower-case letters, digits and dashes, at most 63',
+  read: value => (isText(value) && isUrlName(value) ? value : undefined),
+  json: { type: 'string', pattern: '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$' },
 }
 
 export const cookieName: Kind<string> = {

@@ -14,9 +14,12 @@ import {
   file,
   hashBy,
   oneOf,
+  placeHosts,
+  placePrefix,
   redirectStatus,
   redirectTarget,
   text,
+  urlName,
   wholeNumber,
   yesNo,
 } from './kinds.ts'
@@ -36,6 +39,9 @@ import {
 
 const target = mapping('more of a backend', {
   url: needed(backend, 'http:// or https:// and host'),
+  name: option(urlName, 'what URLs call it where affinity is by path or host', {
+    otherwise: 'made of its address and the farm secret',
+  }),
   ...numbersOf(targetRules, {
     weight: 'its part beside the others',
     priority: 'those of a higher number are asked when none of a lower one is ready',
@@ -63,6 +69,13 @@ const affinity = either(
     ttl: option(duration, 'a client that does not come for so long is forgotten', {
       usual: '8h',
     }),
+    prefix: option(placePrefix, 'of path: what stands before the name of a backend', {
+      usual: '/backend-',
+    }),
+    hosts: option(
+      placeHosts,
+      'of host: the star stands for the name of a backend; among the names of the site',
+    ),
   }),
 )
 const rank = {

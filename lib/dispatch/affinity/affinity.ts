@@ -7,7 +7,7 @@ import type { DispatchRequest, Preference } from '../dispatch.ts'
 import { cookieOf } from '../selection/hash-key.ts'
 import { keyPolicy } from '../selection/rendezvous.ts'
 import type { AffinityTable, Noted } from './affinity-table.ts'
-import { backendName } from './backend-name.ts'
+import { backendLabel, backendName } from './backend-name.ts'
 import {
   type AffinityKind,
   type AffinityOptions,
@@ -30,6 +30,12 @@ export interface Seat {
   readonly stale: boolean
 }
 
+/** What a seat is found by; see DispatchRequest. */
+export type Seated = Pick<
+  DispatchRequest,
+  'fields' | 'network' | 'client' | 'trusted' | 'user' | 'named'
+>
+
 /** Longest value of a field that is told from another. */
 const maxLength = 1_024
 /** Of a TLS session that has brought more than one user: it is a gateway's, not a client's. */
@@ -43,6 +49,7 @@ const shared = 'shared'
 export class Affinity {
   readonly ttl: number
   readonly #kind: AffinityKind
+  readonly #given: ReadonlyMap<string, string>
   readonly #scope: string
   readonly #table: AffinityTable
   readonly #cookie: PlaceCookie
@@ -50,29 +57,48 @@ export class Affinity {
   /** The user that a TLS session was first seen with. */
   readonly #users = new WeakMap<Handshake, string>()
 
-  /** `scope`: what shares the places: a site, or a route that has backends of its own. */
-  constructor(options: AffinityOptions, scope: string, table: AffinityTable) {
+  /**
+   * `scope`: what shares the places: a site, or a route that has backends of its own. `given`: by
+   * origin, what backends are called in URLs.
+   */
+  constructor(
+    options: AffinityOptions,
+    scope: string,
+    table: AffinityTable,
+    given: ReadonlyMap<string, string> = new Map(),
+  ) {
     const { cookie = cookieName(scope), ttl = usualAffinityTtl } = options
     checkCookieName(cookie)
     this.#kind = affinityKind(options.by)
+    this.#given = given
     this.ttl = ttl
     this.#scope = scope
     this.#table = table
     this.#cookie = new PlaceCookie(cookie, table.key, scope, ttl)
   }
 
+  /** URLs name backends. */
+  get byUrl(): boolean {
+    const { by } = this.#kind
+    return by === 'path' || by === 'host'
+  }
+
   nameOf(backend: Backend): string {
     let name = this.#names.get(backend)
     if (name === undefined) {
-      name = backendName(this.#table.key, backend.origin)
+      const { origin } = backend
+      name = this.byUrl
+        ? (this.#given.get(origin) ?? backendLabel(this.#table.key, origin))
+        : backendName(this.#table.key, origin)
       this.#names.set(backend, name)
     }
     return name
   }
 
   /** Where the client was; a promise only when another member has to be asked. */
-  seatOf(request: DispatchRequest): Seat | Promise<Seat> {
+  seatOf(request: Seated): Seat | Promise<Seat> {
     const { by } = this.#kind
+    if (this.byUrl) return this.urlSeat(request)
     if (by === 'header') {
       const value = firstValueOf(request.fields, this.#kind.header)
       if (value !== undefined) return this.#named(`header ${value.slice(0, maxLength)}`)
@@ -85,36 +111,60 @@ export class Affinity {
 
   /** What choosing is to go by. `backends`: those that there are. */
   preference(seat: Seat, backends: readonly Backend[]): Preference {
-    const { backend: name, session, byCookie } = seat
+    const { backend: name, session } = seat
     const first =
       name === undefined ? undefined : backends.find(one => this.nameOf(one) === name)
     // Whoever is new goes where there is room. A field may come to two proxies at once, which
     // must agree before either has noted it.
-    const decided = name !== undefined || !(byCookie || seat.name.startsWith('lineage'))
+    const decided = name !== undefined || seat.name.startsWith('header ')
     return { first, policy: decided ? keyPolicy(session) : undefined }
   }
 
   /**
    * The backend that has answered holds the client from now on. Answers a Set-Cookie when the
-   * client has to know.
+   * client has to know. `backends`: those that there are.
    */
-  seated(seat: Seat, backend: Backend): string | undefined {
+  seated(seat: Seat, backend: Backend, backends: readonly Backend[]): string | undefined {
     const name = this.nameOf(backend)
-    const moved = seat.backend !== undefined && seat.backend !== name
-    if (seat.backend !== name || seat.stale) {
-      // A new client that has a cookie needs no entry.
-      if (!seat.byCookie || moved) {
-        this.#table.note(`${this.#scope}\0${seat.name}`, name, this.ttl)
-      }
-      if (seat.byCookie) {
-        const place = { backend: name, session: seat.session, madeAt: systemClock.now() }
-        return this.#cookie.issue(place)
-      }
+    if (seat.backend === name && !seat.stale) return undefined
+    if (this.#needsEntry(seat, name, backends)) {
+      this.#table.note(`${this.#scope}\0${seat.name}`, name, this.ttl)
     }
-    return undefined
+    if (!seat.byCookie) return undefined
+    const place = { backend: name, session: seat.session, madeAt: systemClock.now() }
+    return this.#cookie.issue(place)
   }
 
-  #seatOfCookie(request: DispatchRequest): Seat {
+  #needsEntry(seat: Seat, name: string, backends: readonly Backend[]): boolean {
+    const moved = seat.backend !== undefined && seat.backend !== name
+    if (seat.byCookie) return moved
+    // A URL says itself where its client is, as long as nobody else has had to take it; and
+    // entries for names that anybody can make up would fill the table.
+    if (this.byUrl)
+      return moved && backends.some(one => this.nameOf(one) === seat.backend)
+    return true
+  }
+
+  /**
+   * A client that shows the URL of a backend which has failed it stays with the backup, whatever
+   * it shows later. It is known by its network, for a URL may be anybody's.
+   */
+  urlSeat({ named, network }: Pick<Seated, 'named' | 'network'>): Seat {
+    const name = `url ${named ?? ''} ${network ?? ''}`
+    const noted =
+      named === undefined || network === undefined || this.#table.empty
+        ? undefined
+        : this.#table.local(`${this.#scope}\0${name}`)
+    return {
+      backend: noted?.backend ?? named,
+      name,
+      byCookie: false,
+      session: name,
+      stale: false,
+    }
+  }
+
+  #seatOfCookie(request: Seated): Seat {
     const now = systemClock.now()
     const text = cookieOf(request, this.#cookie.name)
     const place = text === undefined ? undefined : this.#cookie.read(text, now)
@@ -143,7 +193,7 @@ export class Affinity {
     }
   }
 
-  #seatOfSession(request: DispatchRequest): Seat | Promise<Seat> | undefined {
+  #seatOfSession(request: Seated): Seat | Promise<Seat> | undefined {
     const { client, trusted, user } = request
     if (trusted === true || client === undefined) return undefined
     const handshake = handshakeOf(client)

@@ -1,4 +1,5 @@
 import type { DispatchRequest } from '../dispatch.ts'
+import type { Choosable } from './policy.ts'
 
 /**
  * Chooses among the backends of one dispatcher: by turns, weights, loads, latencies or a hash of
@@ -11,8 +12,10 @@ export interface Selection<Backend> {
   /** Wants to be told how long backends take to answer, in milliseconds. */
   readonly observe?: ((origin: string | undefined, ms: number) => void) | undefined
   /** The backends that a request may go to. Called once per request; must not throw. */
-  candidates(request: DispatchRequest): Choice<Backend>
+  candidates(request: Choosing): Choice<Backend>
 }
+
+export type Choosing = Choosable & Pick<DispatchRequest, 'preference'>
 
 /**
  * First choice first and each once. Usually no more than the first is taken, so it chooses as it

@@ -1,9 +1,8 @@
 import type { BackendState } from '../../backend/backend.ts'
 import type { Clock } from '../../clock.ts'
-import type { DispatchRequest } from '../dispatch.ts'
 import { PeakEwma } from './peak-ewma.ts'
 import type { Member, Policy } from './policy.ts'
-import type { Choice, Selection } from './selection.ts'
+import type { Choice, Choosing, Selection } from './selection.ts'
 
 /** A backend with what the operator says of it beside the others. */
 export interface Weighted<Backend> {
@@ -84,7 +83,7 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
     return this.#options.timed ? this.#observe : undefined
   }
 
-  candidates(request: DispatchRequest): Choice<Backend> {
+  candidates(request: Choosing): Choice<Backend> {
     return new TiersChoice(this.#tiers, request, this)
   }
 
@@ -135,17 +134,13 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
 
 class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   readonly #tiers: readonly Tier<Backend>[]
-  readonly #request: DispatchRequest
+  readonly #request: Choosing
   readonly #of: Tiers<Backend>
   #first: OwnMember<Backend> | undefined
   /** From the second on. */
   #given: OwnMember<Backend>[] | undefined
 
-  constructor(
-    tiers: readonly Tier<Backend>[],
-    request: DispatchRequest,
-    of: Tiers<Backend>,
-  ) {
+  constructor(tiers: readonly Tier<Backend>[], request: Choosing, of: Tiers<Backend>) {
     this.#tiers = tiers
     this.#request = request
     this.#of = of

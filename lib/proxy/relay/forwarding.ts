@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { isInvalidRequest, wasReset } from '../../backend/failure.ts'
 import type { SlotLimit } from '../../backend/slots.ts'
+import type { UrlPlace } from '../../dispatch/affinity/url-place.ts'
 import type { DispatchCall, DispatchHandler } from '../../dispatch/dispatch.ts'
 import type { Dispatcher } from '../../dispatch/dispatcher.ts'
 import { prefixLinks } from '../../dispatch/links.ts'
@@ -53,6 +54,8 @@ export interface ForwardingOptions {
   readonly urgency: Urgency | undefined
   /** What is changed on the way. */
   readonly rewrite: Rewrite | undefined
+  /** Where the client is among URLs that name backends. */
+  readonly place: UrlPlace | undefined
   /** The network that the request counts for where backends are shared out. */
   readonly client: string | undefined
   /** Who is logged in. */
@@ -257,7 +260,7 @@ export class Forwarding implements DispatchHandler {
   }
 
   #dispatch(): void {
-    const { request, client, dispatcher, hop, user } = this.#options
+    const { request, client, dispatcher, hop, user, place } = this.#options
     let fields = requestFields(request, this.#options)
     const { rewrite } = this.#options
     if (rewrite !== undefined) fields = rewrite.requestFields(fields)
@@ -278,6 +281,8 @@ export class Forwarding implements DispatchHandler {
         network: client,
         trusted: hop.trusted,
         user,
+        named: place?.client,
+        fieldsAt: place && ((fields, origin) => place.requestFields(fields, origin)),
         urgency: this.#options.urgency,
         use: request.websocket ? 'upgrade' : held ? 'held' : 'request',
         duplex: this.#duplex
@@ -289,12 +294,13 @@ export class Forwarding implements DispatchHandler {
   }
 
   #rewritten(fields: string[]): string[] {
-    const { rewrite, request } = this.#options
-    if (rewrite === undefined) return fields
-    const prefix = rewrite.stripped
-    const named =
-      prefix === undefined ? fields : prefixLinks(fields, prefix, request.authority)
-    return rewrite.responseFields(named)
+    const { rewrite, request, place } = this.#options
+    const prefix = rewrite?.stripped
+    let named = fields
+    if (prefix !== undefined) named = prefixLinks(named, prefix, request.authority)
+    // The outermost part of a path comes last.
+    if (place !== undefined) named = place.responseFields(named, this.#call?.backend)
+    return rewrite?.responseFields(named) ?? named
   }
 
   /**

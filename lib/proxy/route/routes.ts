@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto'
+import { urlFormOf } from '../../dispatch/affinity/options.ts'
+import type { UrlForm } from '../../dispatch/affinity/url-form.ts'
 import type { Dispatcher } from '../../dispatch/dispatcher.ts'
 import { HandfastError } from '../../errors.ts'
+import { shown } from '../../shown.ts'
 import type { CheckedRequest } from '../message/request-check.ts'
 import type { Authorizer, Handling, Limits, Route, Site } from '../options.ts'
 import { Match } from './match.ts'
@@ -18,6 +21,15 @@ export interface ServedRoute {
   readonly urgencyOf: UrgencyOf | undefined
   readonly rewrite?: Rewrite | undefined
   readonly redirect?: Redirect | undefined
+  /** How URLs name its backends; undefined where they do not. */
+  readonly urlForm?: UrlForm | undefined
+}
+
+/** A request whose URL names a backend, without that. */
+export interface NamedRequest {
+  readonly request: CheckedRequest
+  readonly name: string
+  readonly form: UrlForm
 }
 
 /** Makes a route of what is said of it. */
@@ -39,6 +51,8 @@ export class Routes {
    * is let by on one route must not say on it who he is on another.
    */
   readonly ownFields: ReadonlySet<string>
+  /** By key. */
+  readonly #forms = new Map<string, UrlForm>()
 
   constructor(site: Site, label: string, serve: ServeRoute) {
     const { routes = [], ...own } = site
@@ -47,6 +61,7 @@ export class Routes {
     const made = (handling: Handling, where: string, scope: string): ServedRoute => ({
       ...serve(handling, scope),
       rewrite: rewriteOf(handling, where, this.ownFields),
+      urlForm: this.#formOf(handling, site.names, where),
     })
     this.#routes = routes.map((route, index) => {
       const where = `${label}: routes[${index}]`
@@ -64,11 +79,41 @@ export class Routes {
     this.#rest = serves ? made(own, label, scopeOf(own)) : undefined
   }
 
+  /** Undefined where the URL names no backend. Routes are for what is left of it. */
+  named(request: CheckedRequest): NamedRequest | undefined {
+    for (const form of this.#forms.values()) {
+      const found = form.read(request)
+      if (found === undefined) continue
+      return { request: { ...request, path: found.path }, name: found.name, form }
+    }
+    return undefined
+  }
+
   /** The first that takes the request, whichever way its path may be read. */
   find(request: CheckedRequest): ServedRoute | NoRoute {
     const found = this.#find(request)
     if (typeof found === 'string') return found
     return found.rewrite?.leavesPrefix(request.path) ? 'ambiguous' : found
+  }
+
+  #formOf(
+    { affinity }: Handling,
+    names: readonly string[],
+    where: string,
+  ): UrlForm | undefined {
+    const form = urlFormOf(affinity)
+    if (form === undefined) return undefined
+    const hosts = affinity?.hosts?.toLowerCase()
+    const has = names.length === 0 || names.some(name => name.toLowerCase() === hosts)
+    if (hosts !== undefined && !has) {
+      throw new HandfastError(
+        'ERR_HANDFAST_CONFIG',
+        `${where}: affinity.hosts must be among the names of the site, got ${shown(hosts)}`,
+      )
+    }
+    const known = this.#forms.get(form.key) ?? form
+    this.#forms.set(known.key, known)
+    return known
   }
 
   #find(request: CheckedRequest): ServedRoute | NoRoute {
