@@ -87,6 +87,8 @@ export interface TierParts {
   readonly farmName: string
   /** Name of this host, lasting where the options name it. */
   readonly memberId: string
+  /** Bytes that this host has for records. */
+  readonly memory: number
   /** Seals and opens records that are kept outside of the farm. */
   readonly sealer: RecordSealer
   /** `apply` takes what others wrote or the disk had; `scan` walks over what is here. */

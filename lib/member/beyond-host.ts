@@ -14,7 +14,7 @@ import type { FarmNumbers, FarmOptions } from './options.ts'
 
 export interface BeyondParts {
   readonly options: FarmOptions
-  readonly numbers: Pick<FarmNumbers, 'copies'>
+  readonly numbers: Pick<FarmNumbers, 'copies' | 'memory'>
   /** Of this process, or of all of this host. */
   readonly replica: Replica
   readonly versions: HybridClock
@@ -34,7 +34,7 @@ export function beyondHost(parts: BeyondParts, tiers: Tiers): Outer {
 }
 
 function* madeTiers(parts: BeyondParts, tiers: Tiers): Generator<Tier> {
-  const { options, replica, versions, clock } = parts
+  const { options, numbers, replica, versions, clock } = parts
   const { tiers: makers = [], name: farmName = 'handfast', memberId = '' } = options
   const { secret, log = silentLog } = options
   // Options without it are refused where there are tiers.
@@ -47,6 +47,7 @@ function* madeTiers(parts: BeyondParts, tiers: Tiers): Generator<Tier> {
       log: log.child({ farm: farmName }),
       farmName,
       memberId,
+      memory: numbers.memory,
       sealer,
       replica: tiers.told(replica, () => guarded),
       lost: () => guarded?.lost(),

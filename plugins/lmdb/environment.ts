@@ -24,6 +24,8 @@ const mostBatchBytes = 1024 * 1024
 /** Bytes that wait for their commit. */
 const mostWaiting = 32 * 1024 * 1024
 const mostReads = 4_096
+/** For what waits when it is closed, ms. */
+const patience = 10_000
 /** Between two tries to come back, ms: the first, and the longest. */
 const firstPause = 1_000
 const longestPause = 30_000
@@ -87,7 +89,7 @@ export class Environment {
   #waiting = 0
   #reads = 0
   #commits = 0
-  #isWriting = false
+  #committing: Promise<void> | undefined
   #pause = firstPause
   #timer: Timer | undefined
   #coming: Promise<void> | undefined
@@ -166,14 +168,14 @@ export class Environment {
   write(changes: readonly Change[]): Promise<Outcome[]> {
     for (const change of changes) check(change)
     const bytes = changes.reduce((sum, change) => sum + packedLength(change), 0)
-    if (!this.#state.up) return Promise.reject(this.#unusable())
+    if (!this.#state.up || this.#closed) return Promise.reject(this.#unusable())
     if (this.#waiting > 0 && this.#waiting + bytes > mostWaiting) {
       return Promise.reject(new Error('more is written than the disk takes'))
     }
     this.#waiting += bytes
     return new Promise((done, failed) => {
       this.#batches.push({ changes, bytes, done, failed })
-      void this.#commit()
+      this.#committing ??= this.#commit()
     })
   }
 
@@ -183,18 +185,20 @@ export class Environment {
     return await this.#guarded(this.#writer.do<number>({ op: 'sweep', now, limit }))
   }
 
-  /** What waits is written first. */
+  /** What waits is written first, where the disk takes it within 10 s. */
   async close(): Promise<void> {
     this.#closed = true
     this.#timer?.cancel()
     await this.#coming
-    await this.#stop()
-    const { fsync = true } = this.#options
-    if (!fsync && this.#state.up) await this.#folder?.synced()
-    await this.#folder?.release()
-    this.#folder = undefined
+    const wasUp = this.#state.up
+    if (wasUp) await within(patience, this.#committing)
     this.#state = { up: false, reason: 'it is closed' }
     this.#failAll(this.#unusable())
+    await this.#stop()
+    const { fsync = true } = this.#options
+    if (!fsync && wasUp) await this.#folder?.synced()
+    await this.#folder?.release()
+    this.#folder = undefined
   }
 
   async #start(): Promise<void> {
@@ -242,14 +246,12 @@ export class Environment {
   }
 
   async #commit(): Promise<void> {
-    if (this.#isWriting) return
-    this.#isWriting = true
     // What is written in the same turn goes along.
     await Promise.resolve()
     while (this.#batches.length > 0 && this.#writer !== undefined) {
       await this.#commitNext(this.#writer)
     }
-    this.#isWriting = false
+    this.#committing = undefined
   }
 
   async #commitNext(writer: Thread): Promise<void> {
@@ -361,6 +363,18 @@ export class Environment {
     const why = this.#state.up ? 'busy' : this.#state.reason
     return new Error(`${folder} can't be used now: ${why}`)
   }
+}
+
+/** For at most so many ms. */
+async function within(ms: number, done: Promise<void> | undefined): Promise<void> {
+  let late: NodeJS.Timeout | undefined
+  await Promise.race([
+    done,
+    new Promise(resolve => {
+      late = setTimeout(resolve, ms)
+    }),
+  ])
+  clearTimeout(late)
 }
 
 const words = Object.keys(outcomes) as Outcome[]

@@ -39,6 +39,8 @@ const ofNow: ReadonlySet<string> = new Set([
   'open',
   'behind',
   'bytes',
+  'maxBytes',
   'records',
+  'up',
   'waiting',
 ])
