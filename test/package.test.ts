@@ -18,6 +18,7 @@ const farmOf = async (): Promise<Farm> => {
   return farm
 }
 void farmOf
+void lmdb
 void postgres
 void fastifyAuth
 `
@@ -27,6 +28,7 @@ import { createFarm, type Farm, type FarmOptions } from 'handfast'
 import { expressAuth } from 'handfast/express'
 import { fastifyAuth } from 'handfast/fastify'
 import { attachHttpProxy } from 'handfast/http-proxy'
+import { lmdb } from 'handfast/lmdb'
 import { postgres } from 'handfast/postgres'
 `
 

@@ -1,5 +1,3 @@
-/// <reference types="node" preserve="true" />
-
 import type { TierMaker } from '../../lib/cache/tier.ts'
 import {
   anything,

@@ -14,6 +14,7 @@ const entries = [
   'plugins/express',
   'plugins/fastify',
   'plugins/http-proxy',
+  'plugins/lmdb/index',
   'plugins/postgres/index',
 ]
 
