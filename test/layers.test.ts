@@ -40,7 +40,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   auth: ['method', 'login', 'form'],
   admin: ['section', 'dashboard'],
   backend: ['health'],
-  dispatch: ['selection', 'affinity', 'queue', 'retry', 'resumed-response'],
+  dispatch: ['selection', 'affinity', 'queue', 'retry', 'hedge', 'resumed-response'],
   proxy: ['message', 'route', 'client', 'relay'],
   cli: ['config', 'demo', 'commands'],
 }

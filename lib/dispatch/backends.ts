@@ -103,6 +103,11 @@ export class Backends {
               : new Affinity(affinity, scope, this.#places, namesOf(options.targets)),
           queue: options.queueTimeout > 0 ? this.#queue(options.queueTimeout) : undefined,
           timeouts: options.timeouts,
+          hedging: options.hedging && {
+            options: options.hedging,
+            clock: this.#context.clock,
+            onOutcome: this.#counters.hedged,
+          },
         })
       })
     } catch (error) {

@@ -1,5 +1,14 @@
 import type { Choice } from './selection/selection.ts'
 
+export interface CandidateWishes<Backend> {
+  /** To be asked before all others: it knows the client already. */
+  readonly first?: Backend | undefined
+  /** To be asked when there is no other. */
+  readonly avoid?: Backend | undefined
+  /** Not to be asked at all. */
+  readonly except?: Backend | undefined
+}
+
 /**
  * The backends that one request may go to, one after the other, as they are selected.
  *
@@ -10,19 +19,20 @@ export class Candidates<Backend> {
   readonly #selected: Choice<Backend>
   readonly #first: Backend | undefined
   readonly #avoid: Backend | undefined
+  readonly #except: Backend | undefined
   #asked = false
   #avoided: Backend | undefined
   #lost: Backend | undefined
   #retries = 0
 
-  /**
-   * `first` is to be asked before all others: it knows the client already. `avoid` is to be asked
-   * when there is no other.
-   */
-  constructor(selected: Choice<Backend>, first?: Backend, avoid?: Backend) {
+  constructor(
+    selected: Choice<Backend>,
+    { first, avoid, except }: CandidateWishes<Backend> = {},
+  ) {
     this.#selected = selected
     this.#first = first
     this.#avoid = avoid
+    this.#except = except
   }
 
   /** Undefined when there is nobody left to ask. */
@@ -34,7 +44,7 @@ export class Candidates<Backend> {
     for (;;) {
       const backend = this.#selected.next()
       if (backend === undefined) break
-      if (backend === this.#first) continue
+      if (backend === this.#first || backend === this.#except) continue
       if (backend !== this.#avoid) return backend
       this.#avoided = backend
     }

@@ -8,6 +8,8 @@ import { Candidates } from './candidates.ts'
 import { Deadline } from './deadline.ts'
 import { DeferredCall } from './deferred-call.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
+import { type Ask, Hedged } from './hedge/hedged.ts'
+import { Hedging, type HedgingParts, mayHedge } from './hedge/hedging.ts'
 import { type Attempt, Queued, type QueueOptions } from './queue/queued.ts'
 import {
   mayResume,
@@ -32,6 +34,8 @@ export interface DispatcherParts {
   readonly affinity?: Affinity | undefined
   /** Requests wait for backends that have no room. */
   readonly queue?: QueueOptions | undefined
+  /** A second backend is asked when the first is slow. Default: none is. */
+  readonly hedging?: HedgingParts | undefined
   /** Default: none. */
   readonly timeouts?: DispatchTimeouts | undefined
   readonly clock?: Clock | undefined
@@ -47,6 +51,13 @@ export interface DispatchTimeouts {
 
 const noTimeouts: DispatchTimeouts = { request: 0, try: 0 }
 
+/** Of a choice: `avoid` and `except` are origins; see Candidates. */
+interface Wishes {
+  readonly first?: Backend | undefined
+  readonly avoid?: string | undefined
+  readonly except?: string | undefined
+}
+
 /**
  * The backends of one site, from outside: it takes requests, and sees to the rest.
  *
@@ -61,6 +72,7 @@ export class Dispatcher {
   readonly #resuming: ResumeContext | undefined
   readonly #affinity: Affinity | undefined
   readonly #queue: QueueOptions | undefined
+  readonly #hedging: Hedging | undefined
   readonly #timeouts: DispatchTimeouts
   readonly #clock: Clock
 
@@ -71,6 +83,7 @@ export class Dispatcher {
       resuming,
       affinity,
       queue,
+      hedging,
       timeouts = noTimeouts,
       clock = systemClock,
     }: DispatcherParts = {},
@@ -83,6 +96,7 @@ export class Dispatcher {
     }
     this.#affinity = affinity
     this.#queue = queue
+    this.#hedging = hedging && new Hedging(hedging, retrying)
     this.#timeouts = timeouts
     this.#clock = clock
   }
@@ -96,7 +110,7 @@ export class Dispatcher {
   urlNameAt(origin: string): string | undefined {
     const affinity = this.#affinity
     if (affinity?.byUrl !== true) return undefined
-    const backend = this.#selection.backends.find(one => one.origin === origin)
+    const backend = this.#backendAt(origin)
     return backend && affinity.nameOf(backend)
   }
 
@@ -119,7 +133,8 @@ export class Dispatcher {
   /**
    * Sends a request to some backend. More is built on it by handlers around handlers: one is
    * given on in the place of the one that it was given, passes on what it does not change, and
-   * hands out a call of its own. Attempts is the last, before it come Queued and ResumedResponse.
+   * hands out a call of its own. Attempts is the last, before it come Hedged, Queued and
+   * ResumedResponse.
    */
   dispatch(request: DispatchRequest, handler: DispatchHandler): DispatchCall {
     const { request: timeout } = this.#timeouts
@@ -189,13 +204,27 @@ export class Dispatcher {
     avoid: string | undefined,
     first = this.#holderOf(request.client),
   ): DispatchCall {
-    const candidates = new Candidates(
-      this.#selection.candidates(request),
+    const hedging = this.#selection.backends.length > 1 ? this.#hedging : undefined
+    // Who waited for this backend has seen the others to be full.
+    if (hedging === undefined || first !== undefined || !mayHedge(request)) {
+      return this.#try(request, handler, { avoid, first })
+    }
+    const ask: Ask = (runner, except) => this.#try(request, runner, { avoid, except })
+    const hedged = new Hedged(handler, ask, hedging)
+    hedged.start()
+    return hedged
+  }
+
+  #try(
+    request: DispatchRequest,
+    handler: DispatchHandler,
+    { first, avoid, except }: Wishes,
+  ): DispatchCall {
+    const candidates = new Candidates(this.#selection.candidates(request), {
       first,
-      avoid === undefined
-        ? undefined
-        : this.#selection.backends.find(({ origin }) => origin === avoid),
-    )
+      avoid: this.#backendAt(avoid),
+      except: this.#backendAt(except),
+    })
     const { observe } = this.#selection
     const told =
       observe === undefined
@@ -208,6 +237,11 @@ export class Dispatcher {
     })
     attempts.start()
     return attempts
+  }
+
+  #backendAt(origin: string | undefined): Backend | undefined {
+    if (origin === undefined) return undefined
+    return this.#selection.backends.find(one => one.origin === origin)
   }
 
   /** A log-in that holds for a connection holds at one backend only. */

@@ -2,6 +2,7 @@ import type { BackendOptions } from '../backend/backend.ts'
 import type { NumberRules } from '../number-options.ts'
 import type { AffinityOptions } from './affinity/options.ts'
 import type { DispatchTimeouts } from './dispatcher.ts'
+import type { HedgeOptions } from './hedge/options.ts'
 import type { Resolve } from './resolved-name.ts'
 import type { ResumeOptions } from './resumed-response/options.ts'
 import type { RetryOptions } from './retry/options.ts'
@@ -51,4 +52,5 @@ export interface DispatcherOptions {
   /** How long a request waits for one that has room, in milliseconds; 0: not at all. */
   readonly queueTimeout: number
   readonly timeouts: DispatchTimeouts
+  readonly hedging: HedgeOptions | undefined
 }

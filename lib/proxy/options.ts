@@ -8,6 +8,7 @@ import type { HealthSettings } from '../backend/health/options.ts'
 import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
 import type { AffinityOptions } from '../dispatch/affinity/options.ts'
 import type { Drains } from '../dispatch/drains.ts'
+import type { HedgeOptions } from '../dispatch/hedge/options.ts'
 import type { BackendTarget } from '../dispatch/options.ts'
 import type { Priority } from '../dispatch/queue/urgency.ts'
 import type { ResumeSettings } from '../dispatch/resumed-response/options.ts'
@@ -85,6 +86,11 @@ export interface Handling extends SelectionOptions {
   readonly backendProxyProtocol?: ProxyVersion | undefined
   /** When a request is sent once more. */
   readonly retries?: RetrySettings | undefined
+  /**
+   * A second backend is asked beside the first when that is slow to answer a request that changes
+   * nothing. Not with `affinity`. Default: `off`.
+   */
+  readonly hedging?: HedgeOptions | 'off' | undefined
   /** When a backend is passed over. */
   readonly health?: HealthSettings | undefined
   /** How a response goes on at another backend when the one that gave it dies. Default: so. */

@@ -25,6 +25,7 @@ import { Http2 } from './client/http2.ts'
 import { SlowClients } from './client/slow-clients.ts'
 import { type ConnectionCounts, connectionsSection } from './connections-section.ts'
 import { checkHealthPath } from './health-probe.ts'
+import { hedgesSection } from './hedges-section.ts'
 import { resolveLimits } from './limits.ts'
 import { plainAddress } from './message/forwarded.ts'
 import type {
@@ -220,6 +221,7 @@ class HttpsProxy implements RunningProxy {
       connectionsSection(() => this.#connectionCounts()),
       backendsSection(() => this.#backends.all()),
       brokenResponsesSection(this.#dispatched),
+      hedgesSection(this.#dispatched),
       certificatesSection(() =>
         this.#sites.all.map(({ names, notAfter }) => ({ names, notAfter })),
       ),

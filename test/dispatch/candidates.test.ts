@@ -23,8 +23,10 @@ t.test('each in turn, as long as nothing was sent', t => {
 })
 
 t.test('one that is to be avoided comes last', t => {
-  t.equal(rest(new Candidates(of(a, b, c), undefined, a)), 'bca')
-  t.equal(rest(new Candidates(of(a), undefined, a)), 'a')
+  t.equal(rest(new Candidates(of(a, b, c), { avoid: a })), 'bca')
+  t.equal(rest(new Candidates(of(a), { avoid: a })), 'a')
+  t.equal(rest(new Candidates(of(a, b, c), { except: a })), 'bc')
+  t.equal(rest(new Candidates(of(a), { except: a })), '')
   t.end()
 })
 
@@ -52,6 +54,6 @@ t.test('the only one gets the retry as well', t => {
 })
 
 t.test('one may be given precedence', t => {
-  t.equal(rest(new Candidates(of(a, b, c), b)), 'bac')
+  t.equal(rest(new Candidates(of(a, b, c), { first: b })), 'bac')
   t.end()
 })

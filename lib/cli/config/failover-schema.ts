@@ -1,11 +1,12 @@
 import { checkRules, statusRule } from '../../backend/health/check-options.ts'
 import { ejectRules, panicRule } from '../../backend/health/options.ts'
+import { hedgeRules } from '../../dispatch/hedge/options.ts'
 import { resumeRules } from '../../dispatch/resumed-response/options.ts'
 import { retryRules } from '../../dispatch/retry/options.ts'
 import type { HandlingConfig } from './config-file.ts'
-import { host, text, yesNo } from './kinds.ts'
+import { host, oneOf, text, yesNo } from './kinds.ts'
 import { numbersOf } from './numbers.ts'
-import { mapping, needed, option, type Schema } from './option.ts'
+import { either, mapping, needed, option, type Schema } from './option.ts'
 
 /** What becomes of a response that its backend breaks off. */
 export const resumeResponses: Schema<HandlingConfig['resumeResponses']> = mapping(
@@ -34,6 +35,23 @@ export const retries: Schema<HandlingConfig['retries']> = mapping(
       usual: false,
     }),
   },
+).optional()
+
+/** When a second backend is asked beside the first. */
+export const hedging: Schema<HandlingConfig['hedging']> = either(
+  oneOf(['off']),
+  mapping(
+    'a second backend is asked when the first is slow to answer GET, HEAD or OPTIONS; the first ' +
+      'answer counts; not with affinity',
+    numbersOf(hedgeRules, {
+      delay: { about: 'after so long without an answer', otherwise: 'none' },
+      percentile: {
+        about:
+          'after as long as so many percent of the last 1000 answers took, delay at least',
+        otherwise: 'none',
+      },
+    }),
+  ),
 ).optional()
 
 /** When a backend is passed over. */

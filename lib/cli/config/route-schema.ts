@@ -5,7 +5,7 @@ import type { HeaderChanges, QueueClass } from '../../proxy/options.ts'
 import { proxyVersions } from '../../proxy-protocol/header.ts'
 import { auth } from './auth-schema.ts'
 import type { HandlingConfig, RouteConfig } from './config-file.ts'
-import { health, resumeResponses, retries } from './failover-schema.ts'
+import { health, hedging, resumeResponses, retries } from './failover-schema.ts'
 import {
   affinityBy,
   backend,
@@ -150,6 +150,7 @@ export const handling: {
   ),
   limits: routeLimits.optional(),
   retries,
+  hedging,
   health,
   resumeResponses,
   affinity: affinity.optional(),

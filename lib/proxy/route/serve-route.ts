@@ -1,6 +1,7 @@
 import { resolveCheck } from '../../backend/health/check-options.ts'
 import { resolveEject, resolvePanic } from '../../backend/health/options.ts'
 import type { DispatcherTo } from '../../dispatch/backends.ts'
+import { resolveHedging } from '../../dispatch/hedge/options.ts'
 import { resolveResume } from '../../dispatch/resumed-response/options.ts'
 import { resolveRetries } from '../../dispatch/retry/options.ts'
 import { HandfastError } from '../../errors.ts'
@@ -14,6 +15,16 @@ import { urgencies } from './urgencies.ts'
 export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRoute {
   return ({ authorizer, backends = [], limits: own, ...handling }, scope) => {
     const held = own === undefined ? limits : resolveLimits({ ...limits, ...given(own) })
+    const affinity =
+      handling.affinity ??
+      (handling.class === 'secure' ? { by: 'tls-session' } : undefined)
+    const hedging = resolveHedging(handling.hedging)
+    if (hedging !== undefined && affinity !== undefined && affinity.by !== 'none') {
+      throw new HandfastError(
+        'ERR_HANDFAST_CONFIG',
+        'hedging has no place beside affinity: say hedging: off, or affinity: none',
+      )
+    }
     return {
       authorizer: authorizer === 'none' ? undefined : authorizer,
       limits: held,
@@ -34,9 +45,8 @@ export function serveRoute(dispatcherTo: DispatcherTo, limits: Limits): ServeRou
         selection: { ...handling, panic: resolvePanic(handling.health?.panic) },
         retries: resolveRetries(handling.retries),
         resume: resolveResume(handling.resumeResponses),
-        affinity:
-          handling.affinity ??
-          (handling.class === 'secure' ? { by: 'tls-session' } : undefined),
+        affinity,
+        hedging,
         scope,
         queueTimeout: held.queueTimeout,
         timeouts: { request: held.requestTimeout, try: held.tryTimeout },
