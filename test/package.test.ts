@@ -20,6 +20,7 @@ const farmOf = async (): Promise<Farm> => {
 void farmOf
 void lmdb
 void postgres
+void redis
 void fastifyAuth
 `
 const imports = `
@@ -30,6 +31,7 @@ import { fastifyAuth } from 'handfast/fastify'
 import { attachHttpProxy } from 'handfast/http-proxy'
 import { lmdb } from 'handfast/lmdb'
 import { postgres } from 'handfast/postgres'
+import { redis } from 'handfast/redis'
 `
 
 /** A project that has handfast in node_modules, as installed. */

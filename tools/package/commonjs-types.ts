@@ -16,6 +16,7 @@ const entries = [
   'plugins/http-proxy',
   'plugins/lmdb/index',
   'plugins/postgres/index',
+  'plugins/redis/index',
 ]
 
 rmSync(folder, { recursive: true, force: true })

@@ -1,0 +1,186 @@
+import t from 'tap'
+import { tables } from '../../../lib/record/key.ts'
+import {
+  noRedis,
+  RedisServer,
+  redisSentinel,
+  untilTrue,
+} from '../../fixtures/redis-server.ts'
+import { recordOf, type TierHost, tierHost } from '../../fixtures/redis-tiers.ts'
+import type { TeardownScope } from '../../fixtures/servers.ts'
+import { silentRelay } from '../../fixtures/silent-relay.ts'
+
+const { session, revocation } = tables
+const budget = 5_000
+const skip = noRedis
+/** As in docs/redis.md. */
+const redisRights =
+  '~handfast:* -@all +get +set +hget +hset +hdel +hmget +hscan +zadd +zrem +zrangebyscore +del ' +
+  '+xadd +xread +xrange +xrevrange +evalsha +eval +time +wait +select'
+
+/** A host that comes now hears of it from Redis. */
+async function isKept(
+  t: TeardownScope,
+  url: string,
+  names: readonly string[],
+): Promise<boolean> {
+  const late = tierHost(t, url)
+  await late.tier.watch()
+  const all = names.every(name => knows(late, name))
+  await late.tier.close()
+  return all
+}
+
+function knows({ replica }: TierHost, name: string): boolean {
+  return replica.read(revocation, Buffer.from(name)) !== undefined
+}
+
+t.test('no revocation is forgotten when Redis forgets all', { skip }, async t => {
+  const server = await RedisServer.start(t)
+  const [a, b] = [tierHost(t, server.url), tierHost(t, server.url)]
+  await Promise.all([a.tier.watch(), b.tier.watch()])
+  const names = Array.from({ length: 30 }, (_, n) => `user ${n}`)
+  for (const name of names) {
+    const record = recordOf(revocation, name, 'gone')
+    a.replica.apply(record)
+    await a.tier.put(record, 'one', budget)
+  }
+  await untilTrue(() => names.every(name => knows(b, name)))
+
+  await server.say('FLUSHALL')
+  await untilTrue(() => isKept(t, server.url, names))
+  await server.stop()
+  await server.start()
+  await untilTrue(() => isKept(t, server.url, names))
+
+  // Written by another one in the same moment: the log begins anew at once.
+  await server.say('FLUSHALL')
+  await b.tier.put(recordOf(revocation, 'the next', 'gone'), 'one', budget)
+  await untilTrue(() => isKept(t, server.url, [...names, 'the next']))
+  await untilTrue(() => knows(a, 'the next') && a.tier.isCurrent() && b.tier.isCurrent())
+})
+
+t.test(
+  'changes that were cut off the log are read from the records',
+  { skip },
+  async t => {
+    const server = await RedisServer.start(t)
+    const relay = await silentRelay(t, server.port)
+    const [a, b] = [
+      tierHost(t, server.url),
+      tierHost(t, { url: `redis://127.0.0.1:${relay.port}`, commandTimeout: 300 }),
+    ]
+    await Promise.all([a.tier.watch(), b.tier.watch()])
+    await a.tier.put(recordOf(revocation, 'first', 'gone'), 'one', budget)
+    await untilTrue(() => knows(b, 'first'))
+    const before = b.losses()
+    relay.cut()
+    await untilTrue(() => !b.tier.isCurrent())
+    await a.tier.put(recordOf(revocation, 'meanwhile', 'gone'), 'one', budget)
+    for (let n = 0; n < 200; n += 1) {
+      await a.tier.put(recordOf(revocation, `one of many ${n}`, 'gone'), 'one', budget)
+    }
+    for (const log of (await server.say('KEYS', '*:log')) as string[])
+      await server.say('XTRIM', log, 'MAXLEN', '2')
+    relay.mend()
+    await untilTrue(() => b.tier.isCurrent())
+    t.ok(knows(b, 'meanwhile') && knows(b, 'one of many 7'))
+    t.equal(b.losses(), before, 'nothing was lost')
+  },
+)
+
+t.test(
+  'a Redis that says nothing costs a lookup its budget, and is found again',
+  {
+    skip,
+  },
+  async t => {
+    const server = await RedisServer.start(t)
+    const relay = await silentRelay(t, server.port)
+    const { tier } = tierHost(t, {
+      url: `redis://127.0.0.1:${relay.port}`,
+      commandTimeout: 400,
+    })
+    await tier.watch()
+    const made = recordOf(session, 'id', 'a session')
+    await tier.put(made, 'one', budget)
+    relay.cut()
+    const began = performance.now()
+    const asked = Array.from({ length: 50 }, () =>
+      tier.get(session, made.key, 50).catch(({ name }) => name),
+    )
+    t.strictSame(new Set(await Promise.all(asked)), new Set(['RedisUnreachable']))
+    t.ok(performance.now() - began < 10_000)
+    await untilTrue(() => !tier.isCurrent())
+    relay.mend()
+    await untilTrue(async () => (await tier.get(session, made.key, budget)) !== undefined)
+    await untilTrue(() => tier.isCurrent())
+  },
+)
+
+t.test(
+  'a host that starts while Redis is away serves, and joins later',
+  { skip },
+  async t => {
+    const server = await RedisServer.start(t)
+    const keeper = tierHost(t, server.url)
+    await keeper.tier.watch()
+    const record = recordOf(revocation, 'ann', 'gone')
+    keeper.replica.apply(record)
+    await keeper.tier.put(record, 'one', budget)
+    await server.stop()
+    const late = tierHost(t, { url: server.url, connectTimeout: 200 })
+    await late.tier.watch()
+    t.equal(late.tier.isCurrent(), false)
+    await server.start()
+    await untilTrue(() => late.tier.isCurrent() && knows(late, 'ann'))
+  },
+)
+
+t.test(
+  'a replica that takes over is followed, and told what it lacks',
+  { skip },
+  async t => {
+    const { master, replica, url } = await redisSentinel(t)
+    const [a, b] = [
+      tierHost(t, { url, commandTimeout: 500 }),
+      tierHost(t, { url, commandTimeout: 500 }),
+    ]
+    await Promise.all([a.tier.watch(), b.tier.watch()])
+    const write = async (name: string): Promise<boolean> => {
+      const record = recordOf(revocation, name, 'gone')
+      a.replica.apply(record)
+      return await a.tier.put(record, 'repositories', budget)
+    }
+    t.equal(await write('acknowledged'), true)
+    // What the master alone has is what its successor will lack.
+    replica.signal('SIGSTOP')
+    t.equal(await write('not acknowledged'), false)
+    await untilTrue(() => knows(b, 'not acknowledged'))
+    await master.stop()
+    replica.signal('SIGCONT')
+    await untilTrue(() => isKept(t, url, ['acknowledged', 'not acknowledged']))
+    await untilTrue(() => a.tier.isCurrent() && b.tier.isCurrent())
+  },
+)
+
+t.test('a user who may not is told so at the start', { skip }, async t => {
+  const acl = { user: 'farm', password: 'sesame', rules: '~handfast:* -@all +get +ping' }
+  const server = await RedisServer.start(t, { acl })
+  const { tier } = tierHost(t, `redis://farm:sesame@127.0.0.1:${server.port}`)
+  await t.rejects(tier.watch(), { code: 'ERR_HANDFAST_JOIN', message: /NOPERM/ })
+})
+
+t.test('the rights that the docs name are enough', { skip }, async t => {
+  const acl = { user: 'farm', password: 'sesame', rules: redisRights }
+  const server = await RedisServer.start(t, { acl })
+  const url = `redis://farm:sesame@127.0.0.1:${server.port}`
+  const [a, b] = [tierHost(t, url), tierHost(t, url)]
+  await Promise.all([a.tier.watch(), b.tier.watch()])
+  for (const table of [session, revocation]) {
+    const record = recordOf(table, 'ann', 'x'.repeat(5_000))
+    t.equal(await a.tier.put(record, 'repositories', budget), true)
+    t.match(await b.tier.get(table, record.key, budget), { value: record.value })
+  }
+  await untilTrue(() => knows(b, 'ann'))
+})
