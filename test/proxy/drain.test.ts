@@ -8,8 +8,9 @@ import { startBackend, startProxy, until } from '../fixtures/proxy-servers.ts'
 t.test(
   'drain: open requests finish, idle connections end, new ones are refused',
   async t => {
+    const held: (() => void)[] = []
     const slow = await startBackend(t, (q, r) => {
-      if (q.url === '/slow') setTimeout(() => r.end('slow'), 300)
+      if (q.url === '/slow') held.push(() => r.end('slow'))
       else r.end('quick')
     })
     const { proxy, port, url } = await startProxy(t, { backends: [slow.url] })
@@ -36,6 +37,7 @@ t.test(
     await goaway
     const refused = await rawConnection(port).catch((error: Error) => error)
     t.ok(refused instanceof Error)
+    for (const answer of held) answer()
     await Promise.all(ended)
     await drained
     t.match(answer, /Connection: close\r\n[\s\S]*slow$/)

@@ -25,6 +25,8 @@ export class Http1Exchange implements Exchange {
   /** The request turned out unreadable while it waited for its turn. */
   unreadable: readonly [status: number, text: string] | undefined
   protected readonly response: ServerResponse
+  /** The client has said so, or speaks HTTP/1.0. */
+  readonly #isClientsLast: boolean
   #continued = false
   #blocked = false
   #sized = false
@@ -38,6 +40,7 @@ export class Http1Exchange implements Exchange {
     this.connection = connection
     this.source = request
     this.response = response
+    this.#isClientsLast = !response.shouldKeepAlive
     this.head = {
       method: request.method as string,
       target: request.url as string,
@@ -56,6 +59,11 @@ export class Http1Exchange implements Exchange {
 
   get complete(): boolean {
     return this.source.complete
+  }
+
+  /** Nothing more comes from the client that it would want to be read. */
+  get isClientDone(): boolean {
+    return this.#isClientsLast && this.complete
   }
 
   /** Nothing that came after this request on its connection is to be looked at. */
@@ -211,6 +219,11 @@ export class Http1Upgrade extends Http1Exchange {
 
   override get complete(): boolean {
     return true
+  }
+
+  /** It may be speaking the new protocol already. */
+  override get isClientDone(): boolean {
+    return false
   }
 
   override upgrade(fields: Fields): Duplex {

@@ -79,8 +79,13 @@ export class Http1 {
     const queue: Http1Exchange[] = []
     this.#connections.set(socket, connection)
     this.#queues.set(socket, queue)
-    // This is how Node ends a connection after its last answer: too soon, see linger.ts.
-    socket.destroySoon = () => closeSoon(socket)
+    // This is how Node ends a connection after its last answer: too soon for a client that may
+    // still send, see linger.ts.
+    const { destroySoon } = socket
+    socket.destroySoon = () => {
+      if (queue[0]?.isClientDone === true) destroySoon.call(socket)
+      else closeSoon(socket)
+    }
     this.#server.emit('connection', socket)
     socket.once('close', () => {
       for (const exchange of [...queue]) exchange.close()
