@@ -8,7 +8,12 @@ import type { Tier } from './tier.ts'
 export function peersTier(transport: Transport): Tier {
   return {
     source: 'peer',
-    answers: () => transport.members().some(isThere),
+    answers: level =>
+      transport
+        .members()
+        .some(
+          member => isThere(member) && (level !== 'repositories' || member.repository),
+        ),
     get: (table, key, budget) => transport.fetch(table, key, budget),
     put: (record, level, budget) => transport.publish(record, level, budget),
     watch: () => transport.start(),

@@ -1,22 +1,17 @@
 import type { Clock } from '../clock.ts'
-import type { AbsentMember, Replica, WriteLevel } from '../farm/transport.ts'
+import type { AbsentMember, FoundRecord, Replica, WriteLevel } from '../farm/transport.ts'
 import type { Log } from '../log.ts'
 import type { TableId } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import type { RecordSealer } from '../record/record-sealer.ts'
 
-export type { WriteLevel } from '../farm/transport.ts'
+export type { FoundRecord, WriteLevel } from '../farm/transport.ts'
 
 /**
  * Where a lookup found a record: this member's own table, another member, one that is a
  * repository, or a tier by its name (`redis`, `disk`).
  */
 export type Source = 'local' | 'peer' | 'repository' | (string & {})
-
-/** A record, and which of the places that a tier asks had it. Default: the tier itself. */
-export interface FoundRecord extends CacheRecord {
-  readonly source?: Source | undefined
-}
 
 /**
  * A place for records beyond this member's own table: the other members, a server that several

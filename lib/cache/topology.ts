@@ -1,7 +1,7 @@
 import type { Asks, Layout, Topology } from '../farm/placement/topology.ts'
 import { Rendezvous } from './rendezvous.ts'
 
-export const topologies = ['auto', 'replicated', 'partitioned'] as const
+export const topologies = ['auto', 'replicated', 'partitioned', 'tiered'] as const
 export type TopologyName = (typeof topologies)[number]
 
 /** With `auto`: from so many members on a record lies with its owners ... */
@@ -15,17 +15,27 @@ const replicatedAt = 4
 export interface TopologyOptions {
   readonly name: TopologyName
   readonly copies: number
+  /** Default: each repository has all. */
+  readonly repositoryCopies?: number | undefined
   readonly asks: Asks
   /** See Rendezvous. */
   readonly seed: number
 }
 
-/** Who holds a key (row A7; Fig 2A, 2B). */
-export function topologyOf({ name, copies, asks, seed }: TopologyOptions): Topology {
+/** Who holds a key (rows A7, A8; Fig 2A, 2B, 3A). */
+export function topologyOf({
+  name,
+  copies,
+  repositoryCopies = Infinity,
+  asks,
+  seed,
+}: TopologyOptions): Topology {
   return {
     copies,
+    repositoryCopies,
     asks,
-    layout: (members, before) => layoutOf(name, members, before),
+    layout: (members, before, repositories = false) =>
+      name === 'auto' && repositories ? 'tiered' : layoutOf(name, members, before),
     among: ids => new Rendezvous(seed, ids),
   }
 }

@@ -26,6 +26,7 @@ import type { Topology } from './placement/topology.ts'
 import { farmKey, parseSecret } from './secret.ts'
 import type {
   AbsentMember,
+  FoundRecord,
   Member,
   Replica,
   Transport,
@@ -124,11 +125,17 @@ export class EngineTransport implements Transport {
     })
   }
 
-  fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined> {
-    if (this.#state === 'closed') return Promise.resolve(undefined)
+  async fetch(
+    table: TableId,
+    key: Buffer,
+    budget: number,
+  ): Promise<FoundRecord | undefined> {
+    if (this.#state === 'closed') return undefined
     const { channel, clock } = this.#options
     const owners = this.#engine?.owners(table, key, clock.monotonic())
-    return channel.fetch(table, key, budget, owners)
+    const record = await channel.fetch(table, key, budget, owners)
+    if (record === undefined || owners?.repositories !== true) return record
+    return { ...record, source: 'repository' }
   }
 
   members(): Member[] {
@@ -141,8 +148,12 @@ export class EngineTransport implements Transport {
       address: channel.address,
       state: engine.ready ? 'ready' : 'joining',
       self: true,
+      repository: this.#options.repository === true,
     }
-    const links = channel.members?.() ?? []
+    const links = (channel.members?.() ?? []).map(member => ({
+      ...member,
+      repository: engine.roster.get(member.id)?.repository === true,
+    }))
     if (this.#sockets === undefined) return [self, ...links]
     const others = [...engine.roster.all()].map((peer): Member => {
       const presence = engine.roster.membership.state(peer.id)
@@ -153,6 +164,7 @@ export class EngineTransport implements Transport {
         address: peer.dialAddress,
         state: presence === 'alive' ? here : presence,
         self: false,
+        repository: peer.repository,
       }
     })
     return [self, ...others, ...links.filter(({ state }) => state === 'refused')]

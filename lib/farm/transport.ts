@@ -29,7 +29,7 @@ export interface Transport {
    * Asks the other members for a record that is not here. The first live answer within
    * `budget` milliseconds; undefined when nobody has it or the time is up. Never rejects.
    */
-  fetch(table: TableId, key: Buffer, budget: number): Promise<CacheRecord | undefined>
+  fetch(table: TableId, key: Buffer, budget: number): Promise<FoundRecord | undefined>
   /** Members known now, this one first. */
   members(): Member[]
   /** Members that `publish` does not wait for, because nothing reaches them now. */
@@ -76,6 +76,11 @@ export interface Replica {
   isSettled?(): boolean
 }
 
+/** A record, and which of the places that were asked had it. Default: the one that was asked. */
+export interface FoundRecord extends CacheRecord {
+  readonly source?: string | undefined
+}
+
 export interface Member {
   /** Name of the member, unique in the farm: from the options or made up at start. */
   readonly id: string
@@ -89,6 +94,8 @@ export interface Member {
    */
   readonly state: 'joining' | 'ready' | 'suspect' | 'gone' | 'left' | 'refused'
   readonly self: boolean
+  /** It keeps records for all, and serves no clients. Default false. */
+  readonly repository?: boolean | undefined
   /** In words, why it is refused. */
   readonly reason?: string | undefined
 }

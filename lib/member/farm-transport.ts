@@ -41,9 +41,11 @@ export function farmTransport(
     transport: kind,
     udp: udpOptions(listen),
     joinTimeout,
+    repository: options.repository,
     topology: topologyOf({
       name: options.topology ?? 'auto',
       copies,
+      repositoryCopies: options.copies,
       asks: options.asks ?? 'sequence',
       seed: farmKey(parseSecret(secret), farmName, 'placement', 4).readUInt32BE(0),
     }),

@@ -36,11 +36,20 @@ export interface FarmOptions {
   /**
    * Where TLS sessions are. `replicated`: on every host. `partitioned`: with `copies` hosts that
    * own them, and where they were made; the others ask. `auto` (default): replicated, and
-   * partitioned in a farm of six hosts or more, until there are only four. All else is on every
-   * host in each. Nothing breaks where members have different ones.
+   * partitioned in a farm of six hosts or more, until there are only four. `tiered`: on the
+   * repositories, and where they were made; `auto` is that as soon as there is a repository. All
+   * else is on every host in each. Nothing breaks where members have different ones.
    */
   readonly topology?: (typeof farmWords.topology)[number] | undefined
-  /** Hosts that own a session where it is partitioned. Default 2. */
+  /**
+   * This member is a repository: it has all sessions, answers for them and acknowledges what the
+   * others write. It serves no clients. Default false.
+   */
+  readonly repository?: boolean | undefined
+  /**
+   * Hosts that own a session where it is partitioned. Default 2. Given and tiered: repositories
+   * that own it, each a part of all. Default: each repository has all.
+   */
   readonly copies?: number | undefined
   /**
    * How the owners of a session are asked for it. `sequence` (default): one after the other.

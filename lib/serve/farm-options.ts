@@ -5,9 +5,11 @@ import type { ServeSettings } from './settings.ts'
 
 /** What a member is made with, of the settings of a proxy. */
 export function farmOptionsOf({ farm }: ServeSettings, log: Log): FarmOptions {
-  const { listen, advertise, ...rest } = farm
+  const { listen, advertise, members, repositories = [], ...rest } = farm
   return {
+    ...(repositories.length > 0 && { topology: 'tiered' }),
     ...rest,
+    members: [...members, ...repositories],
     listen,
     advertise:
       advertise === undefined || listen === undefined

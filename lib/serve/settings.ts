@@ -77,10 +77,15 @@ export interface AdminSettings extends ListenAddress {
 }
 
 export interface FarmSettings
-  extends Omit<FarmOptions, 'memberId' | 'host' | 'tiers' | 'log' | 'clock'> {
+  extends Omit<
+    FarmOptions,
+    'memberId' | 'host' | 'tiers' | 'repository' | 'log' | 'clock'
+  > {
   readonly name: string
   readonly secret?: string | undefined
   readonly members: readonly string[]
+  /** `host:port` of members that are repositories, and URLs of servers that hosts share. */
+  readonly repositories?: readonly string[] | undefined
   /** Host under which other members reach this one, when it listens on every address. */
   readonly advertise?: string | undefined
 }

@@ -49,6 +49,7 @@ const ofNow: ReadonlySet<string> = new Set([
   'membersAwaited',
   'ringBytes',
   'partitioned',
+  'tiered',
   'recordsOwned',
   'copiesUnderWay',
   'loopLag',

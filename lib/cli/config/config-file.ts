@@ -113,4 +113,5 @@ export interface FarmConfig extends Partial<Omit<FarmSettings, 'members' | 'name
   readonly name?: string | undefined
   readonly secretFile?: string | undefined
   readonly members?: readonly string[] | undefined
+  readonly repositories?: readonly string[] | undefined
 }

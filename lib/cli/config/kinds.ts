@@ -157,6 +157,12 @@ export const member: Kind<string> = {
   json: notEmpty,
 }
 
+export const repository: Kind<string> = {
+  expected: 'HOST[:PORT] of handfast repository',
+  read: readMember,
+  json: notEmpty,
+}
+
 export const serverName: Kind<string> = {
   expected: 'a host name, or *. and a host name',
   read: readServerName,

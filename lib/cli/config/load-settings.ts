@@ -182,8 +182,14 @@ function farmOf(
   secret: string | undefined,
 ): FarmSettings {
   const members = [...(config.members ?? []), ...(flags.farm.members ?? [])]
+  const repositories = [
+    ...(config.repositories ?? []),
+    ...(flags.farm.repositories ?? []),
+  ]
   const usual =
-    members.length > 0 ? { host: undefined, port: defaultFarmPort } : undefined
+    members.length + repositories.length > 0
+      ? { host: undefined, port: defaultFarmPort }
+      : undefined
   const listen: ListenAddress | undefined = flags.farm.listen ?? config.listen ?? usual
   return {
     ...withoutUndefined(config),
@@ -191,6 +197,7 @@ function farmOf(
     ...withoutUndefined(flags.farm),
     secret,
     members,
+    ...(repositories.length > 0 && { repositories }),
     listen,
   }
 }

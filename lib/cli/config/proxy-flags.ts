@@ -15,6 +15,7 @@ import {
   member,
   nameOfFarm,
   oneOf,
+  repository,
   resumption,
   subnet,
   wholeNumber,
@@ -141,11 +142,19 @@ const farm = {
     option: 'farm.members',
     about: "another member's farm port (default 7443), repeatable",
   },
+  repository: {
+    value: 'HOST[:PORT]',
+    several: true,
+    kind: repository,
+    option: 'farm.repositories',
+    about:
+      'a handfast repository, which keeps all sessions (default port 7443), repeatable',
+  },
   'farm-listen': {
     value: '[HOST:]PORT',
     kind: address,
     option: 'farm.listen',
-    about: "this one's farm port (7443 when there are members)",
+    about: "this one's farm port (7443 when there are members or repositories)",
   },
   'farm-advertise': {
     value: 'HOST',
@@ -168,8 +177,8 @@ const farm = {
     words: farmWords.topology,
     option: 'farm.topology',
     about:
-      'where sessions are: replicated, on every host; partitioned, on those that own them; auto ' +
-      '(default), by the number of hosts',
+      'where sessions are: replicated, on every host; partitioned, on those that own them; tiered, ' +
+      'on repositories; auto (default), by what hosts there are',
   },
   'farm-name': {
     value: 'NAME',
@@ -280,6 +289,7 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     resumption: flags.resumption,
     farm: {
       members: flags.member ?? [],
+      repositories: flags.repository ?? [],
       listen: flags['farm-listen'],
       name: flags['farm-name'],
       advertise: flags['farm-advertise'],

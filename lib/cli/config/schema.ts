@@ -18,6 +18,7 @@ import {
   oneOf,
   path,
   port,
+  repository,
   resumption,
   secret,
   serverName,
@@ -79,8 +80,14 @@ const farm = mapping('the other members', {
   members: list(member, 'HOST[:PORT]; a DNS name stands for all its addresses', {
     otherwise: 'none',
   }),
+  repositories: list(
+    repository,
+    'HOST[:PORT] of handfast repository: members that keep all sessions; with some, topology is ' +
+      'tiered',
+    { otherwise: 'none' },
+  ),
   listen: option(address, 'for the other members, one port for all workers', {
-    otherwise: '7443 if there are members',
+    otherwise: '7443 if there are members or repositories',
   }),
   advertise: option(host, 'host under which members reach this one', {
     otherwise: 'what others see',
@@ -94,7 +101,9 @@ const farm = mapping('the other members', {
       'where it is shorter',
     lineageTimeout: 'a chain of resumptions ends so long after its full handshake',
     lookupBudget: 'longest wait for other members on a miss',
-    copies: 'hosts that own a session where it is partitioned',
+    copies:
+      'hosts that own a session where it is partitioned; given and tiered: repositories that own ' +
+      'it, else each has all',
     mintBudget: 'longest wait for another member to have a new session',
     mintLimit: {
       about:
@@ -122,7 +131,8 @@ const farm = mapping('the other members', {
   topology: option(
     oneOf(farmWords.topology),
     'where TLS sessions are, but for sealed tickets. replicated: on every host. partitioned: ' +
-      'with the hosts that own them; the others ask. auto: partitioned from six hosts on',
+      'with the hosts that own them; the others ask. tiered: on the repositories, and where they ' +
+      'were made. auto: tiered with a repository, else partitioned from six hosts on',
     { usual: 'auto' },
   ),
   asks: option(

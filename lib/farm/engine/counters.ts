@@ -30,6 +30,8 @@ export class Counters {
   refusedFuture = 0
   /** Records that the table could not take. */
   applyErrors = 0
+  /** Writes while no repository of a tiered farm could be reached. */
+  writesNotDurable = 0
   /** Writes given up because the queue was full. */
   dropped = 0
   suspicions = 0

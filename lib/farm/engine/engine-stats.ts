@@ -23,6 +23,7 @@ export function engineStats(
     malformed: counters.malformed,
     refusedFuture: counters.refusedFuture,
     applyErrors: counters.applyErrors,
+    writesNotDurable: counters.writesNotDurable,
     writesWaiting: more.waiting,
     membersAwaited: roster.serving().length,
     lastSequence: sender.last,
@@ -42,6 +43,7 @@ export function engineStats(
 function placementStats(placement: Placement): TransportStats {
   return {
     partitioned: placement.layout === 'partitioned' ? 1 : 0,
+    tiered: placement.layout === 'tiered' ? 1 : 0,
     recordsOwned: placement.owned,
     copiesUnderWay: placement.underWay,
     ...placement.counts,

@@ -65,8 +65,12 @@ export class PacketEngine {
     this.#context = { options, roster, sender, counters, outlet, now, wakeAt: now }
     this.#placement = this.#createPlacement()
     this.#publication = new Publication(this.#context, () => this.#peers.introduced)
+    const spread = spreadReplica(options.replica, record =>
+      this.#placement.isSpread(record),
+    )
     this.#reception = new Reception(this.#context, {
-      spread: spreadReplica(options.replica, record => this.#placement.isSpread(record)),
+      spread: other => (this.#isAlike(other) ? options.replica : spread),
+      isAlike: other => this.#isAlike(other),
       ready: () => !this.#joining,
       came: record => this.#placement.spread(record),
     })
@@ -165,6 +169,7 @@ export class PacketEngine {
         wake(this.#context, now)
         break
       case 'publish':
+        if (!this.#placement.isDurable) this.#context.counters.writesNotDurable += 1
         if (this.#placement.write(event.record, event, now)) break
         this.#placement.spread(event.record)
         this.#publication.write(event)
@@ -282,9 +287,9 @@ export class PacketEngine {
   #placed(): PlacedMember[] {
     const { roster } = this.#context
     const connected = [...roster.all()].filter(peer => peer.connected)
-    return connected.map(({ id, sender, ready }) => {
+    return connected.map(({ id, sender, ready, repository }) => {
       const alive = roster.membership.state(id) === 'alive'
-      return { id, life: sender, ready, alive }
+      return { id, life: sender, ready, alive, repository }
     })
   }
 
@@ -324,9 +329,10 @@ export class PacketEngine {
 
   #createPlacement(): Placement {
     const { options, outlet } = this.#context
-    const { id, topology = replicated, replica, wall } = options
+    const { id, topology = replicated, replica, wall, repository } = options
     return new Placement({
       self: id,
+      repository,
       topology,
       replica,
       wall,
@@ -338,6 +344,14 @@ export class PacketEngine {
         wake(this.#context, this.#context.now)
       },
     })
+  }
+
+  /** Repositories that have all are brought up to date by one another's tables. */
+  #isAlike(other: string): boolean {
+    const { options, roster } = this.#context
+    const { layout, isComplete } = this.#placement
+    if (!options.repository || layout !== 'tiered' || !isComplete) return false
+    return roster.get(other)?.repository === true
   }
 
   #tryComplete(): void {

@@ -21,8 +21,10 @@ import { Synchronizer } from './synchronizer.ts'
 const settlePause = 2
 
 export interface ReceptionParts {
-  /** Of this member, what every other is to have too. */
-  readonly spread: Replica
+  /** Of this member, what the other is to have too. */
+  spread(other: string): Replica
+  /** The other is to have all that is here, and we what it has. */
+  isAlike(other: string): boolean
   ready(): boolean
   /** A record comes that is for every member. */
   came(record: CacheRecord): void
@@ -41,7 +43,7 @@ export class Reception {
   readonly #lowered = new Set<Peer>()
 
   constructor(context: EngineContext, parts: ReceptionParts) {
-    const { spread, ready } = parts
+    const { spread, isAlike, ready } = parts
     this.#context = context
     this.#came = parts.came
     const { random, wall } = context.options
@@ -55,7 +57,8 @@ export class Reception {
         wall,
         vector: () => this.#vector(),
         send: (to, message) => context.outlet.message(to, message),
-        apply: (record, donor) => this.#spread(record, donor),
+        apply: (record, donor) =>
+          isAlike(donor) ? this.apply(record, donor) : this.#spread(record, donor),
         started: (donor, donorReady, vector) => this.#started(donor, donorReady, vector),
         completed: (donor, donorReady, vector) =>
           this.#completed(donor, donorReady, vector),

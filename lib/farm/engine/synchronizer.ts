@@ -53,6 +53,7 @@ interface Request {
 
 interface Donation {
   readonly id: number
+  readonly replica: Replica
   /** Of our table, until it is done; only when the other side sent one. */
   digest: TableDigest | undefined
   readonly theirs: Buffer | undefined
@@ -71,7 +72,7 @@ interface Donation {
  * the donor the records of all buckets that differ, page by page, each on request.
  */
 export class Synchronizer {
-  readonly #replica: Replica
+  readonly #replicaFor: (other: string) => Replica
   readonly #hooks: SyncHooks
   readonly #random: () => number
   readonly #needs = new Map<string, { notBefore: number; reason: 'need' | 'round' }>()
@@ -82,8 +83,13 @@ export class Synchronizer {
   #received = 0
   #completed = 0
 
-  constructor(replica: Replica, hooks: SyncHooks, random: () => number) {
-    this.#replica = replica
+  /** `replicaFor`: what is here, of that which another member is to have as well. */
+  constructor(
+    replicaFor: (other: string) => Replica,
+    hooks: SyncHooks,
+    random: () => number,
+  ) {
+    this.#replicaFor = replicaFor
     this.#hooks = hooks
     this.#random = random
   }
@@ -188,7 +194,7 @@ export class Synchronizer {
       donor,
       id: this.#nextId,
       reason,
-      digest: new TableDigest(this.#replica),
+      digest: new TableDigest(this.#replicaFor(donor)),
       page: 0,
       heardAt: now,
       stepAt: now,
@@ -275,10 +281,12 @@ export class Synchronizer {
   }
 
   #open(from: string, message: SyncMessage & { type: 'open' }): void {
+    const replica = this.#replicaFor(from)
     // One walk for each member at a time: a new question ends the old one.
     this.#donations.set(from, {
       id: message.id,
-      digest: message.digest === undefined ? undefined : new TableDigest(this.#replica),
+      digest: message.digest === undefined ? undefined : new TableDigest(replica),
+      replica,
       theirs: message.digest,
       buckets: undefined,
       cursor: undefined,
@@ -317,7 +325,7 @@ export class Synchronizer {
     }
     let seen = 0
     while (!donation.walked && lengthOf(donation.rest) < pageBytes && seen < stepLength) {
-      const step = this.#replica.scan(donation.cursor, scanLength)
+      const step = donation.replica.scan(donation.cursor, scanLength)
       seen += step.records.length
       for (const record of step.records)
         if (donation.buckets?.has(bucketOf(record)) !== false) donation.rest.push(record)

@@ -3,8 +3,13 @@ import type { ControlMessage } from '../../wire/control-message.ts'
 
 /** One write, as long as copies of it are under way. */
 export interface OwnedWrite {
-  /** Of a caller that waits for the first copy. */
+  /** Of a caller that waits for copies. */
   readonly token: number | undefined
+  /** Copies that this caller waits for yet. */
+  awaited: number
+  /** All that are there are to have it, and not the first. */
+  readonly forAll: boolean
+  isTaken: boolean
   /** Members that were given it. */
   readonly tried: Set<string>
 }

@@ -2,7 +2,7 @@ import { TokenBucket } from '../../limit/token-bucket.ts'
 import { ownedTables } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import type { Replica } from '../transport.ts'
-import type { Ranking, Topology } from './topology.ts'
+import type { Ranking } from './topology.ts'
 
 /** Members that come and go together are looked at together; ms. */
 const settleTime = 200
@@ -21,8 +21,16 @@ const mostLost = 1_024
 export type View = ReadonlyMap<string, number>
 
 export interface MovesParts {
+  /** Who of some owners, and of this member where it owns something, comes first for a key. */
+  among(ids: Iterable<string>): Ranking
   readonly self: string
-  readonly topology: Topology
+  /** Members that own a key. */
+  copies(): number
+  /**
+   * A record that none of its owners has: whether this member is to give it, if another may have
+   * it as well.
+   */
+  gives(record: CacheRecord): boolean
   readonly replica: Pick<Replica, 'scan'>
   /** False when the member has enough to do: it is tried again. */
   give(to: string, record: CacheRecord): boolean
@@ -103,7 +111,9 @@ export class Moves {
     this.#owned = 0
   }
 
-  changed(view: View, now: number): void {
+  /** Those who own something; `anew`: look again, be they the same. */
+  changed(view: View, now: number, anew = true): void {
+    if (!anew && sameView(view, this.#next) && !this.#isOwed) return
     this.#next = view
     // A walk goes on to its end, or in a farm that is never quiet none ever would.
     if (this.#walk === undefined) this.#dueAt = Math.min(this.#dueAt, now + settleTime)
@@ -147,11 +157,11 @@ export class Moves {
   }
 
   #begin(): Walk {
-    const { self, topology } = this.#parts
+    const { among } = this.#parts
     const to = this.#next
     const fresh = new Map<string, number>()
     const owed = new Map<string, number>()
-    const before = new Set([self])
+    const before = new Set<string>()
     let unsureSince = Infinity
     for (const id of this.#settled.keys()) before.add(id)
     // One may have come and gone since the last walk, and have been given what it owned.
@@ -172,8 +182,8 @@ export class Moves {
     }
     return {
       to,
-      before: topology.among([...before]),
-      after: topology.among([self, ...to.keys()]),
+      before: among(before),
+      after: among(to.keys()),
       fresh,
       owed,
       unsureSince,
@@ -205,9 +215,9 @@ export class Moves {
 
   /** False when it must wait. */
   #place(walk: Walk, record: CacheRecord, now: number): boolean {
-    const { self, topology, give } = this.#parts
+    const { self, copies, give } = this.#parts
     const { table, key } = record
-    const owners = walk.after.first(table, key, topology.copies)
+    const owners = walk.after.first(table, key, copies())
     const isOwned = owners.includes(self)
     if (!walk.isLook) {
       const lacking = this.#lacking(walk, record, owners)
@@ -220,9 +230,9 @@ export class Moves {
 
   /** Of the owners, those that this member is to give it to. */
   #lacking(walk: Walk, record: CacheRecord, owners: readonly string[]): string[] {
-    const { self, topology } = this.#parts
+    const { self, copies, gives } = this.#parts
     const { table, key, version } = record
-    const before = walk.before.first(table, key, topology.copies)
+    const before = walk.before.first(table, key, copies())
     const mayLack = (id: string) => version.ms >= (walk.fresh.get(id) ?? Infinity)
     const isUnsure = version.ms >= walk.unsureSince
     const lacking = owners.filter(
@@ -230,7 +240,8 @@ export class Moves {
     )
     if (lacking.length === 0 || isUnsure) return lacking
     const holder = before.find(id => id === self || (walk.to.has(id) && !mayLack(id)))
-    if (holder === undefined || holder === self) return lacking
+    if (holder === undefined) return gives(record) ? lacking : []
+    if (holder === self) return lacking
     return lacking.filter(id => version.ms >= (walk.owed.get(id) ?? Infinity))
   }
 }

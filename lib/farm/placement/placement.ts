@@ -28,10 +28,13 @@ export interface PlacedMember {
   readonly ready: boolean
   /** It is not suspected to be gone. */
   readonly alive: boolean
+  readonly repository: boolean
 }
 
 export interface PlacementParts {
   readonly self: string
+  /** This member is one. */
+  readonly repository: boolean
   readonly topology: Topology
   readonly replica: Replica
   /** Wall time. */
@@ -44,16 +47,27 @@ export interface PlacementParts {
   compare(id: string): void
 }
 
+/** The orders of all, to write by, and of those that serve, to ask by. */
+interface Rankings {
+  readonly everybody: Ranking
+  readonly serving: Ranking
+  /** There is one that serves. */
+  readonly isServed: boolean
+}
+
 /** Which members are asked for a key, the likeliest first. */
 export interface Owners {
   readonly ids: readonly string[]
   readonly asks: Asks
+  /** They are repositories. */
+  readonly repositories: boolean
 }
 
 /**
  * Records of the tables that members share out: a write goes to the members that own its key,
  * soon to the first of them, whose acknowledgement the caller waits for, and with others to the
- * rest. While the layout is `replicated` it takes what others give, and gives nothing.
+ * rest. While the layout is `replicated` it takes what others give, and gives nothing. In the
+ * layout `tiered` the repositories own all; while none is there, writes are for everybody.
  */
 export class Placement {
   readonly counts: PlacementCounts = placementCounts()
@@ -74,7 +88,7 @@ export class Placement {
   #linked = new Map<string, PlacedMember>()
   #members = new Map<string, PlacedMember>()
   /** Made when they are wanted: a farm of hundreds meets one by one. */
-  #rankings: { readonly everybody: Ranking; readonly serving: Ranking } | undefined
+  #rankings: Rankings | undefined
   /** The newest version here, ms. */
   #newest = 0
   /** No newer record of a table that is shared out was written for all. */
@@ -84,14 +98,24 @@ export class Placement {
   readonly #awaited = new Set<string>()
   /** Members that gave us all, or need not. */
   readonly #heard = new Set<string>()
+  /** A repository has been there. */
+  #hasMet: boolean
+  /**
+   * What is older and no repository has, only those have that it came to; of what is newer every
+   * member has all, for no repository was there.
+   */
+  #wideFrom = 0
 
   constructor(parts: PlacementParts) {
     this.#parts = parts
-    const { self, topology, replica } = parts
-    this.#layout = topology.layout(1, 'replicated')
+    const { self, topology, replica, repository } = parts
+    this.#hasMet = repository
+    this.#layout = topology.layout(1, 'replicated', repository)
     this.#moves = new Moves({
       self,
-      topology,
+      among: ids => this.#among(ids),
+      copies: () => this.#copies,
+      gives: record => this.#gives(record),
       replica,
       give: (to, record) => this.#move(to, record),
       finished: to => this.#finish(to),
@@ -119,7 +143,7 @@ export class Placement {
 
   /** The others have given this member what it owns. */
   get isBrought(): boolean {
-    return this.#layout === 'replicated' || this.#awaited.size === 0
+    return this.#layout !== 'partitioned' || this.#awaited.size === 0
   }
 
   deadline(now: number): number {
@@ -130,6 +154,16 @@ export class Placement {
       this.#receipts.deadline(now),
       this.#moves.deadline,
     )
+  }
+
+  /** A write of any table is on more than those that may end with this member. */
+  get isDurable(): boolean {
+    return this.#layout !== 'tiered' || this.#ranked.isServed
+  }
+
+  /** Whether each repository has all that there is, and so is alike. */
+  get isComplete(): boolean {
+    return this.#parts.topology.repositoryCopies === Infinity
   }
 
   /** Whether a record is for every member, and not for those alone that own its key. */
@@ -155,8 +189,10 @@ export class Placement {
     if (this.isForAll({ table, tombstone: false })) return undefined
     const { self, topology } = this.#parts
     const more = now - this.#changedAt < unsettled ? 1 : 0
-    const first = this.#ranked.serving.first(table, key, topology.copies + more)
-    return { ids: first.filter(id => id !== self), asks: topology.asks }
+    const first = this.#ranked.serving.first(table, key, this.#copies + more)
+    const repositories = this.#layout === 'tiered'
+    if (repositories && !this.#ranked.isServed) return undefined
+    return { ids: first.filter(id => id !== self), asks: topology.asks, repositories }
   }
 
   /** False when this is not for the owners, or there is none: it is for everybody then. */
@@ -165,11 +201,18 @@ export class Placement {
     { level, budget, token }: { level: WriteLevel; budget: number; token: number },
     now: number,
   ): boolean {
-    if (this.isForAll(record) || !(level === 'local' || level === 'one')) return false
+    if (this.isForAll(record) || level === 'all') return false
+    const isTiered = this.#layout === 'tiered'
+    if (level === 'repositories' && !isTiered) return false
     const targets = this.#targets(record)
     const first = this.#promptest(targets, now)
-    if (first === undefined) return false
-    const isWaited = level === 'one' && budget > 0
+    if (first === undefined) {
+      this.#wideFrom = Math.min(this.#wideFrom, record.version.ms - versionSlack)
+      return false
+    }
+    const isWaited = level !== 'local' && budget > 0
+    const ready = targets.filter(id => this.#members.get(id)?.ready === true)
+    const awaited = level === 'repositories' ? Math.max(1, ready.length) : 1
     if (isWaited) {
       this.#waits.set(token, now + budget)
       this.#waitsUntil = Math.min(this.#waitsUntil, now + budget)
@@ -178,11 +221,14 @@ export class Placement {
     this.#pace.count(now)
     const write: OwnedWrite = {
       token: isWaited ? token : undefined,
+      awaited,
+      forAll: level === 'repositories',
+      isTaken: false,
       tried: new Set(targets),
     }
     for (const id of targets) {
-      const prompt = isWaited && id === first
-      this.#give(id, { record, write, prompt }, id === first, now)
+      const isSoon = id === first || level === 'repositories'
+      this.#give(id, { record, write, prompt: isWaited && isSoon }, isSoon, now)
     }
     return true
   }
@@ -219,23 +265,33 @@ export class Placement {
     for (const id of [...this.#deliveries.keys()]) if (!ids.has(id)) this.down(id)
     const before = this.#linked
     const layoutBefore = this.#layout
-    const members = linked.filter(({ alive }) => alive)
+    const { topology } = this.#parts
+    this.#hasMet ||= linked.some(member => member.repository)
+    this.#layout = topology.layout(
+      1 + linked.filter(({ alive }) => alive).length,
+      layoutBefore,
+      this.#hasMet,
+    )
+    const members = linked.filter(member => member.alive && this.#mayOwn(member))
     this.#linked = new Map(linked.map(member => [member.id, member]))
     this.#members = new Map(members.map(member => [member.id, member]))
-    this.#layout = this.#parts.topology.layout(members.length + 1, layoutBefore)
     this.#rankings = undefined
     for (const member of linked) this.#meet(member, before.get(member.id))
     const view = new Map(members.map(({ id, life }) => [id, life]))
     if (this.#layout === 'partitioned') this.#changedAt = now
-    if (this.#isShared) this.#moves.changed(view, now)
-    else this.#moves.rest(view)
+    if (!this.#isShared) this.#moves.rest(view)
+    else this.#moves.changed(view, now, this.#layout === 'partitioned')
     if (this.#layout === 'replicated' && layoutBefore === 'partitioned')
       for (const { id, ready } of members) if (ready) this.#parts.compare(id)
     for (const copy of this.#stranded.splice(0)) this.#giveOn(copy, now)
   }
 
-  /** A member that partitions counts on each owner, whatever that one does for itself. */
+  /**
+   * A member that partitions counts on each owner, whatever that one does for itself. Repositories
+   * that have all are brought up to date by a comparison of their tables instead.
+   */
   get #isShared(): boolean {
+    if (this.#layout === 'tiered') return !(this.#parts.repository && this.isComplete)
     return this.#layout === 'partitioned' || this.counts.copiesReceived > 0
   }
 
@@ -275,17 +331,42 @@ export class Placement {
     })
   }
 
-  /** The orders of all, to write by, and of those that serve, to ask by. */
-  get #ranked(): { readonly everybody: Ranking; readonly serving: Ranking } {
+  get #ranked(): Rankings {
     if (this.#rankings !== undefined) return this.#rankings
-    const { self, topology } = this.#parts
     const members = [...this.#members.values()]
     const ready = members.filter(member => member.ready)
     this.#rankings = {
-      everybody: topology.among([self, ...members.map(({ id }) => id)]),
-      serving: topology.among([self, ...ready.map(({ id }) => id)]),
+      everybody: this.#among(members.map(({ id }) => id)),
+      serving: this.#among(ready.map(({ id }) => id)),
+      isServed: ready.length > 0 || this.#mayOwn(this.#parts),
     }
     return this.#rankings
+  }
+
+  get #copies(): number {
+    const { copies, repositoryCopies } = this.#parts.topology
+    return this.#layout === 'tiered' ? repositoryCopies : copies
+  }
+
+  #mayOwn({ repository }: { readonly repository: boolean }): boolean {
+    return this.#layout !== 'tiered' || repository
+  }
+
+  /** The order of some owners, with this member where it is one. */
+  #among(ids: Iterable<string>): Ranking {
+    const { self, topology } = this.#parts
+    return topology.among(this.#mayOwn(this.#parts) ? [self, ...ids] : [...ids])
+  }
+
+  /** A record that no owner has. Of what everybody has one member gives it. */
+  #gives({ table, key, version }: CacheRecord): boolean {
+    if (this.#layout !== 'tiered' || version.ms < this.#wideFrom) return true
+    const { self, topology } = this.#parts
+    const others = [...this.#linked.values()].filter(
+      ({ ready, alive, repository }) => ready && alive && !repository,
+    )
+    const all = [self, ...others.map(({ id }) => id)]
+    return topology.among(all).first(table, key, 1)[0] === self
   }
 
   #meet(member: PlacedMember, before: PlacedMember | undefined): void {
@@ -293,7 +374,11 @@ export class Placement {
     const isNew = !this.#deliveries.has(id)
     if (isNew) {
       this.#deliveries.set(id, new Delivery(id))
-      if (this.#layout === 'replicated') this.#parts.send(id, { type: 'moved' })
+      const owns = this.#mayOwn(member)
+      const isAlike = this.#layout === 'tiered' && this.#parts.repository && owns
+      if (this.#layout === 'replicated' || !owns || isAlike)
+        this.#parts.send(id, { type: 'moved' })
+      if (isAlike && this.isComplete && ready) this.#parts.compare(id)
     }
     const serves = ready && (isNew || before?.ready !== true)
     if (serves && !this.#heard.has(id)) this.#awaited.add(id)
@@ -303,8 +388,8 @@ export class Placement {
 
   /** The owners of a record, and one that answers for it where they are all new. */
   #targets({ table, key }: CacheRecord): string[] {
-    const { self, topology } = this.#parts
-    const owners = this.#ranked.everybody.first(table, key, topology.copies)
+    const { self } = this.#parts
+    const owners = this.#ranked.everybody.first(table, key, this.#copies)
     const isServing = (id: string) => id === self || this.#members.get(id)?.ready === true
     if (!owners.some(isServing)) owners.push(...this.#ranked.serving.first(table, key, 1))
     return [...new Set(owners)].filter(id => id !== self)
@@ -334,7 +419,11 @@ export class Placement {
     const { record, write } = copy
     if (write === undefined) return
     const next = this.#targets(record).find(id => !write.tried.has(id))
-    if (next === undefined) return
+    if (next === undefined) {
+      // Of all that are there, one less is waited for.
+      if (write.forAll) this.#reached(write, false)
+      return
+    }
     write.tried.add(next)
     this.#give(next, copy, true, now)
   }
@@ -353,6 +442,7 @@ export class Placement {
   #finish(to: string): void {
     const delivery = this.#deliveries.get(to)
     if (delivery === undefined) return
+    if (this.#layout === 'tiered') this.#wideFrom = Infinity
     delivery.finish()
     this.#soon.add(delivery, 0)
   }
@@ -383,9 +473,13 @@ export class Placement {
     if (delivery.isFull) this.#soon.add(delivery, now)
   }
 
-  #reached(write: OwnedWrite | undefined): void {
-    if (write?.token === undefined || !this.#waits.delete(write.token)) return
-    this.#parts.settle(write.token, true)
+  #reached(write: OwnedWrite | undefined, isTaken = true): void {
+    if (write?.token === undefined || !this.#waits.has(write.token)) return
+    write.awaited -= 1
+    write.isTaken ||= isTaken
+    if (write.awaited > 0) return
+    this.#waits.delete(write.token)
+    this.#parts.settle(write.token, write.isTaken)
   }
 
   #expire(now: number): void {

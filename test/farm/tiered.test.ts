@@ -1,0 +1,173 @@
+import t from 'tap'
+import { topologyOf } from '../../lib/cache/topology.ts'
+import { linkSettings } from '../../lib/farm/engine/settings.ts'
+import { tables } from '../../lib/record/key.ts'
+import { CalmFarm } from '../fixtures/simulator/calm-farm.ts'
+import type { SimulatedMember } from '../fixtures/simulator/member.ts'
+
+interface Shape {
+  readonly proxies: number
+  readonly repositories: number
+  readonly copies?: number
+}
+
+/** The repositories come first. */
+function farmOf({ proxies, repositories, copies }: Shape): CalmFarm {
+  const topology = topologyOf({
+    name: 'auto',
+    copies: 2,
+    repositoryCopies: copies,
+    asks: 'sequence',
+    seed: 7,
+  })
+  return new CalmFarm(proxies + repositories, linkSettings, {
+    datagrams: false,
+    repositories,
+    topology,
+  })
+}
+
+const keyOf = (i: number) => Buffer.from(`key ${i}`)
+const has = (member: SimulatedMember, i: number) =>
+  member.table.get(tables.session, keyOf(i)) !== undefined
+
+function lacking(members: readonly SimulatedMember[], keys: number): string[] {
+  return members.flatMap(member =>
+    Array.from({ length: keys }, (_, i) => i)
+      .filter(i => !has(member, i))
+      .map(i => `${member.id}: ${i}`),
+  )
+}
+
+t.test('a session is on every repository, and where it was made', async t => {
+  const farm = farmOf({ proxies: 6, repositories: 2 })
+  for (let i = 0; i < 100; i++) farm.write(farm.at(2 + (i % 6)), `key ${i}`, 'one')
+  farm.run(1_000)
+  t.same(lacking(farm.members.slice(0, 2), 100), [])
+  for (let i = 0; i < 100; i++) t.equal(farm.holders(`key ${i}`), 3)
+  t.ok([...farm.settlements.values()].every(({ reached }) => reached))
+  t.ok(farm.members.every(member => member.finds(tables.session, keyOf(3))))
+  t.equal(farm.stat('writesNotDurable'), 0)
+})
+
+t.test('what a write costs does not grow with the proxies', async t => {
+  const given = (proxies: number) => {
+    const farm = farmOf({ proxies, repositories: 3 })
+    for (let i = 0; i < 50; i++) farm.write(farm.at(3), `key ${i}`, 'one')
+    farm.run(1_000)
+    return farm.stat('copiesGiven')
+  }
+  t.equal(given(2), 150)
+  t.equal(given(20), 150)
+})
+
+t.test('level repositories waits for each that is there', async t => {
+  const farm = farmOf({ proxies: 2, repositories: 3 })
+  farm.at(2).pause(2_000)
+  const token = farm.write(farm.at(4), 'key 0', 'repositories')
+  const one = farm.write(farm.at(4), 'key 1', 'one')
+  farm.run(500)
+  t.equal(farm.settlements.get(one)?.reached, true)
+  t.equal(farm.settlements.get(token), undefined, 'one of them has not said so')
+  farm.run(3_000)
+  t.equal(farm.settlements.get(token)?.reached, true)
+})
+
+t.test('a repository that is lost is no longer waited for', async t => {
+  const farm = farmOf({ proxies: 2, repositories: 2 })
+  farm.at(1).pause(1e6)
+  const token = farm.write(farm.at(2), 'key 0', 'repositories')
+  farm.run(100)
+  farm.at(1).crash()
+  farm.run(4_000)
+  t.equal(farm.settlements.get(token)?.reached, true)
+  t.ok(has(farm.at(0), 0))
+})
+
+t.test('a new repository has all before it answers, and nothing twice', async t => {
+  const farm = farmOf({ proxies: 4, repositories: 2 })
+  for (let i = 0; i < 500; i++) farm.write(farm.at(2 + (i % 4)), `key ${i}`, 'one')
+  farm.run(1_000)
+  const before = farm.stat('copiesGiven')
+  const joiner = farm.add(true)
+  farm.run(1_000)
+  t.equal(joiner.engine.ready, true)
+  t.same(lacking([joiner], 500), [])
+  t.equal(farm.stat('copiesGiven'), before, 'from another repository alone')
+  const proxy = farm.add()
+  farm.run(1_000)
+  t.equal(proxy.engine.ready && proxy.engine.isBrought, true)
+  t.equal(proxy.table.stats().records, 0, 'a proxy is given no sessions')
+  t.ok(proxy.finds(tables.session, keyOf(17)))
+})
+
+t.test('with the last repository gone proxies tell each other, and say so', async t => {
+  const farm = farmOf({ proxies: 3, repositories: 2 })
+  farm.write(farm.at(2), 'key 0', 'one')
+  farm.run(500)
+  farm.at(0).crash()
+  farm.at(1).crash()
+  farm.run(5_000)
+  const proxies = farm.members.slice(2)
+  const token = farm.write(farm.at(3), 'key 1', 'one')
+  farm.run(500)
+  t.equal(farm.settlements.get(token)?.reached, true)
+  t.same(
+    lacking(proxies, 2).filter(lack => lack.endsWith(' 1')),
+    [],
+  )
+  t.equal(farm.stat('writesNotDurable'), 1)
+  t.ok(farm.at(2).finds(tables.session, keyOf(0)))
+
+  const fresh = farm.add(true)
+  farm.run(3_000)
+  t.same(lacking([fresh], 2), [], 'and give the next one what they have')
+  farm.write(farm.at(4), 'key 2', 'one')
+  farm.run(500)
+  t.equal(farm.holders('key 2'), 2)
+  t.equal(farm.stat('writesNotDurable'), 1)
+})
+
+t.test('a repository that was away is given what it missed', async t => {
+  const farm = farmOf({ proxies: 3, repositories: 2 })
+  const away = farm.at(1)
+  farm.network.sides.set(away.id, 1)
+  farm.network.breakStreams(away, false)
+  farm.run(5_000)
+  for (let i = 0; i < 50; i++) farm.write(farm.at(2 + (i % 3)), `key ${i}`, 'one')
+  farm.run(1_000)
+  t.equal(lacking([away], 50).length, 50)
+  farm.network.sides.clear()
+  for (const other of farm.members) if (other !== away) farm.network.connect(away, other)
+  farm.run(5_000)
+  t.same(lacking([away], 50), [])
+})
+
+t.test('where no repository can hold all, each has a part', async t => {
+  const farm = farmOf({ proxies: 4, repositories: 4, copies: 2 })
+  for (let i = 0; i < 400; i++) farm.write(farm.at(4 + (i % 4)), `key ${i}`, 'one')
+  farm.run(1_000)
+  for (const { table } of farm.members.slice(0, 4)) {
+    const { records } = table.stats()
+    t.ok(records > 130 && records < 270, `about half: ${records}`)
+  }
+  farm.at(0).crash()
+  farm.run(6_000)
+  for (let i = 0; i < 400; i++) {
+    const holders = farm.members.slice(1, 4).filter(member => has(member, i)).length
+    t.equal(holders, 2, `key ${i} has two again`)
+  }
+})
+
+t.test('a farm that gets its first repositories gives them what it has', async t => {
+  const farm = farmOf({ proxies: 3, repositories: 0 })
+  for (let i = 0; i < 100; i++) farm.write(farm.at(i % 3), `key ${i}`, 'one')
+  farm.run(1_000)
+  const fresh = farm.add(true)
+  farm.run(2_000)
+  t.same(lacking([fresh], 100), [])
+  farm.write(farm.at(0), 'key 100', 'one')
+  farm.run(500)
+  t.equal(farm.holders('key 100'), 2)
+  t.ok(farm.stat('copiesGiven') <= 200, 'given about once')
+})
