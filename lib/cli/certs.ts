@@ -8,7 +8,6 @@ import { link, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/p
 import { isIP } from 'node:net'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { generate } from 'selfsigned'
 
 export interface CertificateOptions {
   /** Host names and IP addresses the certificate is good for. The first is its subject. */
@@ -81,6 +80,8 @@ async function makeKey(type: CertificateOptions['keyType']): Promise<string> {
 }
 
 async function certify(key: string, options: CertificateOptions): Promise<string> {
+  // It is large, and most processes find their certificate.
+  const { generate } = await import('selfsigned')
   const privateKey = createPrivateKey(key)
   const isRsa = privateKey.asymmetricKeyType === 'rsa'
   const publicKey = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' })
