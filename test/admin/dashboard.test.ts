@@ -13,7 +13,7 @@ import { startBackend } from '../fixtures/proxy-servers.ts'
 import { ask, site } from '../fixtures/proxy-sites.ts'
 
 const skip = browserPath === undefined && 'no Chromium here'
-const patience = { timeout: 60_000 }
+const patience = { timeout: 300_000 }
 
 interface Status extends FarmStats {
   readonly farmWide: FarmFigures

@@ -10,6 +10,7 @@ import type { Answer } from '../../lib/auth/decision.ts'
 import type { BearerOptions } from '../../lib/auth/method/bearer.ts'
 import { signer, token } from '../fixtures/auth-tokens.ts'
 import { basic, connection, request, shortly, World } from '../fixtures/auth-world.ts'
+import { patience } from '../fixtures/patience.ts'
 import { until } from '../fixtures/proxy-servers.ts'
 import { listening } from '../fixtures/servers.ts'
 
@@ -202,7 +203,7 @@ t.test('the published keys of an issuer', async t => {
       const before = asked
       await on(text)
       await until(() => asked === before + 2, 'both have looked')
-      const deadline = Date.now() + 30_000
+      const deadline = Date.now() + patience
       while ((await on(text)).includes('ann')) {
         if (Date.now() > deadline) throw new Error('still taken')
         await new Promise(setImmediate)

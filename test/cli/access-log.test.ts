@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { CliProcess } from '../fixtures/cli-process.ts'
+import { localhostFiles } from '../fixtures/localhost-files.ts'
 import { until } from '../fixtures/proxy-servers.ts'
 
 async function start(t: Test, flags: readonly string[]) {
@@ -17,7 +18,7 @@ async function start(t: Test, flags: readonly string[]) {
     backend.close()
   })
   const to = `http://127.0.0.1:${(backend.address() as AddressInfo).port}`
-  const cwd = t.testdir({})
+  const cwd = t.testdir(await localhostFiles())
   const listen = ['--listen', '127.0.0.1:0', '--backend', to]
   return { cwd, proxy: new CliProcess(t, ['proxy', ...listen, ...flags], { cwd }) }
 }

@@ -1,14 +1,14 @@
 import t from 'tap'
-import { localhostCertificate, makeCertificate } from '../../lib/cli/certs.ts'
 import { main } from '../../lib/cli/main.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { fakeIo } from '../fixtures/cli-io.ts'
 import { CliProcess } from '../fixtures/cli-process.ts'
 import { freePort } from '../fixtures/free-port.ts'
+import { localhostPair } from '../fixtures/localhost-files.ts'
 
 for (const workers of [1, 2]) {
   t.test(`${workers} workers reload and drain when they are asked to`, async t => {
-    const { key, cert } = await makeCertificate(localhostCertificate)
+    const { key, cert } = await localhostPair()
     const admin = await freePort()
     const secret = generateSecret()
     const cwd = t.testdir({

@@ -17,11 +17,16 @@ import { kinds } from '../../lib/cli/demo/kinds.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { CliProcess, command } from '../fixtures/cli-process.ts'
 import { freePort } from '../fixtures/free-port.ts'
+import { localhostFiles } from '../fixtures/localhost-files.ts'
 
 const run = promisify(execFile)
 
-function start(t: Test, port: number, flags: readonly string[]): CliProcess {
-  const cwd = t.testdir({})
+async function start(
+  t: Test,
+  port: number,
+  flags: readonly string[],
+): Promise<CliProcess> {
+  const cwd = t.testdir(await localhostFiles())
   return new CliProcess(t, ['demo', '--port', `${port}`, ...flags], { cwd })
 }
 
@@ -32,7 +37,7 @@ t.test('handfast demo --once: everything resumes everywhere, exit 0', async t =>
   await once(taken, 'listening')
   t.teardown(() => taken.close())
 
-  const demo = start(t, port, ['--once'])
+  const demo = await start(t, port, ['--once'])
   t.equal(await demo.exit, 0, demo.out + demo.err)
   for (const { title } of kinds)
     t.match(demo.out, new RegExp(`^${title} +offered on$`, 'm'))
@@ -51,7 +56,7 @@ t.test('handfast demo --once: everything resumes everywhere, exit 0', async t =>
 t.test(
   'it stays up, what it says to paste works, and nothing is left after it',
   async t => {
-    const cwd = t.testdir({})
+    const cwd = t.testdir(await localhostFiles())
     const demo = new CliProcess(t, ['demo', '--port', `${await freePort()}`], { cwd })
     await demo.until(() => /^connections \d+ /m.test(demo.out))
     const pasted = demo.out.slice(demo.out.indexOf('Try it'), demo.out.indexOf('Ctrl-C'))
@@ -82,7 +87,7 @@ t.test(
 
 t.test('a signal before the end of the table ends it, and nothing is left', async t => {
   const port = await freePort()
-  const demo = start(t, port, [])
+  const demo = await start(t, port, [])
   await demo.until(() => demo.out.startsWith('three proxies'))
   demo.signal('SIGTERM')
   t.equal(await demo.exit, 143)
@@ -135,7 +140,7 @@ t.test('a reader that has seen enough ends it without a word, proxies too', asyn
   const demo = spawn(
     process.execPath,
     [...command, 'demo', '--port', `${await freePort()}`],
-    { cwd: t.testdir({}), stdio: ['ignore', 'pipe', 'pipe'] },
+    { cwd: t.testdir(await localhostFiles()), stdio: ['ignore', 'pipe', 'pipe'] },
   )
   t.teardown(() => demo.kill('SIGKILL'))
   let err = ''

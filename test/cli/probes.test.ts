@@ -5,9 +5,9 @@ import { get as getTls } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { localhostCertificate, makeCertificate } from '../../lib/cli/certs.ts'
 import { CliProcess } from '../fixtures/cli-process.ts'
 import { freePort } from '../fixtures/free-port.ts'
+import { localhostPair } from '../fixtures/localhost-files.ts'
 
 interface Said {
   readonly status: number
@@ -35,7 +35,7 @@ for (const workers of [1, 2]) {
         backend.closeAllConnections()
         backend.close()
       })
-      const { key, cert } = await makeCertificate(localhostCertificate)
+      const { key, cert } = await localhostPair()
       const admin = await freePort()
       const to = `http://127.0.0.1:${(backend.address() as AddressInfo).port}`
       const cwd = t.testdir({

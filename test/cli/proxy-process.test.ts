@@ -18,6 +18,8 @@ import { kinds } from '../../lib/cli/demo/kinds.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { CliProcess, command } from '../fixtures/cli-process.ts'
 import { freePort } from '../fixtures/free-port.ts'
+import { localhostFiles, localhostPair } from '../fixtures/localhost-files.ts'
+import { patience } from '../fixtures/patience.ts'
 
 const run = promisify(execFile)
 
@@ -79,7 +81,7 @@ t.test('a port and a backend are enough: curl gets its answer', async t => {
 
 t.test('SIGTERM: no new connections, open requests finish, exit 0', async t => {
   for (const workers of [1, 2]) {
-    const cwd = t.testdir({})
+    const cwd = t.testdir(await localhostFiles())
     const arrived = withResolvers()
     let answer: () => void = () => {}
     const url = await backend(t, (_, response) => {
@@ -104,7 +106,7 @@ t.test('SIGTERM: no new connections, open requests finish, exit 0', async t => {
 
 t.test('a second signal ends it at once, exit 1', async t => {
   for (const workers of [1, 2]) {
-    const cwd = t.testdir({})
+    const cwd = t.testdir(await localhostFiles())
     const arrived = withResolvers()
     const url = await backend(t, (_, response) => {
       response.write('early ')
@@ -125,7 +127,7 @@ t.test('a second signal ends it at once, exit 1', async t => {
 })
 
 t.test('SIGHUP before all is up ends nothing, and is heard then', async t => {
-  const { cert, key } = await makeCertificate(localhostCertificate)
+  const { cert, key } = await localhostPair()
   const config = `listen: 127.0.0.1:0\nworkers: 1\nfarm: {secret: ${generateSecret()}}
 sites: [{cert: a.crt, key: a.key, backends: ['http://127.0.0.1:1']}]\n`
   const cwd = t.testdir({ 'handfast.yaml': config, 'a.crt': cert, 'a.key': key })
@@ -141,10 +143,8 @@ t.test(
   'SIGHUP: new certificates without dropping a connection, bad ones refused',
   async t => {
     for (const workers of [1, 2]) {
-      const [first, second] = await Promise.all([
-        makeCertificate(localhostCertificate),
-        makeCertificate(localhostCertificate),
-      ])
+      const first = await localhostPair()
+      const second = await makeCertificate(localhostCertificate)
       const url = await backend(t)
       const config = `listen: 127.0.0.1:0\nworkers: ${workers}\nsites:
   - {cert: a.crt, key: a.key, backends: ['${url}']}\n`
@@ -194,7 +194,7 @@ t.test(
 t.test(
   'every worker resumes what another minted, also one that was started anew',
   async t => {
-    const cwd = t.testdir({})
+    const cwd = t.testdir(await localhostFiles())
     const flags = [
       '--listen',
       '127.0.0.1:0',
@@ -245,7 +245,10 @@ t.test(
 )
 
 t.test('two proxies are a farm by flags alone', async t => {
-  const cwd = t.testdir({ 'farm.secret': generateSecret() })
+  const cwd = t.testdir({
+    ...(await localhostFiles()),
+    'farm.secret': generateSecret(),
+  })
   const url = await backend(t)
   const free = await freePort()
   const flags = [
@@ -284,7 +287,7 @@ t.test(
       const proxy = new CliProcess(
         t,
         ['proxy', ...flags, '--workers', workers, '--log-level', 'silent'],
-        { cwd: t.testdir({}) },
+        { cwd: t.testdir(await localhostFiles()) },
       )
       t.equal(await proxy.exit, 1)
       t.equal(
@@ -301,7 +304,7 @@ t.test('a proxy whose parent is gone goes too', async t => {
     const flags = ['--listen', '127.0.0.1:0', '--backend', 'http://127.0.0.1:1']
     const args = [...command, 'proxy', ...flags, '--workers', workers]
     const child = spawn(process.execPath, args, {
-      cwd: t.testdir({}),
+      cwd: t.testdir(await localhostFiles()),
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
     t.teardown(() => child.kill('SIGKILL'))
@@ -342,7 +345,7 @@ async function accepts(port: number): Promise<boolean> {
 }
 
 async function eventually(check: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 10_000
+  const end = Date.now() + patience
   for (;;) {
     const good = await check().catch(() => false)
     if (good) return

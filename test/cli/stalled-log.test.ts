@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { command } from '../fixtures/cli-process.ts'
+import { localhostFiles } from '../fixtures/localhost-files.ts'
 import { until } from '../fixtures/proxy-servers.ts'
 
 /**
@@ -14,7 +15,7 @@ import { until } from '../fixtures/proxy-servers.ts'
  * a named pipe, or the socket that a Node parent gives.
  */
 async function unread(t: Test, kind: 'pipe' | 'socket', workers: number) {
-  const cwd = t.testdir({})
+  const cwd = t.testdir(await localhostFiles())
   const backend = createServer((_, response) => response.end('hello')).listen(0)
   await once(backend, 'listening')
   t.teardown(() => {
@@ -150,7 +151,7 @@ t.test('the signal that opens the inspector of Node opens nothing', async t => {
 })
 
 t.test('no worker has the farm secret in its environment', async t => {
-  const cwd = t.testdir({})
+  const cwd = t.testdir(await localhostFiles())
   const secret = Buffer.alloc(32, 7).toString('base64url')
   const child = spawn(
     process.execPath,

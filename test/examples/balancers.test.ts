@@ -11,6 +11,7 @@ import { copyExample, exampleText } from '../fixtures/docs/examples.ts'
 import type { Running } from '../fixtures/docs/running.ts'
 import { Sandbox } from '../fixtures/docs/sandbox.ts'
 import { freePort } from '../fixtures/free-port.ts'
+import { patience } from '../fixtures/patience.ts'
 
 const module = '/usr/lib/nginx/modules/ngx_stream_module.so'
 const has = (program: string) => spawnSync(program, ['-v']).error === undefined
@@ -94,7 +95,7 @@ async function twoProxies(t: Test, example: string) {
       await ask(port, ca, '127.0.0.3')
       const isNamed = () =>
         proxies.some(({ output }) => output.includes('"client":"127.0.0.3"'))
-      const end = Date.now() + 20_000
+      const end = Date.now() + patience
       while (!isNamed() && Date.now() < end) await setImmediate()
       t.ok(isNamed(), 'the log has the client, not the balancer')
       for (const proxy of proxies) proxy.signal('SIGTERM')

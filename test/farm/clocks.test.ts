@@ -161,7 +161,7 @@ for (const transport of transports)
 
       // Corrected, it comes back by itself and hears of what it missed.
       b.clock.off = 0
-      await until(() => b.farm.revocations().length === 1, 20_000)
+      await until(() => b.farm.revocations().length === 1)
       await until(() => a.farm.absent().length === 0)
     })
   }

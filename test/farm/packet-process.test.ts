@@ -9,6 +9,7 @@ import type {
   PacketProcessOptions,
   PacketProcessState,
 } from '../fixtures/packet-process.ts'
+import { patience } from '../fixtures/patience.ts'
 
 const program = programOf('packet-process')
 
@@ -79,7 +80,7 @@ async function sameAs(
   child: PacketChild,
   writer: PacketMember,
 ): Promise<PacketProcessState> {
-  const end = performance.now() + 20_000
+  const end = performance.now() + patience
   for (;;) {
     const state = await child.state()
     if (state.digest === writer.digest) return state

@@ -9,6 +9,7 @@ import {
   until,
 } from '../fixtures/farm-stream-member.ts'
 import { startRelay } from '../fixtures/farm-stream-relay.ts'
+import { patience } from '../fixtures/patience.ts'
 
 /** Two members; what the first writes reaches the second through a relay. */
 async function relayed(
@@ -99,7 +100,7 @@ t.test('what a dead member had told only some reaches the others', async t => {
   relay.lead(Number(far.address.split(':')[1]))
   const near = await startMember(t, { ...options, members: [far.address] })
   const child = startChild(t, near.address)
-  await until(() => isLinked(near, 2) && isLinked(far, 2), 20_000)
+  await until(() => isLinked(near, 2) && isLinked(far, 2))
   const resyncs = [near, far].map(member => member.stat('resyncs'))
   relay.breakOff()
   await until(() => relay.open === 0)
@@ -270,9 +271,9 @@ t.test('members that start at the same time agree on who is first', async t => {
 
 /** Looks in every turn of the event loop. */
 async function untilSeen(condition: () => boolean): Promise<void> {
-  const end = performance.now() + 10_000
+  const end = performance.now() + patience
   while (!condition()) {
-    if (performance.now() > end) throw new Error(`not within 10 s: ${condition}`)
+    if (performance.now() > end) throw new Error(`waited in vain for ${condition}`)
     await new Promise(resolve => setImmediate(resolve))
   }
 }

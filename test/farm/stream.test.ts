@@ -283,7 +283,7 @@ t.test('a stopped process holds no write up, catches up, and may be killed', asy
     handshakeTimeout: 500,
   })
   const child = startChild(t, member.address)
-  await until(() => child.said.length > 0, 20_000)
+  await until(() => child.said.length > 0)
   await until(() => isLinked(member, 1))
   child.process.send({ put: 'from the child' })
   await until(() => child.said.some(message => 'reached' in message))

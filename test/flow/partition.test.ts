@@ -3,6 +3,7 @@ import { parseAddress } from '../../lib/address.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { startRelay } from '../fixtures/farm-stream-relay.ts'
 import { PartitionMember } from '../fixtures/partition-farm.ts'
+import { patience } from '../fixtures/patience.ts'
 import {
   only,
   resume,
@@ -21,7 +22,6 @@ import { untilSealed } from '../fixtures/until-sealed.ts'
 
 const settings = ['serve', 'full-handshake'] as const
 type OnPartition = (typeof settings)[number]
-const patience = 30_000
 
 interface Minted {
   readonly version: Version
@@ -30,7 +30,7 @@ interface Minted {
 }
 
 for (const onPartition of settings) {
-  t.test(`${onPartition}: a member that was stopped`, { timeout: 100_000 }, async t => {
+  t.test(`${onPartition}: a member that was stopped`, { timeout: 300_000 }, async t => {
     const secret = generateSecret()
     const a = await PartitionMember.start(t, { secret, onPartition })
     const join = () =>
@@ -65,7 +65,7 @@ for (const onPartition of settings) {
 
   t.test(
     `${onPartition}: a member whose links were cut`,
-    { timeout: 100_000 },
+    { timeout: 300_000 },
     async t => {
       const secret = generateSecret()
       const [toA, toB] = [await startRelay(t), await startRelay(t)]

@@ -10,6 +10,7 @@ import { fakeIo } from '../fixtures/cli-io.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
 import { freePort } from '../fixtures/free-port.ts'
 import { PartitionMember } from '../fixtures/partition-farm.ts'
+import { patience } from '../fixtures/patience.ts'
 
 /*
  * Whom a revocation has reached: all members, all that can be reached, or not even those. The
@@ -17,12 +18,11 @@ import { PartitionMember } from '../fixtures/partition-farm.ts'
  */
 
 const listen = { host: '127.0.0.1', port: 0 }
-const patience = 30_000
 
 for (const transport of ['stream', 'unicast'] as const) {
   t.test(
     `${transport}: a member that is cut off is named`,
-    { timeout: 90_000 },
+    { timeout: 300_000 },
     async t => {
       const secret = generateSecret()
       const a = await createFarm({ secret, listen, transport })

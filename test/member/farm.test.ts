@@ -8,6 +8,7 @@ import type { Farm } from '../../lib/member/farm.ts'
 import { type TableId, tableId, tables } from '../../lib/record/key.ts'
 import { cacheOf, openFarm } from '../fixtures/farm-insides.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
+import { patience } from '../fixtures/patience.ts'
 import {
   certificateFor,
   listening,
@@ -172,7 +173,7 @@ t.test('while a member is silent nothing resumes, where that is asked for', asyn
   const first = await visit({ port })
   const again = () => visit({ port, session: first.sessions[0] } as VisitOptions)
   t.equal((await again()).reused, true)
-  const deadline = Date.now() + 20_000
+  const deadline = Date.now() + patience
   let told: { resumed: unknown; cause?: string }
   do {
     // To the strict member the other has been silent for long, unless it speaks just now.

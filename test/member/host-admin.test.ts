@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
+import { patience } from '../fixtures/patience.ts'
 
 async function statusAt(port: number): Promise<{ transport: { processes: number } }> {
   const asked = request({ port, host: '127.0.0.1', path: '/status', agent: false })
@@ -32,7 +33,7 @@ t.test('a host has one admin port, and another process takes it over', async t =
   t.equal(waiting.token, token)
   t.equal((await statusAt(port)).transport.processes, 2)
   await one.close()
-  const deadline = Date.now() + 30_000
+  const deadline = Date.now() + patience
   for (;;) {
     const told = await statusAt(port).catch(() => undefined)
     if (told !== undefined) break

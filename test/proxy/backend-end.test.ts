@@ -5,6 +5,7 @@ import { type ClientHttp2Stream, connect } from 'node:http2'
 import { type AddressInfo, createServer } from 'node:net'
 import type { Readable } from 'node:stream'
 import t from 'tap'
+import { patience } from '../fixtures/patience.ts'
 import { rawConnection } from '../fixtures/proxy-raw.ts'
 import { startProxy } from '../fixtures/proxy-servers.ts'
 
@@ -108,7 +109,7 @@ t.test('a refusal that only a reset ends is whole while the request is not', asy
     socket.setEncoding('latin1').on('data', text => {
       answer += text
     })
-    await once(socket, 'close', { signal: AbortSignal.timeout(10_000) })
+    await once(socket, 'close', { signal: AbortSignal.timeout(patience) })
     t.match(answer, /no more/)
     if (path === '/ok')
       t.notMatch(answer, /\r\n0\r\n\r\n$/, 'an answer of use may be cut')

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { connect } from 'node:http2'
 import t from 'tap'
 import { AuthAuthorizer } from '../../lib/proxy/auth-authorizer.ts'
+import { patience } from '../fixtures/patience.ts'
 import { farmProxies } from '../fixtures/proxy-farm.ts'
 import { rawExchange } from '../fixtures/proxy-raw.ts'
 import {
@@ -99,7 +100,7 @@ const versions: Readonly<Record<string, Ask>> = {
     session.on('error', () => {})
     const fields = names.map(name => [name.toLowerCase(), 'forged'])
     const stream = session.request(Object.fromEntries(fields)).resume()
-    await once(stream, 'close', { signal: AbortSignal.timeout(10_000) })
+    await once(stream, 'close', { signal: AbortSignal.timeout(patience) })
     session.destroy()
     return forgedOf(backend.requests.at(-1) as IncomingMessage)
   },

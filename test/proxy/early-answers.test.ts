@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import type { Server, TLSSocket } from 'node:tls'
 import t from 'tap'
+import { patience } from '../fixtures/patience.ts'
 import { rawConnection } from '../fixtures/proxy-raw.ts'
 import { startProxy } from '../fixtures/proxy-servers.ts'
 
@@ -28,13 +29,13 @@ async function sendAll(socket: TLSSocket, head: string): Promise<void> {
   socket.pause()
   socket.write(head)
   const part = Buffer.alloc(50_000, 'x')
+  const signal = AbortSignal.timeout(patience)
+  const gone = once(socket, 'close', { signal })
+  gone.catch(() => {})
   for (let left = size; left > 0; left -= part.length) {
     if (socket.destroyed) throw new Error('the connection was cut')
     if (socket.write(part)) continue
-    const signal = AbortSignal.timeout(10_000)
-    const gone = once(socket, 'close', { signal })
     await Promise.race([once(socket, 'drain', { signal }), gone])
-    gone.catch(() => {})
   }
 }
 
@@ -78,7 +79,7 @@ t.test('a client that goes on to send nothing is not waited for', async t => {
   const socket = await rawConnection(port)
   socket.write(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\nx`)
   socket.resume()
-  await once(socket, 'close', { signal: AbortSignal.timeout(10_000) })
+  await once(socket, 'close', { signal: AbortSignal.timeout(patience) })
   t.pass('its connection has ended')
 })
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:http2'
 import { request as http1Request } from 'node:https'
 import t from 'tap'
+import { patience } from '../fixtures/patience.ts'
 import {
   frameTypes,
   RawHttp2,
@@ -65,7 +66,7 @@ async function overHttp2(path: string): Promise<string[][]> {
   stream.setEncoding('utf8').on('data', text => {
     body += text
   })
-  await once(stream, 'close', { signal: AbortSignal.timeout(10_000) })
+  await once(stream, 'close', { signal: AbortSignal.timeout(patience) })
   t.equal(stream.rstCode, 0)
   t.equal(body, 'ok', `${path}: and the body`)
   session.destroy()

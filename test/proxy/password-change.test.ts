@@ -11,10 +11,9 @@ import {
   openLong,
   upgradeForEver,
 } from '../fixtures/long-exchanges.ts'
+import { patience } from '../fixtures/patience.ts'
 import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
 import { defaultSite, startBackend, until } from '../fixtures/proxy-servers.ts'
-
-const deadline = 30_000
 
 t.test('a new password ends the old one on open connections of all proxies', async t => {
   const file = join(t.testdir({}), 'users')
@@ -63,7 +62,7 @@ t.test('a new password ends the old one on open connections of all proxies', asy
   t.same(await all(cookie), Array(4).fill('ann'))
 
   write({ ann: 'second', bob: 'staple' })
-  const end = Date.now() + deadline
+  const end = Date.now() + patience
   // A proxy looks at the file once a second.
   for (const client of clients) {
     while ((await who(client, cookie)) === 'ann') {

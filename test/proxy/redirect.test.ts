@@ -13,6 +13,7 @@ import {
   type RedirectOptions,
 } from '../../lib/proxy/redirect-listener.ts'
 import { writeHeader } from '../../lib/proxy-protocol/header.ts'
+import { patience } from '../fixtures/patience.ts'
 import { MemoryLog, until } from '../fixtures/proxy-servers.ts'
 
 const challenge = '/.well-known/acme-challenge/'
@@ -43,7 +44,7 @@ async function say(port: number, bytes: string | Buffer): Promise<string> {
   socket.setEncoding('latin1').on('data', chunk => {
     text += chunk
   })
-  await once(socket, 'close', { signal: AbortSignal.timeout(20_000) })
+  await once(socket, 'close', { signal: AbortSignal.timeout(patience) })
   return text
 }
 

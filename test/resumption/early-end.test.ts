@@ -11,6 +11,7 @@ import { createServer as createTlsServer, type Server, TLSSocket } from 'node:tl
 import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
 import { cacheOf } from '../fixtures/farm-insides.ts'
+import { patience } from '../fixtures/patience.ts'
 import { HeldConnection } from '../fixtures/resumption-held.ts'
 import { deferred, farmOfOne } from '../fixtures/resumption-world.ts'
 import { certificateFor, type TeardownScope, tellingServer } from '../fixtures/servers.ts'
@@ -294,7 +295,7 @@ function connections(server: Server): Promise<number> {
 }
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 10_000
+  const end = Date.now() + patience
   while (!(await holds())) {
     if (Date.now() > end) throw new Error('it did not come to hold')
     await new Promise(resolve => setTimeout(resolve, 5))

@@ -1,6 +1,7 @@
 import { connect, createServer, type TlsOptions } from 'node:tls'
 import t from 'tap'
 import { handshakeOf } from '../../lib/resumption/handshake.ts'
+import { patience } from '../fixtures/patience.ts'
 import { farmOfOne } from '../fixtures/resumption-world.ts'
 import { certificateFor, listening, type TeardownScope } from '../fixtures/servers.ts'
 import { unwrapped } from '../fixtures/tls-client.ts'
@@ -121,7 +122,7 @@ async function call(
     })
     let text = ''
     socket.on('secureConnect', () => socket.write('hello'))
-    socket.setTimeout(10_000, () => socket.destroy(new Error('the call took too long')))
+    socket.setTimeout(patience, () => socket.destroy(new Error('the call took too long')))
     socket.on('session', session => sessions.push(unwrapped(session)))
     socket.on('data', chunk => {
       text += chunk

@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { Farm } from '../../lib/member/farm.ts'
+import { patience } from '../fixtures/patience.ts'
 import { farmOfOne } from '../fixtures/resumption-world.ts'
 import { tellingServer } from '../fixtures/servers.ts'
 import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
@@ -25,7 +26,7 @@ for (const resumption of ['stateful', 'auto'] as const) {
         await new Promise(setImmediate)
         return held.filter(ref => ref.deref() !== undefined).length
       }
-      const end = Date.now() + 10_000
+      const end = Date.now() + patience
       let count = held.length
       while (count > 0 && Date.now() < end) count = await left()
       t.equal(count, 0)

@@ -7,6 +7,7 @@ import { connect, createServer as createTlsServer, type Server } from 'node:tls'
 import t from 'tap'
 import { LastWords } from '../../lib/resumption/native/last-words.ts'
 import { p256 } from '../fixtures/certificates.ts'
+import { patience } from '../fixtures/patience.ts'
 import {
   deferred,
   only,
@@ -265,7 +266,7 @@ t.test('a handle is left as it was found', async t => {
 
 /** Until the owner has heard so much. */
 async function settled(heard: readonly string[], length: number): Promise<void> {
-  const end = Date.now() + 5_000
+  const end = Date.now() + patience
   while (heard.length < length && Date.now() < end) {
     await new Promise(resolve => setImmediate(resolve))
   }

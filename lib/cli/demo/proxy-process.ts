@@ -4,7 +4,7 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { FromServer, ServerStats } from '../../serve/messages.ts'
 
-const startLimit = 20_000
+const startLimit = 60_000
 const stopLimit = 3_000
 const keptOutput = 4_096
 
