@@ -1,3 +1,4 @@
+import type { LmdbOptions } from '../../plugins/lmdb/lmdb.ts'
 import type { ListenAddress } from '../address.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { LogFormat, LogOptions } from '../log.ts'
@@ -88,6 +89,8 @@ export interface FarmSettings
   readonly repositories?: readonly string[] | undefined
   /** Host under which other members reach this one, when it listens on every address. */
   readonly advertise?: string | undefined
+  /** Its folder is an absolute path. */
+  readonly disk?: LmdbOptions | undefined
 }
 
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const

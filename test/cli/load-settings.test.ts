@@ -178,3 +178,26 @@ t.test('admin port and resumption by flag; a flag of a site needs no file', asyn
     message: '--resumption: expected auto, stateful, sealed or off, got "on"',
   })
 })
+
+t.test('a disk is a folder beside the file, or where the flag says', async t => {
+  const env = { HANDFAST_SECRET: generateSecret() }
+  const file = `${sites}farm:\n  disk: { folder: d, maxBytes: 4GiB, fsync: false }\n`
+  const { farm } = await load(t, file, [], env)
+  t.match(farm.disk, { folder: /^\/.*\/d$/, maxBytes: 4 * 1024 ** 3, fsync: false })
+  const flag = await load(t, file, ['--disk', '/srv/handfast'], env)
+  t.match(flag.farm.disk, { folder: '/srv/handfast', maxBytes: 4 * 1024 ** 3 })
+  t.equal((await load(t, sites, [], env)).farm.disk, undefined)
+})
+
+t.test('a disk without a secret, without a folder or too small is refused', async t => {
+  const env = { HANDFAST_SECRET: generateSecret() }
+  await t.rejects(load(t, sites, ['--disk', 'd']), {
+    code: 'ERR_HANDFAST_CONFIG',
+    message: /sealed under the farm's secret/,
+  })
+  const disk = (text: string) => load(t, `${sites}farm:\n  disk: ${text}\n`, [], env)
+  await t.rejects(disk('{ maxBytes: 4GiB }'), { message: /farm\.disk\.folder/ })
+  await t.rejects(disk('{ folder: d, maxBytes: 1MiB }'), {
+    message: /farm\.disk\.maxBytes/,
+  })
+})

@@ -57,6 +57,8 @@ export const file: Kind<string> = {
   json: notEmpty,
 }
 
+export const folder: Kind<string> = { ...file, expected: 'the path of a folder' }
+
 export const text: Kind<string> = {
   expected: 'a text',
   read: value => (isText(value) ? value : undefined),

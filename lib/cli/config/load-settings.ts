@@ -56,7 +56,8 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
         ? fault(['farm', 'secretFile'], expected)
         : badFlag(`--secret-file: expected ${expected}`),
   })
-  const farm = farmOf(config.farm ?? {}, flags, secret)
+  const disk = diskOf(flags, config, folder, io.cwd)
+  const farm = { ...farmOf(config.farm ?? {}, flags, secret), ...(disk && { disk }) }
   if (secret === undefined) {
     const signed = signedAuth(sites)
     if (signed) throw fault([...signed, 'sign'], 'no signature, or a farm secret for it')
@@ -65,6 +66,12 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     throw badFlag(
       'joining a farm needs its secret: put it into HANDFAST_SECRET or a file for ' +
         '--secret-file (handfast secret prints a new one)',
+    )
+  }
+  if (secret === undefined && disk !== undefined) {
+    throw badFlag(
+      "what is on a disk is sealed under the farm's secret: put one into HANDFAST_SECRET or a " +
+        'file for --secret-file (handfast secret prints a new one)',
     )
   }
   const admin = adminOf(flags.admin ?? config.admin?.listen, config.admin?.names)
@@ -200,6 +207,18 @@ function farmOf(
     ...(repositories.length > 0 && { repositories }),
     listen,
   }
+}
+
+/** The flag, from the working directory, before the file. */
+function diskOf(
+  { disk: flag }: ProxyFlags,
+  config: ConfigFile,
+  folder: string,
+  cwd: string,
+): FarmSettings['disk'] {
+  const disk = config.farm?.disk
+  if (flag !== undefined) return { ...disk, folder: resolve(cwd, flag) }
+  return disk && { ...disk, folder: resolve(folder, disk.folder) }
 }
 
 function redirectOf(

@@ -45,6 +45,7 @@ export interface ProxyFlags {
   readonly trustedProxies: readonly string[]
   readonly proxyProtocol: readonly string[]
   readonly secretFile: string | undefined
+  readonly disk: string | undefined
   readonly admin: ListenAddress | undefined
   readonly workers: number | undefined
   readonly logLevel: ServeSettings['logLevel'] | undefined
@@ -191,6 +192,12 @@ const farm = {
     option: 'farm.secretFile',
     about: "the farm's secret, or environment variable HANDFAST_SECRET",
   },
+  disk: {
+    value: 'FOLDER',
+    option: 'farm.disk.folder',
+    about:
+      'where this host keeps what it knows, for when every process was stopped (default nowhere)',
+  },
 } as const
 
 const ofProcess = {
@@ -301,6 +308,7 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     trustedProxies: flags['trusted-proxy'] ?? [],
     proxyProtocol: flags['proxy-protocol'] ?? [],
     secretFile: flags['secret-file'],
+    disk: flags.disk,
     admin: flags.admin,
     workers: flags.workers,
     logLevel: flags['log-level'],

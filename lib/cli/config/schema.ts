@@ -1,3 +1,4 @@
+import { type LmdbOptions, lmdbNumbers } from '../../../plugins/lmdb/lmdb.ts'
 import { logFormats } from '../../log.ts'
 import { farmNumbers, farmWords } from '../../member/options.ts'
 import { accessLogFormats } from '../../proxy/options.ts'
@@ -10,6 +11,7 @@ import {
   challengePlace,
   count,
   file,
+  folder,
   host,
   hostName,
   logPlace,
@@ -23,6 +25,7 @@ import {
   secret,
   serverName,
   subnet,
+  yesNo,
 } from './kinds.ts'
 import { limits } from './limits-schema.ts'
 import { numbersOf } from './numbers.ts'
@@ -145,6 +148,24 @@ const farm = mapping('the other members', {
     'full-handshake: resume nothing while a member is out of reach',
     { usual: 'serve' },
   ),
+  disk: mapping(
+    'a folder in which the host keeps what it knows, sealed, for when every process was stopped; ' +
+      'needs the package lmdb',
+    {
+      folder: needed(folder, 'of this machine, for this host alone; made when missing'),
+      ...numbersOf(lmdbNumbers, {
+        maxBytes: 'all that its file may take; what ends first makes room',
+        loadTimeout:
+          'longest wait at start for what is there; sessions are not waited for',
+      }),
+      fsync: option(
+        yesNo,
+        'a record is kept when the disk has it; false: when the system has it, so that a power ' +
+          'cut costs all',
+        { usual: true },
+      ),
+    } satisfies Record<keyof LmdbOptions, unknown>,
+  ).optional(),
 } satisfies Record<keyof FarmConfig, unknown>)
 
 const admin = mapping('status, metrics and revocation, of all workers', {
