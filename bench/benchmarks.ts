@@ -10,5 +10,6 @@ export const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'proxy-memory': async () => (await import('./proxy-memory.ts')).proxyMemory,
   scale: async () => (await import('./scale.ts')).scale,
   table: async () => (await import('./record-table.ts')).recordTable,
+  repository: async () => (await import('./repository.ts')).repository,
   communicator: async () => (await import('./packets.ts')).packets,
 }

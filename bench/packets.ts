@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import type { Benchmark } from './benchmark.ts'
 import { runChild, stopChild } from './harness/child.ts'
-import { type Goal, nothingMeasured } from './report/report.ts'
+import { goalIn } from './report/goal-line.ts'
+import { nothingMeasured } from './report/report.ts'
 
 /** Longer than this it has hung. */
 const timeLimit = 300_000
@@ -19,20 +20,12 @@ export const packets: Benchmark = {
     const timer = setTimeout(() => void stopChild(child), timeLimit)
     const [code] = (await once(child, 'exit')) as [number | null]
     clearTimeout(timer)
-    const goals = lines.flatMap(goalIn)
-    const notes = lines.filter(line => !isGoal.test(line))
+    const goals = lines.flatMap(line => goalIn(line) ?? [])
+    const notes = lines.filter(line => goalIn(line) === undefined)
     const failures = code === 0 ? [] : [`the communicator's benchmark ended with ${code}`]
     return {
       result: { ...nothingMeasured, name: 'communicator', goals, notes, failures },
       tables: [],
     }
   },
-}
-
-const isGoal = /^goal: (.*): ([\d.]+), limit ([\d.]+): (met|missed)$/
-
-function goalIn(line: string): Goal[] {
-  const [, text, value, limit, word] = isGoal.exec(line) ?? []
-  if (text === undefined) return []
-  return [{ text, limit: Number(limit), value: Number(value), met: word === 'met' }]
 }
