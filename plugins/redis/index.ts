@@ -5,6 +5,7 @@ import { type RedisOptions, redisSetup } from './options.ts'
 import { RedisTier } from './tier.ts'
 
 export type { Login, TlsOptions } from './client.ts'
+export { type RedisDatabaseOptions, redisDatabase } from './database.ts'
 export { isRedisUrl, type RedisOptions } from './options.ts'
 
 /**

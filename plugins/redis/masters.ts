@@ -110,6 +110,23 @@ export class Masters {
     return this.#found?.isCluster === true
   }
 
+  /** Masters that have slots; 1 but for a cluster. */
+  get shardCount(): number {
+    return this.#found?.shards.length ?? 1
+  }
+
+  /** One command to one of these, for what is asked of all of them. Rejects as `call` does. */
+  callShard(shard: number, command: Command, budget: number): Promise<Reply> {
+    const master = this.#found?.shards[shard]?.master
+    const answer = async () => {
+      if (master === undefined)
+        throw new RedisUnreachable(undefined, 'no master is known')
+      const connection = await this.#line(this.#node(master), 'ask').ready(budget)
+      return await connection.call(command)
+    }
+    return this.#within(budget, answer())
+  }
+
   /**
    * One command, to the master that has the slot of `key`. Rejects with RedisUnreachable, also
    * when the time is up, or with RefusedByRedis.

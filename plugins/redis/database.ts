@@ -1,0 +1,309 @@
+import { randomBytes } from 'node:crypto'
+import { type Clock, systemClock } from '../../lib/clock.ts'
+import { HandfastError } from '../../lib/errors.ts'
+import { type Log, silentLog } from '../../lib/log.ts'
+import type {
+  ChangeWatcher,
+  Database,
+  ScannedEntry,
+  ScanPage,
+  Stored,
+} from '../../lib/state/database.ts'
+import { feedKeyLength } from '../../lib/state/feed-message.ts'
+import { FeedSender } from '../../lib/state/feed-sender.ts'
+import { type Command, RefusedByRedis, type Reply } from './client.ts'
+import {
+  endEntry,
+  entryHeaderLength,
+  readEntry,
+  removeEntry,
+  writeEntry,
+} from './database-scripts.ts'
+import { checkKeeps } from './durability.ts'
+import { FeedListener } from './feed-listener.ts'
+import { Masters } from './masters.ts'
+import { type RedisOptions, redisSetup } from './options.ts'
+import type { Script } from './script.ts'
+
+const schemaVersion = 1
+/** Bytes of a message of the change feed, and how many of them are kept. */
+const mostOfMessage = 4_096
+const keptMessages = 1_000
+const none = Buffer.alloc(0)
+
+export interface RedisDatabaseOptions extends RedisOptions {
+  /**
+   * Opens a server that keeps nothing on disk, or that evicts what has no end, and so may lose what
+   * it has acknowledged. Default false.
+   */
+  readonly dangerAcceptLoss?: boolean | undefined
+  /** Default: nothing is logged. */
+  readonly log?: Log | undefined
+  /** In place of the system's. */
+  readonly clock?: Clock | undefined
+}
+
+/**
+ * State in Redis (6.2 or later) or Valkey, for `createState({ database: redisDatabase({ url }) })`.
+ * As durable as its `appendonly`, `appendfsync` and `replicas` make it. Throws
+ * ERR_HANDFAST_CONFIG for a bad option.
+ */
+export function redisDatabase(options: RedisDatabaseOptions = {}): Database {
+  return new RedisDatabase(options)
+}
+
+class RedisDatabase implements Database {
+  readonly name = 'redis'
+  readonly reach = 'network'
+  readonly #masters: Masters
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #prefix: string
+  readonly #budget: number
+  readonly #dangerAcceptLoss: boolean
+  readonly #listeners = new Set<FeedListener>()
+  #feedKey: Buffer | undefined
+  #sender: FeedSender | undefined
+  #closed = false
+
+  constructor(options: RedisDatabaseOptions) {
+    const { dangerAcceptLoss = false, log, clock, ...rest } = options
+    const setup = redisSetup(rest)
+    this.#clock = clock ?? systemClock
+    this.#log = (log ?? silentLog).child({ database: 'redis' })
+    this.#prefix = `${setup.prefix}:state:`
+    this.#budget = setup.connectTimeout + setup.commandTimeout
+    this.#dangerAcceptLoss = dangerAcceptLoss
+    this.#masters = new Masters(setup, this.#clock, this.#log)
+  }
+
+  async open(): Promise<void> {
+    try {
+      await this.#masters.open()
+    } catch (error) {
+      throw error instanceof HandfastError && error.code === 'ERR_HANDFAST_CONFIG'
+        ? error
+        : unavailable(error)
+    }
+    if (!this.#dangerAcceptLoss) {
+      for (let shard = 0; shard < this.#masters.shardCount; shard++) {
+        checkKeeps(String(await this.#askShard(shard, ['INFO'])))
+      }
+    }
+    const meta = `${this.#prefix}meta`
+    const drawn = randomBytes(feedKeyLength)
+    await this.#ask(meta, ['HSETNX', meta, 'schema', String(schemaVersion)])
+    await this.#ask(meta, ['HSETNX', meta, 'feed', drawn])
+    const schema = Number(await this.#ask(meta, ['HGET', meta, 'schema']))
+    if (schema > schemaVersion) {
+      throw new HandfastError(
+        'ERR_HANDFAST_SCHEMA',
+        `redis: the entries have version ${schema}, this release knows ${schemaVersion}; use a later release`,
+      )
+    }
+    this.#feedKey = (await this.#ask(meta, ['HGET', meta, 'feed'])) as Buffer
+    this.#sender = new FeedSender({
+      key: this.#feedKey,
+      clock: this.#clock,
+      maxBytes: mostOfMessage,
+      publish: message =>
+        this.#ask(this.#feed, [
+          ...['XADD', this.#feed, 'MAXLEN', '~', String(keptMessages), '*', 'm'],
+          message,
+        ]),
+    })
+    await this.#sender.open()
+  }
+
+  async get(table: string, key: string): Promise<Stored | undefined> {
+    const reply = await this.#answer(() =>
+      this.#masters.run(readEntry, [this.#placeOf(table, key)], [], {
+        budget: this.#budget,
+        isPatient: true,
+      }),
+    )
+    return Buffer.isBuffer(reply) ? stored(reply) : undefined
+  }
+
+  async compareAndSet(
+    table: string,
+    key: string,
+    expected: bigint | undefined,
+    value: Buffer,
+    expiresAt: number | undefined,
+  ): Promise<bigint | undefined> {
+    const values = [packed(expected), value, endOf(expiresAt)]
+    const version = versionIn(await this.#write(writeEntry, table, key, values))
+    if (version !== undefined) this.#sender?.announce({ table, key, floor: version })
+    return version
+  }
+
+  async delete(
+    table: string,
+    key: string,
+    expected?: bigint,
+  ): Promise<bigint | undefined> {
+    const reply = await this.#write(removeEntry, table, key, [packed(expected)])
+    const version = versionIn(reply)
+    if (version !== undefined) this.#sender?.announce({ table, key, floor: version + 1n })
+    return version
+  }
+
+  async expire(
+    table: string,
+    key: string,
+    expiresAt: number | undefined,
+  ): Promise<boolean> {
+    return (await this.#write(endEntry, table, key, [endOf(expiresAt)])) === 1
+  }
+
+  /**
+   * In the order of Redis' own walk, one master after the other; the cursor is `master.cursor`. A
+   * cluster whose slots move meanwhile may show an entry twice, or not.
+   */
+  async scan(table: string, cursor = '0.0', limit = 100): Promise<ScanPage> {
+    const [shard = 0, at = '0'] = cursor.split('.').map((part, i) => (i ? part : +part))
+    const start = this.#placeOf(table, '')
+    const reply = (await this.#askShard(Number(shard), [
+      ...['SCAN', String(at), 'MATCH', `${start}*`, 'COUNT', String(limit)],
+    ])) as readonly [Buffer, readonly Buffer[]]
+    const [next, places] = [String(reply[0]), [...new Set(reply[1].map(String))]]
+    const found = await Promise.all(
+      places.map(async place => {
+        const key = decodeURIComponent(place.slice(start.length))
+        const entry = await this.get(table, key)
+        return entry && { key, ...entry }
+      }),
+    )
+    const isLast = next === '0' && Number(shard) + 1 >= this.#masters.shardCount
+    const following = next === '0' ? `${Number(shard) + 1}.0` : `${shard}.${next}`
+    return {
+      entries: found.filter((entry): entry is ScannedEntry => entry !== undefined),
+      next: isLast ? undefined : following,
+    }
+  }
+
+  watch(watcher: ChangeWatcher): () => void {
+    if (this.#feedKey === undefined || this.#sender === undefined) return () => {}
+    const listener = new FeedListener({
+      masters: this.#masters,
+      stream: this.#feed,
+      clock: this.#clock,
+      log: this.#log,
+      key: this.#feedKey,
+      self: this.#sender.name,
+      watcher,
+    })
+    this.#listeners.add(listener)
+    return () => {
+      this.#listeners.delete(listener)
+      listener.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    for (const listener of this.#listeners) listener.close()
+    this.#listeners.clear()
+    await this.#sender?.close()
+    this.#masters.close()
+  }
+
+  get #feed(): string {
+    return `${this.#prefix}feed`
+  }
+
+  /** All of ASCII, for the slot of a key is that of its bytes; braces would put many in one. */
+  #placeOf(table: string, key: string): string {
+    const name = key.replaceAll(/[^!-~]|[%{}]/gu, sign =>
+      Buffer.from(sign).toString('hex').replaceAll(/../g, '%$&'),
+    )
+    return `${this.#prefix}${table}/${name}`
+  }
+
+  /** Rejects with ERR_HANDFAST_DATABASE where nothing was changed, for certain. */
+  async #write(
+    what: Script,
+    table: string,
+    key: string,
+    values: Command,
+  ): Promise<Reply> {
+    if (this.#closed) throw closed()
+    const keys = [this.#placeOf(table, key)]
+    try {
+      const written = await this.#masters.write(what, keys, values, {
+        budget: this.#budget,
+      })
+      if (written.isAcknowledged || written.reply === null) return written.reply
+    } catch (error) {
+      // UNBLOCKED is said of the wait for replicas: then it was written.
+      const isRefused = error instanceof RefusedByRedis && error.code !== 'UNBLOCKED'
+      if (isRefused) throw unavailable(error)
+      throw unknown(messageOf(error))
+    }
+    throw unknown('not as many replicas have it as are asked for')
+  }
+
+  #ask(key: string, command: Command): Promise<Reply> {
+    const terms = { budget: this.#budget, isPatient: true }
+    return this.#answer(() => this.#masters.call(key, command, terms))
+  }
+
+  #askShard(shard: number, command: Command): Promise<Reply> {
+    return this.#answer(() => this.#masters.callShard(shard, command, this.#budget))
+  }
+
+  async #answer(call: () => Promise<Reply>): Promise<Reply> {
+    if (this.#closed) throw closed()
+    try {
+      return await call()
+    } catch (error) {
+      throw unavailable(error)
+    }
+  }
+}
+
+function stored(bytes: Buffer): Stored {
+  const ends = Number(bytes.readBigUInt64BE(8))
+  return {
+    value: bytes.subarray(entryHeaderLength),
+    version: bytes.readBigUInt64BE(0),
+    expiresAt: ends === 0 ? undefined : ends,
+  }
+}
+
+function packed(version: bigint | undefined): Buffer {
+  if (version === undefined) return none
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64BE(version)
+  return bytes
+}
+
+function versionIn(reply: Reply): bigint | undefined {
+  return Buffer.isBuffer(reply) ? reply.readBigUInt64BE(0) : undefined
+}
+
+/** 1 is an end long ago. */
+function endOf(expiresAt: number | undefined): string {
+  return expiresAt === undefined ? '0' : String(Math.max(1, Math.ceil(expiresAt)))
+}
+
+function unavailable(error: unknown): HandfastError {
+  if (error instanceof RefusedByRedis && error.code === 'OOM') {
+    return new HandfastError('ERR_HANDFAST_DATABASE_FULL', 'Redis has no memory left')
+  }
+  return new HandfastError('ERR_HANDFAST_DATABASE', messageOf(error))
+}
+
+function unknown(why: string): HandfastError {
+  return new HandfastError('ERR_HANDFAST_OUTCOME_UNKNOWN', why)
+}
+
+function closed(): HandfastError {
+  return new HandfastError('ERR_HANDFAST_CLOSED', 'the database is closed')
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'Redis gave no answer'
+}

@@ -1,0 +1,173 @@
+import t from 'tap'
+import type { ChangeWatcher, Database } from '../../../lib/state/database.ts'
+import {
+  type RedisDatabaseOptions,
+  redisDatabase,
+} from '../../../plugins/redis/database.ts'
+import {
+  noRedis,
+  RedisServer,
+  redisCluster,
+  untilTrue,
+} from '../../fixtures/redis-server.ts'
+import { databaseContract } from '../../state/database-contract.ts'
+
+const value = Buffer.from('a value')
+const durable = [
+  ['appendonly', 'yes'],
+  ['appendfsync', 'always'],
+]
+
+t.test('application state in Redis', { skip: noRedis }, async t => {
+  const server = await RedisServer.start(t, { config: durable })
+  const { url } = server
+  // The clients keep no process alive, and here nothing else does while Redis is gone.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(alive))
+  const make = (options: RedisDatabaseOptions = {}) =>
+    redisDatabase({ url, connectTimeout: 1_000, commandTimeout: 1_000, ...options })
+  const opened = async (options: RedisDatabaseOptions = {}): Promise<Database> => {
+    const database = make(options)
+    t.teardown(() => database.close())
+    await database.open()
+    return database
+  }
+
+  await t.test('it keeps what databases promise', t =>
+    databaseContract(t, { make, isShared: true }),
+  )
+
+  await t.test('what was deleted leaves a trace, and not for long', async t => {
+    const database = await opened({ prefix: 'traces' })
+    await database.compareAndSet('carts', 'ann', undefined, value, undefined)
+    await database.delete('carts', 'ann')
+    const left = Number(await server.say('PTTL', 'traces:state:carts/ann'))
+    t.ok(left > 0 && left <= 600_000)
+    t.equal(await server.say('STRLEN', 'traces:state:carts/ann'), 16)
+  })
+
+  await t.test('versions grow when the clock of Redis goes back', async t => {
+    const database = await opened({ prefix: 'clocks' })
+    const first = await database.compareAndSet(
+      'carts',
+      'ann',
+      undefined,
+      value,
+      undefined,
+    )
+    const later = Buffer.alloc(16)
+    later.writeBigUInt64BE((first ?? 0n) + 3_600_000_000n)
+    // As one whose clock was an hour ahead had written it.
+    const raw = later.toString('latin1')
+    await server.say(
+      'EVAL',
+      `redis.call('SETRANGE', KEYS[1], 0, ARGV[1])`,
+      '1',
+      'clocks:state:carts/ann',
+      raw,
+    )
+    const version = (await database.get('carts', 'ann'))?.version
+    t.ok(version !== undefined && version > (first ?? 0n))
+    const next = await database.compareAndSet('carts', 'ann', version, value, undefined)
+    t.equal(next, (version ?? 0n) + 1n)
+  })
+
+  await t.test('entries that a later release wrote are refused', async t => {
+    await (await opened({ prefix: 'later' })).close()
+    await server.say('HSET', 'later:state:meta', 'schema', '9')
+    await t.rejects(make({ prefix: 'later' }).open(), { code: 'ERR_HANDFAST_SCHEMA' })
+  })
+
+  await t.test('a server that keeps nothing is refused', async t => {
+    const forgetful = await RedisServer.start(t)
+    await t.rejects(make({ url: forgetful.url }).open(), {
+      code: 'ERR_HANDFAST_CONFIG',
+      message: /appendonly is no/,
+    })
+    await opened({ url: forgetful.url, dangerAcceptLoss: true })
+    await forgetful.say('CONFIG', 'SET', 'appendonly', 'yes')
+    await forgetful.say('CONFIG', 'SET', 'maxmemory', '100mb')
+    await forgetful.say('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
+    await t.rejects(make({ url: forgetful.url }).open(), { message: /allkeys-lru/ })
+  })
+
+  await t.test(
+    'a write that not enough replicas have is unknown, and no memory is full',
+    async t => {
+      const database = await opened({ replicas: 1, prefix: 'alone' })
+      await t.rejects(
+        database.compareAndSet('carts', 'ann', undefined, value, undefined),
+        {
+          code: 'ERR_HANDFAST_OUTCOME_UNKNOWN',
+        },
+      )
+      await server.say('CONFIG', 'SET', 'maxmemory', '1mb')
+      const single = await opened({ prefix: 'full' }).catch(error => error)
+      t.match(single, { code: 'ERR_HANDFAST_DATABASE_FULL' })
+      await server.say('CONFIG', 'SET', 'maxmemory', '0')
+    },
+  )
+
+  await t.test('after kill -9 of Redis all that was acknowledged is there', async t => {
+    const [database, other] = [await opened(), await opened()]
+    const watcher = new Watched()
+    database.watch?.(watcher)
+    await untilTrue(() => watcher.isHearing)
+    const acknowledged = new Map<string, bigint>()
+    const writers = Array.from({ length: 5 }, async (_, writer) => {
+      for (let i = 0; ; i++) {
+        const key = `w${writer}-${i}`
+        try {
+          const version = await database.compareAndSet(
+            'kill',
+            key,
+            undefined,
+            value,
+            undefined,
+          )
+          acknowledged.set(key, version as bigint)
+        } catch (error) {
+          const { code } = error as { code: string }
+          t.match(code, /^ERR_HANDFAST_(DATABASE|OUTCOME_UNKNOWN)$/)
+          return
+        }
+      }
+    })
+    await untilTrue(() => acknowledged.size > 50)
+    await server.stop()
+    await Promise.all(writers)
+    await t.rejects(database.get('kill', 'w0-0'), { code: 'ERR_HANDFAST_DATABASE' })
+    await server.start()
+    await untilTrue(() => watcher.deafened > 0 && watcher.isHearing)
+    for (const [key, version] of acknowledged) {
+      t.equal((await database.get('kill', key))?.version, version, key)
+    }
+    const version = await other.compareAndSet('carts', 'eve', undefined, value, undefined)
+    await untilTrue(() => watcher.floors.get('carts eve') === version)
+  })
+
+  await t.test('a cluster keeps it, too', async t => {
+    const nodes = await redisCluster(t)
+    const options = { url: nodes[0]?.url ?? '', dangerAcceptLoss: true }
+    await databaseContract(t, { make: () => make(options), isShared: true })
+  })
+})
+
+class Watched implements ChangeWatcher {
+  readonly floors = new Map<string, bigint>()
+  deafened = 0
+  isHearing = false
+
+  changed(table: string, key: string, floor: bigint): void {
+    this.floors.set(`${table} ${key}`, floor)
+  }
+
+  deaf(): void {
+    this.deafened++
+    this.isHearing = false
+  }
+
+  heard(): void {
+    this.isHearing = true
+  }
+}
