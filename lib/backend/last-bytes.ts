@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 type WriteDone = (error?: Error | null) => void
 
@@ -17,6 +18,7 @@ type WriteDone = (error?: Error | null) => void
  * again.
  */
 export class LastBytes {
+  static readonly #all = new WeakMap<Duplex, LastBytes>()
   readonly #socket: Socket
   readonly #push: Socket['push']
   readonly #read: Socket['read']
@@ -29,6 +31,7 @@ export class LastBytes {
   #written: WriteDone = () => {}
 
   constructor(socket: Socket) {
+    LastBytes.#all.set(socket, this)
     this.#socket = socket
     this.#push = socket.push
     this.#read = socket.read
@@ -66,6 +69,11 @@ export class LastBytes {
         _writev.call(socket, chunks, this.#onWritten)
       }
     }
+  }
+
+  /** Those of a socket that has them. */
+  static of(socket: Duplex): LastBytes | undefined {
+    return LastBytes.#all.get(socket)
   }
 
   /** For whoever takes the socket over, with all that has arrived. */

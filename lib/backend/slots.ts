@@ -137,6 +137,7 @@ export class Slot {
   /** Goes over to another use; answers the limit that is in the way, if any, and stays then. */
   become(use: SlotUse): SlotLimit | undefined {
     const wanted = poolsOf[use]
+    if (this.#taken === wanted) return undefined
     const taken: Pool[] = []
     for (const pool of wanted) {
       if (this.#taken.includes(pool)) continue

@@ -3,8 +3,8 @@ import type { BoundClient } from '../backend/request.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { Affinity, Seat } from './affinity/affinity.ts'
 import { SeatHandler } from './affinity/seat-handler.ts'
-import { Attempts } from './attempts.ts'
-import { Candidates } from './candidates.ts'
+import { Attempts, type AttemptsOptions } from './attempts.ts'
+import { Candidates, type CandidateWishes } from './candidates.ts'
 import { Deadline } from './deadline.ts'
 import { DeferredCall } from './deferred-call.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
@@ -51,12 +51,9 @@ export interface DispatchTimeouts {
 
 const noTimeouts: DispatchTimeouts = { request: 0, try: 0 }
 
-/** Of a choice: `avoid` and `except` are origins; see Candidates. */
-interface Wishes {
-  readonly first?: Backend | undefined
-  readonly avoid?: string | undefined
-  readonly except?: string | undefined
-}
+type Wishes = CandidateWishes<Backend>
+
+const noWishes: Wishes = {}
 
 /**
  * The backends of one site, from outside: it takes requests, and sees to the rest.
@@ -68,7 +65,7 @@ interface Wishes {
  */
 export class Dispatcher {
   readonly #selection: Selection<Backend>
-  readonly #retrying: Retrying
+  readonly #attempts: AttemptsOptions
   readonly #resuming: ResumeContext | undefined
   readonly #affinity: Affinity | undefined
   readonly #queue: QueueOptions | undefined
@@ -89,16 +86,17 @@ export class Dispatcher {
     }: DispatcherParts = {},
   ) {
     this.#selection = selection
-    this.#retrying = retrying
     this.#resuming = resuming && {
       ...resuming,
-      send: (request, handler, avoid) => this.#send(request, handler, avoid),
+      send: (request, handler, origin) =>
+        this.#send(request, handler, { avoid: this.#backendAt(origin) }),
     }
     this.#affinity = affinity
     this.#queue = queue
     this.#hedging = hedging && new Hedging(hedging, retrying)
     this.#timeouts = timeouts
     this.#clock = clock
+    this.#attempts = { retrying, timeout: timeouts.try, clock }
   }
 
   /** Both sides of a request may speak at the same time, at every backend. */
@@ -184,57 +182,40 @@ export class Dispatcher {
     return response
   }
 
-  /** `avoid`: origin of a backend that comes last. */
   #send(
     request: DispatchRequest,
     handler: DispatchHandler,
-    avoid?: string,
+    wishes: Wishes = noWishes,
   ): DispatchCall {
-    if (this.#queue === undefined) return this.#attempt(request, handler, avoid)
-    const attempt: Attempt = (request, handler, first) =>
-      this.#attempt(request, handler, avoid, first)
-    const queued = new Queued(request, handler, attempt, this.#queue)
+    if (this.#queue === undefined) return this.#attempt(request, handler, wishes)
+    const queued = new Queued(request, handler, wishes, this.#attempt, this.#queue)
     queued.start()
     return queued
   }
 
-  #attempt(
-    request: DispatchRequest,
-    handler: DispatchHandler,
-    avoid: string | undefined,
-    first = this.#holderOf(request.client),
-  ): DispatchCall {
+  readonly #attempt: Attempt = (request, handler, given) => {
+    const holder = given.first ?? this.#holderOf(request.client)
+    const wishes = holder === given.first ? given : { ...given, first: holder }
     const hedging = this.#selection.backends.length > 1 ? this.#hedging : undefined
     // Who waited for this backend has seen the others to be full.
-    if (hedging === undefined || first !== undefined || !mayHedge(request)) {
-      return this.#try(request, handler, { avoid, first })
+    if (hedging === undefined || holder !== undefined || !mayHedge(request)) {
+      return this.#try(request, handler, wishes)
     }
-    const ask: Ask = (runner, except) => this.#try(request, runner, { avoid, except })
+    const ask: Ask = (runner, origin) =>
+      this.#try(request, runner, { ...wishes, except: this.#backendAt(origin) })
     const hedged = new Hedged(handler, ask, hedging)
     hedged.start()
     return hedged
   }
 
-  #try(
-    request: DispatchRequest,
-    handler: DispatchHandler,
-    { first, avoid, except }: Wishes,
-  ): DispatchCall {
-    const candidates = new Candidates(this.#selection.candidates(request), {
-      first,
-      avoid: this.#backendAt(avoid),
-      except: this.#backendAt(except),
-    })
+  #try(request: DispatchRequest, handler: DispatchHandler, wishes: Wishes): DispatchCall {
+    const candidates = new Candidates(this.#selection.candidates(request), wishes)
     const { observe } = this.#selection
     const told =
       observe === undefined
         ? handler
         : new TimedHandler(handler, ms => observe(attempts.backend, ms))
-    const attempts: Attempts = new Attempts(candidates, request, told, {
-      retrying: this.#retrying,
-      timeout: this.#timeouts.try,
-      clock: this.#clock,
-    })
+    const attempts: Attempts = new Attempts(candidates, request, told, this.#attempts)
     attempts.start()
     return attempts
   }

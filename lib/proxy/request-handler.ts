@@ -169,22 +169,12 @@ export class RequestHandler {
       else refuse('route', 400, 'the path can be read in more than one way')
       return
     }
-    const redirect = (status: number, fields: Fields) => {
-      exchange.onClose = () =>
-        finish({
-          status: exchange.status,
-          bytes: exchange.bytes,
-          phase: 'route',
-          backend: undefined,
-          error: undefined,
-        })
-      reply(exchange, status, [...fields, 'Content-Length', '0'], noBody)
-    }
     const place = placeOf(request, route, named)
     if (route.redirect !== undefined) {
       const { status } = route.redirect
       const fields = ['Location', route.redirect.location(request.path)]
-      redirect(status, place?.responseFields(fields, undefined) ?? fields)
+      const placed = place?.responseFields(fields, undefined) ?? fields
+      this.#redirect(exchange, finish, status, placed)
       return
     }
     const client = clientNetwork(exchange.connection, request.fields, this.#trusts)
@@ -193,7 +183,8 @@ export class RequestHandler {
       const location = place.location(route.dispatcher.urlNameFor(at))
       if (location !== undefined) {
         // For now: the next time it may be another one.
-        redirect(307, ['Location', location, 'Cache-Control', 'no-store'])
+        const fields = ['Location', location, 'Cache-Control', 'no-store']
+        this.#redirect(exchange, finish, 307, fields)
         return
       }
     }
@@ -207,14 +198,24 @@ export class RequestHandler {
       // Whatever becomes of it, and whoever listens from now on.
       exchange.onClose = onBody
     }
-    const routed: Routed = {
-      ...{ exchange, request, site, route, place, client, onBody, finish },
-    }
+    const routed = { exchange, request, site, route, place, client, onBody, finish }
     const { authorizer } = route
     if (authorizer === undefined) this.#forward(routed, undefined, undefined)
     else {
       this.#authorize(routed, authorizer).catch(error => this.#failed(exchange, error))
     }
+  }
+
+  #redirect(exchange: Exchange, finish: Finish, status: number, fields: Fields): void {
+    exchange.onClose = () =>
+      finish({
+        status: exchange.status,
+        bytes: exchange.bytes,
+        phase: 'route',
+        backend: undefined,
+        error: undefined,
+      })
+    reply(exchange, status, [...fields, 'Content-Length', '0'], noBody)
   }
 
   /** Room for a request whose body has not begun to come; answers how it is given back. */

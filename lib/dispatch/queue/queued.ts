@@ -3,6 +3,7 @@ import type { SlotLimit, SlotUse } from '../../backend/slots.ts'
 import type { Clock, Timer } from '../../clock.ts'
 import type { QueuePlace } from '../../limit/fair-queue.ts'
 import { CallAround } from '../call-around.ts'
+import type { CandidateWishes } from '../candidates.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from '../dispatch.ts'
 import { NoBackend } from '../no-backend.ts'
 import type { Lines, SlotWaiter } from './lines.ts'
@@ -15,12 +16,14 @@ export interface QueueOptions {
   readonly clock: Clock
 }
 
-/** Gives a request to backends, to `first` before all others; anew each time it is called. */
+/** Gives a request to backends; anew each time it is called. */
 export type Attempt = (
   request: DispatchRequest,
   handler: DispatchHandler,
-  first: Backend | undefined,
+  wishes: CandidateWishes<Backend>,
 ) => DispatchCall
+
+const nobody: readonly Backend[] = []
 
 /**
  * A request that waits while the backends that would have it have no room: in the line of each of
@@ -28,14 +31,14 @@ export type Attempt = (
  */
 export class Queued extends CallAround implements SlotWaiter {
   readonly #request: DispatchRequest
+  readonly #wishes: CandidateWishes<Backend>
   readonly #attempt: Attempt
   readonly #options: QueueOptions
-  readonly place: QueuePlace
   use: SlotUse
   /** Those that had no room. */
-  #full: Backend[] = []
+  #full = nobody
   /** Those in whose lines it stands. */
-  #waitsAt: Backend[] = []
+  #waitsAt = nobody
   #limit: SlotLimit | undefined
   #timer: Timer | undefined
   /** What had been held back has come, to a backend that had no room: there is no second time. */
@@ -45,15 +48,21 @@ export class Queued extends CallAround implements SlotWaiter {
   constructor(
     request: DispatchRequest,
     handler: DispatchHandler,
+    wishes: CandidateWishes<Backend>,
     attempt: Attempt,
     options: QueueOptions,
   ) {
     super(handler)
     this.#request = request
+    this.#wishes = wishes
     this.#attempt = attempt
     this.#options = options
     this.use = request.use
-    this.place = { network: request.network ?? '', connection: request.client ?? this }
+  }
+
+  get place(): QueuePlace {
+    const { network = '', client = this } = this.#request
+    return { network, connection: client }
   }
 
   get urgency(): Urgency {
@@ -66,13 +75,13 @@ export class Queued extends CallAround implements SlotWaiter {
 
   /** To be called once. */
   start(): void {
-    this.#try(undefined)
+    this.#try(this.#wishes)
   }
 
   /** A backend in whose line it stood has room. */
   go(backend: Backend): void {
     this.#leave()
-    this.#try(backend)
+    this.#try({ ...this.#wishes, first: backend })
   }
 
   override abort(reason: Error): void {
@@ -94,7 +103,7 @@ export class Queued extends CallAround implements SlotWaiter {
   }
 
   override onLimit(limit: SlotLimit, backend: Backend): void {
-    this.#full.push(backend)
+    this.#full = [...this.#full, backend]
     this.#limit = limit
     super.onLimit(limit, backend)
   }
@@ -106,20 +115,18 @@ export class Queued extends CallAround implements SlotWaiter {
     if (!waits || !this.#wait()) this.handler.onError(error)
   }
 
-  #try(first: Backend | undefined): void {
-    this.#full = []
+  #try(wishes: CandidateWishes<Backend>): void {
+    this.#full = nobody
     const request =
       this.use === this.#request.use ? this.#request : { ...this.#request, use: this.use }
-    this.call = this.#attempt(request, this, first)
+    this.call = this.#attempt(request, this, wishes)
   }
 
   /** False when no line has room for it. */
   #wait(): boolean {
     const { lines, timeout, clock } = this.#options
     if (timeout === 0 || this.#over) return false
-    for (const backend of this.#full) {
-      if (lines.join(backend, this)) this.#waitsAt.push(backend)
-    }
+    this.#waitsAt = this.#full.filter(backend => lines.join(backend, this))
     if (this.#waitsAt.length === 0) return false
     // From when it first had to wait.
     this.#timer ??= clock.after(timeout, () => {
@@ -136,7 +143,7 @@ export class Queued extends CallAround implements SlotWaiter {
 
   #leave(): void {
     for (const backend of this.#waitsAt) this.#options.lines.leave(backend, this)
-    this.#waitsAt = []
+    this.#waitsAt = nobody
   }
 
   #fail(error: Error): void {

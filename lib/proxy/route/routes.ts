@@ -81,6 +81,7 @@ export class Routes {
 
   /** Undefined where the URL names no backend. Routes are for what is left of it. */
   named(request: CheckedRequest): NamedRequest | undefined {
+    if (this.#forms.size === 0) return undefined
     for (const form of this.#forms.values()) {
       const found = form.read(request)
       if (found === undefined) continue
