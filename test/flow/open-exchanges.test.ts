@@ -30,6 +30,7 @@ import {
   upgradeForEver,
 } from '../fixtures/long-exchanges.ts'
 import { startBackend, until } from '../fixtures/proxy-servers.ts'
+import { reached } from '../fixtures/reached.ts'
 import { certificateFor, listening, type TeardownScope } from '../fixtures/servers.ts'
 
 /*
@@ -294,7 +295,7 @@ for (const [surface, serve] of Object.entries(surfaces))
           }
           t.equal(targets.length > 0, true)
           for (const one of targets)
-            t.match(await other.revoke(one), { everywhere: true })
+            t.match(await reached(() => other.revoke(one)), { everywhere: true })
           await until(() => open.every(({ ended }) => ended()), `${target} ended`)
           if (target === 'all') await until(() => others.every(({ ended }) => ended()))
           else

@@ -15,6 +15,7 @@ import {
   type Teardown,
   until,
 } from '../fixtures/proxy-servers.ts'
+import { reached } from '../fixtures/reached.ts'
 import { listening } from '../fixtures/servers.ts'
 
 /* Every way to log in, through three proxies of one farm and a backend behind them. */
@@ -164,7 +165,8 @@ for (const [method, way] of Object.entries(ways)) {
       if (method === 'certificate') client.session = undefined
       isAnn(t, await login(c), method)
       isAnn(t, (await resumed(a)).reply, method)
-      const { everywhere } = await b.farm.revoke({ user: 'ann' }, { reason: 'left' })
+      const leave = () => b.farm.revoke({ user: 'ann' }, { reason: 'left' })
+      const { everywhere } = await reached(leave)
       t.equal(everywhere, true)
       const session = client.session
       for (const proxy of [a, b, c]) {

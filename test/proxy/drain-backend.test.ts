@@ -2,6 +2,7 @@ import t from 'tap'
 import { createAdmin } from '../../lib/admin/admin.ts'
 import { adminToken } from '../../lib/admin/admin-token.ts'
 import { backendCommand } from '../../lib/cli/commands/backend.ts'
+import type { Drains } from '../../lib/dispatch/drains.ts'
 import { generateSecret, parseSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { createProxy } from '../../lib/proxy/proxy.ts'
@@ -9,6 +10,7 @@ import { Browser } from '../fixtures/browser.ts'
 import { fakeIo } from '../fixtures/cli-io.ts'
 import { farmProxies } from '../fixtures/proxy-farm.ts'
 import { defaultSite, MemoryLog, startBackend, until } from '../fixtures/proxy-servers.ts'
+import { reached } from '../fixtures/reached.ts'
 
 t.test(
   'a drained backend keeps its clients and gets no others, on every proxy',
@@ -23,9 +25,10 @@ t.test(
     }
     const proxies = await farmProxies(t, { count: 2, sites: () => [site] })
     const [one, two] = proxies.map(({ port }) => port) as [number, number]
+    const drains = proxies.map(({ farm }) => farm.drains) as [Drains, Drains]
     const held = new Browser()
     while ((await held.get(one)) !== 'a') held.cookies.clear()
-    t.match(await proxies[0]?.farm.drains.drain(a.url), { everywhere: true })
+    t.match(await reached(() => drains[0].drain(a.url)), { everywhere: true })
     for (const port of [one, two, one, two]) {
       t.equal(await held.get(port), 'a', 'a client that it holds')
       t.equal(await new Browser().get(port), 'b', 'one that is new')
@@ -38,7 +41,7 @@ t.test(
     const lost = new Browser()
     await lost.get(one)
     t.not(lost.lastStatus, 200, 'not even when there is no other')
-    t.match(await proxies[1]?.farm.drains.enable(a.url), { everywhere: true })
+    t.match(await reached(() => drains[1].enable(a.url)), { everywhere: true })
     t.equal(await new Browser().get(one), 'a')
     t.equal(await new Browser().get(two), 'a')
   },
