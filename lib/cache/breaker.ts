@@ -9,13 +9,15 @@ const longestPause = 30_000
 /** Keeps callers from waiting for what does not work, and finds out when it works again. */
 export class Breaker {
   readonly #clock: Clock
+  readonly #longest: number
   #failures = 0
   #pause = firstPause
   /** Undefined while it is closed, which is when all is well. */
   #tryAt: number | undefined
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, longest: number = longestPause) {
     this.#clock = clock
+    this.#longest = longest
   }
 
   get isOpen(): boolean {
@@ -44,7 +46,7 @@ export class Breaker {
   failed(): boolean {
     this.#failures += 1
     const wasOpen = this.isOpen
-    if (wasOpen) this.#pause = Math.min(2 * this.#pause, longestPause)
+    if (wasOpen) this.#pause = Math.min(2 * this.#pause, this.#longest)
     else if (this.#failures < mostFailures) return false
     this.#tryAt = this.#clock.monotonic() + this.#pause
     return !wasOpen

@@ -8,6 +8,13 @@ import type { CacheRecord } from '../record/record.ts'
 import { Breaker } from './breaker.ts'
 import type { FoundRecord, Tier } from './tier.ts'
 
+/** How things are now: of no use, or worse, to a host that starts later. */
+const ofNow: ReadonlySet<TableId> = new Set([
+  tables.health,
+  tables.connection,
+  tables.data,
+])
+
 /** Lookups that wait at a time, and a second: made-up ids must not fill what hosts share. */
 const mostLookups = 1_024
 const lookupRate = 20_000
@@ -200,9 +207,8 @@ export class GuardedTier implements Tier {
     await this.#tier.close()
   }
 
-  /** What hosts tell each other of how things are now is of no use to one that starts later. */
   #keeps(table: TableId): boolean {
-    return !this.isOwn || !(table === tables.health || table === tables.connection)
+    return !this.isOwn || !ofNow.has(table)
   }
 
   #failed(why: unknown): void {

@@ -206,6 +206,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
       options.secret === undefined
         ? undefined
         : adminToken(parseSecret(options.secret), name),
+    stateKey: options.secret === undefined ? undefined : farmKey(secret, name, 'state'),
     log,
     clock,
     healthBoard: new FarmHealthBoard(cache, () => transport.members()[0]?.id ?? name),

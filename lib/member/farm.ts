@@ -46,6 +46,7 @@ import type {
 import type { RevocationTarget } from '../resumption/revocation/revocation-target.ts'
 import type { AttachOptions as ResumptionOptions } from '../resumption/server/attachment.ts'
 import type { FarmTicketKeys } from '../resumption/ticket/lazy-keys.ts'
+import type { FarmForState } from '../state/state-farm.ts'
 import type { RecordTable } from '../table/record-table.ts'
 import type { FarmStats } from './farm-stats.ts'
 import type { MemberTransport } from './host.ts'
@@ -108,6 +109,8 @@ export interface FarmParts {
   readonly wide: FarmWide
   /** Undefined where there is no secret of the farm's to make it from. */
   readonly adminToken: string | undefined
+  /** Undefined where the farm's secret is one that it drew for itself. */
+  readonly stateKey: Buffer | undefined
   readonly log: Log
   readonly clock: Clock
 }
@@ -306,6 +309,15 @@ export class Farm implements AsyncDisposable {
    */
   get wide(): FarmWide {
     return this.#parts.wide
+  }
+
+  /**
+   * What application state needs of a farm; see createState.
+   * @internal
+   */
+  get forState(): FarmForState {
+    const { cache, authContext, log, stateKey: key } = this.#parts
+    return { cache, log, now: () => authContext.clock.now(), key }
   }
 
   /**

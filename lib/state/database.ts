@@ -15,11 +15,10 @@
 export interface Database {
   /** For errors and metrics: `lmdb`, `postgres`. */
   readonly name: string
-  /**
-   * `process`: it is in the memory of this process, and ends with it. `host`: on this machine.
-   * `network`: several machines may have it open.
-   */
+  /** Who may change it. `process`: nobody but this object, while it is open. */
   readonly reach: 'process' | 'host' | 'network'
+  /** It is in the memory of this process and ends with it. */
+  readonly isVolatile?: boolean
 
   /**
    * Makes what it needs, tables and scripts. Rejects with ERR_HANDFAST_SCHEMA when what is there

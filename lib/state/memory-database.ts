@@ -29,6 +29,7 @@ export function memoryDatabase(options: MemoryDatabaseOptions = {}): Database {
 class MemoryDatabase implements Database {
   readonly name = 'memory'
   readonly reach = 'process'
+  readonly isVolatile = true
   readonly #clock: Clock
   readonly #maxBytes: number
   readonly #tables = new Map<string, Map<string, Stored>>()

@@ -11,6 +11,7 @@ const dist = fileURLToPath(new URL('../..', import.meta.url))
 const folder = join(dist, 'commonjs')
 const entries = [
   'lib/index',
+  'lib/state/index',
   'plugins/express',
   'plugins/fastify',
   'plugins/http-proxy',

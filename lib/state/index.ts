@@ -1,0 +1,25 @@
+/// <reference types="node" preserve="true" />
+
+export type {
+  ChangeWatcher,
+  Database,
+  ScannedEntry,
+  ScanPage,
+  Stored,
+} from './database.ts'
+export type { InstanceMiddleware, InstanceOptions } from './instance.ts'
+export { type MemoryDatabaseOptions, memoryDatabase } from './memory-database.ts'
+export type { StateOptions, TableOptions } from './options.ts'
+export type { Answer, SessionStore, SessionStoreOptions } from './session-store.ts'
+export { createState, type State } from './state.ts'
+export type { StateCounts } from './state-counters.ts'
+export type { StateFarm } from './state-farm.ts'
+export type {
+  GetOptions,
+  PutOptions,
+  SetOptions,
+  StateEntry,
+  StateTable,
+  StoredEntry,
+  Written,
+} from './state-table.ts'

@@ -1,0 +1,250 @@
+import t, { type Test } from 'tap'
+import { generateSecret } from '../../lib/farm/secret.ts'
+import { createFarm } from '../../lib/member/create-farm.ts'
+import { createState, type State, type StateTable } from '../../lib/state/index.ts'
+import { gate, SharedPlace } from '../fixtures/shared-database.ts'
+
+const secret = generateSecret()
+
+interface Server {
+  readonly state: State
+  readonly carts: StateTable<number>
+}
+
+/** A server without a farm. */
+async function server(t: Test, place: SharedPlace, cacheTtl?: number): Promise<Server> {
+  const state = await createState({
+    database: place.open(),
+    secret,
+    tables: { carts: { cacheTtl } },
+    readBudget: 60_000,
+    writeBudget: 60_000,
+  })
+  t.teardown(() => state.close())
+  return { state, carts: state.table<number>('carts') }
+}
+
+/** Servers that are members of one farm. */
+async function farmOf(t: Test, place: SharedPlace, size: number): Promise<Server[]> {
+  const servers: Server[] = []
+  const addresses: string[] = []
+  for (let number = 0; number < size; number += 1) {
+    const listen = { host: '127.0.0.1', port: 0 }
+    const farm = await createFarm({ secret, listen, members: addresses.slice(0, 1) })
+    addresses.push(farm.address ?? '')
+    const state = await createState({
+      farm,
+      database: place.open(),
+      tables: { carts: {} },
+      readBudget: 60_000,
+      writeBudget: 60_000,
+      farmBudget: 2_000,
+    })
+    t.teardown(async () => {
+      await state.close()
+      await farm.close()
+    })
+    servers.push({ state, carts: state.table<number>('carts') })
+  }
+  return servers
+}
+
+t.test('in a farm', async t => {
+  t.test('what one server wrote the others read without the database', async t => {
+    const place = new SharedPlace()
+    const [a, b, c] = await farmOf(t, place, 3)
+    if (!a || !b || !c) throw new Error('three servers')
+    await a.carts.set('ann', 1)
+    await a.carts.set('ann', 2)
+    for (const { carts } of [a, b, c]) t.equal((await carts.get('ann'))?.value, 2)
+    for (let round = 3; round < 30; round += 1) {
+      const writer = [a, b, c][round % 3]
+      const { everywhere } = (await writer?.carts.set('ann', round)) ?? {}
+      t.equal(everywhere, true)
+      for (const { carts } of [a, b, c]) t.equal((await carts.get('ann'))?.value, round)
+    }
+    t.equal(place.count('get'), 1, 'to know that nothing was there at first')
+    await b.carts.delete('ann')
+    for (const { carts } of [a, b, c]) t.equal(await carts.get('ann'), undefined)
+  })
+
+  t.test('of two writes the later in the database stays, told in any order', async t => {
+    const place = new SharedPlace()
+    const [a, b] = await farmOf(t, place, 2)
+    if (!a || !b) throw new Error('two servers')
+    await a.carts.set('ann', 1)
+    const held = gate()
+    let isFirst = true
+    place.after = async call => {
+      if (call !== 'compareAndSet' || !isFirst) return
+      isFirst = false
+      await held.passed
+    }
+    // It is stored, and its server does not know yet.
+    const slow = a.carts.set('ann', 2)
+    await until(() => !isFirst)
+    await b.carts.set('ann', 3)
+    held.open()
+    await slow
+    for (const { carts } of [a, b]) t.equal((await carts.get('ann'))?.value, 3)
+  })
+
+  t.test(
+    'a value that was loaded before a write and comes after it is not kept',
+    async t => {
+      const place = new SharedPlace()
+      const [a, b] = await farmOf(t, place, 2)
+      if (!a || !b) throw new Error('two servers')
+      await a.carts.set('ann', 1)
+      a.carts.flush('ann')
+      const held = gate()
+      let loads = 0
+      place.after = async call => {
+        if (call === 'get' && loads++ === 0) await held.passed
+      }
+      const loading = a.carts.get('ann')
+      await until(() => loads === 1)
+      await b.carts.set('ann', 2)
+      held.open()
+      t.equal(
+        (await loading)?.value,
+        2,
+        'for the write was acknowledged before the answer',
+      )
+      t.equal((await a.carts.get('ann'))?.value, 2)
+    },
+  )
+
+  t.test('nor does a late load bring back what was deleted', async t => {
+    const place = new SharedPlace()
+    const [a, b] = await farmOf(t, place, 2)
+    if (!a || !b) throw new Error('two servers')
+    await a.carts.set('ann', 1)
+    a.carts.flush('ann')
+    const held = gate()
+    let loads = 0
+    place.after = async call => {
+      if (call === 'get' && loads++ === 0) await held.passed
+    }
+    const loading = a.carts.get('ann')
+    await until(() => loads === 1)
+    await b.carts.delete('ann')
+    held.open()
+    t.equal(await loading, undefined)
+    t.equal(await a.carts.get('ann'), undefined)
+    await b.carts.set('ann', 3)
+    t.equal((await a.carts.get('ann'))?.value, 3, 'and what comes after it is new')
+  })
+})
+
+t.test('where the database tells of changes', async t => {
+  t.test('they come to the cache', async t => {
+    const place = new SharedPlace(true)
+    const [a, b] = [await server(t, place), await server(t, place)]
+    await a.carts.set('ann', 1)
+    t.equal((await b.carts.get('ann'))?.value, 1)
+    const before = place.count('get')
+    t.equal((await b.carts.get('ann'))?.value, 1)
+    t.equal(place.count('get'), before, 'from the cache')
+    await a.carts.set('ann', 2)
+    t.equal((await b.carts.get('ann'))?.value, 2)
+    await a.carts.delete('ann')
+    t.equal(await b.carts.get('ann'), undefined)
+  })
+
+  t.test('a change that is told while a value is loaded is not overlooked', async t => {
+    const place = new SharedPlace(true)
+    const [a, b] = [await server(t, place), await server(t, place)]
+    await a.carts.set('ann', 1)
+    const held = gate()
+    let loads = 0
+    place.after = async call => {
+      if (call === 'get' && loads++ === 0) await held.passed
+    }
+    const loading = b.carts.get('ann')
+    await until(() => loads === 1)
+    await a.carts.set('ann', 2)
+    held.open()
+    t.equal((await loading)?.value, 2)
+    t.equal((await b.carts.get('ann'))?.value, 2)
+  })
+
+  t.test('while it does not, each read looks there', async t => {
+    const place = new SharedPlace(true)
+    const a = await server(t, place)
+    const b = await server(t, place)
+    await a.carts.set('ann', 1)
+    t.equal((await b.carts.get('ann'))?.value, 1)
+    place.deaf()
+    // Nobody is told.
+    const silent = await server(t, place)
+    place.tell = () => {}
+    await silent.carts.set('ann', 2)
+    t.equal((await b.carts.get('ann'))?.value, 2)
+    const before = place.count('get')
+    await b.carts.get('ann')
+    t.equal(place.count('get'), before + 1)
+    await silent.carts.set('ann', 3)
+    place.heard()
+    t.equal((await b.carts.get('ann'))?.value, 3, 'what was missed meanwhile is loaded')
+  })
+})
+
+t.test('where nobody tells', async t => {
+  t.test('each read looks in the database', async t => {
+    const place = new SharedPlace()
+    const [a, b] = [await server(t, place), await server(t, place)]
+    for (let round = 0; round < 5; round += 1) {
+      await a.carts.set('ann', round)
+      t.equal((await b.carts.get('ann'))?.value, round)
+    }
+  })
+
+  t.test('a read that comes after a write does not share an older question', async t => {
+    const place = new SharedPlace()
+    const [a, b] = [await server(t, place), await server(t, place)]
+    await a.carts.set('ann', 1)
+    const held = gate()
+    let loads = 0
+    place.after = async call => {
+      if (call === 'get' && loads++ === 0) await held.passed
+    }
+    const early = b.carts.get('ann')
+    await until(() => loads === 1)
+    await a.carts.set('ann', 2)
+    t.equal((await b.carts.get('ann'))?.value, 2)
+    held.open()
+    await early
+    t.equal((await b.carts.get('ann'))?.value, 2)
+  })
+
+  t.test('cacheTtl says how old a value may be', async t => {
+    const place = new SharedPlace()
+    const [a, b] = [await server(t, place), await server(t, place, 3_600_000)]
+    await a.carts.set('ann', 1)
+    await b.carts.get('ann')
+    await a.carts.set('ann', 2)
+    t.equal((await b.carts.get('ann'))?.value, 1)
+    t.equal((await b.carts.get('ann', { fresh: true }))?.value, 2)
+    t.equal((await b.carts.get('ann'))?.value, 2)
+  })
+})
+
+t.test('many readers of what is not here are one question', async t => {
+  const place = new SharedPlace(true)
+  const [a, b] = [await server(t, place), await server(t, place)]
+  await a.carts.set('ann', 1)
+  const before = place.count('get')
+  const gets = Array.from({ length: 200 }, () => b.carts.get('ann'))
+  for (const found of await Promise.all(gets)) t.equal(found?.value, 1)
+  t.equal(place.count('get'), before + 1)
+})
+
+/** Waits for the thing, with a deadline. */
+async function until(isSo: () => boolean): Promise<void> {
+  const end = performance.now() + 20_000
+  while (!isSo()) {
+    if (performance.now() > end) throw new Error('it did not come')
+    await new Promise(resolve => setImmediate(resolve))
+  }
+}
