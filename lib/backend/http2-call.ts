@@ -20,6 +20,8 @@ export class Http2Call implements PoolCall {
   heardAt: number
   /** For the connection: it has nothing to do with this any more. */
   onOver: () => void = () => {}
+  /** For the connection: this has ended before its time, and not by the backend. */
+  onReset: () => void = () => {}
   readonly #request: BackendRequest
   readonly #handler: BackendHandler
   readonly #options: PoolOptions
@@ -204,6 +206,7 @@ export class Http2Call implements PoolCall {
       !(this.#asked && stream.readableEnded)
     ) {
       stream.close(NGHTTP2_CANCEL)
+      this.onReset()
     }
     this.#request.body?.pause()
     this.onOver()

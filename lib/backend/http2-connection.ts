@@ -2,6 +2,7 @@ import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { Clock } from '../clock.ts'
+import { TokenBucket } from '../limit/token-bucket.ts'
 import { backendError } from './failure.ts'
 import type { Http2Call } from './http2-call.ts'
 import { credentialsOf, type PoolOptions } from './pool.ts'
@@ -20,6 +21,14 @@ const usualStreams = 100
 /** More than this on one connection wait for each other's packets. */
 const maxStreams = 1_000
 
+/**
+ * Requests that are given up on one connection. Clients give up as they like, and a backend takes
+ * whoever does it too often for an attacker (CVE-2023-44487) and closes the connection, with
+ * everybody's requests on it: nghttp2 after 1000 at once and 33 a second, Envoy after 500. Before
+ * that another one is opened, and this one gets no more.
+ */
+const resets = { perSecond: 20, atOnce: 100 }
+
 /** Milliseconds of silence on a connection that has requests until it is asked whether it lives. */
 const quiet = 10_000
 /** Milliseconds for the answer to that. */
@@ -36,6 +45,7 @@ export class Http2Connection {
   /** Sockets on their way. */
   readonly #attempts = new Set<Socket>()
   readonly #onOver: () => void
+  readonly #resets = new TokenBucket(resets.perSecond, resets.atOnce)
   #socket: Socket | undefined
   #session: ClientHttp2Session | undefined
   #served = 0
@@ -70,6 +80,9 @@ export class Http2Connection {
 
   take(call: Http2Call): void {
     call.onOver = () => this.#finished(call)
+    call.onReset = () => {
+      if (!this.#resets.take(this.#clock.monotonic())) this.retire()
+    }
     if (this.#session === undefined) this.#waiting.add(call)
     else this.#begin(call, this.#session)
   }

@@ -8,6 +8,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { Http2Pool } from '../../lib/backend/http2-pool.ts'
+import type { PoolCall } from '../../lib/backend/pool.ts'
 import type { BackendHandler, BackendRequest } from '../../lib/backend/request.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { flags, frame, frameTypes } from '../fixtures/proxy-raw.ts'
@@ -221,4 +222,47 @@ t.test('of connections that nobody uses one is kept for longer', async t => {
   t.equal(open, 1, 'and used again')
   pass(61_000)
   await until(() => open === 0, 'no connection')
+})
+
+t.test('clients that give up too much cost the others no connection', async t => {
+  const server = createHttp2Server()
+  let sessions = 0
+  server.on('session', () => sessions++)
+  server.on('stream', stream => {
+    stream.on('error', () => {})
+    stream.respond({ ':status': 200 })
+    stream.write('first')
+  })
+  const pool = poolTo(t, `http://${await listen(t, server)}`)
+  const ends: string[] = []
+  /** Resolves when the answer has begun. */
+  const begin = (then: (call: PoolCall) => void) =>
+    new Promise<void>(resolve => {
+      const call = pool.send(
+        get,
+        {
+          onSend() {},
+          onInform() {},
+          onResponse() {},
+          onData() {
+            then(call)
+            resolve()
+          },
+          onEnd: () => void ends.push('end'),
+          onUpgrade() {},
+          onError: error => void ends.push(error.message),
+        },
+        false,
+      )
+    })
+  await begin(() => {})
+  // More than nghttp2 bears of one connection.
+  for (let i = 0; i < 30; i++) {
+    await Promise.all(
+      Array.from({ length: 50 }, () => begin(call => call.abort(new Error('given up')))),
+    )
+  }
+  t.equal(ends.filter(end => end === 'given up').length, 1_500)
+  t.equal(ends.length, 1_500, 'who has not given up is still there')
+  t.ok(sessions > 5 && sessions < 20, `${sessions} connections`)
 })
