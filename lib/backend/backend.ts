@@ -8,7 +8,12 @@ import { type EjectReason, PassiveHealth } from './health/passive-health.ts'
 import { Http1Pool } from './http1-pool.ts'
 import { Http2Pool } from './http2-pool.ts'
 import type { PoolCall, PoolOptions } from './pool.ts'
-import type { BackendHandler, BackendRequest, BoundClient } from './request.ts'
+import {
+  type BackendHandler,
+  type BackendRequest,
+  type BoundClient,
+  isIdempotent,
+} from './request.ts'
 import { type SlotOptions, Slots } from './slots.ts'
 
 /**
@@ -38,6 +43,11 @@ export interface BackendOptions extends PoolOptions, SlotOptions {
 export interface BackendState {
   /** May be sent requests, as far as is known. One that is not comes last. */
   readonly ready: boolean
+  /**
+   * It was passed over, and whoever goes there now finds out whether it is well. That is for a
+   * request which can be sent again, unless none has come for long.
+   */
+  readonly unproven: boolean
   /** May be sent some where too few others are ready: it is not well, but it is there. */
   readonly reachable: boolean
   /**
@@ -52,6 +62,12 @@ export interface BackendState {
   /** Its part of what it would get, 0 to 1; 0: no new clients. `now`: monotonic milliseconds. */
   weight(now: number): number
 }
+
+/**
+ * For so long, in milliseconds, requests that can't be sent again get connections of their own
+ * from a backend that was seen to close one while a request was on its way.
+ */
+const distrust = 60_000
 
 /** Why a backend is passed over: by what its answers were, or by a check. */
 export type PassedOver = EjectReason | 'check'
@@ -76,6 +92,7 @@ export class Backend implements BackendState {
   #found: boolean | undefined
   #foundAt = -Infinity
   readonly #beforeUse: boolean
+  #deadUntil = -Infinity
   /** Requests that were given to it, since start. */
   sent = 0
   /** What went wrong since start. */
@@ -97,6 +114,11 @@ export class Backend implements BackendState {
     if (this.#isFoundDown) return false
     const { reason } = this.#passive
     return reason === undefined || this.#passive.isReady(this.#clock.monotonic())
+  }
+
+  get unproven(): boolean {
+    const { reason } = this.#passive
+    return reason !== undefined && !this.#passive.isOverdue(this.#clock.monotonic())
   }
 
   get reachable(): boolean {
@@ -147,8 +169,21 @@ export class Backend implements BackendState {
   send(request: BackendRequest, handler: BackendHandler, fresh = false): PoolCall {
     this.sent += 1
     if (this.#passive.reason !== undefined) this.#passive.sent(this.#clock.monotonic())
-    const pool = request.upgrade === undefined ? this.#http2 : undefined
-    return (pool ?? this.#http1).send(request, handler, fresh)
+    if (this.#http2 !== undefined && request.upgrade === undefined) {
+      return this.#http2.send(request, handler, fresh)
+    }
+    return this.#http1.send(request, handler, fresh || this.#isTooDear(request))
+  }
+
+  /** A request has found a kept-alive connection dead. */
+  foundDead(): void {
+    this.#deadUntil = this.#clock.monotonic() + distrust
+  }
+
+  /** It can't be sent again, and a connection that was kept alive may not be. */
+  #isTooDear(request: BackendRequest): boolean {
+    if (this.#deadUntil === -Infinity || isIdempotent(request)) return false
+    return this.#clock.monotonic() < this.#deadUntil
   }
 
   /** Whether connections to it are bound to this client by a log-in. */

@@ -49,6 +49,11 @@ export function brokeOff(error: Error): boolean {
   return cuts.includes(codeOf(error))
 }
 
+/** What the backend said is no HTTP. */
+export function isNonsense(error: Error): boolean {
+  return codeOf(error).startsWith('HPE_')
+}
+
 export function wasReset(error: Error): boolean {
   return codeOf(error) === 'ECONNRESET'
 }
@@ -64,7 +69,7 @@ export function failureKind(error: Error): FailureKind {
   if (timedOut(error)) return 'timeout'
   if (lostConnection(error)) return 'lost'
   if (unreached.test(code)) return 'refused'
-  if (code.startsWith('HPE_') || code.startsWith('UND_ERR_')) return 'invalid'
+  if (isNonsense(error) || code.startsWith('UND_ERR_')) return 'invalid'
   return /^ERR_(?:TLS|SSL)|CERT|SIGNATURE|ISSUER/.test(code) ? 'tls' : 'other'
 }
 

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { offersConnectionLogin } from './connection-login.ts'
+import { backendError } from './failure.ts'
 import { ConnectionLost, LastBytes } from './last-bytes.ts'
 import type { PoolCall } from './pool.ts'
 import type { BackendHandler, BoundClient } from './request.ts'
@@ -100,6 +101,14 @@ export class Http1Call implements PoolCall, Dispatcher.DispatchHandler {
 
   onError(error: Error): void {
     if (!this.#handedOut) this.#refusal = error
-    else this.#handler.onError(error instanceof ConnectionLost ? error.reason : error)
+    else this.#handler.onError(reasonOf(error))
   }
+}
+
+/** What lies behind an error of undici, which leaves that of its parser without a code. */
+function reasonOf(error: Error): Error {
+  if (error instanceof ConnectionLost) return error.reason
+  if (error.name !== 'HTTPParserError') return error
+  const code = /EOF/.test(error.message) ? 'HPE_INVALID_EOF_STATE' : 'HPE_INVALID'
+  return backendError(code, error.message)
 }

@@ -15,6 +15,24 @@ export interface BackendRequest {
   readonly duplex?: Duplexity | undefined
 }
 
+/**
+ * RFC 9110 9.2.2: a request may be sent again on its own when doing it twice does no more than
+ * doing it once. POST and PATCH are none of these, whatever becomes of them.
+ */
+const idempotent: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'TRACE',
+  'PUT',
+  'DELETE',
+])
+
+/** Whether a request can be sent again after it was sent and lost, as far as its body is kept. */
+export function isIdempotent({ method, upgrade, duplex }: BackendRequest): boolean {
+  return idempotent.has(method) && upgrade === undefined && duplex === undefined
+}
+
 export interface Duplexity {
   /** How long the backend may say nothing, in milliseconds. */
   readonly silence: number

@@ -134,7 +134,8 @@ export class Attempts implements DispatchCall {
     // A kept-alive connection that was found dead says nothing of the backend, nor does a body
     // that its client is long in sending.
     const patient = tried.late && !this.#isAsked
-    if (!stale && !closed(error) && !wasRefused(error) && !patient) {
+    if (stale) backend.foundDead()
+    else if (!closed(error) && !wasRefused(error) && !patient) {
       backend.failed(error, tried.epoch, sent)
     }
     this.#lastError = error

@@ -12,6 +12,7 @@ import { seededRandom, testSeed } from '../fixtures/random.ts'
 interface Fake extends BackendState {
   readonly name: string
   ready: boolean
+  unproven: boolean
   reachable: boolean
   readySince: number
   draining: boolean
@@ -22,6 +23,7 @@ function fake(name: string, more: Partial<Fake> = {}): Fake {
   return {
     name,
     ready: true,
+    unproven: false,
     reachable: true,
     readySince: -Infinity,
     draining: false,
@@ -127,6 +129,20 @@ t.test('the next priority only when the one before has none that is ready', t =>
   t.equal(firsts(tiers, 3), 'ddd')
   a.ready = true
   t.equal(firsts(tiers, 3), 'aaa')
+  t.end()
+})
+
+t.test('what can not be sent again does not find out whether one is well again', t => {
+  const [a, b] = [fake('a', { unproven: true }), fake('b')]
+  const post = { ...request, method: 'POST' } as DispatchRequest
+  const get = { ...request, method: 'GET' } as DispatchRequest
+  const tiers = selection([a, b])
+  t.equal(firsts(tiers, 4, post), 'bbbb')
+  t.match(firsts(tiers, 4, get), /a/)
+  const held = { ...post, preference: { first: a, policy: undefined } }
+  t.equal(firsts(tiers, 1, held), 'b', 'not even that of a client that was there before')
+  b.ready = false
+  t.equal(firsts(tiers, 1, post), 'a', 'unless there is no other')
   t.end()
 })
 

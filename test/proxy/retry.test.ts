@@ -92,9 +92,14 @@ t.test('a backend that never answers is passed over as well', async t => {
 t.test('one that talks nonsense is passed over as well', async t => {
   const bad = await startBroken(t, socket => socket.end('no HTTP\r\n\r\n'))
   const good = await startBackend(t, (_request, response) => response.end('fine'))
-  const { url } = await startProxy(t, { backends: [bad.url, good.url] })
-  t.equal(await status(url), '502')
+  const { url, log } = await startProxy(t, { backends: [bad.url, good.url] })
+  t.equal(await status(url, '-d', 'x'), '502', 'it may have done it')
+  t.match(log.requests[0], { error: 'HPE_INVALID' })
   for (let i = 0; i < 3; i++) t.equal(await status(url), '200')
+  t.equal(bad.seen.length, 1)
+  const again = await startProxy(t, { backends: [bad.url, good.url] })
+  for (let i = 0; i < 3; i++) t.equal(await status(again.url), '200', 'another is asked')
+  t.equal(bad.seen.length, 2)
 })
 
 t.test('a failed retry is not retried', async t => {
@@ -121,6 +126,23 @@ t.test('a kept-alive connection found dead does not count against a backend', as
   for (let i = 0; i < 9; i++) t.equal(await status(url), '200')
   t.ok(one.seen.length > 2 && two.seen.length > 2, 'both are still asked')
 })
+
+t.test(
+  'a backend that closes what it kept alive costs one POST, and no other',
+  async t => {
+    const bad = await startBroken(t, (socket, request) => {
+      if (request > 1) socket.destroy()
+      else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine')
+    })
+    const { url } = await startProxy(t, { backends: [bad.url] })
+    t.equal(await status(url), '200')
+    t.equal(await status(url, '-d', 'x'), '502', 'nobody knows whether it was done')
+    for (let i = 0; i < 5; i++) {
+      t.equal(await status(url), '200', 'leaves a connection that will not do')
+      t.equal(await status(url, '-d', 'x'), '200', 'so it is not taken')
+    }
+  },
+)
 
 t.test('a GET that is never answered is asked for elsewhere', async t => {
   const bad = await startBroken(t, () => {})

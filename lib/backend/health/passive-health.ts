@@ -26,6 +26,8 @@ export class PassiveHealth {
   readonly #rate: ErrorRate
   #reason: EjectReason | undefined
   #until = -Infinity
+  /** For which it is passed over. */
+  #time = 0
   #trialUntil = -Infinity
   /** Failures in a row. */
   #errors = 0
@@ -59,6 +61,11 @@ export class PassiveHealth {
   isReady(now: number): boolean {
     if (this.#reason === undefined) return true
     return now >= this.#until && now >= this.#trialUntil
+  }
+
+  /** It could have been tried for as long as it was passed over, and was not. */
+  isOverdue(now: number): boolean {
+    return now >= this.#until + this.#time
   }
 
   /** A request is sent. */
@@ -125,7 +132,8 @@ export class PassiveHealth {
     this.#doubled = failedAgain && this.#epoch > 0 ? this.#doubled + 1 : 0
     // 2^31 times two milliseconds is more than any longest time.
     const grown = time * 2 ** Math.min(31, this.#doubled)
-    this.#until = now + Math.min(longestTime, grown)
+    this.#time = Math.min(longestTime, grown)
+    this.#until = now + this.#time
     this.#trialUntil = -Infinity
     this.#reason = reason
     this.#epoch += 1

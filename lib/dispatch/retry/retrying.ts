@@ -1,4 +1,5 @@
-import { closed, lostConnection, timedOut } from '../../backend/failure.ts'
+import { closed, isNonsense, lostConnection, timedOut } from '../../backend/failure.ts'
+import { isIdempotent } from '../../backend/request.ts'
 import type { Clock } from '../../clock.ts'
 import type { DispatchRequest } from '../dispatch.ts'
 import type { RetryOptions } from './options.ts'
@@ -25,10 +26,11 @@ export class Retrying {
   }
 
   /** What is to be kept of the body of a request, so that it can be sent again. */
-  keep({ method, body, duplex }: DispatchRequest): ReplayedBody | undefined {
+  keep(request: DispatchRequest): ReplayedBody | undefined {
     const { most, bodyBytes } = this.options
-    const can = most > 0 && bodyBytes > 0 && duplex === undefined
-    if (body === undefined || !can || !idempotent.has(method)) return undefined
+    const { body } = request
+    const can = most > 0 && bodyBytes > 0
+    if (body === undefined || !can || !isIdempotent(request)) return undefined
     return new ReplayedBody(body, bodyBytes)
   }
 
@@ -44,31 +46,15 @@ export class Retrying {
   }
 }
 
-/**
- * RFC 9110 9.2.2: a request may be sent again on its own when doing it twice does no more than
- * doing it once. POST and PATCH are none of these, whatever becomes of them.
- */
-const idempotent: ReadonlySet<string> = new Set([
-  'GET',
-  'HEAD',
-  'OPTIONS',
-  'TRACE',
-  'PUT',
-  'DELETE',
-])
-
 /** Whether a request may be sent again after it was sent. */
 export function isRepeatable(
-  { method, body, upgrade, duplex }: DispatchRequest,
+  request: DispatchRequest,
   kept: ReplayedBody | undefined,
 ): boolean {
-  if (!idempotent.has(method) || upgrade !== undefined || duplex !== undefined) {
-    return false
-  }
-  return body === undefined || kept?.isWhole === true
+  return isIdempotent(request) && (request.body === undefined || kept?.isWhole === true)
 }
 
 /** An end that another backend may spare the client. */
 export function isWorthRetrying(error: Error): boolean {
-  return !closed(error) && (lostConnection(error) || timedOut(error))
+  return !closed(error) && (lostConnection(error) || timedOut(error) || isNonsense(error))
 }

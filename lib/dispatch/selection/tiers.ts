@@ -1,4 +1,5 @@
 import type { BackendState } from '../../backend/backend.ts'
+import { isIdempotent } from '../../backend/request.ts'
 import type { Clock } from '../../clock.ts'
 import { PeakEwma } from './peak-ewma.ts'
 import type { Member, Policy } from './policy.ts'
@@ -93,15 +94,18 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
 
   /**
    * Which of them are ready and may have new clients, each weighed as of now. The same array
-   * when it is all of them, as it mostly is.
+   * when it is all of them, as it mostly is. `once`: for a request that can't be sent again.
    */
-  usable<M extends OwnMember<Backend>>(members: readonly M[]): readonly M[] {
+  usable<M extends OwnMember<Backend>>(
+    members: readonly M[],
+    once: boolean,
+  ): readonly M[] {
     const now = this.#options.clock.monotonic()
     let usable = 0
-    for (const member of members) if (this.#weigh(member, now)) usable += 1
+    for (const member of members) if (this.#weigh(member, now, once)) usable += 1
     if (usable === members.length) return members
     if (usable * 100 < this.#options.panic * members.length && this.#isLast(members)) {
-      for (const member of members) this.#weigh(member, now, true)
+      for (const member of members) this.#weigh(member, now, once, true)
     }
     return members.filter(({ weight }) => weight > 0)
   }
@@ -119,10 +123,12 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
     this.#members.find(member => member.origin === origin)?.latency.observe(ms)
   }
 
-  #weigh(member: OwnMember<Backend>, now: number, panic = false): boolean {
+  #weigh(member: OwnMember<Backend>, now: number, once: boolean, panic = false): boolean {
     const { backend, fullWeight } = member
     const { slowStart } = this.#options
-    const wanted = panic ? backend.reachable : backend.ready
+    const wanted = panic
+      ? backend.reachable
+      : backend.ready && !(once && backend.unproven)
     member.weight = wanted ? fullWeight * backend.weight(now) : 0
     if (slowStart > 0) {
       const part = (now - backend.readySince) / slowStart
@@ -136,6 +142,7 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   readonly #tiers: readonly Tier<Backend>[]
   readonly #request: Choosing
   readonly #of: Tiers<Backend>
+  readonly #once: boolean
   #first: OwnMember<Backend> | undefined
   /** From the second on. */
   #given: OwnMember<Backend>[] | undefined
@@ -144,6 +151,7 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
     this.#tiers = tiers
     this.#request = request
     this.#of = of
+    this.#once = !isIdempotent(request)
   }
 
   next(): Backend | undefined {
@@ -160,12 +168,15 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   #preferred(): OwnMember<Backend> | undefined {
     if (this.#first !== undefined) return undefined
     const first = this.#request.preference?.first
-    return first?.ready ? this.#of.memberOf(first) : undefined
+    if (first === undefined || !first.ready || (this.#once && first.unproven)) {
+      return undefined
+    }
+    return this.#of.memberOf(first)
   }
 
   #pick(): OwnMember<Backend> | undefined {
     for (const { members, policy } of this.#tiers) {
-      const usable = this.#left(this.#of.usable(members))
+      const usable = this.#left(this.#of.usable(members, this.#once))
       if (usable.length > 1) {
         return (this.#request.preference?.policy ?? policy).pick(usable, this.#request)
       }

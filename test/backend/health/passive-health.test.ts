@@ -39,6 +39,18 @@ t.test('the time doubles with each trial that fails, to a bound', t => {
   t.end()
 })
 
+t.test('a trial that nobody makes is overdue at some time', t => {
+  const health = of({ time: 1_000 })
+  health.failed('error', health.epoch, 0)
+  t.notOk(health.isOverdue(1_999))
+  t.ok(health.isOverdue(2_000))
+  health.sent(2_000)
+  health.failed('error', health.epoch, 2_001)
+  t.notOk(health.isOverdue(2_001 + 3_999))
+  t.ok(health.isOverdue(2_001 + 4_000), 'the time has doubled')
+  t.end()
+})
+
 t.test('what was on its way when it failed says nothing new', t => {
   const health = of()
   const before = health.epoch
