@@ -168,7 +168,9 @@ export class Backend implements BackendState {
   /** Sends a request, for which a slot has been taken. `fresh`: on a new connection. */
   send(request: BackendRequest, handler: BackendHandler, fresh = false): PoolCall {
     this.sent += 1
-    if (this.#passive.reason !== undefined) this.#passive.sent(this.#clock.monotonic())
+    if (this.#passive.reason !== undefined) {
+      this.#judge(() => this.#passive.sent(this.#clock.monotonic()))
+    }
     if (this.#http2 !== undefined && request.upgrade === undefined) {
       return this.#http2.send(request, handler, fresh)
     }
@@ -201,12 +203,19 @@ export class Backend implements BackendState {
     })
   }
 
+  /** An answer has begun. */
   answered(status: number, epoch: number): void {
     const now = this.#clock.monotonic()
     this.#judge(() => {
       if (isBadAnswer(status)) this.#passive.failed('bad-answer', epoch, now)
       else this.#passive.answered(epoch, now)
     })
+  }
+
+  /** An answer is over, and was whole. */
+  ended(status: number, epoch: number): void {
+    if (isBadAnswer(status)) return
+    this.#judge(() => this.#passive.ended(epoch, this.#clock.monotonic()))
   }
 
   /** A check has found it well, or not. */

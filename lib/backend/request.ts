@@ -29,7 +29,11 @@ const idempotent: ReadonlySet<string> = new Set([
 ])
 
 /** Whether a request can be sent again after it was sent and lost, as far as its body is kept. */
-export function isIdempotent({ method, upgrade, duplex }: BackendRequest): boolean {
+export function isIdempotent({
+  method,
+  upgrade,
+  duplex,
+}: Pick<BackendRequest, 'method' | 'upgrade' | 'duplex'>): boolean {
   return idempotent.has(method) && upgrade === undefined && duplex === undefined
 }
 

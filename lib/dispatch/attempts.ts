@@ -225,6 +225,7 @@ class Try implements BackendHandler {
   /** It is being written to a connection, or has been. */
   sent = false
   answered = false
+  #status = 0
   /** It had its time. */
   late = false
   #timer: Timer | undefined
@@ -270,6 +271,7 @@ class Try implements BackendHandler {
     if (this.#over) return
     this.#timer?.cancel()
     this.slot.answered()
+    this.#status = status
     this.backend.answered(status, this.epoch)
     if (this.#of.refuses(this, status)) return
     this.answered = true
@@ -283,6 +285,7 @@ class Try implements BackendHandler {
   onEnd(trailers: string[]): void {
     if (this.#over) return
     this.slot.release()
+    this.backend.ended(this.#status, this.epoch)
     this.#of.handler.onEnd(trailers)
   }
 
@@ -295,6 +298,7 @@ class Try implements BackendHandler {
     this.answered = true
     this.slot.answered()
     this.backend.answered(101, this.epoch)
+    this.backend.ended(101, this.epoch)
     this.slot.become('tunnel')
     socket.once('close', () => this.slot.release())
     this.#of.handler.onUpgrade(fields, socket)

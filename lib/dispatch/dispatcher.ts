@@ -49,6 +49,9 @@ export interface DispatchTimeouts {
   readonly try: number
 }
 
+/** Of a client that is to come. */
+const aVisit = { method: 'GET', upgrade: undefined }
+
 const noTimeouts: DispatchTimeouts = { request: 0, try: 0 }
 
 type Wishes = CandidateWishes<Backend>
@@ -121,7 +124,8 @@ export class Dispatcher {
     if (affinity?.byUrl !== true) return undefined
     const seat = affinity.urlSeat(client)
     const preference = affinity.preference(seat, this.#selection.backends)
-    const backend = this.#selection.candidates({ ...client, preference }).next()
+    const choosing = { ...client, ...aVisit, preference }
+    const backend = this.#selection.candidates(choosing).next()
     // One that is only tried because all are down is no place to send anybody.
     if (backend?.ready !== true) return undefined
     affinity.seated(seat, backend, this.#selection.backends)

@@ -101,7 +101,11 @@ t.test('cool for a while after a failure', t => {
   now += 1
   t.ok(backend.ready)
   backend.failed(new Error('x'), backend.epoch, true)
+  backend.answered(503, backend.epoch)
+  backend.ended(503, backend.epoch)
+  t.notOk(backend.ready, 'a bad answer is none, however whole')
   backend.answered(200, backend.epoch)
+  backend.ended(200, backend.epoch)
   t.ok(backend.ready, 'an answer is proof enough')
   t.end()
 })

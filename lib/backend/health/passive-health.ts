@@ -29,6 +29,8 @@ export class PassiveHealth {
   /** For which it is passed over. */
   #time = 0
   #trialUntil = -Infinity
+  /** From then on it counts as well, if the answer to the trial has not broken off. */
+  #provenAt = Infinity
   /** Failures in a row. */
   #errors = 0
   #badAnswers = 0
@@ -60,32 +62,40 @@ export class PassiveHealth {
 
   isReady(now: number): boolean {
     if (this.#reason === undefined) return true
+    if (now >= this.#provenAt) return true
     return now >= this.#until && now >= this.#trialUntil
   }
 
   /** It could have been tried for as long as it was passed over, and was not. */
   isOverdue(now: number): boolean {
-    return now >= this.#until + this.#time
+    return now >= this.#provenAt || now >= this.#until + this.#time
   }
 
   /** A request is sent. */
   sent(now: number): void {
-    if (this.#reason !== undefined && now >= this.#until) {
-      this.#trialUntil = now + trialTime
-    }
+    if (this.#reason === undefined) return
+    if (now >= this.#provenAt) this.close(now)
+    else if (now >= this.#until) this.#trialUntil = now + trialTime
   }
 
-  /** An answer came, to a request that was sent in `epoch`. */
+  /** An answer has begun, to a request that was sent in `epoch`. It may break off. */
   answered(epoch: number, now: number): void {
-    this.#errors = 0
     this.#badAnswers = 0
     if (this.#options.rate > 0) this.#rate.add(false, now)
+    if (this.#reason === undefined || epoch !== this.#epoch) return
+    // Some go on for hours.
+    this.#provenAt = Math.min(this.#provenAt, now + trialTime)
+  }
+
+  /** An answer that did not break off is over. */
+  ended(epoch: number, now: number): void {
+    this.#errors = 0
     if (this.#reason === undefined) return
     if (epoch === this.#epoch) {
       // Sent since it was opened: the trial.
       this.close(now)
     } else if (this.#reason === 'error') {
-      // One request was lost and another is answered: it is the request, not the backend.
+      // One request was lost and another is answered in full: it is the request, not the backend.
       this.#doubled = 0
       this.close(now)
     }
@@ -98,7 +108,8 @@ export class PassiveHealth {
     else this.#errors += 1
     if (this.#reason !== undefined) {
       // Those that were on their way say what is known; a trial that failed is news.
-      if (epoch === this.#epoch && now >= this.#until) this.#open(fault, now)
+      const trial = now >= this.#until || this.#provenAt < Infinity
+      if (epoch === this.#epoch && trial) this.#open(fault, now)
       else if (fault === 'unreachable') this.#reason = fault
       return
     }
@@ -115,6 +126,7 @@ export class PassiveHealth {
     this.#badAnswers = 0
     if (this.#reason === undefined) return
     this.#reason = undefined
+    this.#provenAt = Infinity
     this.#closedAt = now
     this.#rate.clear()
   }
@@ -135,6 +147,7 @@ export class PassiveHealth {
     this.#time = Math.min(longestTime, grown)
     this.#until = now + this.#time
     this.#trialUntil = -Infinity
+    this.#provenAt = Infinity
     this.#reason = reason
     this.#epoch += 1
   }

@@ -15,7 +15,8 @@ export interface Selection<Backend> {
   candidates(request: Choosing): Choice<Backend>
 }
 
-export type Choosing = Choosable & Pick<DispatchRequest, 'preference'>
+export type Choosing = Choosable &
+  Pick<DispatchRequest, 'preference' | 'method' | 'upgrade' | 'duplex'>
 
 /**
  * First choice first and each once. Usually no more than the first is taken, so it chooses as it

@@ -15,7 +15,7 @@ t.test('one that can not be reached is passed over at once, then tried by one', 
   health.sent(2_000)
   t.notOk(health.isReady(2_001), 'and only one')
   t.ok(health.isReady(3_000), 'or the next, if nothing is heard of it')
-  health.answered(health.epoch, 3_000)
+  health.ended(health.epoch, 3_000)
   t.equal(health.reason, undefined)
   t.equal(health.closedAt, 3_000)
   t.ok(health.isReady(3_000))
@@ -32,12 +32,33 @@ t.test('the time doubles with each trial that fails, to a bound', t => {
     t.ok(health.isReady(now + time), String(time))
     now += time
   }
-  health.answered(health.epoch, now)
+  health.ended(health.epoch, now)
   now += 5_000
   health.failed('unreachable', health.epoch, now)
   t.ok(health.isReady(now + 1_000), 'after a while without failure it is as at first')
   t.end()
 })
+
+t.test(
+  'an answer that goes on is proof after a while, one that breaks off is none',
+  t => {
+    const health = of()
+    health.failed('error', health.epoch, 0)
+    health.sent(2_000)
+    health.answered(health.epoch, 2_001)
+    t.notOk(health.isReady(2_002), 'it has just begun')
+    t.ok(health.isReady(3_001))
+    t.ok(health.isOverdue(3_001), 'for anybody')
+    health.sent(3_001)
+    t.equal(health.reason, undefined)
+    health.failed('error', health.epoch, 3_002)
+    health.sent(7_002)
+    health.answered(health.epoch, 7_003)
+    health.failed('error', health.epoch, 7_010)
+    t.notOk(health.isReady(15_009), 'the time has doubled')
+    t.end()
+  },
+)
 
 t.test('a trial that nobody makes is overdue at some time', t => {
   const health = of({ time: 1_000 })
@@ -57,7 +78,7 @@ t.test('what was on its way when it failed says nothing new', t => {
   health.failed('unreachable', before, 0)
   for (let i = 0; i < 9; i++) health.failed('unreachable', before, 100 + i)
   t.ok(health.isReady(2_000), 'and does not double the time')
-  health.answered(before, 100)
+  health.ended(before, 100)
   t.equal(health.reason, 'unreachable', 'an old connection is no new one')
   t.end()
 })
@@ -67,12 +88,14 @@ t.test('one lost request among answered ones is the request', t => {
   health.failed('error', health.epoch, 0)
   t.notOk(health.isReady(0))
   health.answered(health.epoch - 1, 1)
+  t.notOk(health.isReady(1), 'one that has begun may break off like the other')
+  health.ended(health.epoch - 1, 1)
   t.ok(health.isReady(1))
   const three = of({ errors: 3, rate: 0 })
   for (let i = 0; i < 9; i++) {
     three.failed('error', 0, i)
     three.failed('error', 0, i)
-    three.answered(0, i)
+    three.ended(0, i)
   }
   t.ok(three.isReady(9))
   for (let i = 0; i < 3; i++) three.failed('error', 0, 10)
@@ -90,7 +113,7 @@ t.test('bad answers in a row, and a rate of errors', t => {
   t.ok(health.isReady(0))
   health.failed('bad-answer', 0, 0)
   t.equal(health.reason, 'bad-answer')
-  health.answered(0, 1)
+  health.ended(0, 1)
   t.equal(health.reason, 'bad-answer', 'of those that were on their way nothing is said')
 
   const rate = of({ badAnswers: 0, errors: 1_000, rate: 50, rateFrom: 10 })
