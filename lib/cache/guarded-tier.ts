@@ -196,7 +196,8 @@ export class GuardedTier implements Tier {
     return {
       ...this.#counts,
       open: this.isOpen ? 1 : 0,
-      behind: this.#behind ? 1 : 0,
+      // Until all has been written again, too.
+      behind: this.#behind || this.#timer !== undefined ? 1 : 0,
       ...this.#tier.stats?.(),
     }
   }

@@ -53,8 +53,9 @@ export class DiskTier implements Tier {
     this.#parts = parts
   }
 
+  /** While it is off nobody waits for it: what matters is written when it is on again. */
   answers(level: string): boolean {
-    return level === 'all'
+    return level === 'all' && this.#environment?.state.up === true
   }
 
   async get(table: TableId, key: Buffer): Promise<FoundRecord | undefined> {
@@ -65,7 +66,7 @@ export class DiskTier implements Tier {
 
   async put(record: CacheRecord): Promise<boolean> {
     const put = this.#entryOf(record)
-    const [outcome] = await this.#opened().write([{ when: 'not older', put }])
+    const [outcome] = await this.#opened().write([{ when: 'newer', put }])
     if (outcome !== 'full') return true
     this.#counts.full += 1
     throw new Error('the disk tier is full of what must be kept')

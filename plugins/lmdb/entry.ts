@@ -20,11 +20,10 @@ export interface Entry {
 }
 
 /**
- * When a change is made. `newer`: over an entry of a lower rank, and where there is none; `not
- * older`: over one of the same rank, too. `absent`: where there is none. A rank: over the entry
- * that has it. `always`.
+ * When a change is made. `newer`: over an entry of a lower rank, and where there is none.
+ * `absent`: where there is none. A rank: over the entry that has it. `always`.
  */
-export type Condition = 'newer' | 'not older' | 'absent' | 'always' | Buffer
+export type Condition = 'newer' | 'absent' | 'always' | Buffer
 
 export type Change =
   | { readonly when: Condition; readonly put: Entry }
@@ -71,13 +70,7 @@ export function readStored(key: Buffer, stored: Buffer): Entry | undefined {
  */
 const packedHeader = 23
 
-export const conditions = {
-  newer: 0,
-  absent: 1,
-  always: 2,
-  rank: 3,
-  'not older': 4,
-} as const
+export const conditions = { newer: 0, absent: 1, always: 2, rank: 3 } as const
 
 export interface Packed {
   readonly condition: number

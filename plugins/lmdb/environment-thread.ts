@@ -144,9 +144,9 @@ function isMet(
   if (condition === conditions.absent) return old === undefined
   const rank = old && Buffer.from(old.subarray(1, 1 + rankLength))
   if (condition === conditions.rank) return rank?.equals(expected) === true
-  if (rank === undefined) return true
-  const order = Buffer.compare(stored.subarray(1, 1 + rankLength), rank)
-  return condition === conditions.newer ? order > 0 : order >= 0
+  return (
+    rank === undefined || Buffer.compare(stored.subarray(1, 1 + rankLength), rank) > 0
+  )
 }
 
 /** Whether there is some for what must be kept, and for the rest. */

@@ -1,28 +1,30 @@
 import type { Clock, Timer } from '../../lib/clock.ts'
 import { HandfastError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
+import { ChangeQueue } from './change-queue.ts'
 import {
   type Change,
   type Entry,
   maxKeyBytes,
   packChanges,
-  packedLength,
   rankLength,
   readStored,
   unpack,
 } from './entry.ts'
 import { Folder } from './folder.ts'
-import { type Figures, type OpenTerms, outcomes, type Range, schema } from './task.ts'
+import {
+  type Figures,
+  type OpenTerms,
+  type Outcome,
+  outcomes,
+  type Range,
+  schema,
+} from './task.ts'
 import { type DiskError, Thread } from './thread.ts'
 
 export const leastBytes: number = 64 * 1024 * 1024
 export const usualBytes: number = 1024 * 1024 * 1024
 
-/** Changes of one commit, and their bytes. Some take a millisecond, and are one wait for the disk. */
-const mostChanges = 512
-const mostBatchBytes = 1024 * 1024
-/** Bytes that wait for their commit. */
-const mostWaiting = 32 * 1024 * 1024
 const mostReads = 4_096
 /** For what waits when it is closed, ms. */
 const patience = 10_000
@@ -56,16 +58,6 @@ export interface EnvironmentFigures extends Figures {
   readonly commits: number
 }
 
-/** `full`: there was no room for it, and nothing that could be given up. */
-export type Outcome = keyof typeof outcomes
-
-interface Batch {
-  readonly changes: readonly Change[]
-  readonly bytes: number
-  readonly done: (outcomes: Outcome[]) => void
-  readonly failed: (error: Error) => void
-}
-
 /**
  * Entries in the order of their keys, on disk (LMDB: B+ tree, copy on write). Changes that come
  * together are one commit, on the disk when it resolves. It is whole whenever the process dies.
@@ -79,17 +71,18 @@ interface Batch {
 export class Environment {
   readonly #options: EnvironmentOptions
   readonly #maxBytes: number
-  readonly #batches: Batch[] = []
+  readonly #changes = new ChangeQueue()
   readonly #listeners: ((state: EnvironmentState) => void)[] = []
   #folder: Folder | undefined
   #writer: Thread | undefined
   #reader: Thread | undefined
   #state: EnvironmentState = { up: false, reason: 'it has not been opened' }
   #figures: Figures = { entries: 0, bytes: 0, evicted: 0 }
-  #waiting = 0
   #reads = 0
   #commits = 0
   #committing: Promise<void> | undefined
+  /** Since it was up. */
+  #hasFailed = false
   #pause = firstPause
   #timer: Timer | undefined
   #coming: Promise<void> | undefined
@@ -122,7 +115,7 @@ export class Environment {
       ...rest,
       evicted,
       maxBytes: this.#maxBytes,
-      waiting: this.#waiting,
+      waiting: this.#changes.bytes,
       commits: this.#commits,
     }
   }
@@ -167,16 +160,10 @@ export class Environment {
    */
   write(changes: readonly Change[]): Promise<Outcome[]> {
     for (const change of changes) check(change)
-    const bytes = changes.reduce((sum, change) => sum + packedLength(change), 0)
     if (!this.#state.up || this.#closed) return Promise.reject(this.#unusable())
-    if (this.#waiting > 0 && this.#waiting + bytes > mostWaiting) {
-      return Promise.reject(new Error('more is written than the disk takes'))
-    }
-    this.#waiting += bytes
-    return new Promise((done, failed) => {
-      this.#batches.push({ changes, bytes, done, failed })
-      this.#committing ??= this.#commit()
-    })
+    const made = this.#changes.add(changes)
+    this.#committing ??= this.#commit()
+    return made
   }
 
   /** Removes entries that expired before `now`, `limit` at most; answers how many. */
@@ -193,7 +180,7 @@ export class Environment {
     const wasUp = this.#state.up
     if (wasUp) await within(patience, this.#committing)
     this.#state = { up: false, reason: 'it is closed' }
-    this.#failAll(this.#unusable())
+    this.#changes.fail(this.#unusable())
     await this.#stop()
     const { fsync = true } = this.#options
     if (!fsync && wasUp) await this.#folder?.synced()
@@ -205,8 +192,10 @@ export class Environment {
     const { folder, fsync = true, log } = this.#options
     this.#folder ??= await Folder.hold(folder)
     try {
-      await this.#folder.needRoom()
-      await this.#folder.checkFile()
+      await this.#folder.makeLockFile()
+      // What is there can be read where there is room for nothing else.
+      const isThere = await this.#folder.checkFile()
+      if (!isThere || this.#hasFailed) await this.#folder.needRoom()
       if ((await this.#folder.checkSync(fsync)) === 'put aside') {
         log.warn(
           { folder },
@@ -227,6 +216,7 @@ export class Environment {
       throw error
     }
     this.#pause = firstPause
+    this.#hasFailed = false
     this.#become({ up: true })
   }
 
@@ -248,15 +238,15 @@ export class Environment {
   async #commit(): Promise<void> {
     // What is written in the same turn goes along.
     await Promise.resolve()
-    while (this.#batches.length > 0 && this.#writer !== undefined) {
+    while (this.#changes.bytes > 0 && this.#writer !== undefined) {
       await this.#commitNext(this.#writer)
     }
     this.#committing = undefined
   }
 
   async #commitNext(writer: Thread): Promise<void> {
-    const batches = this.#nextBatches()
-    const memory = packChanges(batches.flatMap(({ changes }) => changes))
+    const batch = this.#changes.next()
+    const memory = packChanges(batch.changes)
     try {
       const { outcome, figures } = await this.#guarded(
         writer.do<{ outcome: Uint8Array; figures: Figures }>(
@@ -266,31 +256,9 @@ export class Environment {
       )
       this.#figures = figures
       this.#commits += 1
-      let next = 0
-      for (const { changes, done } of batches) {
-        const own = outcome.subarray(next, next + changes.length)
-        next += changes.length
-        done(Array.from(own, code => words[code] ?? 'unchanged'))
-      }
+      batch.done(Array.from(outcome, code => words[code] ?? 'unchanged'))
     } catch (error) {
-      for (const { failed } of batches) failed(error as Error)
-    }
-    for (const { bytes } of batches) this.#waiting -= bytes
-  }
-
-  #nextBatches(): Batch[] {
-    const batches: Batch[] = []
-    let [changes, bytes] = [0, 0]
-    for (;;) {
-      const next = this.#batches[0]
-      if (next === undefined) return batches
-      changes += next.changes.length
-      bytes += next.bytes
-      if (batches.length > 0 && (changes > mostChanges || bytes > mostBatchBytes)) {
-        return batches
-      }
-      batches.push(next)
-      this.#batches.shift()
+      batch.failed(error as Error)
     }
   }
 
@@ -326,8 +294,9 @@ export class Environment {
   }
 
   #isDown(error: DiskError): void {
+    this.#hasFailed ||= this.#state.up
     this.#become({ up: false, reason: error.message })
-    this.#failAll(this.#unusable())
+    this.#changes.fail(this.#unusable())
     const stopped = this.#stop()
     this.#coming = stopped
     this.#timer = this.#options.clock.after(this.#pause, () => {
@@ -349,13 +318,6 @@ export class Environment {
     const isNews = state.up !== this.#state.up || !state.up
     this.#state = state
     if (isNews) for (const listener of this.#listeners) listener(state)
-  }
-
-  #failAll(error: Error): void {
-    for (const { failed, bytes } of this.#batches.splice(0)) {
-      this.#waiting -= bytes
-      failed(error)
-    }
   }
 
   #unusable(): Error {

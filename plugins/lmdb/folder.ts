@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { makePrivateFolder } from '../../lib/private-folder.ts'
 import { HostSocket } from '../../lib/repository/host-socket.ts'
 
-/** What a commit may take at once, and the locks of LMDB, which die of a page without a place. */
+/** What a commit may take at once. */
 const roomNeeded = 1024 * 1024
 /** LMDB's own for 126 readers has some less. */
 const lockFileLength = 16 * 1024
@@ -64,38 +64,45 @@ export class Folder {
     return join(this.path, 'data.mdb')
   }
 
-  /**
-   * Rejects where the disk has no room, before LMDB would meet with it in memory of its own, of
-   * which there is no return.
-   */
+  /** Rejects where the disk has no room for a commit. */
   async needRoom(): Promise<void> {
     const probe = join(this.path, 'room')
     try {
       await writeWhole(probe, roomNeeded)
-      await writeWhole(`${this.data}-lock`, lockFileLength, 'wx')
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     } finally {
       await rm(probe, { force: true })
     }
   }
 
   /**
-   * Rejects for a file that is not LMDB's, or was cut short: it would end the process, not say so.
-   * A file that is not there yet, or empty, is made by LMDB.
+   * LMDB's own would have no place on the disk before it is written to, and where none is left that
+   * ends the process.
    */
-  async checkFile(): Promise<void> {
+  async makeLockFile(): Promise<void> {
+    try {
+      await writeWhole(`${this.data}-lock`, lockFileLength, 'wx')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+  }
+
+  /**
+   * Rejects for a file that is not LMDB's, or was cut short: it would end the process, not say so.
+   * False for one that is not there yet, or empty: LMDB makes it.
+   */
+  async checkFile(): Promise<boolean> {
     const file = await open(this.data, 'r+').catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error
       return undefined
     })
-    if (file === undefined) return
+    if (file === undefined) return false
     try {
       const { size } = await file.stat()
       const first = await file.read(Buffer.alloc(metaLength), 0, metaLength, 0)
       if (size > 0 && !isWhole(first.buffer, size)) {
         throw new Error(`${this.data} is not what LMDB has written`)
       }
+      return size > 0
     } finally {
       await file.close()
     }

@@ -1,4 +1,3 @@
-/** What the threads of an environment are asked to do, and what they answer. */
 /** Of the file; a newer one is refused. */
 export const schema = 1
 
@@ -31,6 +30,9 @@ export interface Range {
 
 /** What became of a change. */
 export const outcomes = { unchanged: 0, made: 1, full: 2 } as const
+
+/** `full`: there was no room for it, and nothing that could be given up. */
+export type Outcome = keyof typeof outcomes
 
 export interface Figures {
   readonly entries: number

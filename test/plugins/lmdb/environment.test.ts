@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -358,26 +358,6 @@ t.test(
     t.ok(acknowledged > 0, `${acknowledged} acknowledged`)
   },
 )
-
-t.test('a full disk turns it off until there is room again', async t => {
-  const folder = t.testdir()
-  const script = `mount -t tmpfs -o size=8m,mode=700 none '${folder}' && exec "$@"`
-  const inside = ['-Urm', 'sh', '-c', script, 'sh']
-  if (spawnSync('unshare', [...inside, 'true']).status !== 0) {
-    return void t.pass('skipped: needs unshare -Urm (util-linux, user namespaces)')
-  }
-  const { path, execArgv } = programOf('lmdb-process')
-  const args = [...inside, process.execPath, ...execArgv, path, 'fill', join(folder, 'd')]
-  const child = spawn('unshare', args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  const told = JSON.parse(await lineOf(child))
-  t.match(told.refused, /No space left on device|ENOSPC/)
-  t.match(told.whileDown, /can't be used now: .*[Nn]o space left/)
-  t.ok(told.kept > 10)
-  t.equal(told.here, told.kept, 'all that was acknowledged is there')
-  t.match(told.states[0], { up: false })
-  t.same(told.states.at(-1), { up: true })
-})
 
 function program(
   t: Test,
