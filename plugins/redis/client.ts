@@ -1,6 +1,6 @@
-import { createClient, ErrorReply, RESP_TYPES } from 'redis'
 import { type Address, formatAddress } from '../../lib/address.ts'
 import type { Clock, Timer } from '../../lib/clock.ts'
+import { HandfastError } from '../../lib/errors.ts'
 
 /** RESP 2: simple strings are text, bulk strings bytes, integers numbers. */
 export type Reply = Buffer | string | number | null | readonly Reply[]
@@ -77,6 +77,7 @@ export class Connection {
   readonly mode: string
   readonly isMaster: boolean
   readonly #client: Client
+  readonly #isReply: (error: unknown) => error is Error
   readonly #options: ConnectionOptions
   readonly #onEnd: (() => void)[] = []
   #waiting = 0
@@ -91,7 +92,8 @@ export class Connection {
    */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const { address, clock, connectTimeout } = options
-    const client = clientOf(options)
+    const redis = await redisPackage()
+    const client = clientOf(redis, options)
     let failure = 'no answer in time'
     client.on('error', error => {
       failure = codeOf(error)
@@ -100,10 +102,16 @@ export class Connection {
     try {
       await client.connect()
       const said = await client.sendCommand(['HELLO', '2'])
-      return new Connection(options, client, greetingOf(said as unknown as Reply))
+      const isReply = (error: unknown) => error instanceof redis.ErrorReply
+      return new Connection(
+        options,
+        client,
+        isReply,
+        greetingOf(said as unknown as Reply),
+      )
     } catch (error) {
       client.destroy()
-      if (error instanceof ErrorReply) throw new RefusedByRedis(error.message)
+      if (error instanceof redis.ErrorReply) throw new RefusedByRedis(error.message)
       if (error instanceof TooOld) throw new RedisUnreachable(address, error.message)
       throw new RedisUnreachable(address, failure)
     } finally {
@@ -111,9 +119,15 @@ export class Connection {
     }
   }
 
-  private constructor(options: ConnectionOptions, client: Client, greeting: Greeting) {
+  private constructor(
+    options: ConnectionOptions,
+    client: Client,
+    isReply: (error: unknown) => error is Error,
+    greeting: Greeting,
+  ) {
     this.#options = options
     this.#client = client
+    this.#isReply = isReply
     this.address = options.address
     this.mode = greeting.mode
     this.isMaster = greeting.role === 'master'
@@ -159,7 +173,7 @@ export class Connection {
       },
       error => {
         this.#answered()
-        if (error instanceof ErrorReply) throw new RefusedByRedis(error.message)
+        if (this.#isReply(error)) throw new RefusedByRedis(error.message)
         throw this.#ended ?? new RedisUnreachable(this.address, codeOf(error))
       },
     )
@@ -205,8 +219,26 @@ interface Greeting {
 
 type Client = ReturnType<typeof clientOf>
 
+type RedisPackage = typeof import('redis')
+
+/** Loaded by who uses Redis: nobody else has to have it. */
+async function redisPackage(): Promise<RedisPackage> {
+  try {
+    return await import('redis')
+  } catch (cause) {
+    throw new HandfastError(
+      'ERR_HANDFAST_CONFIG',
+      'redis: the package redis is not there: npm install redis',
+      { cause },
+    )
+  }
+}
+
 // One that reconnects and queues by itself would hide what the callers have to know.
-function clientOf(options: ConnectionOptions) {
+function clientOf(
+  { createClient, RESP_TYPES }: RedisPackage,
+  options: ConnectionOptions,
+) {
   const { address, tls, username, password, database = 0, connectTimeout } = options
   const { host, port } = address
   const socket = { host, port, connectTimeout, reconnectStrategy: false as const }
@@ -266,7 +298,6 @@ function greetingOf(reply: Reply): Greeting {
 
 /** What is known of an error without what it may repeat. */
 function codeOf(error: unknown): string {
-  if (error instanceof ErrorReply) return new RefusedByRedis(error.message).message
   const { code, name } = error as { code?: unknown; name?: unknown }
   if (typeof code === 'string' && /^[A-Z0-9_]{1,60}$/.test(code)) return code
   return typeof name === 'string' && name !== 'Error'

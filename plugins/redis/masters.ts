@@ -69,7 +69,7 @@ export class Masters {
   })
   /** There was a reason to look again while a look was under way. */
   #again = false
-  #refusal: RefusedByRedis | undefined
+  #refusal: Error | undefined
   #closed = false
 
   constructor(setup: RedisSetup, clock: Clock, log: Log) {
@@ -89,6 +89,7 @@ export class Masters {
       this.#clock.after(this.#setup.connectTimeout, resolve)
     })
     await Promise.race([this.#look(), timeUp])
+    if (this.#refusal instanceof HandfastError) throw this.#refusal
     if (this.#refusal !== undefined) {
       throw new HandfastError('ERR_HANDFAST_JOIN', this.#refusal.message)
     }
@@ -335,7 +336,7 @@ export class Masters {
         : []
       this.#take(await discover(this.#setup, this.#clock, also))
     } catch (error) {
-      if (error instanceof RefusedByRedis && isFinal(error)) this.#refusal = error
+      if (isFinal(error)) this.#refusal = error
       this.#tell(error)
     }
   }
@@ -390,8 +391,11 @@ export class Masters {
 }
 
 /** Asking again changes nothing. */
-function isFinal({ code }: RefusedByRedis): boolean {
-  return code === 'WRONGPASS' || code === 'NOAUTH' || code === 'NOPERM'
+function isFinal(error: unknown): error is Error {
+  if (error instanceof HandfastError) return true
+  return (
+    error instanceof RefusedByRedis && /^(?:WRONGPASS|NOAUTH|NOPERM)$/.test(error.code)
+  )
 }
 
 function closeNode(node: Node): void {
