@@ -95,12 +95,13 @@ function onBrokenPipe(): void {
 }
 
 /**
- * The environment, and no longer in it the farm secret, which no process that is started from
- * here has a use for.
+ * The environment, and no longer in it the farm secret and the password of Redis, which no
+ * process that is started from here has a use for.
  */
 function takeEnvironment(): Io['env'] {
   const env = { ...process.env }
   delete process.env['HANDFAST_SECRET']
+  delete process.env['HANDFAST_REDIS_PASSWORD']
   return env
 }
 

@@ -1,4 +1,5 @@
 import { lmdb } from '../../plugins/lmdb/lmdb.ts'
+import { redis } from '../../plugins/redis/index.ts'
 import { formatAddress } from '../address.ts'
 import type { Log } from '../log.ts'
 import type { FarmOptions } from '../member/options.ts'
@@ -6,12 +7,17 @@ import type { ServeSettings } from './settings.ts'
 
 /** What a member is made with, of the settings of a proxy. */
 export function farmOptionsOf({ farm }: ServeSettings, log: Log): FarmOptions {
-  const { listen, advertise, members, repositories = [], disk, ...rest } = farm
+  const { listen, advertise, members, repositories = [], ...more } = farm
+  const { redis: shared, disk, ...rest } = more
+  const tiers = [
+    ...(shared === undefined ? [] : [redis(shared)]),
+    ...(disk === undefined ? [] : [lmdb(disk)]),
+  ]
   return {
     ...(repositories.length > 0 && { topology: 'tiered' }),
     ...rest,
+    ...(tiers.length > 0 && { tiers }),
     members: [...members, ...repositories],
-    ...(disk !== undefined && { tiers: [lmdb(disk)] }),
     listen,
     advertise:
       advertise === undefined || listen === undefined

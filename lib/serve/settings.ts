@@ -1,4 +1,5 @@
 import type { LmdbOptions } from '../../plugins/lmdb/lmdb.ts'
+import type { RedisOptions } from '../../plugins/redis/options.ts'
 import type { ListenAddress } from '../address.ts'
 import type { AuthOptions } from '../auth/options.ts'
 import type { LogFormat, LogOptions } from '../log.ts'
@@ -85,8 +86,10 @@ export interface FarmSettings
   readonly name: string
   readonly secret?: string | undefined
   readonly members: readonly string[]
-  /** `host:port` of members that are repositories, and URLs of servers that hosts share. */
+  /** `host:port` of members that are repositories. */
   readonly repositories?: readonly string[] | undefined
+  /** The Redis that hosts share, if any. */
+  readonly redis?: RedisOptions | undefined
   /** Host under which other members reach this one, when it listens on every address. */
   readonly advertise?: string | undefined
   /** Its folder is an absolute path. */

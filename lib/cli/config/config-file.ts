@@ -109,7 +109,8 @@ export interface AuthConfig
     | undefined
 }
 
-export interface FarmConfig extends Partial<Omit<FarmSettings, 'members' | 'name'>> {
+export interface FarmConfig
+  extends Partial<Omit<FarmSettings, 'members' | 'name' | 'redis'>> {
   readonly name?: string | undefined
   readonly secretFile?: string | undefined
   readonly members?: readonly string[] | undefined

@@ -28,7 +28,7 @@ export function effectiveOptions(sources: Sources): EffectiveOption[] {
     const given = sources.flags.get(path)
     if (given !== undefined) {
       const place = path.replace('[]', '[0]')
-      return [{ path: place, value: urlWithoutQuery(given.text), source: given.flag }]
+      return [{ path: place, value: urlWithoutSecrets(given.text), source: given.flag }]
     }
     return placesOf(path, sources.content).flatMap(steps => {
       const value = valueAt(sources.content, steps)
@@ -75,10 +75,11 @@ function textOf(value: unknown, form: string, path: string): string | undefined 
   if (path.endsWith('.secret')) return '(hidden)'
   if (!Array.isArray(value)) {
     if (typeof value === 'object') return JSON.stringify(value, hidingSecrets)
-    return urlWithoutQuery(String(value))
+    return urlWithoutSecrets(String(value))
   }
   const told = form === 'mappings' ? value.filter(one => typeof one !== 'object') : value
-  return told.length === 0 && value.length > 0 ? undefined : told.join(', ')
+  if (told.length === 0 && value.length > 0) return undefined
+  return told.map(one => urlWithoutSecrets(String(one))).join(', ')
 }
 
 /** A value of a field, by its name: many say who may come in. */
@@ -92,7 +93,8 @@ const secretName = /auth|cookie|token|secret|key|passw|credential|session|signat
 const secretValue = /^(?:basic|bearer|digest|negotiate|ntlm|token|apikey)\s/i
 
 /** As `shown` has it in errors. */
-function urlWithoutQuery(text: string): string {
+function urlWithoutSecrets(text: string): string {
+  if (/^rediss?\b/i.test(text)) return text.replace(/\/\/.*@/s, '//(hidden)@')
   return /^https?:/i.test(text) ? text.replace(/\?.*$/s, '?(hidden)') : text
 }
 

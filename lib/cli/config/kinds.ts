@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { isRedisUrl, redisSetup } from '../../../plugins/redis/options.ts'
 import type { ListenAddress } from '../../address.ts'
 import {
   affinityWords,
@@ -160,9 +161,19 @@ export const member: Kind<string> = {
 }
 
 export const repository: Kind<string> = {
-  expected: 'HOST[:PORT] of handfast repository',
-  read: readMember,
+  expected: 'HOST[:PORT] of handfast repository, or redis://HOST',
+  read: value => (isRedisUrl(String(value)) ? readRedisUrl(value) : readMember(value)),
   json: notEmpty,
+}
+
+function readRedisUrl(value: unknown): string | undefined {
+  try {
+    // The password may come from elsewhere.
+    redisSetup({ url: String(value), password: '-' })
+    return String(value)
+  } catch {
+    return undefined
+  }
 }
 
 export const serverName: Kind<string> = {

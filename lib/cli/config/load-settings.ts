@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
+import { isRedisUrl } from '../../../plugins/redis/options.ts'
 import { defaultFarmPort, type ListenAddress } from '../../address.ts'
 import type { HandfastError } from '../../errors.ts'
 import { isChallengeUrl } from '../../proxy/acme-challenge.ts'
@@ -57,10 +58,16 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
         : badFlag(`--secret-file: expected ${expected}`),
   })
   const disk = diskOf(flags, config, folder, io.cwd)
-  const farm = { ...farmOf(config.farm ?? {}, flags, secret), ...(disk && { disk }) }
+  const farm = { ...farmOf(config.farm ?? {}, flags, secret, io), ...(disk && { disk }) }
   if (secret === undefined) {
     const signed = signedAuth(sites)
     if (signed) throw fault([...signed, 'sign'], 'no signature, or a farm secret for it')
+  }
+  if (secret === undefined && farm.redis !== undefined) {
+    throw badFlag(
+      "what is in Redis is sealed under the farm's secret: put one into HANDFAST_SECRET or a " +
+        'file for --secret-file (handfast secret prints a new one)',
+    )
   }
   if (secret === undefined && farm.listen !== undefined) {
     throw badFlag(
@@ -187,12 +194,12 @@ function farmOf(
   { secretFile: _, ...config }: FarmConfig,
   flags: ProxyFlags,
   secret: string | undefined,
+  io: Io,
 ): FarmSettings {
   const members = [...(config.members ?? []), ...(flags.farm.members ?? [])]
-  const repositories = [
-    ...(config.repositories ?? []),
-    ...(flags.farm.repositories ?? []),
-  ]
+  const given = [...(config.repositories ?? []), ...(flags.farm.repositories ?? [])]
+  const repositories = given.filter(text => !isRedisUrl(text))
+  const redis = redisOf(given.filter(isRedisUrl), io)
   const usual =
     members.length + repositories.length > 0
       ? { host: undefined, port: defaultFarmPort }
@@ -204,7 +211,8 @@ function farmOf(
     ...withoutUndefined(flags.farm),
     secret,
     members,
-    ...(repositories.length > 0 && { repositories }),
+    repositories: repositories.length > 0 ? repositories : undefined,
+    ...(redis && { redis }),
     listen,
   }
 }
@@ -219,6 +227,18 @@ function diskOf(
   const disk = config.farm?.disk
   if (flag !== undefined) return { ...disk, folder: resolve(cwd, flag) }
   return disk && { ...disk, folder: resolve(folder, disk.folder) }
+}
+
+/** A password in a URL of the command line is one that every user of the machine sees. */
+function redisOf([url, second]: readonly string[], io: Io): FarmSettings['redis'] {
+  if (url === undefined) return undefined
+  if (second !== undefined) {
+    throw badFlag(
+      'one Redis is enough: the hosts of a cluster stand in one URL, redis://A,B',
+    )
+  }
+  const password = io.env['HANDFAST_REDIS_PASSWORD']
+  return { url, ...(password !== undefined && password !== '' && { password }) }
 }
 
 function redirectOf(

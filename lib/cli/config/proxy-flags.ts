@@ -144,12 +144,13 @@ const farm = {
     about: "another member's farm port (default 7443), repeatable",
   },
   repository: {
-    value: 'HOST[:PORT]',
+    value: 'HOST[:PORT]|URL',
     several: true,
     kind: repository,
     option: 'farm.repositories',
     about:
-      'a handfast repository, which keeps all sessions (default port 7443), repeatable',
+      'a handfast repository, which keeps all sessions (default port 7443), repeatable; or ' +
+      'redis://HOST, which needs no farm port',
   },
   'farm-listen': {
     value: '[HOST:]PORT',

@@ -86,7 +86,8 @@ const farm = mapping('the other members', {
   repositories: list(
     repository,
     'HOST[:PORT] of handfast repository: members that keep all sessions; with some, topology is ' +
-      'tiered',
+      'tiered. Or one redis://, rediss:// or redis+sentinel:// URL: a Redis or Valkey that the ' +
+      'hosts share, with or without farm ports; its password may be in HANDFAST_REDIS_PASSWORD',
     { otherwise: 'none' },
   ),
   listen: option(address, 'for the other members, one port for all workers', {
