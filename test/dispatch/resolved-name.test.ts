@@ -3,7 +3,9 @@ import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
 import t from 'tap'
 import { Backends } from '../../lib/dispatch/backends.ts'
+import type { BackendTarget, DispatcherOptions } from '../../lib/dispatch/options.ts'
 import { lookupWith, type Place, ResolvedName } from '../../lib/dispatch/resolved-name.ts'
+import { resolveRetries } from '../../lib/dispatch/retry/options.ts'
 import { MemoryLog, type Teardown, until } from '../fixtures/proxy-servers.ts'
 
 /** A clock that a test moves by hand. */
@@ -82,25 +84,38 @@ t.test('addresses come and go; a resolver that fails changes nothing', async t =
   t.equal(clock.waits.length, 0)
 })
 
-t.test('each address is a backend', async t => {
+/** What a dispatcher is made from, as far as it is told here. */
+function optionsOf(targets: readonly BackendTarget[]): DispatcherOptions {
+  return {
+    targets,
+    backend: {
+      connectTimeout: 1_000,
+      headersTimeout: 1_000,
+      bodyTimeout: 1_000,
+      maxHeaderBytes: 16_384,
+      maxRequests: 10,
+    },
+    selection: {},
+    affinity: undefined,
+    scope: '',
+    resume: { most: 0, timeout: 1 },
+    retries: resolveRetries(),
+    hedging: undefined,
+    queueTimeout: 0,
+    timeouts: { request: 0, try: 0 },
+  }
+}
+
+function backendsIn(t: Teardown): Backends {
   const backends = new Backends(new MemoryLog(), {} as never, {} as never)
   t.teardown(() => backends.destroy())
+  return backends
+}
+
+t.test('each address is a backend', async t => {
+  const backends = backendsIn(t)
   backends.rebuild(dispatcherTo =>
-    dispatcherTo({
-      targets: [{ url: 'http://localhost:8080', resolve: 'addresses' }],
-      backend: {
-        connectTimeout: 1_000,
-        headersTimeout: 1_000,
-        bodyTimeout: 1_000,
-        maxHeaderBytes: 16_384,
-        maxRequests: 10,
-      },
-      selection: {},
-      affinity: undefined,
-      scope: '',
-      resume: { most: 0, timeout: 1 },
-      queueTimeout: 0,
-    } as never),
+    dispatcherTo(optionsOf([{ url: 'http://localhost:8080', resolve: 'addresses' }])),
   )
   const origins = () => [...backends.all()].map(({ origin }) => origin)
   t.strictSame(origins(), ['http://localhost:8080'], 'by name until it is known')
@@ -108,6 +123,19 @@ t.test('each address is a backend', async t => {
   for (const origin of origins()) {
     t.match(origin, /^http:\/\/(127\.0\.0\.1|\[::1\]):8080$/)
   }
+})
+
+t.test('a backend that a reload brings has come later than the others', async t => {
+  const backends = backendsIn(t)
+  const serve = (...urls: string[]) =>
+    backends.rebuild(dispatcherTo => dispatcherTo(optionsOf(urls.map(url => ({ url })))))
+  const since = () => [...backends.all()].map(({ readySince }) => readySince)
+  serve('http://10.0.0.1:80')
+  t.strictSame(since(), [-Infinity])
+  serve('http://10.0.0.1:80', 'http://10.0.0.2:80')
+  const [first, second] = since()
+  t.equal(first, -Infinity)
+  t.ok(Number.isFinite(second))
 })
 
 t.test('how long an address holds is asked of DNS', async t => {

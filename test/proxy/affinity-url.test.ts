@@ -6,6 +6,7 @@ import { LocalAffinity } from '../../lib/dispatch/affinity/affinity-table.ts'
 import type { Handling, Site } from '../../lib/proxy/options.ts'
 import { Browser } from '../fixtures/browser.ts'
 import { farmProxies } from '../fixtures/proxy-farm.ts'
+import { rawExchange } from '../fixtures/proxy-raw.ts'
 import {
   defaultSite,
   startBackend,
@@ -139,6 +140,74 @@ t.test('on HTTP/2, and with a path that the route strips', async t => {
   t.equal(headers['location'], '/backend-a/api/x')
   t.strictSame(headers['set-cookie'], ['a=1; Path=/backend-a/api/x'])
 })
+
+t.test(
+  'where a copy goes to, what a page sends, and WebSockets know of no names',
+  async t => {
+    const seen: IncomingMessage[] = []
+    const backends = await Promise.all(
+      ['a', 'b'].map(() =>
+        startBackend(t, (request, response) => {
+          seen.push(request)
+          response.end()
+        }),
+      ),
+    )
+    for (const backend of backends) {
+      backend.server.on('upgrade', (request, socket) => {
+        seen.push(request)
+        socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n')
+      })
+    }
+    const site = await siteOf(backends)
+    const { port } = await startProxy(t, { sites: [site] })
+    const ask = async (method: string, path: string, ...fields: string[]) => {
+      const lines = [...fields, 'Host: shop.example', 'Connection: close', '', '']
+      const answer = await rawExchange(
+        port,
+        [`${method} ${path} HTTP/1.1`, ...lines].join('\r\n'),
+      )
+      return [answer, seen.at(-1)] as const
+    }
+    for (const [destination, told] of [
+      ['/backend-a/copy', '/copy'],
+      ['https://shop.example/backend-b/copy', 'https://shop.example/copy'],
+      ['https://other.example/backend-b/copy', 'https://other.example/backend-b/copy'],
+      ['/copy', '/copy'],
+    ]) {
+      const [, copied] = await ask('COPY', '/backend-a/x', `Destination: ${destination}`)
+      t.equal(copied?.url, '/x')
+      t.equal(copied?.headers['destination'], told)
+    }
+    const [refused, upgrade] = await ask(
+      'GET',
+      '/backend-b/chat?x',
+      ...['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13'],
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    )
+    t.match(refused, /^HTTP\/1\.1 403 /, 'to the backend, and not elsewhere first')
+    t.equal(upgrade?.url, '/chat?x')
+    t.equal(upgrade?.headers['x-forwarded-prefix'], '/backend-b')
+
+    const hosts = await siteOf(backends, {
+      names: ['shop.example', '*.farm.example'],
+      affinity: { by: 'host', hosts: '*.farm.example' },
+    })
+    const proxy = await startProxy(t, { sites: [hosts] })
+    const fields = [
+      ...['Origin: https://shop.example', 'Referer: https://shop.example/page'],
+      ...['Host: shop.example', 'Content-Length: 0', 'Connection: close', '', ''],
+    ]
+    await rawExchange(proxy.port, ['POST /x HTTP/1.1', ...fields].join('\r\n'))
+    const { host = '', ...headers } = seen.at(-1)?.headers ?? {}
+    t.match(host, /^[ab]\.farm\.example$/)
+    t.match(headers, {
+      origin: `https://${host}`,
+      referer: `https://${host}/page`,
+      'x-forwarded-host': host,
+    })
+  },
+)
 
 t.test('a link without a name stays by the page that it is on', async t => {
   const site = await siteOf(await named(t, 'a', 'b', 'c'))

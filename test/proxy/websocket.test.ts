@@ -282,7 +282,25 @@ t.test('a silent WebSocket is closed after its time', async t => {
   const socket = open('/', short.port)
   await once(socket, 'open')
   const [code] = await once(socket, 'close')
-  t.equal(code, 1006)
+  t.equal(code, 1001)
+  await until(() => short.proxy.stats().connections === 0)
+})
+
+t.test('forbidden: to talk on after that', async t => {
+  const short = await startProxy(t, { backends, limits: { tunnelTimeout: 300 } })
+  const client = await rawConnection(short.port, { allowHalfOpen: true })
+  client.write(
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
+  )
+  let said = ''
+  client.on('data', chunk => {
+    said += chunk.toString('hex')
+  })
+  await until(() => said.endsWith('880203e9'), 'the close frame')
+  const talk = setInterval(() => client.write(Buffer.from('818000000000', 'hex')), 100)
+  t.teardown(() => clearInterval(talk))
+  await until(() => short.proxy.stats().connections === 0, 'its connection to end')
 })
 
 t.test('draining leaves a WebSocket its time, then ends it', async t => {

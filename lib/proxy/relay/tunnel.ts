@@ -13,6 +13,9 @@ export interface TunnelOptions {
   readonly onEnd: (end: TunnelEnd) => void
 }
 
+/** Milliseconds for a client to take its leave when it is asked to. */
+const farewellTime = 2_000
+
 /**
  * A WebSocket from a client to a backend, until both sides have ended, one has failed, or neither
  * has said anything for `tunnelTimeout`. When one has ended, the other has `bodyTimeout` to take
@@ -31,17 +34,19 @@ export class Tunnel {
   #open = 2
   /** The client hears nothing more. */
   #parted = false
+  #leaving = false
 
   constructor(client: Duplex, backend: Duplex, options: TunnelOptions) {
     this.#client = client
     this.#backend = backend
     this.#options = options
-    this.#silence = this.#wait(options.limits.tunnelTimeout)
+    const { tunnelTimeout } = options.limits
+    this.#silence = setTimeout(() => this.leave(), tunnelTimeout).unref()
     client.on('error', this.#destroy)
     // It is closed by then, and the client told.
     backend.on('error', () => {})
     backend.on('data', (chunk: Buffer) => this.#take(chunk))
-    client.on('data', () => this.#silence.refresh())
+    client.on('data', () => this.#heard())
     backend.on('end', () => this.#part(1012))
     client.on('close', () => {
       this.#parted = true
@@ -62,14 +67,22 @@ export class Tunnel {
 
   /** Lets the client go, in order where that can be. */
   leave(): void {
+    if (this.#leaving) return
+    this.#leaving = true
     this.#part(1001)
     this.#backend.end()
+    this.#endAfter(farewellTime)
   }
 
   #take(chunk: Buffer): void {
     this.#bytes += chunk.length
     this.#frames.take(chunk)
-    this.#silence.refresh()
+    this.#heard()
+  }
+
+  /** Who has been let go can't put it off. */
+  #heard(): void {
+    if (!this.#parted) this.#silence.refresh()
   }
 
   #part(code: CloseCode): void {
@@ -85,14 +98,15 @@ export class Tunnel {
 
   #closed(): void {
     this.#open--
-    clearTimeout(this.#silence)
-    const { limits, onEnd } = this.#options
-    if (this.#open === 0) onEnd({ bytes: this.#bytes })
-    else this.#silence = this.#wait(limits.bodyTimeout)
+    if (this.#open === 0) {
+      clearTimeout(this.#silence)
+      this.#options.onEnd({ bytes: this.#bytes })
+    } else if (!this.#leaving) this.#endAfter(this.#options.limits.bodyTimeout)
   }
 
-  #wait(time: number): NodeJS.Timeout {
-    return setTimeout(this.#destroy, time).unref()
+  #endAfter(time: number): void {
+    clearTimeout(this.#silence)
+    this.#silence = setTimeout(this.#destroy, time).unref()
   }
 
   readonly #destroy = (): void => {
