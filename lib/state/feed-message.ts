@@ -30,6 +30,8 @@ const tagLength = 16
 export const feedOverhead: number = headerLength + 1 + tagLength
 const changeOverhead = 12
 const mostOfName = 0xffff
+/** Servers that are remembered: anybody may make up more. */
+const mostKeys = 1_000
 const cipher = 'aes-256-gcm'
 
 export interface Change {
@@ -52,6 +54,30 @@ export interface FeedMessage {
   readonly changes: readonly Change[]
 }
 
+/** The keys of senders, drawn from that of the feed; those of the last few are remembered. */
+export class FeedKeys {
+  readonly #feedKey: Buffer
+  readonly #keys = new Map<string, KeyObject>()
+
+  constructor(feedKey: Buffer) {
+    this.#feedKey = feedKey
+  }
+
+  /** `header`: begins with the sender. */
+  of(header: Buffer): KeyObject {
+    const sender = header.subarray(0, feedSenderLength)
+    const name = sender.toString('latin1')
+    const known = this.#keys.get(name)
+    if (known !== undefined) return known
+    const info = Buffer.concat([Buffer.from('handfast change feed 1 '), sender])
+    const bytes = Buffer.from(hkdfSync('sha256', this.#feedKey, '', info, 32))
+    const key = createSecretKey(bytes)
+    if (this.#keys.size >= mostKeys) this.#keys.clear()
+    this.#keys.set(name, key)
+    return key
+  }
+}
+
 /** Bytes of a change in a message; undefined when its names are too long for any. */
 export function changeLength({ table, key }: Change): number | undefined {
   const names = [Buffer.byteLength(table), Buffer.byteLength(key)]
@@ -59,7 +85,7 @@ export function changeLength({ table, key }: Change): number | undefined {
   return names.reduce((sum, length) => sum + length, changeOverhead)
 }
 
-export function sealFeedMessage(feedKey: Buffer, message: FeedMessage): Buffer {
+export function sealFeedMessage(keys: FeedKeys, message: FeedMessage): Buffer {
   const header = Buffer.alloc(headerLength)
   header.write(message.sender, 0, feedSenderLength, 'hex')
   header.writeBigUInt64BE(message.sequence, feedSenderLength)
@@ -67,17 +93,17 @@ export function sealFeedMessage(feedKey: Buffer, message: FeedMessage): Buffer {
   for (const { table, key, floor } of message.changes) {
     parts.push(named(table), named(key), uint64(floor))
   }
-  const sealing = createCipheriv(cipher, keyOf(feedKey, header), nonceOf(header))
+  const sealing = createCipheriv(cipher, keys.of(header), nonceOf(header))
   sealing.setAAD(header)
   const sealed = [sealing.update(Buffer.concat(parts)), sealing.final()]
   return Buffer.concat([header, ...sealed, sealing.getAuthTag()])
 }
 
 /** Undefined for what no sender with this key has sealed. Never throws. */
-export function openFeedMessage(feedKey: Buffer, bytes: Buffer): FeedMessage | undefined {
+export function openFeedMessage(keys: FeedKeys, bytes: Buffer): FeedMessage | undefined {
   if (bytes.length < feedOverhead) return undefined
   const header = bytes.subarray(0, headerLength)
-  const opening = createDecipheriv(cipher, keyOf(feedKey, header), nonceOf(header), {
+  const opening = createDecipheriv(cipher, keys.of(header), nonceOf(header), {
     authTagLength: tagLength,
   })
   opening.setAAD(header)
@@ -117,15 +143,6 @@ function readChanges(body: Buffer): Change[] | undefined {
     at += 8
   }
   return changes
-}
-
-/** Drawn for each sender; they are few, and a message is not a request. */
-function keyOf(feedKey: Buffer, header: Buffer): KeyObject {
-  const info = Buffer.concat([
-    Buffer.from('handfast change feed 1 '),
-    header.subarray(0, feedSenderLength),
-  ])
-  return createSecretKey(Buffer.from(hkdfSync('sha256', feedKey, '', info, 32)))
 }
 
 function nonceOf(header: Buffer): Buffer {

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../clock.ts'
 import type { ChangeWatcher } from './database.ts'
-import { openFeedMessage } from './feed-message.ts'
+import { FeedKeys, openFeedMessage } from './feed-message.ts'
 import { heartbeat } from './feed-sender.ts'
 
 /** A sender that is silent for so many milliseconds may have died with a change untold. */
@@ -25,6 +25,7 @@ interface Sender {
  */
 export class FeedReceiver {
   readonly #parts: FeedReceiverParts
+  readonly #keys: FeedKeys
   readonly #senders = new Map<string, Sender>()
   #timer: Timer | undefined
   #heardAt: number
@@ -33,6 +34,7 @@ export class FeedReceiver {
 
   constructor(parts: FeedReceiverParts) {
     this.#parts = parts
+    this.#keys = new FeedKeys(parts.key)
     this.#heardAt = parts.clock.monotonic()
     this.#connectedAt = this.#heardAt
     this.#watch()
@@ -44,8 +46,8 @@ export class FeedReceiver {
   }
 
   receive(bytes: Buffer): void {
-    const { key, clock, self, watcher } = this.#parts
-    const message = openFeedMessage(key, bytes)
+    const { clock, self, watcher } = this.#parts
+    const message = openFeedMessage(this.#keys, bytes)
     if (message === undefined) return
     this.#heardAt = clock.monotonic()
     const { sender, sequence, kind, changes } = message

@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../clock.ts'
 import {
   type Change,
   changeLength,
+  FeedKeys,
   type FeedKind,
   feedOverhead,
   feedSenderLength,
@@ -10,7 +11,7 @@ import {
 } from './feed-message.ts'
 
 /** Changes within so many milliseconds go out together. */
-const gather = 5
+const gather = 10
 /** Milliseconds between two messages at most: whoever is silent for longer is missed. */
 export const heartbeat = 1_000
 /** Changes that wait; what comes beyond them is told as `everything`. */
@@ -35,6 +36,7 @@ export class FeedSender {
   /** Hex; new at each start. */
   readonly name: string = randomBytes(feedSenderLength).toString('hex')
   readonly #parts: FeedSenderParts
+  readonly #keys: FeedKeys
   #waiting: Change[] = []
   #everything = false
   #sequence = 0n
@@ -44,6 +46,7 @@ export class FeedSender {
 
   constructor(parts: FeedSenderParts) {
     this.#parts = parts
+    this.#keys = new FeedKeys(parts.key)
   }
 
   /** The first message: nobody would miss one of whom nobody had heard. */
@@ -124,6 +127,6 @@ export class FeedSender {
   async #publish(kind: FeedKind, changes: readonly Change[]): Promise<void> {
     this.#sequence++
     const message = { sender: this.name, sequence: this.#sequence, kind, changes }
-    await this.#parts.publish(sealFeedMessage(this.#parts.key, message))
+    await this.#parts.publish(sealFeedMessage(this.#keys, message))
   }
 }

@@ -71,7 +71,9 @@ export class Pool {
     try {
       return await this.run(statement, values)
     } catch (error) {
-      throw unavailable((error as Error).message)
+      if (error instanceof HandfastError && error.code === 'ERR_HANDFAST_DATABASE')
+        throw error
+      throw new HandfastError('ERR_HANDFAST_DATABASE', (error as Error).message)
     }
   }
 

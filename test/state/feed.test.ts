@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import {
   type Change,
+  FeedKeys,
   feedOverhead,
   openFeedMessage,
   sealFeedMessage,
@@ -11,6 +12,7 @@ import { FeedSender } from '../../lib/state/feed-sender.ts'
 import { ManualClock } from '../fixtures/farm-stream-clock.ts'
 
 const key = randomBytes(32)
+const keys = new FeedKeys(key)
 const change: Change = { table: 'carts', key: 'ann ü', floor: 2n ** 62n }
 
 t.test('a message is what was sealed, and nothing else is one', async t => {
@@ -20,17 +22,21 @@ t.test('a message is what was sealed, and nothing else is one', async t => {
     kind: 'changes' as const,
     changes: [change, { table: 't', key: '', floor: 1n }],
   }
-  const sealed = sealFeedMessage(key, message)
-  t.same(openFeedMessage(key, sealed), message)
+  const sealed = sealFeedMessage(keys, message)
+  t.same(openFeedMessage(keys, sealed), message)
   t.equal(sealed.includes('carts'), false, 'nobody can read it')
-  t.equal(openFeedMessage(randomBytes(32), sealed), undefined, 'another key')
+  t.equal(
+    openFeedMessage(new FeedKeys(randomBytes(32)), sealed),
+    undefined,
+    'another key',
+  )
   for (let at = 0; at < sealed.length; at++) {
     const altered = Buffer.from(sealed)
     altered[at] = (altered[at] as number) ^ 1
-    t.equal(openFeedMessage(key, altered), undefined, `byte ${at}`)
-    t.equal(openFeedMessage(key, sealed.subarray(0, at)), undefined, `${at} bytes`)
+    t.equal(openFeedMessage(keys, altered), undefined, `byte ${at}`)
+    t.equal(openFeedMessage(keys, sealed.subarray(0, at)), undefined, `${at} bytes`)
   }
-  const empty = sealFeedMessage(key, { ...message, changes: [] })
+  const empty = sealFeedMessage(keys, { ...message, changes: [] })
   t.equal(empty.length, feedOverhead)
 })
 
@@ -41,7 +47,7 @@ t.test('changes of some milliseconds go together, as many as fit', async t => {
   await sender.open()
   for (let i = 0; i < 100; i++) sender.announce({ ...change, key: `k${i}` })
   t.equal(world.published.length, 1, 'not yet')
-  await world.pass(10)
+  await world.pass(20)
   t.ok(world.published.length < 30)
   t.ok(world.published.every(({ length }) => length <= 300))
   t.equal(receiver.heard.length, 100)
@@ -74,22 +80,22 @@ t.test('a gap is heard, and so is what can not be told', async t => {
   await sender.open()
   world.isLossy = true
   sender.announce(change)
-  await world.pass(10)
+  await world.pass(20)
   world.isLossy = false
   sender.announce(change)
-  await world.pass(10)
+  await world.pass(20)
   t.equal(receiver.missed, 1, 'a number is missing')
   sender.announce({ ...change, key: 'x'.repeat(300) })
-  await world.pass(10)
+  await world.pass(20)
   t.equal(receiver.missed, 2, 'longer than a message')
   world.isBroken = true
   sender.announce(change)
-  await world.pass(10)
+  await world.pass(20)
   world.isBroken = false
   await world.pass(2_000)
   t.equal(receiver.missed, 3, 'the database did not take it')
   sender.announce(change)
-  await world.pass(10)
+  await world.pass(20)
   t.equal(receiver.missed, 3)
   t.equal(receiver.heard.length, 1)
 })
@@ -101,7 +107,7 @@ t.test('what comes twice, of nobody, or of oneself changes nothing', async t => 
   const other = world.receiver()
   await sender.open()
   sender.announce(change)
-  await world.pass(10)
+  await world.pass(20)
   for (const bytes of [...world.published, Buffer.alloc(0), randomBytes(100)]) {
     for (const { receiver } of [own, other]) receiver.receive(bytes)
   }
@@ -119,7 +125,7 @@ t.test('who listens late knows those who were there', async t => {
   const late = world.receiver()
   await world.pass(1_500)
   sender.announce(change)
-  await world.pass(10)
+  await world.pass(20)
   t.equal(late.heard.length, 1)
   t.equal(late.missed, 0)
   late.receiver.disconnected()
