@@ -11,5 +11,6 @@ export const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   scale: async () => (await import('./scale.ts')).scale,
   table: async () => (await import('./record-table.ts')).recordTable,
   repository: async () => (await import('./repository.ts')).repository,
+  state: async () => (await import('./state.ts')).state,
   communicator: async () => (await import('./packets.ts')).packets,
 }
