@@ -11,7 +11,7 @@ const timeLimit = 600_000
 export const repository: Benchmark = {
   name: 'repository',
   about: 'a full repository: memory, how fast another joins it, and gets meanwhile',
-  async run({ quick, seed, progress, print }) {
+  async run({ quick, seed, progress }) {
     progress.show('repository')
     const args = ['--records', quick ? '100000' : '400000', '--seed', `${seed}`]
     const lines: string[] = []
@@ -22,7 +22,6 @@ export const repository: Benchmark = {
     clearTimeout(timer)
     const goals = lines.flatMap(line => goalIn(line) ?? [])
     const notes = lines.filter(line => goalIn(line) === undefined)
-    for (const note of notes) print(note)
     const failures = code === 0 ? [] : [`the repository's benchmark ended with ${code}`]
     return {
       result: { ...nothingMeasured, name: 'repository', goals, notes, failures },

@@ -3,6 +3,7 @@ import type { Round } from '../../bench/handshake/cell.ts'
 import { judgeChains, judgeGoals, judgeGrowth } from '../../bench/handshake/goals.ts'
 import type { CellResult } from '../../bench/handshake/measure-cells.ts'
 import type { VisitKind } from '../../bench/handshake/scenario.ts'
+import { goalIn } from '../../bench/report/goal-line.ts'
 import { handfast } from '../../bench/systems/node-systems.ts'
 
 /** Eleven rounds with these figures, one after another and again. */
@@ -65,4 +66,13 @@ t.test('a chain has a goal of its own: all of it resumes', async t => {
   t.match(judgeChains([chain(100)]), [{ text, limit: 0, value: 0, met: true }])
   t.match(judgeChains([chain(99)]), [{ met: false }])
   t.same(judgeChains([cell('full', 3, 1)]), [])
+})
+
+t.test('a benchmark in a process of its own tells goals in lines', async t => {
+  const line = 'goal: ms for a get: while one joins: 12.50, limit 5.00: '
+  const goal = { text: 'ms for a get: while one joins', value: 12.5, limit: 5 }
+  t.strictSame(goalIn(`${line}missed`), { ...goal, met: false })
+  t.strictSame(goalIn(`${line}met`), { ...goal, met: true })
+  t.strictSame(goalIn(`${line}too noisy to tell`), { ...goal, met: undefined })
+  t.equal(goalIn('400000 records of 1024 B'), undefined)
 })

@@ -250,16 +250,12 @@ export class Synchronizer {
     const request = this.#requestOf(from, message.id)
     if (request === undefined || message.page !== request.page) return
     request.heardAt = now
+    if (!message.last) this.#wantNext(request, now)
     let taken = 0
     for (const record of message.records) if (this.#hooks.apply(record, from)) taken += 1
     this.#received += taken
     if (taken < message.records.length) request.failed = true
-    if (!message.last) {
-      request.page += 1
-      if (request.reason === 'round') request.stepAt = now + roundPace
-      else this.#step(request, now)
-      return
-    }
+    if (!message.last) return
     this.#request = undefined
     if (request.failed) {
       const { reason } = request
@@ -271,6 +267,13 @@ export class Synchronizer {
     // The difference may be on their side as well: they should look at ours, once.
     if (request.reason === 'round' && message.differed)
       this.#hooks.send(from, { type: 'hint' })
+  }
+
+  /** Before this page is taken: the donor finds the next one meanwhile. */
+  #wantNext(request: Request, now: number): void {
+    request.page += 1
+    if (request.reason === 'round') request.stepAt = now + roundPace
+    else this.#step(request, now)
   }
 
   #requestOf(from: string, id: number): Request | undefined {
