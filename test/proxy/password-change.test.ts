@@ -117,9 +117,13 @@ for (const reloaded of [false, true]) {
   })
 }
 
+/** The user, or the status. A busy machine may be late with a check of a password: 503. */
 async function who(gateway: Gateway, headers: Record<string, string>) {
-  const { status, text } = await gateway.ask({ headers })
-  return status === 200 ? text : status
+  const end = Date.now() + patience
+  for (;;) {
+    const { status, text } = await gateway.ask({ headers })
+    if (status !== 503 || Date.now() > end) return status === 200 ? text : status
+  }
 }
 
 function cookieOf(set: string | string[] | undefined): string {

@@ -35,12 +35,16 @@ async function relayedPair(t: TeardownScope, ofA = {}, ofB = {}): Promise<Pair> 
   const [toA, toB] = [await startRelay(t), await startRelay(t)]
   const listen = { host: '127.0.0.1', port: 0 }
   const common = { secret: generateSecret(), listen, lookupBudget: 150 }
+  // A farm that has agreed on ticket keys, soon or late, would ask nobody.
+  const attach = { resumption: 'stateful' } as const
   const a = await memberServer(t, {
     farm: { ...common, advertise: toA.address, ...ofA },
+    attach,
   })
   toA.lead(parseAddress(a.farm.address ?? '').port)
   const b = await memberServer(t, {
     farm: { ...common, advertise: toB.address, members: [toA.address], ...ofB },
+    attach,
   })
   toB.lead(parseAddress(b.farm.address ?? '').port)
   await until(() =>
