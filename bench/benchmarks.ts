@@ -8,6 +8,7 @@ export const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   'farm-size': async () => (await import('./farm-size.ts')).farmSize,
   proxy: async () => (await import('./proxy.ts')).proxy,
   'proxy-memory': async () => (await import('./proxy-memory.ts')).proxyMemory,
+  topologies: async () => (await import('./topologies.ts')).topologies,
   scale: async () => (await import('./scale.ts')).scale,
   table: async () => (await import('./record-table.ts')).recordTable,
   repository: async () => (await import('./repository.ts')).repository,

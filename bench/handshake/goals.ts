@@ -75,6 +75,13 @@ const limits: readonly {
     limit: 0.67,
   },
   {
+    text: 'resumed TLS 1.2, one host with a Redis under it: server CPU to Node + Redis',
+    measure: 'serverCpu',
+    of: ['resume-cross-1.2-p256-id', 'handfast-redis'],
+    to: ['resume-cross-1.2-p256-id', 'node-redis'],
+    limit: 0.6,
+  },
+  {
     text: "resumed TLS 1.3, stateful: server CPU to Node's shared ticketKeys",
     measure: 'serverCpu',
     of: ['resume-cross-1.3-p256-stateful', 'handfast-stateful'],

@@ -21,6 +21,8 @@ export type Sharing =
       readonly mode: 'auto' | 'stateful'
       /** Folder in which the processes of one host meet; undefined for one by itself. */
       readonly host?: string
+      /** URL of a Redis under the farm. */
+      readonly redis?: string
     }
   /** Node's own floor: `servers` servers in one process, sessions in a Map of theirs. */
   | { readonly kind: 'map'; readonly servers: number }

@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
+import type { TierMaker } from '../../lib/cache/tier.ts'
 import type { MemberMessage, NodeMember } from './node-member.ts'
 import { openSessionStore } from './redis-session-store.ts'
 
@@ -35,8 +36,10 @@ async function serve({ tls, sharing }: NodeMember): Promise<Serving> {
     case 'handfast': {
       // Here, so that the other kinds do not carry it.
       const { createFarm } = await import('../../lib/member/create-farm.ts')
-      const { secret, port, members, host } = sharing
+      const { secret, port, members, host, redis: url } = sharing
+      const tiers = url === undefined ? [] : [await redisTier(url)]
       const farm = await createFarm({
+        tiers,
         secret,
         ...(port !== undefined && { listen: { host: '127.0.0.1', port }, members }),
         ...(host !== undefined && { host }),
@@ -88,6 +91,11 @@ async function serve({ tls, sharing }: NodeMember): Promise<Serving> {
       return { servers: [await listening(server)], detail: store.client }
     }
   }
+}
+
+async function redisTier(url: string): Promise<TierMaker> {
+  const { redis } = await import('../../plugins/redis/index.ts')
+  return redis(url)
 }
 
 type ResumeCallback = (error: Error | null, session: Buffer | null) => void

@@ -8,7 +8,7 @@ import { forkChild, freePorts, stopChild } from '../harness/child.ts'
 import { treeCpu } from '../harness/process-cpu.ts'
 import type { MemberMessage, NodeMember, Sharing } from './node-member.ts'
 import { findProgram } from './program.ts'
-import { startRedis } from './store.ts'
+import { type Store, startRedis } from './store.ts'
 import type { RunningSystem, StartOptions, System } from './system.ts'
 
 /** Generous: a busy machine may take long to compile nine processes. */
@@ -52,10 +52,25 @@ export const handfastHosts: System = {
   start: options => startHosts(options, options.members, 2),
 }
 
+/** What `node-redis` is replaced by: the same Redis, behind memory that all processes see. */
+export const handfastRedis: System = {
+  name: 'handfast-redis',
+  about: 'one host: a hub, a shelf of sessions, and a Redis under it',
+  modes: ['1.2-id'],
+  mustResume: true,
+  missing: () => findProgram('redis-server', 'valkey-server').missing,
+  async start(options) {
+    const redis = await startRedis(options.folder)
+    const url = `redis://127.0.0.1:${redis.port}`
+    return await withStore(redis, () => startHosts(options, 1, options.members, url))
+  },
+}
+
 async function startHosts(
   options: StartOptions,
   hosts: number,
   processes: number,
+  redis?: string,
 ): Promise<RunningSystem> {
   const secret = generateSecret()
   const ports = hosts > 1 ? await freePorts(hosts) : []
@@ -68,7 +83,8 @@ async function startHosts(
         .map(port => `127.0.0.1:${port}`)
       const port = ports[own]
       const listen = port === undefined ? {} : { port }
-      return { kind: 'handfast', secret, members, mode: 'auto', host, ...listen }
+      const tier = redis === undefined ? {} : { redis }
+      return { kind: 'handfast', secret, members, mode: 'auto', host, ...listen, ...tier }
     }),
   )
   return await startMembers(
@@ -161,30 +177,36 @@ export const nodeRedis: System = {
   missing: () => findProgram('redis-server', 'valkey-server').missing,
   async start(options) {
     const redis = await startRedis(options.folder)
-    try {
-      const sharing: Sharing = { kind: 'redis', port: redis.port }
-      const members = await startMembers(
-        options,
-        Array.from({ length: options.members }, () => sharing),
-      )
-      return {
-        ...members,
-        configs: [...members.configs, redis.config],
-        async cpu() {
-          const used = await members.cpu()
-          const stores = redis.cpu()
-          return used === undefined || stores === undefined ? undefined : used + stores
-        },
-        async close() {
-          await members.close()
-          await redis.close()
-        },
-      }
-    } catch (error) {
-      await redis.close()
-      throw error
-    }
+    const sharing: Sharing = { kind: 'redis', port: redis.port }
+    const sharings = Array.from({ length: options.members }, () => sharing)
+    return await withStore(redis, () => startMembers(options, sharings))
   },
+}
+
+/** The store is a part of the system: its processor time counts, and it ends with it. */
+async function withStore(
+  store: Store,
+  start: () => Promise<RunningSystem>,
+): Promise<RunningSystem> {
+  try {
+    const members = await start()
+    return {
+      ...members,
+      configs: [...members.configs, store.config],
+      async cpu() {
+        const used = await members.cpu()
+        const stored = store.cpu()
+        return used === undefined || stored === undefined ? undefined : used + stored
+      },
+      async close() {
+        await members.close()
+        await store.close()
+      },
+    }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
 }
 
 /** One process per entry; together they are the farm. */
