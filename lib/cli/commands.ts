@@ -6,6 +6,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'serve HTTPS and pass requests on to backends',
     load: async () => (await import('./commands/proxy.ts')).proxyCommand,
   },
+  repository: {
+    summary: 'keep the sessions of many proxies, for all of them',
+    load: async () => (await import('./commands/repository.ts')).repositoryCommand,
+  },
   config: {
     summary: 'the options in force, and the JSON Schema of the config file',
     load: async () => (await import('./commands/config.ts')).configCommand,

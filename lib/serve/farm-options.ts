@@ -3,15 +3,18 @@ import { redis } from '../../plugins/redis/index.ts'
 import { formatAddress } from '../address.ts'
 import type { Log } from '../log.ts'
 import type { FarmOptions } from '../member/options.ts'
-import type { ServeSettings } from './settings.ts'
+import type { FarmSettings } from './settings.ts'
 
-/** What a member is made with, of the settings of a proxy. */
-export function farmOptionsOf({ farm }: ServeSettings, log: Log): FarmOptions {
+/** What a member is made with, of the settings of a proxy or a repository. */
+export function farmOptionsOf(
+  { farm }: { readonly farm: FarmSettings },
+  log: Log,
+): FarmOptions {
   const { listen, advertise, members, repositories = [], ...more } = farm
   const { redis: shared, disk, ...rest } = more
   const tiers = [
-    ...(shared === undefined ? [] : [redis(shared)]),
     ...(disk === undefined ? [] : [lmdb(disk)]),
+    ...(shared === undefined ? [] : [redis(shared)]),
   ]
   return {
     ...(repositories.length > 0 && { topology: 'tiered' }),
