@@ -44,6 +44,7 @@ export class DiskTier implements Tier {
   #loading: Promise<void> | undefined
   #sweeping: Timer | undefined
   #wasDown = false
+  #knowsRevoked = false
   #closed = false
   /** Of what was found there since start. */
   readonly #counts = { loaded: 0, foreign: 0, full: 0 }
@@ -58,7 +59,9 @@ export class DiskTier implements Tier {
     return level === 'all' && this.#environment?.state.up === true
   }
 
+  /** A miss as long as it is not known what of that was revoked. */
   async get(table: TableId, key: Buffer): Promise<FoundRecord | undefined> {
+    if (!this.#knowsRevoked) return undefined
     const name = this.#parts.sealer.name(table, key)
     const entry = await this.#opened().get(name)
     return entry && this.#open(entry)
@@ -131,6 +134,7 @@ export class DiskTier implements Tier {
   async #load(): Promise<void> {
     try {
       for (const table of first) await this.#loadNames(Buffer.of(table))
+      this.#knowsRevoked = !this.#closed
       await this.#loadNames(Buffer.alloc(0), behindSessions)
     } catch (error) {
       this.#loading = undefined

@@ -1,5 +1,8 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Cache } from '../../../lib/cache/cache.ts'
 import { GuardedTier } from '../../../lib/cache/guarded-tier.ts'
@@ -11,6 +14,7 @@ import { recordSealer } from '../../../lib/record/record-sealer.ts'
 import { OffHeapTable } from '../../../lib/table/off-heap-table.ts'
 import { Environment } from '../../../plugins/lmdb/environment.ts'
 import { lmdb } from '../../../plugins/lmdb/lmdb.ts'
+import { programOf } from '../../fixtures/built.ts'
 
 const maxBytes = 64 * 1024 * 1024
 const hour = { ttl: 3_600_000, level: 'all', budget: 30_000 } as const
@@ -174,6 +178,29 @@ t.test('what is read at the start leaves others their turn', async t => {
   isOver = true
   t.ok(names.every(name => after.getLocal(tables.state, name) !== undefined))
   t.ok(turns > 10, `${turns} turns of others`)
+})
+
+t.test('a folder that is held when a host starts is taken when it is free', async t => {
+  const folder = join(t.testdir(), 'd')
+  const { cache: before } = await startHost(t, folder)
+  await before.add(tables.auth, key, value, hour)
+  await before.close()
+  const { path, execArgv } = programOf('lmdb-process')
+  const holder = spawn(process.execPath, [...execArgv, path, 'hold', folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => holder.kill('SIGKILL'))
+  await once(holder.stdout, 'data')
+  const { cache, tier } = await startHost(t, folder)
+  t.match(tier.stats(), { up: 0 })
+  t.equal(await cache.add(tables.state, key, value, hour), true, 'nobody waits for it')
+  t.equal(cache.getLocal(tables.auth, key), undefined)
+  holder.kill('SIGKILL')
+  const end = Date.now() + 60_000
+  const isBack = () => tier.stats()['up'] === 1 && tier.stats().behind === 0
+  while (!isBack() && Date.now() < end) await wait(20)
+  t.same(cache.getLocal(tables.auth, key)?.value, value)
+  t.same((await tier.get(tables.state, key, 10_000))?.value, value)
 })
 
 t.test('options that can not be are refused', async t => {
