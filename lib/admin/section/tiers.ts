@@ -39,6 +39,7 @@ const ofNow: ReadonlySet<string> = new Set([
   'open',
   'behind',
   'bytes',
+  'current',
   'maxBytes',
   'records',
   'up',

@@ -1,8 +1,10 @@
 import t from 'tap'
 import { tables } from '../../../lib/record/key.ts'
+import { slotOf } from '../../../plugins/redis/slot.ts'
 import {
   noRedis,
   RedisServer,
+  redisCluster,
   redisSentinel,
   untilTrue,
 } from '../../fixtures/redis-server.ts'
@@ -160,6 +162,47 @@ t.test(
     await master.stop()
     replica.signal('SIGCONT')
     await untilTrue(() => isKept(t, url, ['acknowledged', 'not acknowledged']))
+    await untilTrue(() => a.tier.isCurrent() && b.tier.isCurrent())
+  },
+)
+
+t.test(
+  'a part whose slot moves to another master is followed there',
+  { skip },
+  async t => {
+    const servers = await redisCluster(t)
+    const url = servers[0]?.url ?? ''
+    const [a, b] = [tierHost(t, url), tierHost(t, url)]
+    await Promise.all([a.tier.watch(), b.tier.watch()])
+    await a.tier.put(recordOf(revocation, 'ann', 'before'), 'one', budget)
+    await untilTrue(() => knows(b, 'ann'))
+    const logs = await Promise.all(servers.map(server => server.say('KEYS', '*:log')))
+    const from = logs.findIndex(keys => (keys as string[]).length > 0)
+    const [source, target] = [servers[from], servers[(from + 1) % 3]]
+    if (source === undefined || target === undefined) throw new Error('no part anywhere')
+    const [log = ''] = logs[from] as string[]
+    const slot = String(slotOf(log))
+    const [sourceId, targetId] = await Promise.all(
+      [source, target].map(async server => String(await server.say('CLUSTER', 'MYID'))),
+    )
+    await target.say('CLUSTER', 'SETSLOT', slot, 'IMPORTING', sourceId ?? '')
+    await source.say('CLUSTER', 'SETSLOT', slot, 'MIGRATING', targetId ?? '')
+    for (const key of (await source.say(
+      'CLUSTER',
+      'GETKEYSINSLOT',
+      slot,
+      '9',
+    )) as string[]) {
+      await source.say('MIGRATE', '127.0.0.1', String(target.port), key, '0', '5000')
+    }
+    for (const server of [target, source]) {
+      await server.say('CLUSTER', 'SETSLOT', slot, 'NODE', targetId ?? '')
+    }
+    const next = recordOf(revocation, 'ann', 'after')
+    t.equal(await a.tier.put(next, 'repositories', budget), true)
+    await untilTrue(
+      () => b.replica.read(revocation, next.key)?.value.equals(next.value) === true,
+    )
     await untilTrue(() => a.tier.isCurrent() && b.tier.isCurrent())
   },
 )
