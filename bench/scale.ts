@@ -9,6 +9,8 @@ import { type Goal, nothingMeasured } from './report/report.ts'
 
 /** Handshakes of each host whose session is stored, a second of virtual time. */
 const rate = 200
+/** Hosts of the topology `tiered` that are repositories. */
+const repositories = 3
 /** Flat: the largest farm costs at most so many times the smallest, at the same rate per host. */
 const flat = 1.25
 /** Virtual ms in which all that was written has been acknowledged. */
@@ -46,8 +48,10 @@ export const scale: Benchmark = {
     for (const hosts of sizes) rows.push(show(hosts, 'auto', context))
     const shared = [...rows]
     for (const hosts of [10, 50]) rows.push(show(hosts, 'replicated', context))
-    const grows = (figure: (row: Row) => number) => {
-      const figures = shared.map(figure)
+    const tiered = sizes.map(hosts => show(hosts, 'tiered', context))
+    rows.push(...tiered)
+    const grows = (figure: (row: Row) => number, of: readonly Row[] = shared) => {
+      const figures = of.map(figure)
       return Math.max(...figures) / (figures[0] ?? 1)
     }
     const goals = [
@@ -72,6 +76,10 @@ export const scale: Benchmark = {
       goal(
         'questions to find it, likewise',
         grows(row => row.asks),
+      ),
+      goal(
+        `packets of a stored session with ${repositories} repositories, likewise`,
+        grows(row => row.packets, tiered),
       ),
     ]
     return {
@@ -117,22 +125,32 @@ export const scale: Benchmark = {
 
 function show(hosts: number, topology: TopologyName, context: BenchmarkContext): Row {
   context.progress.show(`${hosts} hosts, ${topology}`)
-  const records = topology === 'auto' ? 6_000 : 600
+  const records = topology === 'replicated' ? 600 : 6_000
   return measure(hosts, topology, context.quick ? records / 2 : records)
 }
 
 function measure(hosts: number, name: TopologyName, records: number): Row {
   const before = heap()
   const topology = topologyOf({ name, copies: 2, asks: 'sequence', seed: 1 })
-  const farm = new CalmFarm(hosts, linkSettings, { datagrams: false, topology })
+  const first = name === 'tiered' ? repositories : 0
+  const proxies = hosts - first
+  const farm = new CalmFarm(hosts, linkSettings, {
+    datagrams: false,
+    topology,
+    repositories: first,
+  })
   const memory = (heap() - before) / hosts / 1024
-  const span = (1_000 * records) / (rate * hosts) + rest
+  const span = (1_000 * records) / (rate * proxies) + rest
   const idle = cpuOf(() => farm.run(span))
   const { messages, bytes } = farm.network
   const busy = cpuOf(() => {
     for (let i = 0; i < records; i++) {
-      farm.write(farm.at(i % hosts), `session ${i} of thirty-two bytes`, 'one')
-      if (i % hosts === hosts - 1) farm.run(1_000 / rate)
+      farm.write(
+        farm.at(first + (i % proxies)),
+        `session ${i} of thirty-two bytes`,
+        'one',
+      )
+      if (i % proxies === proxies - 1) farm.run(1_000 / rate)
     }
     farm.run(rest)
   })
