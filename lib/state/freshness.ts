@@ -40,7 +40,7 @@ export class Freshness {
     this.#cache = cache
     this.#isExclusive = database.reach === 'process'
     if (database.watch === undefined || this.#isExclusive) {
-      this.isTold = cache.isCurrent() !== undefined
+      this.isTold = this.#isExclusive || cache.isCurrent() !== undefined
       this.#stopWatching = () => {}
       return
     }
@@ -72,7 +72,8 @@ export class Freshness {
     if (this.#flushed.size > 0 && asOf <= this.#flushedAt(name, key)) return false
     if (this.#isExclusive) return true
     if (!this.#hears || this.#cache.isCurrent() === false) return false
-    return asOf + cacheTtl > this.#cache.now()
+    // Without a time there is no trust: `asOf` may be a millisecond ahead.
+    return cacheTtl > 0 && asOf + cacheTtl > this.#cache.now()
   }
 
   /**

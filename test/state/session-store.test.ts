@@ -1,0 +1,279 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import fastifyCookie from '@fastify/cookie'
+import fastifySession from '@fastify/session'
+import express from 'express'
+import session, { Cookie, type SessionData, type Store } from 'express-session'
+import fastify from 'fastify'
+import t, { type Test } from 'tap'
+import { generateSecret } from '../../lib/farm/secret.ts'
+import {
+  createState,
+  memoryDatabase,
+  type SessionStoreOptions,
+} from '../../lib/state/index.ts'
+import { SharedPlace } from '../fixtures/shared-database.ts'
+
+const secret = generateSecret()
+
+async function setUp(
+  t: Test,
+  options?: SessionStoreOptions,
+  place: SharedPlace = new SharedPlace(),
+) {
+  const state = await createState({ database: place.open(), secret })
+  t.teardown(() => state.close())
+  const store: Store = state.sessionStore(session, options)
+  return { state, place, store }
+}
+
+/** A method of a store as a promise. */
+function ask<T = unknown>(
+  store: object,
+  method: string,
+  ...args: unknown[]
+): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const done = (error: unknown, value: T) => (error ? reject(error) : resolve(value))
+    const call = (store as Record<string, (...all: unknown[]) => void>)[method]
+    call?.call(store, ...args, done)
+  })
+}
+
+function lasting(ms: number, fields: object = {}) {
+  const cookie = new Cookie()
+  cookie.expires = new Date(Date.now() + ms)
+  return { ...fields, cookie } as SessionData
+}
+
+// What the projects' own tests of stores expect: connect-redis index_test.ts, connect-pg-simple
+// test/integration, and express-session test/session.js for MemoryStore.
+t.test('the life of sessions', async t => {
+  const { store } = await setUp(t)
+  const plain = { foo: 'bar', cookie: { originalMaxAge: null } }
+  t.notOk(await ask(store, 'get', '123'), 'none is no error')
+  await ask(store, 'set', '123', plain)
+  t.same(await ask(store, 'get', '123'), plain)
+  await ask(store, 'set', '123', { ...plain, foo: 'baz' })
+  t.match(await ask(store, 'get', '123'), { foo: 'baz' })
+  await ask(store, 'set', '456', lasting(60_000))
+  await ask(store, 'touch', '456', lasting(90_000))
+  const touched = await ask<SessionData>(store, 'get', '456')
+  const left = Number(new Date(touched?.cookie.expires ?? 0)) - Date.now()
+  t.ok(left > 60_000 && left <= 90_000, 'a touch puts the end off')
+  await ask(store, 'touch', 'nobody', lasting(90_000))
+  t.notOk(await ask(store, 'get', 'nobody'), 'and makes no session')
+  t.equal(await ask(store, 'length'), 2)
+  const all = (await ask<(SessionData & { id: string })[]>(store, 'all')) ?? []
+  t.same(all.map(({ id }) => id).sort(), ['123', '456'])
+  t.equal(all.find(({ id }) => id === '123') !== undefined, true)
+  await ask(store, 'destroy', '456')
+  await ask(store, 'destroy', '456')
+  t.equal(await ask(store, 'length'), 1)
+  await ask(store, 'clear')
+  t.equal(await ask(store, 'length'), 0)
+  t.same(await ask(store, 'all'), [])
+})
+
+t.test('a session that has ended is not there', async t => {
+  const { store } = await setUp(t)
+  await ask(store, 'set', '789', lasting(60_000))
+  await ask(store, 'set', '789', lasting(-1_000))
+  t.notOk(await ask(store, 'get', '789'))
+  t.equal(await ask(store, 'length'), 0)
+  await ask(store, 'set', '1', lasting(60_000))
+  await ask(store, 'touch', '1', lasting(-1))
+  t.notOk(await ask(store, 'get', '1'))
+})
+
+t.test('callbacks may be left out, and errors come to them', async t => {
+  const { store, place } = await setUp(t)
+  const promised = store as unknown as Record<
+    string,
+    (...args: unknown[]) => Promise<unknown>
+  >
+  await promised['set']?.('a', lasting(60_000, { user: 'ann' }))
+  t.match(await promised['get']?.('a'), { user: 'ann' })
+  t.equal(await promised['length']?.(), 1)
+  place.before = () => {
+    throw new Error('down')
+  }
+  await t.rejects(ask(store, 'get', 'b'), { code: 'ERR_HANDFAST_DATABASE' })
+  await t.rejects(ask(store, 'set', 'b', lasting(1_000)))
+  await t.rejects(ask(store, 'destroy', 'b'), { code: 'ERR_HANDFAST_OUTCOME_UNKNOWN' })
+  t.match(await ask(store, 'get', 'a'), { user: 'ann' }, 'from the cache')
+})
+
+t.test('what is no base of a store, and bad options, are refused', async t => {
+  const { state } = await setUp(t)
+  t.throws(() => state.sessionStore('session'), { code: 'ERR_HANDFAST_USAGE' })
+  t.throws(() => state.sessionStore(session, { ttl: 0 }), { code: 'ERR_HANDFAST_CONFIG' })
+  t.throws(() => state.sessionStore(session, { onConflict: 'x' } as never), {
+    code: 'ERR_HANDFAST_CONFIG',
+  })
+  const bare = state.sessionStore()
+  t.throws(() => bare.createSession({}, {}), { message: /sessionStore\(session\)/ })
+})
+
+t.test('of two requests that change a session at a time', async t => {
+  /** Two requests that have read the session before either stores it. */
+  const both = async (t: Test, options?: SessionStoreOptions) => {
+    const { store } = await setUp(t, options)
+    await ask(store, 'set', 'id', lasting(60_000, { a: 1, b: 1 }))
+    const read = async () =>
+      store.createSession(
+        {} as never,
+        (await ask<SessionData>(store, 'get', 'id')) ?? ({} as never),
+      )
+    const [one, two] = [await read(), await read()] as unknown as Record<
+      string,
+      unknown
+    >[]
+    if (one === undefined || two === undefined) throw new Error('two')
+    return { store, one, two }
+  }
+
+  t.test('each keeps its change', async t => {
+    const { store, one, two } = await both(t)
+    one['a'] = 2
+    two['b'] = 2
+    two['c'] = 3
+    await ask(store, 'set', 'id', one)
+    await ask(store, 'set', 'id', two)
+    t.match(await ask(store, 'get', 'id'), { a: 2, b: 2, c: 3 })
+    t.equal(two['a'], 2, 'and sees the other one')
+    delete two['a']
+    await ask(store, 'set', 'id', two)
+    const last = await ask<object>(store, 'get', 'id')
+    t.notOk('a' in (last ?? {}))
+  })
+
+  t.test('the later is refused where both changed the same', async t => {
+    const { store, one, two } = await both(t)
+    one['a'] = 2
+    two['a'] = 3
+    await ask(store, 'set', 'id', one)
+    await t.rejects(ask(store, 'set', 'id', two), {
+      code: 'ERR_HANDFAST_CONFLICT',
+      message: /"a"/,
+    })
+    t.match(await ask(store, 'get', 'id'), { a: 2 })
+  })
+
+  t.test('a log-out stays one', async t => {
+    const { store, two } = await both(t)
+    await ask(store, 'destroy', 'id')
+    two['b'] = 2
+    await t.rejects(ask(store, 'set', 'id', two), { code: 'ERR_HANDFAST_CONFLICT' })
+    t.notOk(await ask(store, 'get', 'id'))
+  })
+
+  t.test('or as the options say', async t => {
+    const refusing = await both(t, { onConflict: 'refuse' })
+    await ask(refusing.store, 'set', 'id', refusing.one)
+    await t.rejects(ask(refusing.store, 'set', 'id', refusing.two), {
+      code: 'ERR_HANDFAST_CONFLICT',
+    })
+    const { store, one, two } = await both(t, { onConflict: 'overwrite' })
+    one['a'] = 2
+    two['b'] = 2
+    await ask(store, 'set', 'id', one)
+    await ask(store, 'set', 'id', two)
+    t.match(await ask(store, 'get', 'id'), { a: 1, b: 2 })
+  })
+})
+
+t.test('express 5 keeps its sessions there, over a restart', async t => {
+  const place = new SharedPlace()
+  const start = async () => {
+    const { store } = await setUp(t, {}, place)
+    const app = express()
+    const cookie = { maxAge: 60_000 }
+    app.use(session({ store, secret, resave: false, saveUninitialized: false, cookie }))
+    app.get('/', (request, response) => {
+      const visits = request.session as unknown as { count?: number }
+      visits.count = (visits.count ?? 0) + 1
+      response.send(`${visits.count}`)
+    })
+    app.get('/renew', (request, response) => {
+      request.session.regenerate(error => response.send(error ? 'failed' : 'renewed'))
+    })
+    app.get('/leave', (request, response) => {
+      request.session.destroy(error => response.send(error ? 'failed' : 'left'))
+    })
+    const server = createServer(app)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    return (server.address() as AddressInfo).port
+  }
+  let cookie = ''
+  const get = async (port: number, path = '/') => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+      headers: { cookie },
+    })
+    cookie = response.headers.getSetCookie()[0]?.split(';')[0] ?? cookie
+    return await response.text()
+  }
+  const first = await start()
+  t.equal(await get(first), '1')
+  t.equal(await get(first), '2')
+  const second = await start()
+  t.equal(await get(second), '3')
+  const before = cookie
+  t.equal(await get(second, '/renew'), 'renewed')
+  t.equal(await get(second), '1')
+  t.not(cookie, before)
+  t.equal(await get(second, '/leave'), 'left')
+  cookie = before
+  t.equal(await get(first), '1', 'the old one is gone')
+})
+
+t.test('fastify 5 keeps its sessions there, over a restart', async t => {
+  const place = new SharedPlace()
+  const start = async () => {
+    const state = await createState({ database: place.open(), secret })
+    t.teardown(() => state.close())
+    const app = fastify()
+    await app.register(fastifyCookie)
+    const cookie = { secure: false, maxAge: 60_000 }
+    await app.register(fastifySession, { secret, cookie, store: state.sessionStore() })
+    app.get('/', async request => {
+      const visits = request.session as unknown as { count?: number }
+      visits.count = (visits.count ?? 0) + 1
+      return `${visits.count}`
+    })
+    app.get('/leave', async request => {
+      await request.session.destroy()
+      return 'left'
+    })
+    t.teardown(() => app.close())
+    return app
+  }
+  let cookie = ''
+  const get = async (app: Awaited<ReturnType<typeof start>>, url = '/') => {
+    const response = await app.inject({ url, headers: { cookie } })
+    const [given] = [response.headers['set-cookie'] ?? []].flat()
+    cookie = given?.split(';')[0] ?? cookie
+    return response.body
+  }
+  const first = await start()
+  t.equal(await get(first), '1')
+  t.equal(await get(first), '2')
+  const second = await start()
+  t.equal(await get(second), '3')
+  t.equal(await get(second, '/leave'), 'left')
+  t.equal(await get(first), '1')
+})
+
+t.test('a session in memory needs no secret', async t => {
+  const state = await createState({ database: memoryDatabase() })
+  t.teardown(() => state.close())
+  const store = state.sessionStore(session)
+  await ask(store, 'set', 'a', lasting(1_000, { user: 'ann' }))
+  t.match(await ask(store, 'get', 'a'), { user: 'ann' })
+})
