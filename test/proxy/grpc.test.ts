@@ -252,6 +252,23 @@ t.test('where no backend answers the client hears it in the words of gRPC', asyn
   t.match(error?.details, /Bad Gateway/)
 })
 
+t.test('a server that dies in the middle of a stream is unavailable, too', async t => {
+  const { client, server, log } = await through(t, {
+    down(call: Down) {
+      call.write(Buffer.from('first'))
+    },
+  })
+  const call = client.down(Buffer.from('a'))
+  await once(call, 'data')
+  const failed = once(call, 'error')
+  server.forceShutdown()
+  const [error] = (await failed) as [ServiceError]
+  t.equal(error.code, status.UNAVAILABLE)
+  t.equal(error.details, 'Bad Gateway')
+  await until(() => log.requests.length === 1)
+  t.match(log.requests[0], { status: 200, error: /./ })
+})
+
 t.test('a backend that speaks no HTTP/2 is said to be unavailable', async t => {
   const { createServer } = await import('node:https')
   const { p256 } = await import('../fixtures/certificates.ts')
@@ -279,7 +296,7 @@ t.test('over TLS to the backend, by ALPN', async t => {
     {
       unary: (call: Unary, done: sendUnaryData<Buffer>) => done(null, call.request),
     },
-    true,
+    { secure: true },
   )
   const site = await defaultSite([`https://localhost:${backend}`])
   const { port } = await startProxy(t, {

@@ -17,9 +17,12 @@ const media = /^application\/grpc(?:\+|;|$)/i
  * section too ("Trailers-Only"), with status 200.
  */
 export function grpcFailure(status: number, text: string): Fields {
+  return ['content-type', 'application/grpc', ...grpcTrailers(status, text)]
+}
+
+/** The same behind an answer that has begun. */
+export function grpcTrailers(status: number, text: string): Fields {
   return [
-    'content-type',
-    'application/grpc',
     'grpc-status',
     String(grpcStatus[status] ?? unknown),
     'grpc-message',

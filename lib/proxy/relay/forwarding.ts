@@ -9,7 +9,7 @@ import type { Urgency } from '../../dispatch/queue/urgency.ts'
 import { type Fields, filterFields } from '../../http/fields.ts'
 import { answer, type Exchange } from '../client/exchange.ts'
 import type { Hop } from '../message/forwarded.ts'
-import { isGrpc } from '../message/grpc.ts'
+import { grpcTrailers, isGrpc } from '../message/grpc.ts'
 import {
   endsWithConnection,
   hasUnknownCoding,
@@ -254,8 +254,13 @@ export class Forwarding implements DispatchHandler {
       this.#exchange.end([])
       this.#settle()
     } else {
-      this.#error = failureOf(error).code
-      this.#exchange.breakOff()
+      const { status, text, code } = failureOf(error)
+      this.#error = code
+      // A reset would say INTERNAL. What was told stays, and is known not to be all.
+      if (this.#duplex) {
+        this.#exchange.end(grpcTrailers(status, text))
+        this.#settle()
+      } else this.#exchange.breakOff()
     }
   }
 
