@@ -9,6 +9,9 @@ const lengths = new Map(
   Object.entries(bodyBytes).map(([name, bytes]) => [`/${name}`, bytes]),
 )
 
+/** Milliseconds. */
+const workTime = () => 10 + 20 * Math.random()
+
 const server = createServer((request, response) => {
   request.resume()
   const length = lengths.get(request.url ?? '')
@@ -20,7 +23,9 @@ const server = createServer((request, response) => {
     'content-type': 'application/octet-stream',
     'content-length': String(length),
   })
-  send(response, length)
+  const works = request.url === '/high' || request.url === '/low'
+  if (works) setTimeout(() => send(response, length), workTime())
+  else send(response, length)
 })
 // The least that makes a WebSocket: nobody says anything on it.
 server.on('upgrade', (request, socket) => {

@@ -3,14 +3,21 @@ import { once } from 'node:events'
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import { connect, type TLSSocket } from 'node:tls'
 import { serverName } from '../certificates/identity.ts'
-import { bodyBytes, type HoldJob, type LoadJob, type LoadOutcome } from './load.ts'
+import {
+  bodyBytes,
+  type HoldJob,
+  type LoadJob,
+  type LoadOutcome,
+  type PacedJob,
+} from './load.ts'
+import { runPaced } from './paced.ts'
 
 /** Entry of the clients: runs one job after the other. */
 let ca = ''
 const held: TLSSocket[] = []
 process.on(
   'message',
-  (message: LoadJob | HoldJob | { ca: string } | { release: true }) => {
+  (message: LoadJob | HoldJob | PacedJob | { ca: string } | { release: true }) => {
     if ('ca' in message) {
       ca = message.ca
       return
@@ -26,7 +33,10 @@ process.on(
 )
 process.on('disconnect', () => process.exit(0))
 
-async function answer(message: LoadJob | HoldJob | { release: true }): Promise<object> {
+async function answer(
+  message: LoadJob | HoldJob | PacedJob | { release: true },
+): Promise<object> {
+  if ('pace' in message) return await runPaced(message, ca)
   if ('hold' in message) return await hold(message)
   if ('kind' in message) return await run(message)
   const closed = held.map(socket => once(socket, 'close'))
@@ -113,9 +123,12 @@ async function openClients(job: LoadJob, tally: Tally): Promise<Client[]> {
       return await Promise.all(
         count(job.concurrency).map(async () => {
           const socket = await tlsTo(job.port)
+          const jar = job.cookies === true ? new Jar() : undefined
           return {
             work: async () => {
-              while (tally.take()) if (!(await ask(socket, job, tally, true))) return
+              while (tally.take()) {
+                if (!(await ask(socket, job, tally, true, jar))) return
+              }
             },
             close: () => socket.destroy(),
           }
@@ -141,7 +154,7 @@ async function openClients(job: LoadJob, tally: Tally): Promise<Client[]> {
           while (tally.take()) {
             const began = performance.now()
             const socket = await tlsTo(job.port)
-            await ask(socket, job, tally, false, began)
+            await ask(socket, job, tally, false, undefined, began)
             socket.destroy()
           }
         },
@@ -174,12 +187,25 @@ async function http2To(port: number): Promise<ClientHttp2Session> {
   return session
 }
 
+/** The first cookie that a client was given. */
+class Jar {
+  /** A line of a header section. */
+  field = ''
+
+  take(head: string): void {
+    if (this.field !== '') return
+    const cookie = /\r\nset-cookie: ([^;\r]*)/i.exec(head)?.[1]
+    if (cookie !== undefined) this.field = `Cookie: ${cookie}\r\n`
+  }
+}
+
 /** One request on a connection; false when that is of no more use. */
 function ask(
   socket: TLSSocket,
   { body }: LoadJob,
   tally: Tally,
   keep: boolean,
+  jar: Jar | undefined,
   began = performance.now(),
 ): Promise<boolean> {
   return new Promise(resolve => {
@@ -203,13 +229,14 @@ function ask(
           settle(text.split('\r\n', 1)[0])
           return
         }
+        jar?.take(text)
         left = bodyBytes[body] - (head.length - end - 4)
       } else left -= chunk.length
       if (left <= 0) settle(undefined)
     }
     socket.on('data', onData).on('close', onClose).on('error', onClose)
-    const last = keep ? '' : 'Connection: close\r\n'
-    socket.write(`GET /${body} HTTP/1.1\r\nHost: ${serverName}\r\n${last}\r\n`)
+    const more = (keep ? '' : 'Connection: close\r\n') + (jar?.field ?? '')
+    socket.write(`GET /${body} HTTP/1.1\r\nHost: ${serverName}\r\n${more}\r\n`)
   })
 }
 

@@ -2,11 +2,13 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { forkChild, stopChild } from '../harness/child.ts'
 
-export type Body = 'small' | 'mib' | 'gib'
+export type Body = 'small' | 'high' | 'low' | 'mib' | 'gib'
 
-/** What the backend answers with, in bytes. */
+/** What the backend answers with, in bytes. `high` and `low` take it 10 to 30 ms. */
 export const bodyBytes: Readonly<Record<Body, number>> = {
   small: 100,
+  high: 100,
+  low: 100,
   mib: 1024 ** 2,
   gib: 1024 ** 3,
 }
@@ -25,6 +27,8 @@ export interface LoadJob {
   /** Requests under way at a time. */
   readonly concurrency: number
   readonly requests: number
+  /** The first cookie that a connection of HTTP/1.1 is given comes back with what follows. */
+  readonly cookies?: boolean
 }
 
 export interface LoadOutcome {
@@ -47,6 +51,24 @@ export interface HoldJob {
   readonly connections: number
 }
 
+/** Requests at a rate of their own, by kept-alive HTTP/1.1, whatever becomes of them. */
+export interface PacedJob {
+  /** Requests per second. */
+  readonly pace: number
+  readonly port: number
+  readonly seconds: number
+  readonly path: string
+  /** Of the requests, in turn. */
+  readonly methods: readonly string[]
+}
+
+export interface PacedOutcome {
+  /** Milliseconds of each answer 200, sorted. */
+  readonly latencies: readonly number[]
+  /** What each of the others came to: `METHOD status` or `METHOD error`. */
+  readonly failures: readonly string[]
+}
+
 /** Longer than this a job has hung, in milliseconds. */
 const jobTimeout = 120_000
 
@@ -64,6 +86,14 @@ export class Load {
     const [outcome] = (await once(this.#child, 'message', {
       signal: AbortSignal.timeout(jobTimeout),
     })) as [LoadOutcome]
+    return outcome
+  }
+
+  async paced(job: PacedJob): Promise<PacedOutcome> {
+    this.#child.send(job)
+    const [outcome] = (await once(this.#child, 'message', {
+      signal: AbortSignal.timeout(jobTimeout),
+    })) as [PacedOutcome]
     return outcome
   }
 
@@ -87,12 +117,14 @@ export class Load {
   }
 }
 
-/** Answers the port of a backend that runs until `close`. */
+/** Answers the port of a backend that runs until `close`, or until it is killed. */
 export async function startBackend(): Promise<{
   readonly port: number
+  /** As the kernel does it when memory runs out. */
+  kill(): void
   close(): Promise<void>
 }> {
   const child = forkChild(new URL('./backend-process.ts', import.meta.url))
   const [{ port }] = (await once(child, 'message')) as [{ port: number }]
-  return { port, close: () => stopChild(child) }
+  return { port, kill: () => child.kill('SIGKILL'), close: () => stopChild(child) }
 }

@@ -1,8 +1,6 @@
 import { once } from 'node:events'
-import { openSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { extname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { type Identities, serverName } from '../certificates/identity.ts'
 import { forkChild, freePorts, stopChild } from '../harness/child.ts'
 import { treeCpu } from '../harness/process-cpu.ts'
@@ -10,7 +8,7 @@ import { treeMemory } from '../harness/process-memory.ts'
 import { Foreground } from '../systems/foreground.ts'
 import { findProgram, needProgram } from '../systems/program.ts'
 import { keyFiles, type TlsFiles } from '../systems/tls-files.ts'
-import { GcTime } from './gc-time.ts'
+import { handfast } from './handfast.ts'
 import type { LoadKind } from './load.ts'
 
 /** Something that ends TLS and passes requests on to one backend, in one process. */
@@ -27,6 +25,8 @@ export interface StartProxy {
   readonly identities: Identities
   /** Port of the backend on 127.0.0.1. */
   readonly backend: number
+  /** Of others beside it; only handfast asks them. */
+  readonly others?: readonly number[]
   /** A folder of its own. */
   readonly folder: string
 }
@@ -51,13 +51,7 @@ export interface NodeProxy {
 }
 
 export const proxySystems: readonly ProxySystem[] = [
-  {
-    name: 'handfast',
-    about: 'handfast proxy, one worker, access log to a file',
-    kinds: ['h1', 'h2', 'new'],
-    missing: () => undefined,
-    start: startHandfast,
-  },
+  handfast('handfast', 'handfast proxy, one worker, access log to a file'),
   node('bare', 'https or http2 of Node, no proxying', ['h1', 'h2', 'new']),
   node('undici', 'thirty lines on undici: no log, no checks', ['h1', 'h2', 'new']),
   node('http-proxy', 'http-proxy with a keep-alive agent, no log', ['h1', 'new']),
@@ -71,46 +65,6 @@ export const proxySystems: readonly ProxySystem[] = [
   ]),
   program('haproxy', haproxyConfig, file => ['-db', '-f', file]),
 ]
-
-async function startHandfast({
-  identities,
-  backend,
-  folder,
-}: StartProxy): Promise<RunningProxySystem> {
-  const { keyFile, certFile } = await keyFiles(identities, folder)
-  const [port] = (await freePorts(1)) as [number]
-  const file = join(folder, 'handfast.yaml')
-  await writeFile(
-    file,
-    `listen: 127.0.0.1:${port}
-workers: 1
-sites:
-  - names: [${serverName}]
-    cert: ${certFile}
-    key: ${keyFile}
-    backends: [http://127.0.0.1:${backend}]
-`,
-  )
-  const main = fileURLToPath(
-    new URL(`../../lib/cli/main${extname(import.meta.url)}`, import.meta.url),
-  )
-  const logFile = join(folder, 'access.log')
-  const log = openSync(logFile, 'w')
-  const gc = new GcTime(logFile)
-  const proxy = await Foreground.start(
-    process.execPath,
-    [...process.execArgv, '--trace-gc', main, 'proxy', '--config', file],
-    port,
-    { stdout: log },
-  )
-  return {
-    portFor: () => port,
-    cpu: () => proxy.cpu(),
-    gc: () => gc.total(),
-    memory: () => treeMemory(proxy.pid),
-    close: () => proxy.close(),
-  }
-}
 
 function node(
   kind: NodeProxy['kind'],
