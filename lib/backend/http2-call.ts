@@ -190,6 +190,8 @@ export class Http2Call implements PoolCall {
       if (!this.#over) stream.end()
     })
     body.on('error', error => this.fail(error))
+    // A call that did not come to send any of it has stopped it: a stop outlives who made it.
+    body.resume()
   }
 
   #heard(): void {

@@ -269,6 +269,21 @@ t.test('a server that dies in the middle of a stream is unavailable, too', async
   t.match(log.requests[0], { status: 200, error: /./ })
 })
 
+t.test('a call goes on to the next backend where one can not be reached', async t => {
+  const { port: backend } = await startGrpcServer(t, {
+    unary: (call: Unary, done: sendUnaryData<Buffer>) => done(null, call.request),
+  })
+  const site = await defaultSite(['http://127.0.0.1:9', `http://127.0.0.1:${backend}`])
+  const { port } = await startProxy(t, {
+    sites: [{ ...site, backendProtocol: 'http2' }],
+  })
+  const client = await grpcClient(t, port)
+  for (const text of ['a', 'b', 'c']) {
+    const answer = await ask(client, text, { deadline: Date.now() + 20_000 })
+    t.match(answer, { error: null, text })
+  }
+})
+
 t.test('a backend that speaks no HTTP/2 is said to be unavailable', async t => {
   const { createServer } = await import('node:https')
   const { p256 } = await import('../fixtures/certificates.ts')
