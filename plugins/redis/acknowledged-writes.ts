@@ -88,9 +88,12 @@ export class AcknowledgedWrites {
     // Less than there is, or nobody would hear that it was not enough.
     const wait = Math.max(1, Math.min(longestWait, Math.floor(0.7 * left)))
     const connection = await this.#line.ready(wait)
-    // Before our writes: replicas that have what came before them.
+    // Before our writes: replicas that have what came before them. It is awaited later, and must
+    // not be a refusal that nobody handles meanwhile.
     const before =
-      this.#required() === undefined ? connection.call(['WAIT', '0', '0']) : 0
+      this.#required() === undefined
+        ? connection.call(['WAIT', '0', '0']).catch(() => 0)
+        : 0
     const done = batch.map(({ script, keys, values, asking }) =>
       run(connection, script, keys, values, asking),
     )

@@ -227,3 +227,20 @@ t.test('the rights that the docs name are enough', { skip }, async t => {
   }
   await untilTrue(() => knows(b, 'ann'))
 })
+
+t.test(
+  'where WAIT is not allowed a write is not called acknowledged',
+  { skip },
+  async t => {
+    const acl = { user: 'farm', password: 'sesame', rules: '~handfast:* +@all -wait' }
+    const server = await RedisServer.start(t, { acl })
+    const url = `redis://farm:sesame@127.0.0.1:${server.port}`
+    const { tier } = tierHost(t, { url, replicas: 1 })
+    await tier.watch()
+    const record = recordOf(revocation, 'ann', 'gone')
+    await t.rejects(tier.put(record, 'repositories', budget), { code: 'NOPERM' })
+    const byItself = tierHost(t, url)
+    await byItself.tier.watch()
+    t.equal(await byItself.tier.put(record, 'repositories', budget), true)
+  },
+)
