@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import type { FarmFigures } from '../../lib/admin/farm-wide.ts'
-import type { Admin } from '../../lib/index.ts'
+import { type Admin, createFarm, generateSecret } from '../../lib/index.ts'
 import type { FarmStats } from '../../lib/member/farm.ts'
 import type { RequestFigures } from '../../lib/proxy/traffic.ts'
 import { browserPath, startBrowser } from '../fixtures/chromium.ts'
+import { FakeStore } from '../fixtures/fake-tier.ts'
 import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
 import { startBackend } from '../fixtures/proxy-servers.ts'
 import { ask, site } from '../fixtures/proxy-sites.ts'
@@ -134,12 +135,19 @@ t.test('sections that are not known to the page are on it', { skip }, async t =>
       families: () => [],
     })
   add('queues', [{ class: 'gold', waiting: 3 }])
-  add('tiers', [{ name: 'disk', hits: 3, misses: 1 }])
   add('novelty', { some: { thing: 7 } })
   const page = await open(t, await startBrowser(t), at)
   t.match(await page.innerText('[data-section=queues]'), /gold\s+3/)
-  t.match(await page.innerText('[data-section=tiers]'), /disk\s+75\.0 %/)
   t.match(await page.innerText('[data-section=novelty]'), /some thing\s+7/)
+})
+
+t.test('tiers beyond the members are on the page', { skip }, async t => {
+  const store = new FakeStore('disk', true)
+  const member = await createFarm({ secret: generateSecret(), tiers: [store.tier] })
+  t.teardown(() => member.close())
+  const { port } = await member.admin({ listen: 0 })
+  const page = await open(t, await startBrowser(t), `http://127.0.0.1:${port}/`)
+  t.match(await page.innerText('[data-section=tiers]'), /disk\s+well\s+none yet\s+0\s+0/)
 })
 
 t.test('names are text, and who has the token revokes', { skip }, async t => {

@@ -142,8 +142,14 @@ const known = {
     ])
   },
   tiers(tiers) {
-    const rows = tiers.map(({ name, hits, misses, ...more }) => [name, num(percent(hits / (hits + misses))), hits, misses, flatWords(more)])
-    table(panel('tiers', 'Tiers'), 'all', 'Where sessions were found', ['Tier', 'Hit rate', 'Hits', 'Misses', ''], rows)
+    const rows = Object.entries(tiers).map(([name, { hits, misses, open, behind, ...more }]) => [
+      name,
+      open ? { text: 'passed by', kind: 'bad' } : behind ? { text: 'behind', kind: 'warn' } : { text: 'well', kind: 'good' },
+      num(percent(hits / (hits + misses))), hits, misses,
+      flatWords(Object.fromEntries(Object.entries(more).filter(([, value]) => value !== 0))),
+    ])
+    if (rows.length === 0) return
+    table(panel('tiers', 'Tiers'), 'all', 'What lies beyond the members', ['Tier', 'State', 'Hit rate', 'Hits', 'Misses', ''], rows)
   },
   limits(limits) {
     const rows = Object.entries(limits).map(([name, value]) => [name, { text: value, n: true, kind: 'warn' }])
