@@ -84,7 +84,8 @@ export function partsOf(target: string): {
 /** A cookie named `__Host-` is one of the whole host, or none (RFC 6265bis 4.1.3.2). */
 export function cookiePath(cookie: string, map: (path: string) => string): string {
   if (/^\s*__Host-/i.test(cookie)) return cookie
-  return cookie.replace(/;\s*path=([^;]*)/gi, (attribute, path: string) =>
+  // RFC 6265 5.2: blanks around the name and the value are nothing.
+  return cookie.replace(/;\s*path\s*=\s*([^;]*)/gi, (attribute, path: string) =>
     path.startsWith('/') ? `; Path=${map(path.trim())}` : attribute,
   )
 }

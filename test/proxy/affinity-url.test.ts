@@ -113,6 +113,7 @@ t.test('what fields name of the site keeps the client there', async t => {
     ['/', 'a=1; Path=/cart; Secure', 'a=1; Path=/backend-b/cart; Secure'],
     ['/', 'a=1; path=/backend-a/cart', 'a=1; Path=/backend-a/cart'],
     ['/login', 'a=1', 'a=1; Path=/'],
+    ['/login', 'a=1; Path =/login', 'a=1; Path=/backend-b/login'],
     ['/shop/login', 'a=1', 'a=1'],
     ['/', '__Host-a=1; Path=/', '__Host-a=1; Path=/'],
   ] as const) {

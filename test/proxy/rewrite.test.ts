@@ -149,6 +149,9 @@ t.test('what a response names gets the prefix, what names another host does not'
   t.equal(of('Link', '</a>; rel=next, <b>; rel=x'), '</p/a>; rel=next, <b>; rel=x')
   t.equal(of('Set-Cookie', 'a=/; Path=/; Secure'), 'a=/; Path=/p/; Secure')
   t.equal(of('Set-Cookie', 'a=1;path=/x'), 'a=1; Path=/p/x')
+  // RFC 6265 5.2: blanks around are nothing, and such a Path is as wide as any.
+  t.equal(of('Set-Cookie', 'a=1; Path = /x ; Secure'), 'a=1; Path=/p/x; Secure')
+  t.equal(of('Set-Cookie', 'a=1; Path= /'), 'a=1; Path=/p/')
   t.equal(of('Set-Cookie', 'a=1'), 'a=1')
   t.equal(of('Set-Cookie', '__Host-a=1; Path=/'), '__Host-a=1; Path=/')
   t.equal(of('X-Other', '/x'), '/x')

@@ -77,7 +77,7 @@ export class HostForm implements UrlForm {
   /** A client takes no cookie for a host that it did not ask (RFC 6265 5.3): then for its own. */
   #cookie(cookie: string, { hostname }: Asked): string {
     return cookie.replace(
-      /;\s*domain=\s*\.?([^;\s]*)\s*/gi,
+      /;\s*domain\s*=\s*\.?([^;\s]*)\s*/gi,
       (attribute, domain: string) => {
         const wanted = domain.toLowerCase()
         const matches = hostname === wanted || hostname.endsWith(`.${wanted}`)

@@ -74,7 +74,7 @@ export class PathForm implements UrlForm {
     isPlaced: (path: string) => boolean,
   ): string {
     // RFC 6265 5.1.4: without a Path it is that of the folder, here of a folder above.
-    if (!/;\s*path=\s*\//i.test(cookie)) {
+    if (!/;\s*path\s*=\s*\//i.test(cookie)) {
       return /^\/[^/?]*(?:\?|$)/.test(path) ? `${cookie}; Path=/` : cookie
     }
     return cookiePath(cookie, path =>
