@@ -247,7 +247,7 @@ export class Backends {
 }
 
 /** By origin. Throws ERR_HANDFAST_CONFIG for names that tell no one from another. */
-function namesOf(targets: readonly BackendTarget[]): ReadonlyMap<string, string> {
+export function namesOf(targets: readonly BackendTarget[]): ReadonlyMap<string, string> {
   const names = new Map<string, string>()
   for (const { url, name, resolve } of targets) {
     if (name === undefined) continue

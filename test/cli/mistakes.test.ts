@@ -269,6 +269,37 @@ t.test('what is only hardly meant is a warning', async t => {
   }
 })
 
+t.test('what a start would refuse a check refuses, too', async t => {
+  const twoPaths = `    routes:
+      - {path: /a, backends: [http://127.0.0.1:3001]}
+      - {path: /A, backends: [http://127.0.0.1:3001]}
+`
+  for (const [more, expected] of [
+    ['    hedging: {}\n', 'hedging needs a delay or a percentile'],
+    [
+      '    hedging: {delay: 20}\n    affinity: cookie\n',
+      'hedging has no place beside affinity: say hedging: off, or affinity: none',
+    ],
+    [
+      '    affinity: {by: host}\n',
+      'affinity.hosts must be *. and a host name with by: host, got nothing',
+    ],
+    [
+      '    affinity: {by: host, hosts: "*.farm.test"}\n',
+      'shop.test: affinity.hosts must be among the names of the site, got "*.farm.test"',
+    ],
+    [
+      '    affinity: {by: path, cookie: __Host-a}\n',
+      'affinity.cookie has no use with by: path',
+    ],
+    ['    affinity: {by: cookie, prefix: /b-}\n', 'affinity.prefix needs by: path'],
+    [twoPaths, 'shop.test: routes /a and /A differ in upper and lower case alone'],
+  ] as const) {
+    const { code, err, out } = await check(t, site + more)
+    t.strictSame([code, err, out], [2, `handfast proxy: ${expected}\n`, ''], more)
+  }
+})
+
 t.test('a key or a secret that others can read is a warning', async t => {
   const { cwd } = await check(t, `${site}farm: {listen: 0, secretFile: secret}\n`)
   chmodSync(join(cwd, 'a.key'), 0o644)

@@ -2,7 +2,6 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createLog, silentLog } from '../../log.ts'
 import { checkFarmOptions } from '../../member/options.ts'
-import { resolveLimits } from '../../proxy/limits.ts'
 import { farmOptionsOf } from '../../serve/farm-options.ts'
 import { logProcessFaults } from '../../serve/process-faults.ts'
 import type { ServeSettings } from '../../serve/settings.ts'
@@ -44,7 +43,7 @@ async function run(args: readonly string[], io: Io, onUp: () => void): Promise<n
   const flags = readProxyFlags(args)
   const load = () => loadSettings(flags, io)
   const settings = await load()
-  if (flags.check) return told(settings, flags.config, io)
+  if (flags.check) return await told(settings, flags.config, io)
   const log = createLog({ level: settings.logLevel, format: settings.logFormat })
   logProcessFaults(log)
   for (const warning of settings.warnings) log.warn({}, warning)
@@ -64,9 +63,14 @@ async function run(args: readonly string[], io: Io, onUp: () => void): Promise<n
 }
 
 /** The answer of `--check` for a config without mistakes. */
-function told(settings: ServeSettings, file: string | undefined, io: Io): number {
+async function told(
+  settings: ServeSettings,
+  file: string | undefined,
+  io: Io,
+): Promise<number> {
   checkFarmOptions(farmOptionsOf(settings, silentLog))
-  resolveLimits(settings.limits)
+  const { checkSites } = await import('../../proxy/check-sites.ts')
+  checkSites(settings.sites, settings.limits)
   for (const warning of settings.warnings) {
     io.stderr.write(`handfast proxy: warning: ${warning}\n`)
   }
