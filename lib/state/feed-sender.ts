@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, Timer } from '../clock.ts'
+import { HandfastError } from '../errors.ts'
 import {
   type Change,
   changeLength,
@@ -37,6 +38,8 @@ export class FeedSender {
   readonly name: string = randomBytes(feedSenderLength).toString('hex')
   readonly #parts: FeedSenderParts
   readonly #keys: FeedKeys
+  /** Changes that are being made. */
+  readonly #making = new Set<Promise<unknown>>()
   #waiting: Change[] = []
   #everything = false
   #sequence = 0n
@@ -55,21 +58,56 @@ export class FeedSender {
     this.#sendAfter(heartbeat)
   }
 
-  announce(change: Change): void {
-    if (this.#closed) return
-    const first = this.#waiting.length === 0 && !this.#everything
-    this.#add(change)
-    if (first && this.#sending === undefined) this.#sendAfter(gather)
+  /**
+   * Makes a change and tells of it, also where nobody knows whether it was made. `before`: the
+   * largest version that may be outdated then; undefined for any.
+   */
+  async tell(
+    { table, key, before }: { table: string; key: string; before: bigint | undefined },
+    floorOf: (version: bigint) => bigint,
+    make: () => Promise<bigint | undefined>,
+  ): Promise<bigint | undefined> {
+    const made = make()
+    this.#making.add(made)
+    try {
+      const version = await made
+      if (version !== undefined) this.announce({ table, key, floor: floorOf(version) })
+      return version
+    } catch (error) {
+      if (isUnknown(error)) {
+        this.#enqueue(
+          before === undefined ? undefined : { table, key, floor: before + 1n },
+        )
+      }
+      throw error
+    } finally {
+      this.#making.delete(made)
+    }
   }
 
+  announce(change: Change): void {
+    this.#enqueue(change)
+  }
+
+  /** What is being made is told before. */
   async close(): Promise<void> {
     if (this.#closed) return
+    while (this.#making.size > 0) await Promise.allSettled(this.#making)
     this.#closed = true
     this.#timer?.cancel()
     await this.#sending
     await this.#send()
     // Who can't say so is missed.
     await this.#publish('leaving', []).catch(() => {})
+  }
+
+  /** Undefined for a change of nobody knows what. */
+  #enqueue(change: Change | undefined): void {
+    if (this.#closed) return
+    const first = this.#waiting.length === 0 && !this.#everything
+    if (change === undefined) this.#tellEverything()
+    else this.#add(change)
+    if (first && this.#sending === undefined) this.#sendAfter(gather)
   }
 
   #add(change: Change): void {
@@ -129,4 +167,8 @@ export class FeedSender {
     const message = { sender: this.name, sequence: this.#sequence, kind, changes }
     await this.#parts.publish(sealFeedMessage(this.#keys, message))
   }
+}
+
+function isUnknown(error: unknown): boolean {
+  return error instanceof HandfastError && error.code === 'ERR_HANDFAST_OUTCOME_UNKNOWN'
 }

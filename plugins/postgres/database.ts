@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from '../../lib/clock.ts'
+import { HandfastError } from '../../lib/errors.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
 import type {
   ChangeWatcher,
@@ -104,14 +105,18 @@ class PostgresDatabase implements Database {
   ): Promise<bigint | undefined> {
     const { insert, update } = this.#statements
     const values = [table, Buffer.from(key), value, ...endOf(expiresAt)]
-    const [row] =
-      expected === undefined
-        ? await this.#pool.run(insert, values)
-        : await this.#pool.run(update, [...values, expected])
-    if (row === undefined) return undefined
-    const version = BigInt(row[0] as string)
-    this.#sender?.announce({ table, key, floor: version })
-    return version
+    const change = { table, key, before: expected ?? 0n }
+    return await this.#change(
+      change,
+      version => version,
+      async () => {
+        const [row] =
+          expected === undefined
+            ? await this.#pool.run(insert, values)
+            : await this.#pool.run(update, [...values, expected])
+        return row && BigInt(row[0] as string)
+      },
+    )
   }
 
   async delete(
@@ -120,11 +125,15 @@ class PostgresDatabase implements Database {
     expected?: bigint,
   ): Promise<bigint | undefined> {
     const values = [table, Buffer.from(key), expected ?? null]
-    const [row] = await this.#pool.run(this.#statements.remove, values)
-    if (row === undefined || row[1] !== true) return undefined
-    const version = BigInt(row[0] as string)
-    this.#sender?.announce({ table, key, floor: version + 1n })
-    return version
+    const change = { table, key, before: expected }
+    return await this.#change(
+      change,
+      version => version + 1n,
+      async () => {
+        const [row] = await this.#pool.run(this.#statements.remove, values)
+        return row?.[1] === true ? BigInt(row[0] as string) : undefined
+      },
+    )
   }
 
   async expire(
@@ -160,6 +169,13 @@ class PostgresDatabase implements Database {
     this.#listeners.clear()
     await this.#sender?.close()
     await this.#pool.close()
+  }
+
+  async #change(...terms: Parameters<FeedSender['tell']>): Promise<bigint | undefined> {
+    if (this.#closed !== undefined) {
+      throw new HandfastError('ERR_HANDFAST_CLOSED', 'the database is closed')
+    }
+    return await (this.#sender?.tell(...terms) ?? terms[2]())
   }
 
   #watch(watcher: ChangeWatcher): () => void {

@@ -103,7 +103,8 @@ export class Pool {
     }
   }
 
-  /** Listens on a channel. Resolves when nothing can be missed any more; `lost` is called once. */
+  /** Listens on a channel. Resolves when nothing can be missed any more; from then on
+   * `lost` is called once. */
   async listen(
     channel: string,
     heard: (payload: string) => void,
@@ -111,11 +112,12 @@ export class Pool {
   ): Promise<Listening> {
     const client = new pg.Client({ ...this.#config(), keepAlive: true })
     let isOver = false
+    let isListening = false
     const close = () => {
       if (isOver) return
       isOver = true
       client.end().catch(() => {})
-      lost()
+      if (isListening) lost()
     }
     client.on('error', close)
     client.on('end', close)
@@ -125,11 +127,13 @@ export class Pool {
     try {
       await client.connect()
       await client.query(`LISTEN ${quoteName(channel)}`)
+      // It can have ended with the words by which it says that it listens.
+      if (isOver) throw unavailable('the connection was lost')
     } catch (error) {
-      isOver = true
-      client.end().catch(() => {})
+      close()
       throw faultOf(error)
     }
+    isListening = true
     // It keeps no process alive; the types do not know it.
     ;(client as unknown as { unref(): void }).unref()
     return { close }

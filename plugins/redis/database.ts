@@ -107,10 +107,14 @@ class RedisDatabase implements Database {
       clock: this.#clock,
       maxBytes: mostOfMessage,
       publish: message =>
-        this.#ask(this.#feed, [
-          ...['XADD', this.#feed, 'MAXLEN', '~', String(keptMessages), '*', 'm'],
-          message,
-        ]),
+        this.#masters.call(
+          this.#feed,
+          [
+            ...['XADD', this.#feed, 'MAXLEN', '~', String(keptMessages), '*', 'm'],
+            message,
+          ],
+          { budget: this.#budget, isPatient: !this.#closed },
+        ),
     })
     await this.#sender.open()
   }
@@ -133,9 +137,12 @@ class RedisDatabase implements Database {
     expiresAt: number | undefined,
   ): Promise<bigint | undefined> {
     const values = [packed(expected), value, endOf(expiresAt)]
-    const version = versionIn(await this.#write(writeEntry, table, key, values))
-    if (version !== undefined) this.#sender?.announce({ table, key, floor: version })
-    return version
+    const change = { table, key, before: expected ?? 0n }
+    return await this.#change(
+      change,
+      version => version,
+      () => this.#write(writeEntry, table, key, values),
+    )
   }
 
   async delete(
@@ -143,10 +150,12 @@ class RedisDatabase implements Database {
     key: string,
     expected?: bigint,
   ): Promise<bigint | undefined> {
-    const reply = await this.#write(removeEntry, table, key, [packed(expected)])
-    const version = versionIn(reply)
-    if (version !== undefined) this.#sender?.announce({ table, key, floor: version + 1n })
-    return version
+    const change = { table, key, before: expected }
+    return await this.#change(
+      change,
+      version => version + 1n,
+      () => this.#write(removeEntry, table, key, [packed(expected)]),
+    )
   }
 
   async expire(
@@ -220,6 +229,15 @@ class RedisDatabase implements Database {
       Buffer.from(sign).toString('hex').replaceAll(/../g, '%$&'),
     )
     return `${this.#prefix}${table}/${name}`
+  }
+
+  async #change(
+    change: Parameters<FeedSender['tell']>[0],
+    floorOf: (version: bigint) => bigint,
+    write: () => Promise<Reply>,
+  ): Promise<bigint | undefined> {
+    const make = async () => versionIn(await write())
+    return await (this.#sender?.tell(change, floorOf, make) ?? make())
   }
 
   /** Rejects with ERR_HANDFAST_DATABASE where nothing was changed, for certain. */

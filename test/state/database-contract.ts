@@ -308,12 +308,14 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
     const watcher: ChangeWatcher = {
       changed: (where, key, floor) => floors.set(`${where} ${key}`, floor),
       deaf: () => {
+        hasMissed ||= hears
         hears = false
       },
       heard: () => {
         hears = true
       },
     }
+    let hasMissed = false
     const stop = database.watch(watcher)
     await until(t, async () => hears)
     const key = newKey()
@@ -328,6 +330,11 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
       (back ?? 0n) >= (floors.get(`${table} ${key}`) ?? 0n),
       'a floor is no new version',
     )
+    const last = second.compareAndSet(table, key, back, value, undefined)
+    await second.close()
+    const final = await last
+    await until(t, async () => floors.get(`${table} ${key}`) === final)
+    t.equal(hasMissed, false, 'what is made when it closes is told, too')
     stop()
   })
 

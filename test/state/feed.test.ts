@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
+import { HandfastError } from '../../lib/errors.ts'
 import {
   type Change,
   FeedKeys,
@@ -132,6 +133,53 @@ t.test('who listens late knows those who were there', async t => {
   late.receiver.connected()
   await world.pass(2_000)
   t.equal(late.missed, 1, 'once, for the connection')
+})
+
+t.test('a change that is made while it is closed is told before it leaves', async t => {
+  const world = new World()
+  const receiver = world.receiver()
+  const sender = world.sender()
+  await sender.open()
+  let made = (_version: bigint) => {}
+  const making = new Promise<bigint>(resolve => {
+    made = resolve
+  })
+  const what = { table: 'carts', key: 'ann', before: 1n }
+  const told = sender.tell(
+    what,
+    version => version,
+    () => making,
+  )
+  const closed = sender.close()
+  await world.pass(20)
+  made(2n)
+  t.equal(await told, 2n)
+  await closed
+  t.same(receiver.heard, ['ann'])
+  await world.pass(20_000)
+  t.equal(receiver.missed, 0)
+})
+
+t.test('a change of which nobody knows is told', async t => {
+  const world = new World()
+  const receiver = world.receiver()
+  const sender = world.sender()
+  await sender.open()
+  const lost = (before: bigint | undefined, code: 'OUTCOME_UNKNOWN' | 'DATABASE') =>
+    sender.tell(
+      { table: 'carts', key: 'ann', before },
+      version => version,
+      () => Promise.reject(new HandfastError(`ERR_HANDFAST_${code}`, 'the answer')),
+    )
+  await t.rejects(lost(1n, 'DATABASE'))
+  await world.pass(20)
+  t.same(receiver.heard, [], 'one that was not made is not')
+  await t.rejects(lost(1n, 'OUTCOME_UNKNOWN'))
+  await world.pass(20)
+  t.same(receiver.heard, ['ann'])
+  await t.rejects(lost(undefined, 'OUTCOME_UNKNOWN'))
+  await world.pass(20)
+  t.equal(receiver.missed, 1, 'as everything, where the version is not known')
 })
 
 /** Senders and receivers of one database, in virtual time. */
