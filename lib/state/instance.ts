@@ -8,7 +8,7 @@ export interface InstanceOptions {
   /** Name of the cookie. Default `__Host-handfast-instance`. */
   readonly cookie?: string | undefined
   /** Name of the cookie with the session ID, as express-session and @fastify/session write it.
-   * Default: `connect.sid`, or else `sessionId`. */
+   * Default: `connect.sid` and `sessionId`. */
   readonly sessionCookie?: string | undefined
   /** The session ID of a request, in place of `sessionCookie`. */
   readonly session?: ((request: IncomingMessage) => string | undefined) | undefined
@@ -40,7 +40,7 @@ export class InstanceVerification {
   readonly #value: string
   readonly #cookie: string
   readonly #setCookie: string
-  readonly #session: (request: IncomingMessage) => string | undefined
+  readonly #sessions: (request: IncomingMessage) => readonly string[]
   readonly #flush: (session: string) => void
 
   constructor(id: string, options: InstanceOptions, flush: (session: string) => void) {
@@ -59,7 +59,8 @@ export class InstanceVerification {
     this.#cookie = cookie
     this.#setCookie = `${cookie}=${this.#value}; Path=/; HttpOnly; Secure; SameSite=Lax`
     const names = sessionCookie === undefined ? usualSessionCookies : [sessionCookie]
-    this.#session = session ?? (request => sessionIn(request, names))
+    this.#sessions = request =>
+      session === undefined ? sessionsIn(request, names) : listOf(session(request))
     this.#flush = flush
   }
 
@@ -78,8 +79,7 @@ export class InstanceVerification {
   #verify(request: IncomingMessage, response: ServerResponse): void {
     const shownId = cookieIn(request, this.#cookie)
     if (shownId !== undefined && isSame(shownId, this.#value)) return
-    const session = this.#session(request)
-    if (session !== undefined) this.#flush(session)
+    for (const session of this.#sessions(request)) this.#flush(session)
     response.appendHeader('set-cookie', this.#setCookie)
   }
 }
@@ -88,19 +88,19 @@ export class InstanceVerification {
  * The ID in a session cookie, whether or not its signature is right: `s:<id>.<signature>` or
  * `<id>.<signature>`, percent-encoded. Whoever makes one up has a session loaded, nothing else.
  */
-function sessionIn(
-  request: IncomingMessage,
-  names: readonly string[],
-): string | undefined {
-  for (const name of names) {
+function sessionsIn(request: IncomingMessage, names: readonly string[]): string[] {
+  return names.flatMap(name => {
     const text = cookieIn(request, name)
-    if (text === undefined) continue
+    if (text === undefined) return []
     const plain = decoded(text)
     const signed = plain.startsWith('s:') ? plain.slice(2) : plain
     const dot = signed.lastIndexOf('.')
-    return dot < 0 ? signed : signed.slice(0, dot)
-  }
-  return undefined
+    return [dot < 0 ? signed : signed.slice(0, dot)]
+  })
+}
+
+function listOf(session: string | undefined): string[] {
+  return session === undefined ? [] : [session]
 }
 
 function cookieIn({ headers }: IncomingMessage, name: string): string | undefined {

@@ -1,5 +1,10 @@
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import session from 'express-session'
@@ -177,3 +182,17 @@ t.test(
     t.same(flushed, ['an/id', 'an-id.sig', 'plain', 'given', '%E0%A4%A'])
   },
 )
+
+t.test('of two session cookies neither hides the other', async t => {
+  const { state } = await shop(t, new SharedPlace())
+  const flushed: string[] = []
+  state.flush = name => void flushed.push(name)
+  const headers = { cookie: 'sessionId=b.2; connect.sid=s%3Aa.1' }
+  const response = { appendHeader: () => {} }
+  state.instance()(
+    { headers } as IncomingMessage,
+    response as unknown as ServerResponse,
+    () => {},
+  )
+  t.same(flushed, ['a', 'b'])
+})
