@@ -53,9 +53,19 @@ export class FarmCache implements DataCache {
     }
   }
 
-  put(table: string, key: string, cached: Cached, budget: number): Promise<boolean> {
+  async put(
+    table: string,
+    key: string,
+    cached: Cached,
+    budget: number,
+  ): Promise<boolean> {
     const record = { ...this.#recordOf(table, key, cached), tombstone: false }
-    return this.#cache.write(record, { level: 'all', budget })
+    try {
+      return await this.#cache.write(record, { level: 'all', budget })
+    } catch {
+      // The farm is closing. It is in the database all the same.
+      return false
+    }
   }
 
   keep(table: string, key: string, cached: Cached): void {

@@ -68,12 +68,17 @@ export class Freshness {
   /** `name`: see flush. `cacheTtl` in ms. */
   trusts(name: string, key: string, cached: Cached, cacheTtl: number): boolean {
     const { asOf } = cached
-    if (asOf <= this.#since && this.#since > 0) return false
-    if (this.#flushed.size > 0 && asOf <= this.#flushedAt(name, key)) return false
+    if (this.isFlushed(name, key, asOf)) return false
     if (this.#isExclusive) return true
     if (!this.#hears || this.#cache.isCurrent() === false) return false
     // Without a time there is no trust: `asOf` may be a millisecond ahead.
     return cacheTtl > 0 && asOf + cacheTtl > this.#cache.now()
+  }
+
+  /** What was the newest as of then is to be loaded anew. */
+  isFlushed(name: string, key: string, asOf: number): boolean {
+    if (asOf <= this.#since && this.#since > 0) return true
+    return this.#flushed.size > 0 && asOf <= this.#flushedAt(name, key)
   }
 
   /**

@@ -104,6 +104,8 @@ const tableRules: OptionRules<TableOptions> = {
 }
 
 const hour = 3_600_000
+/** A hundred years. */
+export const longestTtl: number = 100 * 365 * 24 * hour
 
 export const stateNumbers: NumberRules<
   'readBudget' | 'writeBudget' | 'farmBudget' | 'maxPending' | 'cacheBytes'
@@ -118,7 +120,7 @@ export const stateNumbers: NumberRules<
 export type StateNumbers = { readonly [name in keyof typeof stateNumbers]: number }
 
 const tableNumbers: NumberRules<'ttl' | 'maxBytes' | 'cacheTtl'> = {
-  ttl: { unit: 'ms', usual: undefined, least: 1, most: 100 * 365 * 24 * hour },
+  ttl: { unit: 'ms', usual: undefined, least: 1, most: longestTtl },
   maxBytes: { unit: 'bytes', usual: 65_000, least: 1, most: 16 * 1024 * 1024 },
   cacheTtl: { unit: 'ms', usual: undefined, least: 0, most: hour },
 }

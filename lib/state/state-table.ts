@@ -2,10 +2,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { HandfastError } from '../errors.ts'
 import { shown } from '../shown.ts'
 import type { Cached, DataCache } from './data-cache.ts'
-import type { Stored } from './database.ts'
+import { maxVersion, type Stored } from './database.ts'
 import type { Freshness } from './freshness.ts'
 import type { GuardedDatabase } from './guarded-database.ts'
-import type { TableSettings } from './options.ts'
+import { longestTtl, type TableSettings } from './options.ts'
 import type { StateSealer } from './sealer.ts'
 import type { StateCounters } from './state-counters.ts'
 import { Turns } from './turns.ts'
@@ -18,7 +18,7 @@ const firstPause = 2
 const longestPause = 200
 /** Loads, while what was loaded is outdated before it is here. */
 const mostLoads = 5
-const mostKeyBytes = 200
+export const mostKeyBytes = 200
 /** Names of keys that are remembered, for one costs a hash. */
 const mostNames = 20_000
 const scanStep = 100
@@ -87,6 +87,8 @@ type Found = Cached & { readonly value: Buffer }
 
 interface Flight {
   readonly found: Promise<Found | undefined>
+  /** It began then. */
+  readonly asOf: number
   /** What is older than this is not the newest. */
   floor: bigint
 }
@@ -162,8 +164,10 @@ export class StateTable<T = unknown> {
       )
     }
     const expected = ifVersion === 'absent' ? undefined : ifVersion
-    const written = await this.#store(key, name, expected, bytes, expiresAt)
-    if (written !== undefined) return written
+    // Whoever has a version from a client has it as it came.
+    const canBe = expected === undefined || (expected > 0n && expected <= maxVersion)
+    const written = canBe && (await this.#store(key, name, expected, bytes, expiresAt))
+    if (written) return written
     throw this.#conflict('it is another version by now')
   }
 
@@ -271,7 +275,9 @@ export class StateTable<T = unknown> {
    */
   outdated(name: string, floor: bigint): void {
     const flight = this.#flights.get(name)
-    if (flight !== undefined && floor > flight.floor) flight.floor = floor
+    if (flight === undefined || floor <= flight.floor) return
+    flight.floor = floor
+    this.#flights.delete(name)
   }
 
   #mayShow(key: string, name: string, cached: Cached): boolean {
@@ -296,8 +302,14 @@ export class StateTable<T = unknown> {
   #load(key: string, name: string, alone: boolean): Promise<Found | undefined> {
     const isShared = !alone && this.#cacheTtl > 0
     const flying = isShared ? this.#flights.get(name) : undefined
-    if (flying !== undefined) return flying.found
-    const flight: { found?: Promise<Found | undefined>; floor: bigint } = { floor: 0n }
+    const { freshness } = this.#parts
+    if (flying && !freshness.isFlushed(this.#flushName(name), key, flying.asOf)) {
+      return flying.found
+    }
+    const flight: { found?: Promise<Found | undefined>; asOf: number; floor: bigint } = {
+      asOf: freshness.stamp(),
+      floor: 0n,
+    }
     flight.found = this.#fly(key, name, () => flight.floor).finally(() => {
       if (this.#flights.get(name) === flight) this.#flights.delete(name)
     })
@@ -386,6 +398,9 @@ export class StateTable<T = unknown> {
         freshness.flush(this.#flushName(name))
       }
       throw error
+    } finally {
+      // Who asks from now on is not told what was there before.
+      this.#flights.delete(name)
     }
   }
 
@@ -429,12 +444,12 @@ export class StateTable<T = unknown> {
 
   #endOf(ttl: number | undefined = this.#parts.settings.ttl): number | undefined {
     if (ttl === undefined || ttl === Number.POSITIVE_INFINITY) return undefined
-    if (typeof ttl === 'number' && ttl > 0) {
+    if (typeof ttl === 'number' && ttl > 0 && ttl <= longestTtl) {
       return Math.floor(this.#parts.wall() + ttl)
     }
     throw new HandfastError(
       'ERR_HANDFAST_USAGE',
-      `ttl must be more than 0 ms, got ${shown(ttl)}`,
+      `ttl must be more than 0 ms and at most 100 years, got ${shown(ttl)}`,
     )
   }
 

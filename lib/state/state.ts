@@ -24,7 +24,7 @@ import {
 import { StateSealer } from './sealer.ts'
 import { type SessionStore, type SessionStoreOptions, storeOf } from './session-store.ts'
 import { StateCounters, type StateCounts } from './state-counters.ts'
-import { StateTable } from './state-table.ts'
+import { mostKeyBytes, StateTable } from './state-table.ts'
 
 /**
  * State of an application that survives its server: read from a cache on this server, written
@@ -58,13 +58,21 @@ export async function createState(options: StateOptions): Promise<State> {
     farm === undefined || isExclusive
       ? new MemoryCache(clock, numbers.cacheBytes)
       : new FarmCache(farm.forState)
-  await database.open()
+  try {
+    await database.open()
+  } catch (error) {
+    // Else one that looks for its server would go on for good.
+    await database.close().catch(() => {})
+    throw error
+  }
   const counters = new StateCounters()
   const guarded = new GuardedDatabase(database, { clock, ...numbers })
   const made = new Map<string, StateTable>()
   const outdated = (table: string, name: string, floor: bigint) =>
     made.get(table)?.outdated(name, floor)
   const freshness = new Freshness({ cache, database }, (table, name, floor) => {
+    // Other applications may have tables of their own there.
+    if (!made.has(table)) return
     outdated(table, name, floor)
     cache.keep(table, name, {
       version: floor,
@@ -159,8 +167,11 @@ export class State implements AsyncDisposable {
    * tables, what has its key, or one that begins with it and a `/`.
    */
   flush(session: string): void {
+    // Whoever sends a request can make one up. A copy, or its headers would stay in memory.
+    const bytes = Buffer.from(session)
+    if (bytes.length > mostKeyBytes) return
     this.#parts.counters.flushes += 1
-    this.#parts.freshness.flush(session)
+    this.#parts.freshness.flush(bytes.toString())
   }
 
   stats(): StateCounts {

@@ -186,3 +186,14 @@ t.test('after close nothing is answered', async t => {
   await t.rejects(state.table('sessions').set('a', 1), { code: 'ERR_HANDFAST_CLOSED' })
   await state.close()
 })
+
+t.test('a database that could not be opened is closed', async t => {
+  let closed = 0
+  const database = memoryDatabase()
+  database.open = () => Promise.reject(new Error('no'))
+  database.close = async () => {
+    closed += 1
+  }
+  await t.rejects(createState({ database }), { message: 'no' })
+  t.equal(closed, 1)
+})

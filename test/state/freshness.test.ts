@@ -248,3 +248,70 @@ async function until(isSo: () => boolean): Promise<void> {
     await new Promise(resolve => setImmediate(resolve))
   }
 }
+
+t.test('who asks after a change is not told what was loaded before it', async t => {
+  t.test('of others', async t => {
+    const place = new SharedPlace(true)
+    const { carts } = await server(t, place, 60_000)
+    const held = gate()
+    place.after = call => (call === 'get' ? held.passed : undefined)
+    const before = carts.get('ann')
+    await new Promise(setImmediate)
+    place.after = () => {}
+    const other = await server(t, place)
+    await other.carts.set('ann', 1)
+    t.equal((await carts.get('ann'))?.value, 1)
+    held.open()
+    await before
+    t.equal((await carts.get('ann'))?.value, 1)
+  })
+
+  t.test('or of its own, where the cache has no room', async t => {
+    const place = new SharedPlace(true)
+    const state = await createState({
+      database: place.open(),
+      secret,
+      tables: { carts: {} },
+      cacheBytes: 0,
+    })
+    t.teardown(() => state.close())
+    const carts = state.table<number>('carts')
+    const { version } = await carts.set('ann', 1)
+    const held = gate()
+    place.after = call => (call === 'get' ? held.passed : undefined)
+    const before = carts.get('ann')
+    await new Promise(setImmediate)
+    place.after = () => {}
+    await carts.set('ann', 2, { ifVersion: version })
+    t.equal((await carts.get('ann'))?.value, 2)
+    held.open()
+    await before
+  })
+
+  t.test('or after a flush', async t => {
+    const place = new SharedPlace(true)
+    const { state, carts } = await server(t, place, 60_000)
+    await carts.set('ann', 1)
+    state.flush('ann')
+    const held = gate()
+    place.after = call => (call === 'get' ? held.passed : undefined)
+    const reads = place.count('get')
+    const before = carts.get('ann')
+    await new Promise(setImmediate)
+    place.after = () => {}
+    state.flush('ann')
+    t.equal((await carts.get('ann'))?.value, 1)
+    t.equal(place.count('get'), reads + 2)
+    held.open()
+    await before
+  })
+})
+
+t.test('sessions that nobody can have are not remembered', async t => {
+  const { state, carts } = await server(t, new SharedPlace(true), 60_000)
+  await carts.set('ann', 1)
+  const { hits } = state.stats()
+  for (let at = 0; at <= 10_000; at += 1) state.flush(`${at}${'x'.repeat(200)}`)
+  await carts.get('ann')
+  t.equal(state.stats().hits, hits + 1)
+})

@@ -60,7 +60,14 @@ t.test('values', async t => {
     await t.rejects(carts.set('x'.repeat(201), { items: [] }), usage)
     await t.rejects(carts.get('nul\0'), usage)
     await t.rejects(carts.get('\ud800'), usage)
-    await t.rejects(carts.set('a', { items: [] }, { ttl: 0 }), usage)
+    for (const ttl of [0, Number.NaN, 1e300]) {
+      await t.rejects(carts.set('a', { items: [] }, { ttl }), usage)
+    }
+    for (const ifVersion of [-1n, 0n, 2n ** 63n]) {
+      const conflict = { code: 'ERR_HANDFAST_CONFLICT' }
+      await t.rejects(carts.set('a', { items: [] }, { ifVersion }), conflict)
+    }
+    t.equal(state.stats().writes, 1, 'and nobody asks the database')
     t.throws(() => state.table('cart'), { message: /did you mean carts/ })
   })
 
