@@ -12,7 +12,8 @@ export interface Merged {
  * `mine`: it is the end of the session, and each use puts it off.
  */
 export function mergeFields(base: Fields, mine: Fields, theirs: Fields): Merged {
-  const merged: Fields = {}
+  // `__proto__` is a field as any other.
+  const merged = Object.create(null) as Fields
   let clash: string | undefined
   const names = new Set([...Object.keys(theirs), ...Object.keys(mine)])
   for (const name of names) {

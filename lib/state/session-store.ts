@@ -11,6 +11,7 @@ import type { Log } from '../log.ts'
 import { fillNumbers, type NumberRules } from '../number-options.ts'
 import { shown } from '../shown.ts'
 import { type Fields, mergeFields } from './merge-fields.ts'
+import { longestTtl } from './options.ts'
 import type { StateEntry, StateTable } from './state-table.ts'
 
 /** Times in milliseconds. */
@@ -129,6 +130,7 @@ class Sessions {
   readonly #options: SessionsOptions
   /** By the object that was handed out, and then by the session that was made of it. */
   readonly #known = new WeakMap<object, Known>()
+  readonly #saving = new WeakMap<object, Promise<void>>()
 
   constructor(table: StateTable<Fields>, options: SessionsOptions) {
     this.#table = table
@@ -163,15 +165,31 @@ class Sessions {
     if (known !== undefined) this.#known.set(session, known)
   }
 
+  /** Saves of one session one after the other: it has no conflicts with itself. */
   async set(sid: string, session: object): Promise<void> {
+    const before = this.#saving.get(session)
+    const saved = before?.then(() => this.#save(sid, session)) ?? this.#save(sid, session)
+    this.#saving.set(
+      session,
+      saved.catch(() => {}),
+    )
+    await saved
+  }
+
+  async #save(sid: string, session: object): Promise<void> {
     const ttl = this.#ttlOf(session)
     if (ttl <= 0) return await this.destroy(sid)
     const known = this.#known.get(session)
-    if (known?.sid !== sid || this.#options.onConflict === 'overwrite') {
+    if (this.#options.onConflict === 'overwrite') {
       await this.#table.set(sid, session as Fields, { ttl })
       return
     }
     const text = JSON.stringify(session)
+    if (known?.sid !== sid) {
+      const { version } = await this.#table.set(sid, session as Fields, { ttl })
+      this.#known.set(session, { sid, version, expiresAt: Date.now() + ttl, text })
+      return
+    }
     try {
       const terms = { ttl, ifVersion: known.version }
       const { version } = await this.#table.set(sid, session as Fields, terms)
@@ -236,8 +254,10 @@ class Sessions {
     const { value, version, expiresAt } = entry
     this.#known.set(session, { sid, version, expiresAt, text: JSON.stringify(value) })
     for (const name of new Set([...Object.keys(mine), ...Object.keys(value)])) {
-      if (name === 'cookie') continue
-      if (name in value) Reflect.set(session, name, value[name])
+      if (name === 'cookie' || name in Object.getPrototypeOf(session)) continue
+      // What the application has in hands of the session stays in it.
+      if (isEqual(mine[name], value[name])) continue
+      if (Object.hasOwn(value, name)) Reflect.set(session, name, value[name])
       else Reflect.deleteProperty(session, name)
     }
   }
@@ -249,7 +269,7 @@ class Sessions {
     if (!(expires instanceof Date) && typeof expires !== 'string')
       return this.#options.ttl
     const left = new Date(expires).getTime() - Date.now()
-    return Number.isNaN(left) ? this.#options.ttl : Math.ceil(left)
+    return Number.isNaN(left) ? this.#options.ttl : Math.min(longestTtl, Math.ceil(left))
   }
 }
 
@@ -355,6 +375,10 @@ function emitterClass(base: unknown): EmitterClass {
 
 function isFields(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null
+}
+
+function isEqual(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other)
 }
 
 function isConflict(error: unknown): boolean {

@@ -13,6 +13,7 @@ import {
   memoryDatabase,
   type SessionStoreOptions,
 } from '../../lib/state/index.ts'
+import { mergeFields } from '../../lib/state/merge-fields.ts'
 import { SharedPlace } from '../fixtures/shared-database.ts'
 
 const secret = generateSecret()
@@ -26,6 +27,11 @@ async function setUp(
   t.teardown(() => state.close())
   const store: Store = state.sessionStore(session, options)
   return { state, place, store }
+}
+
+/** A session as express-session makes it. */
+function loaded(store: object, sid: string): Promise<Record<string, unknown>> {
+  return ask(store, 'load', sid) as Promise<Record<string, unknown>>
 }
 
 /** A method of a store as a promise. */
@@ -159,6 +165,53 @@ t.test('of two requests that change a session at a time', async t => {
       message: /"a"/,
     })
     t.match(await ask(store, 'get', 'id'), { a: 2 })
+  })
+
+  t.test('two saves of one request are no conflict', async t => {
+    const { store } = await setUp(t)
+    const session = { n: 1, ...lasting(60_000) }
+    const first = ask(store, 'set', 'a', session)
+    session.n = 2
+    await Promise.all([first, ask(store, 'set', 'a', session)])
+    const found = await loaded(store, 'a')
+    found['n'] = 3
+    const third = ask(store, 'set', 'a', found)
+    found['n'] = 4
+    await Promise.all([third, ask(store, 'set', 'a', found)])
+    t.equal((await loaded(store, 'a'))['n'], 4)
+  })
+
+  t.test('a new session, saved twice, keeps what another did between', async t => {
+    const { store } = await setUp(t)
+    const session = { n: 1, ...lasting(60_000) }
+    await ask(store, 'set', 'a', session)
+    const other = await loaded(store, 'a')
+    other['other'] = true
+    await ask(store, 'set', 'a', other)
+    session.n = 2
+    await ask(store, 'set', 'a', session)
+    t.match(await loaded(store, 'a'), { n: 2, other: true })
+  })
+
+  t.test('what the application holds of a session stays in it', async t => {
+    const { store } = await setUp(t)
+    await ask(store, 'set', 'a', lasting(60_000, { cart: [] }))
+    const [one, other] = [await loaded(store, 'a'), await loaded(store, 'a')]
+    other['seen'] = true
+    await ask(store, 'set', 'a', other)
+    const cart = one['cart'] as string[]
+    cart.push('apple')
+    await ask(store, 'set', 'a', one)
+    cart.push('pear')
+    await ask(store, 'set', 'a', one)
+    t.match(await loaded(store, 'a'), { cart: ['apple', 'pear'], seen: true })
+  })
+
+  t.test('no field is a prototype', async t => {
+    const fields = (text: string) => JSON.parse(text) as Record<string, unknown>
+    const theirs = fields('{"__proto__":{"a":1},"constructor":2}')
+    const { merged } = mergeFields(theirs, { ...fields('{"b":3}'), ...theirs }, theirs)
+    t.equal(JSON.stringify(merged), '{"__proto__":{"a":1},"constructor":2,"b":3}')
   })
 
   t.test('a log-out stays one', async t => {
