@@ -180,8 +180,14 @@ export class GuardedTier implements Tier {
     this.#catchUpLater()
   }
 
-  watch(): Promise<void> {
-    return this.#tier.watch()
+  /**
+   * What is here before it, from a disk or from the time of another hub, may never have come to
+   * it: whoever wrote that ended while the tier was away.
+   */
+  async watch(): Promise<void> {
+    const { records } = this.#parts.scan(undefined, 1)
+    await this.#tier.watch()
+    if (records.length > 0) this.lost()
   }
 
   absent(): ReturnType<Tier['absent']> {

@@ -60,6 +60,8 @@ export interface Tier {
    * meanwhile, by a link that was cut, comes later. Rejects when the tier refuses this member.
    */
   watch(): Promise<void>
+  /** It may lack what is here and matters: it is to be given that again. Default: it never does. */
+  lost?(): void
   /** Whom a `put` does not wait for, because nothing reaches them now. */
   absent(): readonly AbsentMember[]
   /**

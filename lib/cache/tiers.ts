@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { AbsentMember, Replica, WriteLevel } from '../farm/transport.ts'
-import type { TableId } from '../record/key.ts'
+import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import { shown } from '../shown.ts'
 import { type Flight, Lookup } from './lookup.ts'
@@ -97,16 +97,14 @@ export class Tiers {
 
   /**
    * The replica as a tier sees it, or the transport of the members: what it brings is given to
-   * the tiers of this host's own, but for `except`, which has it.
+   * the tiers of this host's own, but for `from`, which has it. What a disk brings, those that
+   * hosts share may lack: it was written before this host was started.
    */
-  told(replica: Replica, except?: () => Tier | undefined): Replica {
+  told(replica: Replica, from?: () => Tier | undefined): Replica {
     return {
       apply: record => {
         const changed = replica.apply(record)
-        if (changed)
-          for (const tier of this.#tiers)
-            if (tier.isOwn === true && tier !== except?.())
-              void tier.put(record, 'local', 0)
+        if (changed) this.#passOn(record, from?.())
         return changed
       },
       read: (table, key) => replica.read(table, key),
@@ -144,6 +142,14 @@ export class Tiers {
 
   async close(): Promise<void> {
     await Promise.all(this.#tiers.map(tier => tier.close()))
+  }
+
+  #passOn(record: CacheRecord, from: Tier | undefined): void {
+    for (const tier of this.#tiers) {
+      if (tier === from) continue
+      if (tier.isOwn === true) void tier.put(record, 'local', 0)
+      else if (from?.isOwn === true && record.table !== tables.session) tier.lost?.()
+    }
   }
 
   #isOwn(at: number): boolean {

@@ -193,3 +193,22 @@ t.test('after its end nothing is written', async t => {
   t.equal(await guarded.put(recordOf(tables.revocation, 'a'), 'all', 10), false)
   t.equal(put, 0)
 })
+
+t.test('what is here before a tier is watched is given to it', async t => {
+  const put: CacheRecord[] = []
+  const keeps: Partial<Tier> = {
+    put: async record => {
+      put.push(record)
+      return true
+    },
+  }
+  const record = recordOf(tables.revocation, 'ann')
+  const { guarded, clock } = setUp(keeps, [record])
+  await guarded.watch()
+  clock.advance(1_000)
+  await turn()
+  t.same(put, [record])
+  const empty = setUp(keeps)
+  await empty.guarded.watch()
+  t.equal(empty.guarded.stats().behind, 0)
+})

@@ -300,3 +300,25 @@ t.test(
     t.match(cache.getLocal(state, key), { value, source: 'local' })
   },
 )
+
+t.test('what a disk brings later a server that hosts share may lack', async t => {
+  const lost: string[] = []
+  const noting = (name: string, isOwn = false): Tier => ({
+    ...noTier,
+    source: name,
+    isOwn,
+    lost: () => lost.push(name),
+  })
+  const { cache } = setUp()
+  const disk = noting('disk', true)
+  for (const tier of [noting('peer'), disk, noting('server')]) cache.tiers.extend(tier)
+  const fromDisk = cache.tiers.told(cache, () => disk)
+  fromDisk.apply({ ...record, table: tables.session })
+  t.same(lost, [], 'a session that is missing costs a handshake')
+  fromDisk.apply(record)
+  t.same(lost, ['peer', 'server'])
+  fromDisk.apply(record)
+  t.equal(lost.length, 2, 'once, while it is news')
+  cache.tiers.told(cache).apply({ ...record, key: Buffer.from('told') })
+  t.equal(lost.length, 2, 'what others have told they know')
+})

@@ -158,6 +158,27 @@ t.test(
 )
 
 t.test(
+  'what was revoked while the server was away comes to it from the disk, after a restart',
+  async t => {
+    const [store, disk] = [new FakeStore('server'), new FakeStore('disk', true)]
+    const shared = { secret: generateSecret(), tiers: [store.tier] }
+    const withDisk = { ...shared, tiers: [disk.tier, store.tier] }
+    const before = await openFarm(withDisk)
+    const b = await openFarm(shared)
+    t.teardown(() => b.close())
+    store.fails = new Error('the server is away')
+    await before.revoke({ user: 'ann' })
+    await before.close()
+    store.fails = undefined
+    t.equal(b.revocations().length, 0)
+    const after = await openFarm(withDisk)
+    t.teardown(() => after.close())
+    await until(() => b.revocations().length === 1)
+    await until(() => after.stats().tiers['server']?.['behind'] === 0)
+  },
+)
+
+t.test(
   'a server that is away costs no handshake, and nothing that is revoked',
   async t => {
     const store = new FakeStore('server')
