@@ -2,7 +2,7 @@ import { createServer, IncomingMessage, type Server, ServerResponse } from 'node
 import type { Duplex } from 'node:stream'
 import { valuesOf } from '../../http/fields.ts'
 import type { Limits } from '../options.ts'
-import type { ClientConnection } from './client-connection.ts'
+import type { ClientConnection, OpenExchange } from './client-connection.ts'
 import { answer, type Exchange } from './exchange.ts'
 import { Http1Exchange, Http1Upgrade } from './http1-exchange.ts'
 import { closeSoon } from './linger.ts'
@@ -83,8 +83,13 @@ export class Http1 {
     // still send, see linger.ts.
     const { destroySoon } = socket
     socket.destroySoon = () => {
-      if (queue[0]?.isClientDone === true) destroySoon.call(socket)
-      else closeSoon(socket)
+      if (queue[0]?.isClientDone !== true) {
+        closeSoon(socket)
+        return
+      }
+      // It may not take the very end, TLS's word for it, and nobody else would wait for that.
+      connection.exchanges.add(endOf(socket))
+      destroySoon.call(socket)
     }
     this.#server.emit('connection', socket)
     socket.once('close', () => {
@@ -182,6 +187,10 @@ export class Http1 {
   #of(socket: Duplex): ClientConnection {
     return this.#connections.get(socket) as ClientConnection
   }
+}
+
+function endOf(socket: Duplex): OpenExchange {
+  return { fault: undefined, untaken: 0, abort: () => socket.destroy() }
 }
 
 const upgradeAsked = Symbol('upgradeAsked')
