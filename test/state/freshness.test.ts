@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
+import type { Farm } from '../../lib/member/farm.ts'
 import { createState, type State, type StateTable } from '../../lib/state/index.ts'
 import { gate, SharedPlace } from '../fixtures/shared-database.ts'
 
@@ -9,6 +10,10 @@ const secret = generateSecret()
 interface Server {
   readonly state: State
   readonly carts: StateTable<number>
+}
+
+interface Member extends Server {
+  readonly farm: Farm
 }
 
 /** A server without a farm. */
@@ -25,8 +30,8 @@ async function server(t: Test, place: SharedPlace, cacheTtl?: number): Promise<S
 }
 
 /** Servers that are members of one farm. */
-async function farmOf(t: Test, place: SharedPlace, size: number): Promise<Server[]> {
-  const servers: Server[] = []
+async function farmOf(t: Test, place: SharedPlace, size: number): Promise<Member[]> {
+  const servers: Member[] = []
   const addresses: string[] = []
   for (let number = 0; number < size; number += 1) {
     const listen = { host: '127.0.0.1', port: 0 }
@@ -44,7 +49,7 @@ async function farmOf(t: Test, place: SharedPlace, size: number): Promise<Server
       await state.close()
       await farm.close()
     })
-    servers.push({ state, carts: state.table<number>('carts') })
+    servers.push({ farm, state, carts: state.table<number>('carts') })
   }
   return servers
 }
@@ -66,6 +71,12 @@ t.test('in a farm', async t => {
     t.equal(place.count('get'), 1, 'to know that nothing was there at first')
     await b.carts.delete('ann')
     for (const { carts } of [a, b, c]) t.equal(await carts.get('ann'), undefined)
+  })
+
+  t.test('what is stored while the farm closes is no failure', async t => {
+    const [a] = await farmOf(t, new SharedPlace(), 1)
+    await a?.farm.close()
+    t.equal((await a?.carts.set('ann', 1))?.everywhere, false)
   })
 
   t.test('of two writes the later in the database stays, told in any order', async t => {
