@@ -15,6 +15,7 @@ import {
   InstanceVerification,
 } from './instance.ts'
 import { MemoryCache } from './memory-cache.ts'
+import { mostKeyBytes } from './names.ts'
 import {
   checkStateOptions,
   type StateOptions,
@@ -24,7 +25,7 @@ import {
 import { StateSealer } from './sealer.ts'
 import { type SessionStore, type SessionStoreOptions, storeOf } from './session-store.ts'
 import { StateCounters, type StateCounts } from './state-counters.ts'
-import { mostKeyBytes, StateTable } from './state-table.ts'
+import { StateTable } from './state-table.ts'
 
 /**
  * State of an application that survives its server: read from a cache on this server, written
