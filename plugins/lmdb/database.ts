@@ -227,7 +227,10 @@ class LmdbDatabase implements Database {
     changes: readonly Change[],
   ): Promise<keyof typeof outcomes | undefined> {
     try {
-      return (await environment.write(changes)).at(-1)
+      const outcomes = await environment.write(changes)
+      // Nor does it, where there was no room for that.
+      if (outcomes.includes('full')) this.#reserved = 0n
+      return outcomes.at(-1)
     } catch (error) {
       // Nobody knows whether the disk knows how far versions go.
       this.#reserved = 0n
