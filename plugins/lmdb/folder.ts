@@ -47,7 +47,8 @@ export class Folder {
         const { server } = meeting
         server.on('connection', socket => {
           socket.on('error', () => {})
-          socket.end(`${process.pid}`)
+          // Who stays is not waited for when the folder is given back.
+          socket.end(`${process.pid}`, () => socket.destroy())
         })
         server.unref()
         return new Folder(path, server, handle)

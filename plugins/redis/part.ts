@@ -158,12 +158,17 @@ export class Part {
 function entriesOf(reply: Reply): Entry[] {
   return listOf(reply).map(item => {
     const [id, fields] = listOf(item)
-    const [, generation, number] = /^(\d{1,20})-(\d{1,15})$/.exec(String(id)) ?? []
+    const [, generation, number] = /^(\d{1,20})-(\d{1,20})$/.exec(String(id)) ?? []
+    if (generation === undefined) throw malformed('an entry of the log')
     const [, name, , noted] = listOf(fields)
-    if (generation === undefined || !Buffer.isBuffer(name) || !Buffer.isBuffer(noted)) {
-      throw malformed('an entry of the log')
+    return {
+      id: String(id),
+      generation,
+      number: Number(number),
+      // Of somebody else: it is counted as such, and must not keep us from what follows it.
+      name: Buffer.isBuffer(name) ? name : nothing,
+      noted: Buffer.isBuffer(noted) ? noted : nothing,
     }
-    return { id: String(id), generation, number: Number(number), name, noted }
   })
 }
 
@@ -180,3 +185,5 @@ function listOf(reply: Reply | undefined): readonly Reply[] {
 function malformed(what: string): HandfastError {
   return new HandfastError('ERR_HANDFAST_PROTOCOL', `Redis answers what is none: ${what}`)
 }
+
+const nothing = Buffer.alloc(0)

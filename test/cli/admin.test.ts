@@ -104,6 +104,36 @@ t.test('status tells what limits were met', async t => {
   t.match(out, /^limits met:\n {2}auth\.attempts {2}1$/m)
 })
 
+t.test('status tells how it stands with each tier', async t => {
+  const { cwd, admin } = await start(t, { HANDFAST_SECRET: secret })
+  const { out } = await run(cwd, ['status', '--admin', admin, '--json'])
+  const figures = { hits: 3, misses: 1, errors: 0, open: 0, behind: 0 }
+  const tiers = {
+    disk: { ...figures, up: 0, full: 2 },
+    redis: { ...figures, open: 1, behind: 1, current: 0, writeErrors: 4, timeouts: 5 },
+    server: figures,
+  }
+  const other = createServer((_, response) => {
+    response.setHeader('content-type', 'application/json')
+    response.end(JSON.stringify({ ...JSON.parse(out), tiers }))
+  }).listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => other.close())
+  const { port } = other.address() as AddressInfo
+  const printed = await run(cwd, ['status', '--admin', `127.0.0.1:${port}`])
+  t.match(
+    printed.out,
+    [
+      'tiers:',
+      '  disk    off, 3 hits, 1 misses, 2 full',
+      '  redis   passed by, behind with writes, not all is heard, 3 hits, 1 misses, ' +
+        '5 timeouts, 4 writes failed',
+      '  server  well, 3 hits, 1 misses',
+      'table:',
+    ].join('\n'),
+  )
+})
+
 t.test('status, and a revocation that ends a log-in', async t => {
   const { cwd, server, admin } = await start(t, { HANDFAST_SECRET: secret })
   t.match(admin, /^127\.0\.0\.1:\d+$/)

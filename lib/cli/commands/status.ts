@@ -1,3 +1,4 @@
+import type { TierFigures } from '../../admin/section/tiers.ts'
 import type { AuthCounts } from '../../auth/auth-counters.ts'
 import { durationText } from '../../duration.ts'
 import type { AbsentMember, Member } from '../../farm/transport.ts'
@@ -17,7 +18,7 @@ export const statusCommand: Command = {
   help: `Usage: handfast status [options]
 
 What one member of a farm knows: the members, its handshakes by cause, its log-ins, limits that
-were met, its table. It asks the admin port of a proxy (handfast proxy --admin PORT), whose
+were met, its tiers and its table. It asks the admin port of a proxy (handfast proxy --admin PORT), whose
 workers are one member.
 
 ${flagLines(flags)}
@@ -56,7 +57,7 @@ export function absentLine({ id, address, away }: AbsentMember): string {
 
 function report(status: Status): string {
   const { farm, members, absent, handshakes, auth, limits, table, transport } = status
-  const { backends = [] } = status
+  const { backends = [], tiers = {} } = status
   const { resumed, full, failed, causes, unstored } = handshakes
   // Told in the line before.
   const { failed: _failed, ...whole } = causes
@@ -77,6 +78,7 @@ function report(status: Status): string {
     ...rows(loginsOf(auth), 'log-ins:'),
     ...rows(limits, 'limits met:'),
     ...rows(backendsOf(backends), 'backends:'),
+    ...rows(tiersOf(tiers), 'tiers:'),
     'table:',
     ...rows({ ...table }),
     '',
@@ -121,6 +123,38 @@ function backendsOf(backends: readonly BackendFigures[]): { [origin: string]: st
         .map(([reason, count]) => `${reason} ${count}`)
         .join(', ')
       return [origin, `passed over by ${processes - ready} of ${processes}: ${why}`]
+    }),
+  )
+}
+
+/** In words as in the admin page, then what it found and what it could not do. */
+function tiersOf(tiers: TierFigures): { [name: string]: string } {
+  return Object.fromEntries(
+    Object.entries(tiers).map(([name, figures]) => {
+      const { hits = 0, misses = 0, open, behind, up, current } = figures
+      const { errors = 0, timeouts = 0, writeErrors = 0, writesDropped = 0 } = figures
+      const faults = {
+        errors,
+        timeouts,
+        'writes failed': writeErrors + writesDropped,
+        foreign: figures['foreign'] ?? 0,
+        full: figures['full'] ?? 0,
+      }
+      const words = [
+        ...(up === 0 ? ['off'] : open ? ['passed by'] : []),
+        ...(behind ? ['behind with writes'] : []),
+        ...(current === 0 ? ['not all is heard'] : []),
+      ]
+      const met = Object.entries(faults).filter(([, count]) => count > 0)
+      const found = `${hits} hits, ${misses} misses`
+      return [
+        name,
+        [
+          words.length === 0 ? 'well' : words.join(', '),
+          found,
+          ...met.map(([word, count]) => `${count} ${word}`),
+        ].join(', '),
+      ]
     }),
   )
 }

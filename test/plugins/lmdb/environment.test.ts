@@ -1,6 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { open } from 'lmdb'
 import t, { type Test } from 'tap'
@@ -379,3 +390,20 @@ async function lineOf({ stdout }: ChildProcess): Promise<string> {
   while (!text.includes('\n')) text += (await once(stdout, 'data'))[0]
   return text.slice(0, text.indexOf('\n'))
 }
+
+t.test('who asks which process holds the folder, and stays, keeps nobody', async t => {
+  // The path of a socket has 100 bytes.
+  const folder = mkdtempSync(join(tmpdir(), 'handfast-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const environment = await opened(t, folder)
+  const holder = join(folder, 'holder')
+  const sockets = readdirSync(holder).filter(name =>
+    statSync(join(holder, name)).isSocket(),
+  )
+  const asker = connect({ path: join(holder, sockets[0] ?? ''), allowHalfOpen: true })
+  t.teardown(() => asker.destroy())
+  asker.on('error', () => {})
+  t.equal(String((await once(asker, 'data'))[0]), String(process.pid))
+  await environment.close()
+  t.equal(environment.state.up, false)
+})

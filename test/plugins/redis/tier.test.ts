@@ -192,6 +192,29 @@ t.test('keys of the wrong type, or cut off, are made anew', { skip }, async t =>
 })
 
 t.test(
+  'entries of others in the log keep nobody from what follows',
+  { skip },
+  async t => {
+    const server = await RedisServer.start(t)
+    const [a, b] = [tierHost(t, server.url), tierHost(t, server.url)]
+    await Promise.all([a.tier.watch(), b.tier.watch()])
+    const first = recordOf(revocation, 'ann', 'gone')
+    await a.tier.put(first, 'one', budget)
+    await untilTrue(() => b.replica.read(revocation, first.key) !== undefined)
+    const [log = ''] = (await server.say('KEYS', '*:log')) as string[]
+    await server.say('XADD', log, '*', 'not', 'ours', 'at', 'all')
+    await server.say('XADD', log, '*', 'one', 'field')
+    const next = recordOf(revocation, 'ann', 'gone again')
+    await a.tier.put(next, 'one', budget)
+    await untilTrue(
+      () => b.replica.read(revocation, next.key)?.value.equals(next.value) === true,
+    )
+    await untilTrue(() => a.tier.isCurrent() && b.tier.isCurrent())
+    t.pass('heard, and current again')
+  },
+)
+
+t.test(
   'an old record that is played back undoes no revocation and no deletion',
   {
     skip,
