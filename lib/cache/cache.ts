@@ -18,6 +18,12 @@ const tombstoneSlack = 2_000
 /** Of a record that is not here. A member that has it and was away for longer brings it back. */
 const shortestTombstone = 3_600_000
 
+/**
+ * Timers count whole milliseconds, from when the turn of the event loop began in which they were
+ * set: so much too early they may fire, ms.
+ */
+const timerSlack = 5
+
 export interface CacheOptions {
   readonly table: RecordTable
   readonly versions: HybridClock
@@ -146,8 +152,8 @@ export class Cache implements Replica {
     // A delete may have overtaken the answer: the table decides, not the answer.
     const found = this.getLocal(table, key)
     if (found !== undefined) return { ...found, source: source ?? 'local' }
-    // Timers count whole milliseconds, and may fire within the last one.
-    return this.#clock.monotonic() >= endsAt - 1 ? 'timeout' : undefined
+    const slack = Math.min(timerSlack, budget / 4)
+    return this.#clock.monotonic() >= endsAt - slack ? 'timeout' : undefined
   }
 
   /** Writes the record, over an older one too. True when the level was reached in time. */
