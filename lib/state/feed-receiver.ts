@@ -5,6 +5,8 @@ import { heartbeat } from './feed-sender.ts'
 
 /** A sender that is silent for so many milliseconds may have died with a change untold. */
 const silence = 4 * heartbeat
+/** The own heartbeat comes back; when it does not for so many ms, nobody is heard any more. */
+export const mostSilence = 5_000
 
 export interface FeedReceiverParts {
   readonly key: Buffer

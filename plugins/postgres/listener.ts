@@ -1,14 +1,12 @@
 import type { Clock, Timer } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ChangeWatcher } from '../../lib/state/database.ts'
-import { FeedReceiver } from '../../lib/state/feed-receiver.ts'
+import { FeedReceiver, mostSilence } from '../../lib/state/feed-receiver.ts'
 import type { Listening, Pool } from './pool.ts'
 
 /** Milliseconds until it is tried again, doubled while it fails. */
 const firstPause = 100
 const longestPause = 5_000
-/** The own heartbeat comes back; when it does not for so long, the connection is none. */
-const mostSilence = 5_000
 
 export interface ListenerParts {
   readonly pool: Pool

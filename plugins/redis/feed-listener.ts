@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ChangeWatcher } from '../../lib/state/database.ts'
-import { FeedReceiver } from '../../lib/state/feed-receiver.ts'
+import { FeedReceiver, mostSilence } from '../../lib/state/feed-receiver.ts'
 import type { Connection, Reply } from './client.ts'
 import type { Masters } from './masters.ts'
 
@@ -11,8 +11,6 @@ const block = 1_000
 const atOnce = 128
 const firstPause = 100
 const longestPause = 2_000
-/** The own heartbeat comes back; when it does not for so long, this listens at the wrong place. */
-const mostSilence = 5_000
 
 export interface FeedListenerParts {
   readonly masters: Masters

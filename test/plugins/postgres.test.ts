@@ -1,11 +1,12 @@
 import { inspect } from 'node:util'
 import t from 'tap'
-import type { ChangeWatcher, Database } from '../../lib/state/database.ts'
+import type { Database } from '../../lib/state/database.ts'
 import { postgres } from '../../plugins/postgres/database.ts'
 import type { PostgresOptions } from '../../plugins/postgres/options.ts'
 import { freePort } from '../fixtures/free-port.ts'
 import { PostgresServer, withoutPostgres } from '../fixtures/postgres-server.ts'
 import { MemoryLog } from '../fixtures/proxy-servers.ts'
+import { Watched } from '../fixtures/watched.ts'
 import { databaseContract } from '../state/database-contract.ts'
 
 const value = Buffer.from('a value')
@@ -288,25 +289,6 @@ t.test('PostgreSQL', { skip: withoutPostgres }, async t => {
     },
   )
 })
-
-class Watched implements ChangeWatcher {
-  readonly floors = new Map<string, bigint>()
-  deafened = 0
-  isHearing = false
-
-  changed(table: string, key: string, floor: bigint): void {
-    this.floors.set(`${table} ${key}`, floor)
-  }
-
-  deaf(): void {
-    this.deafened++
-    this.isHearing = false
-  }
-
-  heard(): void {
-    this.isHearing = true
-  }
-}
 
 /** What the second changes reaches the first. */
 async function hears(first: Database, second: Database): Promise<boolean> {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { ChangeWatcher, Database } from '../../../lib/state/database.ts'
+import type { Database } from '../../../lib/state/database.ts'
 import {
   type RedisDatabaseOptions,
   redisDatabase,
@@ -10,6 +10,7 @@ import {
   redisCluster,
   untilTrue,
 } from '../../fixtures/redis-server.ts'
+import { Watched } from '../../fixtures/watched.ts'
 import { databaseContract } from '../../state/database-contract.ts'
 
 const value = Buffer.from('a value')
@@ -156,22 +157,3 @@ t.test('application state in Redis', { skip: noRedis }, async t => {
     await databaseContract(t, { make: () => make(options), isShared: true })
   })
 })
-
-class Watched implements ChangeWatcher {
-  readonly floors = new Map<string, bigint>()
-  deafened = 0
-  isHearing = false
-
-  changed(table: string, key: string, floor: bigint): void {
-    this.floors.set(`${table} ${key}`, floor)
-  }
-
-  deaf(): void {
-    this.deafened++
-    this.isHearing = false
-  }
-
-  heard(): void {
-    this.isHearing = true
-  }
-}
