@@ -1,22 +1,15 @@
 import { resolve } from 'node:path'
 import { defaultFarmPort } from '../../address.ts'
-import { createLog, logFormats } from '../../log.ts'
+import { createLog } from '../../log.ts'
 import { farmNumbers, farmWords } from '../../member/options.ts'
 import { logProcessFaults } from '../../serve/process-faults.ts'
 import type { RepositorySettings } from '../../serve/serve-repository.ts'
 import { logLevels } from '../../serve/settings.ts'
 import type { Command, Io } from '../command.ts'
-import {
-  address,
-  host,
-  member,
-  nameOfFarm,
-  oneOf,
-  quantity,
-  wholeNumber,
-} from '../config/kinds.ts'
+import { address, host, member, oneOf, quantity, wholeNumber } from '../config/kinds.ts'
 import { findSecret } from '../config/read-secret.ts'
 import { badFlag, flagLines, parseFlags } from '../flags.ts'
+import { memberFlags } from '../member-flags.ts'
 
 const flags = {
   listen: {
@@ -56,32 +49,15 @@ const flags = {
     words: farmWords.transport,
     about: 'as on all members: stream (default), auto, multicast or unicast',
   },
-  'farm-name': {
-    value: 'NAME',
-    kind: nameOfFarm,
-    about: 'members of other names are refused (default handfast)',
-  },
-  'secret-file': {
-    value: 'FILE',
-    about: "the farm's secret, or environment variable HANDFAST_SECRET",
-  },
+  'farm-name': memberFlags['farm-name'],
+  'secret-file': memberFlags['secret-file'],
   admin: {
     value: '[HOST:]PORT',
     kind: address,
     about: 'status, metrics and revocation over HTTP (default nowhere; HOST 127.0.0.1)',
   },
-  'log-level': {
-    value: 'LEVEL',
-    kind: oneOf(logLevels),
-    words: logLevels,
-    about: 'debug, info, warn, error or silent (default info)',
-  },
-  'log-format': {
-    value: 'FORMAT',
-    kind: oneOf(logFormats),
-    words: logFormats,
-    about: 'json or pretty (default pretty on a terminal, else json)',
-  },
+  'log-level': memberFlags['log-level'],
+  'log-format': memberFlags['log-format'],
 } as const
 
 export const repositoryCommand: Command = {

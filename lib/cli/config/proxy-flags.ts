@@ -1,10 +1,11 @@
 import type { ListenAddress } from '../../address.ts'
-import { type LogFormat, logFormats } from '../../log.ts'
+import type { LogFormat } from '../../log.ts'
 import { farmWords } from '../../member/options.ts'
 import { type AccessLogFormat, accessLogFormats } from '../../proxy/options.ts'
 import { type ResumptionMode, resumptionModes } from '../../resumption/session/policy.ts'
-import { logLevels, type ServeSettings } from '../../serve/settings.ts'
+import type { ServeSettings } from '../../serve/settings.ts'
 import { badFlag, type FlagTable, flagLines, parseFlags } from '../flags.ts'
+import { memberFlags } from '../member-flags.ts'
 import type { FarmConfig } from './config-file.ts'
 import {
   address,
@@ -13,7 +14,6 @@ import {
   host,
   logPlace,
   member,
-  nameOfFarm,
   oneOf,
   repository,
   resumption,
@@ -182,17 +182,8 @@ const farm = {
       'where sessions are: replicated, on every host; partitioned, on those that own them; tiered, ' +
       'on repositories; auto (default), by what hosts there are',
   },
-  'farm-name': {
-    value: 'NAME',
-    kind: nameOfFarm,
-    option: 'farm.name',
-    about: 'members of other names are refused (default handfast)',
-  },
-  'secret-file': {
-    value: 'FILE',
-    option: 'farm.secretFile',
-    about: "the farm's secret, or environment variable HANDFAST_SECRET",
-  },
+  'farm-name': memberFlags['farm-name'],
+  'secret-file': memberFlags['secret-file'],
   disk: {
     value: 'FOLDER',
     option: 'farm.disk.folder',
@@ -219,20 +210,8 @@ const ofProcess = {
     option: 'workers',
     about: 'processes, together one member (default one for each core)',
   },
-  'log-level': {
-    value: 'LEVEL',
-    kind: oneOf(logLevels),
-    words: logLevels,
-    option: 'logLevel',
-    about: 'debug, info, warn, error or silent (default info)',
-  },
-  'log-format': {
-    value: 'FORMAT',
-    kind: oneOf(logFormats),
-    words: logFormats,
-    option: 'logFormat',
-    about: 'json or pretty (default pretty on a terminal, else json)',
-  },
+  'log-level': memberFlags['log-level'],
+  'log-format': memberFlags['log-format'],
   'access-log': {
     value: 'WHERE',
     kind: logPlace,
