@@ -1,0 +1,119 @@
+import { endianness } from 'node:os'
+import { type Libc, loadLibc } from './libc.ts'
+import { LinuxPackets } from './linux-packets.ts'
+import { LinuxSocket } from './linux-socket.ts'
+import type { NativeSocket } from './native-socket.ts'
+import type { PacketPorts } from './packet-port.ts'
+
+/**
+ * What this process can do to TCP connections:
+ *
+ * - `sockets` alone: the positions of its own sockets can be asked for, which needs no privilege.
+ * - `packets` too: it can go on with connections of another host.
+ */
+export interface NativeSupport {
+  readonly sockets: NativeSocket | undefined
+  readonly packets: PacketPorts | undefined
+  /** Why something is missing: the first reason that was met, in a sentence for people. */
+  readonly missing: Missing | undefined
+}
+
+export interface Missing {
+  readonly reason: MissingReason
+  readonly text: string
+}
+
+export type MissingReason =
+  | 'not-linux'
+  | 'no-koffi'
+  | 'old-kernel'
+  | 'no-tcp-repair'
+  | 'no-net-admin'
+  | 'no-net-raw'
+
+/** To be asked once, at the start. Never throws: what is missing is no fault. */
+export async function detectNative(): Promise<NativeSupport> {
+  if (process.platform !== 'linux' || endianness() !== 'LE') {
+    return nothing('not-linux', 'TCP connections can be moved on Linux only')
+  }
+  let libc: Libc
+  try {
+    libc = await loadLibc()
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message
+    return nothing(
+      'no-koffi',
+      `the package koffi is needed, and can't be loaded (${why})`,
+    )
+  }
+  return supportBy(libc)
+}
+
+/** What the kernel allows. */
+export function supportBy(libc: Libc): NativeSupport {
+  const sockets = new LinuxSocket(libc)
+  const fd = libc.socket(inet, stream, 0)
+  try {
+    try {
+      sockets.written(fd)
+    } catch (error) {
+      return nothing(
+        'old-kernel',
+        `the kernel tells too little of a connection${of(error)}`,
+      )
+    }
+    const refused = refusalOf(libc, fd)
+    if (refused !== undefined) return { sockets, packets: undefined, missing: refused }
+  } finally {
+    libc.close(fd)
+  }
+  try {
+    libc.close(libc.socket(inet, raw, anyProtocol))
+  } catch (error) {
+    const text = `the capability CAP_NET_RAW is needed${of(error)}`
+    return { sockets, packets: undefined, missing: { reason: 'no-net-raw', text } }
+  }
+  return { sockets, packets: new LinuxPackets(libc), missing: undefined }
+}
+
+const inet = 2
+const stream = 1
+const raw = 3
+const anyProtocol = 255
+const tcp = 6
+const repair = 19
+const repairOn = 1
+const repairOffWithoutProbe = -1
+
+/** Enters repair mode and leaves it. */
+function refusalOf(libc: Libc, fd: number): Missing | undefined {
+  const set = (value: number) => {
+    const bytes = Buffer.alloc(4)
+    bytes.writeInt32LE(value)
+    libc.setOption(fd, tcp, repair, bytes)
+  }
+  try {
+    set(repairOn)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EPERM') {
+      const text = `the capability CAP_NET_ADMIN is needed${of(error)}`
+      return { reason: 'no-net-admin', text }
+    }
+    const text = `the kernel was built without TCP_REPAIR${of(error)}`
+    return { reason: 'no-tcp-repair', text }
+  }
+  try {
+    set(repairOffWithoutProbe)
+    return undefined
+  } catch (error) {
+    return { reason: 'old-kernel', text: `Linux 4.19 or later is needed${of(error)}` }
+  }
+}
+
+function nothing(reason: MissingReason, text: string): NativeSupport {
+  return { sockets: undefined, packets: undefined, missing: { reason, text } }
+}
+
+function of(error: unknown): string {
+  return ` (${(error as Error).message})`
+}

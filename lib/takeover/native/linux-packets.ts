@@ -1,0 +1,176 @@
+import { networkInterfaces } from 'node:os'
+import { HandfastError } from '../../errors.ts'
+import { announcements, arpProtocol } from './announcement.ts'
+import type { Libc } from './libc.ts'
+import type { PacketPort, PacketPorts } from './packet-port.ts'
+import { type BareSegment, readSegment, type Segment, segmentPacket } from './segment.ts'
+import { addressBytes, socketAddress } from './socket-address.ts'
+
+/** Of linux/socket.h, linux/if_ether.h and asm-generic/socket.h. */
+const family = { inet: 2, packet: 17 } as const
+const kind = { datagram: 2, raw: 3, closeOnExec: 0o2000000 } as const
+const internetProtocol = 0x0800
+/** What is sent has its own header of IP; nothing is received. */
+const bareProtocol = 255
+const level = 1
+const option = { attachFilter: 26, receiveBuffer: 33 } as const
+/** Bytes. What comes while the loop is busy waits here: some ten thousand headers. */
+const receiveBuffer = 8 * 2 ** 20
+/** The longest headers of IP and TCP; nothing behind them is looked at. */
+const headers = 120
+/** Packets that are read before the loop turns again. */
+const turn = 512
+
+export class LinuxPackets implements PacketPorts {
+  readonly #libc: Libc
+
+  constructor(libc: Libc) {
+    this.#libc = libc
+  }
+
+  open(name: string, address: string): PacketPort {
+    return new LinuxPacketPort(this.#libc, name, address)
+  }
+}
+
+class LinuxPacketPort implements PacketPort {
+  readonly #libc: Libc
+  readonly #address: string
+  readonly #index: number
+  readonly #frames: readonly Buffer[]
+  readonly #sockets: number[] = []
+  readonly #receiving: number
+  readonly #sending: number
+  readonly #announcing: number
+  readonly #packet: Buffer = Buffer.alloc(headers)
+  #stop: (() => void) | undefined
+
+  constructor(libc: Libc, name: string, address: string) {
+    this.#libc = libc
+    this.#address = address
+    this.#index = libc.interfaceIndex(name)
+    this.#frames = announcements(macOf(name), address)
+    try {
+      // Without a protocol it hears nothing, until it is bound to one.
+      this.#receiving = this.#open(family.packet, kind.datagram, 0)
+      this.#sending = this.#open(family.inet, kind.raw, bareProtocol)
+      this.#announcing = this.#open(family.packet, kind.raw, 0)
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  start(onSegment: (segment: Segment) => void): void {
+    const room = Buffer.alloc(4)
+    room.writeUInt32LE(receiveBuffer)
+    const fd = this.#receiving
+    this.#libc.setOption(fd, level, option.receiveBuffer, room)
+    const filter = tcpTo(this.#address)
+    const program = filterProgram(filter, this.#libc.addressOf(filter))
+    this.#libc.setOption(fd, level, option.attachFilter, program)
+    this.#libc.bind(fd, linkAddress(internetProtocol, this.#index))
+    this.#stop = this.#libc.whenReadable(fd, () => this.#read(onSegment))
+  }
+
+  send(segment: BareSegment): void {
+    const to = socketAddress({ ...segment.destination, port: 0 })
+    this.#attempt(() => this.#libc.sendTo(this.#sending, segmentPacket(segment), to))
+  }
+
+  announce(): void {
+    const to = linkAddress(arpProtocol, this.#index)
+    for (const frame of this.#frames) {
+      this.#attempt(() => this.#libc.sendTo(this.#announcing, frame, to))
+    }
+  }
+
+  close(): void {
+    this.#stop?.()
+    this.#stop = undefined
+    for (const fd of this.#sockets.splice(0)) this.#libc.closeLater(fd)
+  }
+
+  #open(domain: number, type: number, protocol: number): number {
+    const fd = this.#libc.socket(domain, type | kind.closeOnExec, protocol)
+    this.#sockets.push(fd)
+    return fd
+  }
+
+  #read(onSegment: (segment: Segment) => void): void {
+    for (let count = 0; count < turn && this.#stop !== undefined; count++) {
+      let packet: Buffer | undefined
+      try {
+        packet = this.#libc.receive(this.#receiving, this.#packet)
+      } catch {
+        // The interface went down, which is told once; what comes later is another reading.
+        return
+      }
+      if (packet === undefined) return
+      const segment = readSegment(packet)
+      if (segment?.destination.address === this.#address) onSegment(segment)
+    }
+  }
+
+  /** A link that is down, or a full queue: as good as lost on the way. */
+  #attempt(send: () => void): void {
+    try {
+      send()
+    } catch (error) {
+      if (!lost.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+    }
+  }
+}
+
+const lost = new Set(['ENETDOWN', 'ENETUNREACH', 'EHOSTUNREACH', 'ENOBUFS', 'EAGAIN'])
+
+function macOf(name: string): Buffer {
+  const mac = networkInterfaces()[name]?.find(
+    each => each.mac !== '00:00:00:00:00:00',
+  )?.mac
+  if (mac !== undefined) return Buffer.from(mac.replaceAll(':', ''), 'hex')
+  const text = `${name} is no interface of this host that is up and has a hardware address`
+  throw new HandfastError('ERR_HANDFAST_CONFIG', text)
+}
+
+/** `struct sockaddr_ll` of linux/if_packet.h; to everybody. */
+function linkAddress(protocol: number, index: number): Buffer {
+  const bytes = Buffer.alloc(20)
+  bytes.writeUInt16LE(family.packet, 0)
+  bytes.writeUInt16BE(protocol, 2)
+  bytes.writeInt32LE(index, 4)
+  bytes.writeUInt8(6, 11)
+  bytes.fill(0xff, 12, 18)
+  return bytes
+}
+
+/**
+ * A filter (linux/filter.h) that lets headers of TCP to one address pass: of all that comes to a
+ * busy host, nothing else is copied. Each instruction: code u16, jump if true u8, if false u8, k u32.
+ */
+function tcpTo(address: string): Buffer {
+  const instructions: readonly [code: number, yes: number, no: number, k: number][] = [
+    [0x30, 0, 0, 9],
+    [0x15, 0, 3, 6],
+    [0x20, 0, 0, 16],
+    [0x15, 0, 1, addressBytes(address).readUInt32BE(0)],
+    [0x06, 0, 0, headers],
+    [0x06, 0, 0, 0],
+  ]
+  const bytes = Buffer.alloc(8 * instructions.length)
+  for (const [index, [code, yes, no, k]] of instructions.entries()) {
+    bytes.writeUInt16LE(code, 8 * index)
+    bytes.writeUInt8(yes, 8 * index + 2)
+    bytes.writeUInt8(no, 8 * index + 3)
+    bytes.writeUInt32LE(k, 8 * index + 4)
+  }
+  return bytes
+}
+
+/** `struct sock_fprog`. */
+function filterProgram(filter: Buffer, address: bigint): Buffer {
+  const bytes = Buffer.alloc(16)
+  bytes.writeUInt16LE(filter.length / 8, 0)
+  bytes.writeBigUInt64LE(address, 8)
+  return bytes
+}

@@ -1,0 +1,23 @@
+import type { BareSegment, Segment } from './segment.ts'
+
+/** Makes ports. Needs CAP_NET_RAW. */
+export interface PacketPorts {
+  /** On an interface, such as `eth0`, for what comes to an IPv4 address; throws when there is none. */
+  open(name: string, address: string): PacketPort
+}
+
+/**
+ * Packets of one address on one interface, past the TCP of the kernel. The address need not be
+ * one of this host: as long as it is not, nothing but the port answers to it.
+ *
+ * A port is made in advance and costs nothing until it is started.
+ */
+export interface PacketPort {
+  /** From now on, every segment that comes for the address. What is no whole segment is not told. */
+  start(onSegment: (segment: Segment) => void): void
+  /** Packets are lost now and then; this may lose one, too. */
+  send(segment: BareSegment): void
+  /** Tells everybody on the link that the address is here. */
+  announce(): void
+  close(): void
+}
