@@ -39,7 +39,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   farm: ['link', 'placement', 'engine', 'datagram'],
   resumption: ['hello', 'session', 'revocation', 'ticket', 'native', 'server'],
   auth: ['method', 'login', 'form'],
-  takeover: ['native'],
+  takeover: ['native', 'record-layer', 'plan', 'connection'],
   admin: ['section', 'dashboard'],
   backend: ['health'],
   dispatch: ['selection', 'affinity', 'queue', 'retry', 'hedge', 'resumed-response'],
