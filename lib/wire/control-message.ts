@@ -42,6 +42,7 @@ import { epochKeyLength } from './seal.ts'
  *      20 give        flags u8 (1 acknowledge it now) | first u64 | records, numbered from there
  *      21 taken       up to u64 | as many: number u64 of one that is not in the table
  *      22 moved       you have been given all of ours that is for you to hold
+ *      23 ask         up to u64: acknowledge my data when you have all up to there
  */
 export type ControlMessage =
   | {
@@ -71,6 +72,7 @@ export type ControlMessage =
     }
   | { readonly type: 'status'; readonly settled: boolean; readonly contiguous: number }
   | { readonly type: 'start'; readonly after: number }
+  | { readonly type: 'ask'; readonly upTo: number }
   | { readonly type: 'held'; readonly sender: SenderTag; readonly contiguous: number }
   | CopyMessage
   | SyncMessage
@@ -137,6 +139,7 @@ const types = [
   'give',
   'taken',
   'moved',
+  'ask',
 ] as const satisfies readonly ControlMessage['type'][]
 
 const announceLength: number = 1 + 2 + senderTagLength + epochKeyLength + 8 + 2
@@ -210,6 +213,9 @@ export function readControlMessage(bytes: Buffer): ControlMessage {
     case 'start':
       expect(bytes.length === 9)
       return { type, after: readSequence(bytes, 1) }
+    case 'ask':
+      expect(bytes.length === 9)
+      return { type, upTo: readSequence(bytes, 1) }
     case 'held':
       expect(bytes.length === 15)
       return { type, sender: readSenderTag(bytes, 1), contiguous: readSequence(bytes, 7) }
@@ -267,6 +273,8 @@ function bodyOf(message: ControlMessage): Buffer {
     }
     case 'start':
       return oneSequence(message.after)
+    case 'ask':
+      return oneSequence(message.upTo)
     case 'held': {
       const body = Buffer.allocUnsafe(15)
       writeSenderTag(message.sender, body, 1)

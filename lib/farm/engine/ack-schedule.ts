@@ -54,10 +54,17 @@ export class AckSchedule {
     this.#dueAt = Math.min(this.#dueAt, Math.max(now, at))
   }
 
+  /** The sender asks this member alone to acknowledge all up to a number. */
+  ask(upTo: number, contiguous: number, now: number): void {
+    this.#requested = Math.max(this.#requested, upTo)
+    // What was said before may have been said of a table that lacked something.
+    this.#said = Math.min(this.#said, contiguous)
+    if (contiguous >= this.#requested) this.#soon(now)
+  }
+
   /** The sender wants to know where we are. */
   flush(last: number, contiguous: number, now: number): void {
-    if (this.#acker || contiguous >= last)
-      this.#dueAt = Math.min(this.#dueAt, Math.max(now, this.#saidAt + this.#interval))
+    if (this.#acker || contiguous >= last) this.#soon(now)
   }
 
   /** What to say now; undefined when nothing is due. */
@@ -68,5 +75,9 @@ export class AckSchedule {
     this.#saidAt = now
     this.#since = 0
     return { echo: this.#echo.sentAt, held: now - this.#echo.at }
+  }
+
+  #soon(now: number): void {
+    this.#dueAt = Math.min(this.#dueAt, Math.max(now, this.#saidAt + this.#interval))
   }
 }

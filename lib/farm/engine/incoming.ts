@@ -152,6 +152,10 @@ export class Incoming {
       case 'start':
         publication.feeds.rewind(peer.id, message.after)
         return
+      case 'ask':
+        peer.ack.ask(message.upTo, peer.window.contiguous, now)
+        wake(this.#context, peer.ack.deadline)
+        return
       case 'held':
         reception.orphans.told(peer, message.sender, message.contiguous)
         return

@@ -68,6 +68,8 @@ export class Peer {
 
   /** Of our datagrams, it has everything up to here in its table. */
   acked = 0
+  /** Up to where it alone was asked, over the link that stands, whether it has everything. */
+  asked = 0
   /** How its datagrams come to us. */
   heardMulticastAt: number = -Infinity
   heardUnicastAt: number = -Infinity

@@ -142,16 +142,17 @@ export class Peers {
       peer.ready ||= !message.joining
       if (!peer.settled) this.#hooks.incomplete(peer)
     }
+    if (linked) {
+      // What it was told over an earlier link may be lost, or it may have forgotten us.
+      sender.acks.remove(peer.sender)
+      peer.asked = 0
+    }
     if (options.datagrams) {
       // What we hear may have changed while no stream could say so.
       this.#tellHearing(peer, this.#hearing(peer), true)
       // The first heartbeat is the probe for both kinds of datagram.
       this.heartbeats.hurry(now)
-    } else if (linked) {
-      // It must be appointed again: it may have forgotten us.
-      sender.acks.remove(peer.sender)
-      this.#hooks.linked(peer, link?.last ?? sender.last)
-    }
+    } else if (linked) this.#hooks.linked(peer, link?.last ?? sender.last)
     this.#hooks.changed()
   }
 
@@ -323,7 +324,7 @@ export class Peers {
     message: ControlMessage & { type: 'announce' },
     address: { host: string; port: number },
   ): void {
-    const { options, roster, outlet, sender, now } = this.#context
+    const { options, roster, outlet, now } = this.#context
     const before = roster.remove(id)
     if (before !== undefined) this.#hooks.lost(before)
     const { epoch, epochKey, repository } = message
@@ -336,8 +337,6 @@ export class Peers {
       now,
     )
     roster.add(peer, now)
-    // It must be appointed again: what an acker of that name knew is forgotten.
-    sender.acks.remove(message.sender)
     outlet.push({ kind: 'member', id, change: 'joined' })
     // One that is joining and never wrote has nothing that we could lack.
     if (!message.joining || message.last > 0) this.#hooks.incomplete(peer)

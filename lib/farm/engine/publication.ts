@@ -33,6 +33,8 @@ export class Publication {
   /** Nobody serves, so `all` asks nobody; nobody is there, so no level does. */
   #alone = true
   #deserted = true
+  /** Who serves may have changed since writes were queued that are waited for. */
+  #isRearranged = false
 
   /** `introduced`: nobody has a link and has not said yet who it is. */
   constructor(context: EngineContext, introduced: () => boolean) {
@@ -83,6 +85,12 @@ export class Publication {
 
   /** Sends what may be sent. True when datagrams left, that may get lost. */
   pump(): boolean {
+    const isSent = this.#send()
+    if (this.#isRearranged) this.#askLate()
+    return isSent
+  }
+
+  #send(): boolean {
     const { options, sender, outlet, roster, counters, now } = this.#context
     const datagrams = sender.pump(now)
     counters.datagramsSent += datagrams.length
@@ -180,6 +188,7 @@ export class Publication {
         outlet.message(peer.id, { type: 'acker', on: true })
       }
     const serving = roster.serving()
+    this.#isRearranged = true
     this.#alone = serving.length === 0
     this.#deserted = [...roster.all()].every(peer => roster.gone(peer))
     const repositories = serving.filter(({ repository }) => repository)
@@ -201,6 +210,26 @@ export class Publication {
   close(): void {
     this.#context.sender.clear()
     this.#context.outlet.settle(this.#waits.clear())
+  }
+
+  /**
+   * Whom a write waits for is decided when it is settled, who is asked when it is queued: those
+   * that have come to serve in between, or are ackers no longer, are asked one by one.
+   */
+  #askLate(): void {
+    const { roster, sender, outlet } = this.#context
+    const all = this.#waits.awaited('all')
+    const kept = this.#waits.awaited('repositories')
+    this.#isRearranged = all.isUnsent || kept.isUnsent
+    const last = Math.max(all.last, kept.last)
+    if (last === 0) return
+    for (const peer of roster.serving()) {
+      const upTo = peer.repository ? last : all.last
+      if (!peer.connected || sender.acks.has(peer.sender)) continue
+      if (upTo <= Math.max(peer.acked, peer.asked)) continue
+      peer.asked = upTo
+      outlet.message(peer.id, { type: 'ask', upTo })
+    }
   }
 
   #asksAll(level: WriteLevel): boolean {

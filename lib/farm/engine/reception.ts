@@ -282,9 +282,11 @@ export class Reception {
       if (!this.#lowered.has(peer)) this.#lower(peer, contiguous)
       peer.window.skip(contiguous)
       peer.reassembly.forget(peer.window.contiguous)
+      // What was said before our table backed it counted for nothing.
+      const counts = !peer.settled || !this.#context.options.datagrams
       peer.settled = true
       this.synchronizer.satisfied(peer.id)
-      if (!this.#context.options.datagrams)
+      if (counts)
         peer.ack.flush(peer.window.contiguous, peer.window.contiguous, this.#context.now)
       this.#look(peer, 0)
     }

@@ -46,6 +46,17 @@ export class WriteWaits {
     return false
   }
 
+  /** The last datagram that writes of a level wait for, and whether some have yet to be sent. */
+  awaited(level: WriteLevel): { last: number; isUnsent: boolean } {
+    let last = 0
+    let isUnsent = false
+    for (const { sequence } of this.#queues.get(level) ?? []) {
+      last = Math.max(last, sequence)
+      isUnsent ||= sequence === 0
+    }
+    return { last, isUnsent }
+  }
+
   /** `reached`: up to which datagram a level is reached. */
   settle(reached: (level: WriteLevel) => number): Settlement[] {
     const settled: Settlement[] = []
