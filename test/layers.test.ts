@@ -42,6 +42,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   takeover: ['native', 'record-layer', 'plan', 'connection'],
   admin: ['section', 'dashboard'],
   backend: ['health'],
+  state: ['feed', 'cache', 'session'],
   dispatch: ['selection', 'affinity', 'queue', 'retry', 'hedge', 'resumed-response'],
   proxy: ['message', 'route', 'client', 'relay'],
   cli: ['config', 'demo', 'commands'],

@@ -29,7 +29,7 @@ export const tables = {
   backend: 8 as TableId,
   /** How backends are; key = a hash of what is checked, then one of the host that did. */
   health: 9 as TableId,
-  /** What servers remember of a database; see lib/state/farm-cache.ts. */
+  /** What servers remember of a database; see lib/state/cache/farm-cache.ts. */
   data: 10 as TableId,
 } as const
 

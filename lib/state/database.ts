@@ -60,10 +60,15 @@ export interface Database {
   delete(table: string, key: string, expected?: bigint): Promise<bigint | undefined>
 
   /**
-   * Gives the entry another end; its version stays. True when it was there. May be forgotten
-   * when the database dies within a second: then the end before holds.
+   * Gives the entry another end; its version stays. Says how the end moved, `later` also where it
+   * did not; undefined where nothing is there. May be forgotten when the database dies within a
+   * second: then the end before holds.
    */
-  expire(table: string, key: string, expiresAt: number | undefined): Promise<boolean>
+  expire(
+    table: string,
+    key: string,
+    expiresAt: number | undefined,
+  ): Promise<EndMove | undefined>
 
   /**
    * A step of a walk over a table, in an order of its own: about `limit` entries, and where the
@@ -81,6 +86,8 @@ export interface Database {
   /** Ends connections and timers. Calls under way end, or reject. */
   close(): Promise<void>
 }
+
+export type EndMove = 'earlier' | 'later'
 
 /** A value in a database, with the version that a change must name. */
 export interface Stored {
@@ -106,10 +113,20 @@ export interface ChangeWatcher {
    * version; after a deletion one more than the version that was deleted.
    */
   changed(table: string, key: string, floor: bigint): void
+  /**
+   * The end of this entry is earlier than it was, and its version the same. Of one that is later
+   * nobody is told: who goes by the earlier one looks in the database then.
+   */
+  shortened(table: string, key: string): void
   /** Changes may go unheard from now on, until `heard`; the connection was lost. */
   deaf(): void
   /** All changes from now on are told. To be called once at the start, too. */
   heard(): void
+}
+
+/** `undefined`: it has no end. */
+export function moveOf(from: number | undefined, to: number | undefined): EndMove {
+  return (to ?? Infinity) < (from ?? Infinity) ? 'earlier' : 'later'
 }
 
 /** The largest version. */

@@ -1,7 +1,7 @@
 import { Breaker } from '../cache/breaker.ts'
 import type { Clock } from '../clock.ts'
 import { type ErrorCode, HandfastError } from '../errors.ts'
-import type { Database, ScanPage, Stored } from './database.ts'
+import type { Database, EndMove, ScanPage, Stored } from './database.ts'
 
 export interface GuardOptions {
   readonly clock: Clock
@@ -72,7 +72,11 @@ export class GuardedDatabase {
     return this.#write(() => this.#database.delete(table, key), late)
   }
 
-  expire(table: string, key: string, expiresAt: number | undefined): Promise<boolean> {
+  expire(
+    table: string,
+    key: string,
+    expiresAt: number | undefined,
+  ): Promise<EndMove | undefined> {
     return this.#write(
       () => this.#database.expire(table, key, expiresAt),
       () => {},

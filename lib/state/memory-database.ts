@@ -1,6 +1,13 @@
 import { type Clock, systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
-import type { Database, ScannedEntry, ScanPage, Stored } from './database.ts'
+import {
+  type Database,
+  type EndMove,
+  moveOf,
+  type ScannedEntry,
+  type ScanPage,
+  type Stored,
+} from './database.ts'
 
 const usualMost = 256 * 1024 * 1024
 /** What an entry costs beside its key and value, about. */
@@ -95,12 +102,12 @@ class MemoryDatabase implements Database {
     table: string,
     key: string,
     expiresAt: number | undefined,
-  ): Promise<boolean> {
+  ): Promise<EndMove | undefined> {
     this.#checkOpen()
     const old = this.#read(table, key)
-    if (old === undefined) return false
+    if (old === undefined) return undefined
     this.#tables.get(table)?.set(key, { ...old, expiresAt })
-    return true
+    return moveOf(old.expiresAt, expiresAt)
   }
 
   /** In the order of the keys; the cursor is the last one that was seen. */

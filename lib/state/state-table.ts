@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { HandfastError } from '../errors.ts'
 import { shown } from '../shown.ts'
-import type { Cached, DataCache } from './data-cache.ts'
-import { maxVersion, type Stored } from './database.ts'
-import type { Freshness } from './freshness.ts'
+import type { Cached, DataCache } from './cache/data-cache.ts'
+import type { Freshness } from './cache/freshness.ts'
+import { maxVersion, type ScanPage, type Stored } from './database.ts'
 import type { GuardedDatabase } from './guarded-database.ts'
 import { Names } from './names.ts'
 import { longestTtl, type TableSettings } from './options.ts'
@@ -199,16 +199,8 @@ export class StateTable<T = unknown> {
   }
 
   /** Takes an entry away. True when there was one. */
-  async delete(key: string): Promise<boolean> {
-    const { database, cache, name: table, counters } = this.#parts
-    const name = this.#names.of(key)
-    counters.writes += 1
-    const known = cache.read(table, name)
-    const version = await this.#unsure(name, () =>
-      database.delete(table, name, late => void this.#gone(name, late)),
-    )
-    await this.#gone(name, version ?? known?.version)
-    return version !== undefined
+  delete(key: string): Promise<boolean> {
+    return this.#remove(this.#names.of(key))
   }
 
   /** Gives an entry another `ttl` from now, in ms. True when it was there. */
@@ -216,30 +208,36 @@ export class StateTable<T = unknown> {
     key: string,
     ttl: number | undefined = this.#parts.settings.ttl,
   ): Promise<boolean> {
-    const { database, cache, name: table } = this.#parts
+    const { database, cache, name: table, farmBudget } = this.#parts
     const name = this.#names.of(key)
     const expiresAt = this.#endOf(ttl)
     const before = cache.read(table, name)
     const asOf = this.#parts.freshness.stamp()
-    const isThere = await database.expire(table, name, expiresAt)
+    const move = await database.expire(table, name, expiresAt)
     const known = cache.read(table, name)
-    if (!isValue(known) || known.version !== before?.version) return isThere
-    // Others go by the end that they know, and look in the database then.
-    if (isThere) cache.keep(table, name, { ...known, expiresAt, asOf: known.asOf + 1 })
-    else cache.keep(table, name, floorAt(known.version + 1n, asOf))
-    return isThere
+    const isSame = isValue(known) && known.version === before?.version
+    if (move === undefined) {
+      if (isSame) cache.keep(table, name, floorAt(known.version + 1n, asOf))
+      return false
+    }
+    const moved = isSame ? { ...known, expiresAt, asOf: known.asOf + 1 } : undefined
+    // Others go by the end that they know, and look in the database then: one that is earlier
+    // they have to be told.
+    if (move === 'later') {
+      if (moved !== undefined) cache.keep(table, name, moved)
+    } else if (moved !== undefined) await cache.put(table, name, moved, farmBudget)
+    else await this.#load(key, name, true).catch(() => {})
+    return true
   }
 
-  /** All that is in the database, in no order. What is changed meanwhile may be told or not. */
+  /**
+   * All that is in the database, in no order. What is changed meanwhile may be told or not; where
+   * many entries are taken out of a Redis meanwhile, one may be told twice.
+   */
   async *entries(): AsyncGenerator<StoredEntry<T>, void, undefined> {
-    const { database, name: table, sealer, onFault } = this.#parts
-    const seen = new Set<string>()
-    let cursor: string | undefined
-    do {
-      const page = await database.scan(table, cursor, scanStep)
-      for (const { key: name, value: stored, version, expiresAt } of page.entries) {
-        if (seen.has(name)) continue
-        seen.add(name)
+    const { name: table, sealer, onFault } = this.#parts
+    for await (const page of this.#pages()) {
+      for (const { key: name, value: stored, version, expiresAt } of page) {
         try {
           const { key, value } = sealer?.open(table, name, stored) ?? {
             key: name,
@@ -251,14 +249,15 @@ export class StateTable<T = unknown> {
           onFault(error, table)
         }
       }
-      cursor = page.next
-    } while (cursor !== undefined)
+    }
   }
 
-  /** Deletes all entries, one after the other. Answers how many there were. */
+  /** Deletes all entries, those that can't be read too. Answers how many there were. */
   async clear(): Promise<number> {
     let count = 0
-    for await (const { key } of this.entries()) if (await this.delete(key)) count += 1
+    for await (const page of this.#pages()) {
+      for (const { key: name } of page) if (await this.#remove(name)) count += 1
+    }
     return count
   }
 
@@ -276,6 +275,16 @@ export class StateTable<T = unknown> {
     if (flight === undefined || floor <= flight.floor) return
     flight.floor = floor
     this.#flights.delete(name)
+  }
+
+  async *#pages(): AsyncGenerator<ScanPage['entries'], void, undefined> {
+    const { database, name: table } = this.#parts
+    let cursor: string | undefined
+    do {
+      const page = await database.scan(table, cursor, scanStep)
+      yield page.entries
+      cursor = page.next
+    } while (cursor !== undefined)
   }
 
   #mayShow(key: string, name: string, cached: Cached): boolean {
@@ -377,6 +386,17 @@ export class StateTable<T = unknown> {
     )
     if (version === undefined) return undefined
     return { version, everywhere: await stored(version) }
+  }
+
+  async #remove(name: string): Promise<boolean> {
+    const { database, cache, name: table, counters } = this.#parts
+    counters.writes += 1
+    const known = cache.read(table, name)
+    const version = await this.#unsure(name, () =>
+      database.delete(table, name, late => void this.#gone(name, late)),
+    )
+    await this.#gone(name, version ?? known?.version)
+    return version !== undefined
   }
 
   #gone(name: string, version: bigint | undefined): Promise<boolean> {

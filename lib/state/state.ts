@@ -5,16 +5,11 @@ import { farmKey, parseSecret } from '../farm/secret.ts'
 import { type Log, silentLog } from '../log.ts'
 import { shown } from '../shown.ts'
 import { unknownName } from '../unknown-name.ts'
-import type { DataCache } from './data-cache.ts'
-import { FarmCache } from './farm-cache.ts'
-import { Freshness } from './freshness.ts'
+import type { DataCache } from './cache/data-cache.ts'
+import { FarmCache } from './cache/farm-cache.ts'
+import { Freshness } from './cache/freshness.ts'
+import { MemoryCache } from './cache/memory-cache.ts'
 import { GuardedDatabase } from './guarded-database.ts'
-import {
-  type InstanceMiddleware,
-  type InstanceOptions,
-  InstanceVerification,
-} from './instance.ts'
-import { MemoryCache } from './memory-cache.ts'
 import { mostKeyBytes } from './names.ts'
 import {
   checkStateOptions,
@@ -23,7 +18,16 @@ import {
   tableSettings,
 } from './options.ts'
 import { StateSealer } from './sealer.ts'
-import { type SessionStore, type SessionStoreOptions, storeOf } from './session-store.ts'
+import {
+  type InstanceMiddleware,
+  type InstanceOptions,
+  InstanceVerification,
+} from './session/instance.ts'
+import {
+  type SessionStore,
+  type SessionStoreOptions,
+  storeOf,
+} from './session/session-store.ts'
 import { StateCounters, type StateCounts } from './state-counters.ts'
 import { StateTable } from './state-table.ts'
 

@@ -9,11 +9,13 @@ import { type Clock, systemClock, type Timer } from '../../lib/clock.ts'
 import { HandfastError } from '../../lib/errors.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
 import { fillNumbers, type NumberRules } from '../../lib/number-options.ts'
-import type {
-  Database,
-  ScannedEntry,
-  ScanPage,
-  Stored,
+import {
+  type Database,
+  type EndMove,
+  moveOf,
+  type ScannedEntry,
+  type ScanPage,
+  type Stored,
 } from '../../lib/state/database.ts'
 import { type Change, type Entry, never, rankLength } from './entry.ts'
 import { Environment, leastBytes, usualBytes } from './environment.ts'
@@ -168,15 +170,17 @@ class LmdbDatabase implements Database {
     table: string,
     key: string,
     expiresAt: number | undefined,
-  ): Promise<boolean> {
+  ): Promise<EndMove | undefined> {
     const name = nameOf(table, key)
-    const version = await this.#change(name, old => {
+    let move: EndMove | undefined
+    await this.#change(name, old => {
       const live = old && this.#storedOf(old)
+      move = live && moveOf(live.expiresAt, expiresAt)
       if (old === undefined || live === undefined) return undefined
       const put = entryOf(name, live.version, live.value, expiresAt)
       return { change: { when: old.rank, put }, version: live.version }
     })
-    return version !== undefined
+    return move
   }
 
   async scan(table: string, cursor?: string, limit = 100): Promise<ScanPage> {

@@ -1,13 +1,15 @@
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { HandfastError } from '../../lib/errors.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
-import type {
-  ChangeWatcher,
-  Database,
-  ScanPage,
-  Stored,
+import {
+  type ChangeWatcher,
+  type Database,
+  type EndMove,
+  moveOf,
+  type ScanPage,
+  type Stored,
 } from '../../lib/state/database.ts'
-import { FeedSender } from '../../lib/state/feed-sender.ts'
+import { Feed } from '../../lib/state/feed/feed.ts'
 import { channelOf } from './channel.ts'
 import { connectionSettings } from './connection-settings.ts'
 import { Listener } from './listener.ts'
@@ -42,9 +44,7 @@ class PostgresDatabase implements Database {
   readonly #dangerAcceptLoss: boolean
   readonly #statements: Statements
   readonly #sweeper: Sweeper
-  readonly #listeners = new Set<Listener>()
-  #feedKey: Buffer | undefined
-  #sender: FeedSender | undefined
+  #feed: Feed | undefined
   #closed: Promise<void> | undefined
 
   constructor(options: PostgresOptions) {
@@ -68,27 +68,28 @@ class PostgresDatabase implements Database {
       interval: numbers.sweepInterval,
       sweep: limit => this.#sweep(limit),
     })
-    if (!transactionPooling) this.watch = watcher => this.#watch(watcher)
+    if (!transactionPooling)
+      this.watch = watcher => this.#feed?.watch(watcher) ?? (() => {})
   }
 
   async open(): Promise<void> {
-    this.#feedKey = await openSchema(this.#pool, {
+    const key = await openSchema(this.#pool, {
       schema: this.#schema,
       dangerAcceptLoss: this.#dangerAcceptLoss,
     })
     this.#sweeper.start()
     if (this.watch === undefined) return
-    this.#sender = new FeedSender({
-      key: this.#feedKey,
-      clock: this.#clock,
+    const channel = channelOf(this.#schema)
+    const [pool, clock, log] = [this.#pool, this.#clock, this.#log]
+    this.#feed = new Feed({
+      key,
+      clock,
       maxBytes: mostOfMessage,
       publish: message =>
-        this.#pool.run(this.#statements.publish, [
-          channelOf(this.#schema),
-          message.toString('base64'),
-        ]),
+        pool.run(this.#statements.publish, [channel, message.toString('base64')]),
+      listen: receiver => new Listener({ pool, channel, clock, log, receiver }),
     })
-    await this.#sender.open()
+    await this.#feed.open()
   }
 
   async get(table: string, key: string): Promise<Stored | undefined> {
@@ -105,18 +106,13 @@ class PostgresDatabase implements Database {
   ): Promise<bigint | undefined> {
     const { insert, update } = this.#statements
     const values = [table, Buffer.from(key), value, ...endOf(expiresAt)]
-    const change = { table, key, before: expected ?? 0n }
-    return await this.#change(
-      change,
-      version => version,
-      async () => {
-        const [row] =
-          expected === undefined
-            ? await this.#pool.run(insert, values)
-            : await this.#pool.run(update, [...values, expected])
-        return row && BigInt(row[0] as string)
-      },
-    )
+    return await this.#change({ table, key, before: expected ?? 0n }, async () => {
+      const [row] =
+        expected === undefined
+          ? await this.#pool.run(insert, values)
+          : await this.#pool.run(update, [...values, expected])
+      return row && BigInt(row[0] as string)
+    })
   }
 
   async delete(
@@ -125,10 +121,8 @@ class PostgresDatabase implements Database {
     expected?: bigint,
   ): Promise<bigint | undefined> {
     const values = [table, Buffer.from(key), expected ?? null]
-    const change = { table, key, before: expected }
     return await this.#change(
-      change,
-      version => version + 1n,
+      { table, key, before: expected, removes: true },
       async () => {
         const [row] = await this.#pool.run(this.#statements.remove, values)
         return row?.[1] === true ? BigInt(row[0] as string) : undefined
@@ -140,9 +134,13 @@ class PostgresDatabase implements Database {
     table: string,
     key: string,
     expiresAt: number | undefined,
-  ): Promise<boolean> {
+  ): Promise<EndMove | undefined> {
     const values = [table, Buffer.from(key), ...endOf(expiresAt)]
-    return (await this.#pool.run(this.#statements.expire, values)).length > 0
+    const move = async () => {
+      const [row] = await this.#pool.run(this.#statements.expire, values)
+      return row && moveOf(timeIn(row[0]), expiresAt)
+    }
+    return await (this.#feed?.tellEnd(table, key, move) ?? move())
   }
 
   /** In the order of the keys' bytes; the cursor is where it goes on, in hex. */
@@ -165,35 +163,17 @@ class PostgresDatabase implements Database {
 
   async #close(): Promise<void> {
     await this.#sweeper.close()
-    for (const listener of this.#listeners) listener.close()
-    this.#listeners.clear()
-    await this.#sender?.close()
+    await this.#feed?.close()
     await this.#pool.close()
   }
 
-  async #change(...terms: Parameters<FeedSender['tell']>): Promise<bigint | undefined> {
+  async #change(
+    ...[change, make]: Parameters<Feed['tell']>
+  ): Promise<bigint | undefined> {
     if (this.#closed !== undefined) {
       throw new HandfastError('ERR_HANDFAST_CLOSED', 'the database is closed')
     }
-    return await (this.#sender?.tell(...terms) ?? terms[2]())
-  }
-
-  #watch(watcher: ChangeWatcher): () => void {
-    if (this.#feedKey === undefined || this.#sender === undefined) return () => {}
-    const listener = new Listener({
-      pool: this.#pool,
-      channel: channelOf(this.#schema),
-      clock: this.#clock,
-      log: this.#log,
-      key: this.#feedKey,
-      self: this.#sender.name,
-      watcher,
-    })
-    this.#listeners.add(listener)
-    return () => {
-      this.#listeners.delete(listener)
-      listener.close()
-    }
+    return await (this.#feed?.tell(change, make) ?? make())
   }
 
   /** A question that got no answer has changed nothing. */
@@ -213,8 +193,12 @@ function stored([value, version, expiresAt]: Row): Stored {
   return {
     value: value as Buffer,
     version: BigInt(version as string),
-    expiresAt: expiresAt === null ? undefined : Number(expiresAt),
+    expiresAt: timeIn(expiresAt),
   }
+}
+
+function timeIn(column: unknown): number | undefined {
+  return column === null ? undefined : Number(column)
 }
 
 function endOf(expiresAt: number | undefined): [number | null, number | null] {

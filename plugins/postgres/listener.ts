@@ -1,7 +1,6 @@
 import type { Clock, Timer } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
-import type { ChangeWatcher } from '../../lib/state/database.ts'
-import { FeedReceiver, mostSilence } from '../../lib/state/feed-receiver.ts'
+import { type FeedReceiver, mostSilence } from '../../lib/state/feed/feed-receiver.ts'
 import type { Listening, Pool } from './pool.ts'
 
 /** Milliseconds until it is tried again, doubled while it fails. */
@@ -13,9 +12,7 @@ export interface ListenerParts {
   readonly channel: string
   readonly clock: Clock
   readonly log: Log
-  readonly key: Buffer
-  readonly self: string
-  readonly watcher: ChangeWatcher
+  readonly receiver: FeedReceiver
 }
 
 /** A connection that LISTENs, and is made anew when it ends. */
@@ -29,15 +26,13 @@ export class Listener {
 
   constructor(parts: ListenerParts) {
     this.#parts = parts
-    const { key, clock, self, watcher } = parts
-    this.#receiver = new FeedReceiver({ key, clock, self, watcher })
+    this.#receiver = parts.receiver
     void this.#connect()
   }
 
   close(): void {
     this.#closed = true
     this.#timer?.cancel()
-    this.#receiver.close()
     this.#listening?.close()
   }
 

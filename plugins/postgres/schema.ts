@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { HandfastError } from '../../lib/errors.ts'
-import { feedKeyLength } from '../../lib/state/feed-message.ts'
+import { feedKeyLength } from '../../lib/state/feed/feed-message.ts'
 import { type Pool, quoteName, type Run, type Statement } from './pool.ts'
 
 /**

@@ -62,12 +62,16 @@ export function statementsFor(schema: string): Statements {
       DELETE FROM ${entries} AS e
       WHERE tab = $1 AND key = $2 AND ($3::bigint IS NULL OR version = $3)
       RETURNING version, ${isThere('e')}`,
+    // Locked first: what is said of the end before must be true of the one that is replaced.
     expire: `
-      WITH lazily AS MATERIALIZED (SELECT ${lazily})
+      WITH old AS MATERIALIZED (
+        SELECT expires_at AS ended_at, ${lazily} FROM ${entries} AS e
+        WHERE tab = $1 AND key = $2 AND ${isThere('e')} FOR UPDATE
+      )
       UPDATE ${entries} AS e SET expires_at = $3::bigint, sweep_at = $4::integer
-      FROM lazily
-      WHERE tab = $1 AND key = $2 AND ${isThere('e')}
-      RETURNING 1`,
+      FROM old
+      WHERE tab = $1 AND key = $2
+      RETURNING ended_at`,
     scan: `
       SELECT key, value, version, expires_at, ${isThere('e')} FROM ${entries} AS e
       WHERE tab = $1 AND key >= $2 ORDER BY key LIMIT $3`,

@@ -55,10 +55,12 @@ redis.call('SET', KEYS[1], string.sub(head, 1, 8) .. struct.pack('>I8', 1))
 lastsUntil(1)
 return string.sub(head, 1, 8)`)
 
-/** ARGV: end. Gives 1 where it was there. */
+/** ARGV: end. Gives 0 where nothing is there, 2 where its end was later or none, else 1. */
 export const endEntry: Script = script(`${common}
 if not isThere then return 0 end
-local ends = tonumber(ARGV[1])
+local before = ends
+ends = tonumber(ARGV[1])
 redis.call('SETRANGE', KEYS[1], 8, struct.pack('>I8', ends))
 lastsUntil(ends)
+if ends ~= 0 and (before == 0 or ends < before) then return 2 end
 return 1`)

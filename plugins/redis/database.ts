@@ -5,12 +5,14 @@ import { type Log, silentLog } from '../../lib/log.ts'
 import type {
   ChangeWatcher,
   Database,
+  EndMove,
   ScannedEntry,
   ScanPage,
   Stored,
 } from '../../lib/state/database.ts'
-import { feedKeyLength } from '../../lib/state/feed-message.ts'
-import { FeedSender } from '../../lib/state/feed-sender.ts'
+import { Feed } from '../../lib/state/feed/feed.ts'
+import { feedKeyLength } from '../../lib/state/feed/feed-message.ts'
+import type { ToldChange } from '../../lib/state/feed/feed-sender.ts'
 import { type Command, RefusedByRedis, type Reply } from './client.ts'
 import {
   endEntry,
@@ -61,9 +63,7 @@ class RedisDatabase implements Database {
   readonly #prefix: string
   readonly #budget: number
   readonly #dangerAcceptLoss: boolean
-  readonly #listeners = new Set<FeedListener>()
-  #feedKey: Buffer | undefined
-  #sender: FeedSender | undefined
+  #feed: Feed | undefined
   #closed = false
 
   constructor(options: RedisDatabaseOptions) {
@@ -101,22 +101,22 @@ class RedisDatabase implements Database {
         `redis: the entries have version ${schema}, this release knows ${schemaVersion}; use a later release`,
       )
     }
-    this.#feedKey = (await this.#ask(meta, ['HGET', meta, 'feed'])) as Buffer
-    this.#sender = new FeedSender({
-      key: this.#feedKey,
-      clock: this.#clock,
+    const key = (await this.#ask(meta, ['HGET', meta, 'feed'])) as Buffer
+    const stream = `${this.#prefix}feed`
+    const [masters, clock, log] = [this.#masters, this.#clock, this.#log]
+    this.#feed = new Feed({
+      key,
+      clock,
       maxBytes: mostOfMessage,
       publish: message =>
-        this.#masters.call(
-          this.#feed,
-          [
-            ...['XADD', this.#feed, 'MAXLEN', '~', String(keptMessages), '*', 'm'],
-            message,
-          ],
+        masters.call(
+          stream,
+          ['XADD', stream, 'MAXLEN', '~', String(keptMessages), '*', 'm', message],
           { budget: this.#budget, isPatient: !this.#closed },
         ),
+      listen: receiver => new FeedListener({ masters, stream, clock, log, receiver }),
     })
-    await this.#sender.open()
+    await this.#feed.open()
   }
 
   async get(table: string, key: string): Promise<Stored | undefined> {
@@ -137,11 +137,8 @@ class RedisDatabase implements Database {
     expiresAt: number | undefined,
   ): Promise<bigint | undefined> {
     const values = [packed(expected), value, endOf(expiresAt)]
-    const change = { table, key, before: expected ?? 0n }
-    return await this.#change(
-      change,
-      version => version,
-      () => this.#write(writeEntry, table, key, values),
+    return await this.#change({ table, key, before: expected ?? 0n }, () =>
+      this.#write(writeEntry, table, key, values),
     )
   }
 
@@ -150,11 +147,8 @@ class RedisDatabase implements Database {
     key: string,
     expected?: bigint,
   ): Promise<bigint | undefined> {
-    const change = { table, key, before: expected }
-    return await this.#change(
-      change,
-      version => version + 1n,
-      () => this.#write(removeEntry, table, key, [packed(expected)]),
+    return await this.#change({ table, key, before: expected, removes: true }, () =>
+      this.#write(removeEntry, table, key, [packed(expected)]),
     )
   }
 
@@ -162,8 +156,12 @@ class RedisDatabase implements Database {
     table: string,
     key: string,
     expiresAt: number | undefined,
-  ): Promise<boolean> {
-    return (await this.#write(endEntry, table, key, [endOf(expiresAt)])) === 1
+  ): Promise<EndMove | undefined> {
+    const move = async () => {
+      const reply = await this.#write(endEntry, table, key, [endOf(expiresAt)])
+      return reply === 0 ? undefined : reply === 2 ? 'earlier' : 'later'
+    }
+    return await (this.#feed?.tellEnd(table, key, move) ?? move())
   }
 
   /**
@@ -193,34 +191,14 @@ class RedisDatabase implements Database {
   }
 
   watch(watcher: ChangeWatcher): () => void {
-    if (this.#feedKey === undefined || this.#sender === undefined) return () => {}
-    const listener = new FeedListener({
-      masters: this.#masters,
-      stream: this.#feed,
-      clock: this.#clock,
-      log: this.#log,
-      key: this.#feedKey,
-      self: this.#sender.name,
-      watcher,
-    })
-    this.#listeners.add(listener)
-    return () => {
-      this.#listeners.delete(listener)
-      listener.close()
-    }
+    return this.#feed?.watch(watcher) ?? (() => {})
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    for (const listener of this.#listeners) listener.close()
-    this.#listeners.clear()
-    await this.#sender?.close()
+    await this.#feed?.close()
     this.#masters.close()
-  }
-
-  get #feed(): string {
-    return `${this.#prefix}feed`
   }
 
   /** All of ASCII, for the slot of a key is that of its bytes; braces would put many in one. */
@@ -232,12 +210,11 @@ class RedisDatabase implements Database {
   }
 
   async #change(
-    change: Parameters<FeedSender['tell']>[0],
-    floorOf: (version: bigint) => bigint,
+    change: ToldChange,
     write: () => Promise<Reply>,
   ): Promise<bigint | undefined> {
     const make = async () => versionIn(await write())
-    return await (this.#sender?.tell(change, floorOf, make) ?? make())
+    return await (this.#feed?.tell(change, make) ?? make())
   }
 
   /** Rejects with ERR_HANDFAST_DATABASE where nothing was changed, for certain. */

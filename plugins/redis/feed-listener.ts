@@ -1,7 +1,6 @@
 import type { Clock, Timer } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
-import type { ChangeWatcher } from '../../lib/state/database.ts'
-import { FeedReceiver, mostSilence } from '../../lib/state/feed-receiver.ts'
+import { type FeedReceiver, mostSilence } from '../../lib/state/feed/feed-receiver.ts'
 import type { Connection, Reply } from './client.ts'
 import type { Masters } from './masters.ts'
 
@@ -17,9 +16,7 @@ export interface FeedListenerParts {
   readonly stream: string
   readonly clock: Clock
   readonly log: Log
-  readonly key: Buffer
-  readonly self: string
-  readonly watcher: ChangeWatcher
+  readonly receiver: FeedReceiver
 }
 
 /** Reads the stream on which servers tell each other what they have changed. */
@@ -32,8 +29,7 @@ export class FeedListener {
 
   constructor(parts: FeedListenerParts) {
     this.#parts = parts
-    const { key, clock, self, watcher } = parts
-    this.#receiver = new FeedReceiver({ key, clock, self, watcher })
+    this.#receiver = parts.receiver
     void this.#run()
   }
 
@@ -41,7 +37,6 @@ export class FeedListener {
     this.#closed = true
     this.#timer?.cancel()
     this.#wake?.()
-    this.#receiver.close()
   }
 
   async #run(): Promise<void> {

@@ -6,6 +6,7 @@ import { redisDatabase } from '../../plugins/redis/database.ts'
 import { PostgresServer, withoutPostgres } from '../fixtures/postgres-server.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
+import { until } from '../fixtures/until.ts'
 import {
   type Look,
   type TriedChange,
@@ -140,23 +141,10 @@ async function underKills(t: Test, open: () => Database, mortal: Mortal): Promis
   })()
   await Promise.all([...clients, killer])
   for (const key of keys) {
-    await lastLook(() => look(servers[0] as Database, key))
+    await until(async () => (await look(servers[0] as Database, key)) !== undefined)
     const { changes, looks } = history(key)
     t.comment(`${key}: ${changes.length} changes, ${looks.length} looks, ${kills} kills`)
     t.ok(changes.length > 0)
     t.same(wrongInHistory(changes, looks), [])
-  }
-}
-
-async function lastLook(look: () => Promise<Look>): Promise<void> {
-  const deadline = performance.now() + 30_000
-  for (;;) {
-    try {
-      await look()
-      return
-    } catch (error) {
-      if (performance.now() > deadline) throw error
-      await pause(50)
-    }
   }
 }

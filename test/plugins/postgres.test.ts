@@ -6,6 +6,7 @@ import type { PostgresOptions } from '../../plugins/postgres/options.ts'
 import { freePort } from '../fixtures/free-port.ts'
 import { PostgresServer, withoutPostgres } from '../fixtures/postgres-server.ts'
 import { MemoryLog } from '../fixtures/proxy-servers.ts'
+import { until } from '../fixtures/until.ts'
 import { Watched } from '../fixtures/watched.ts'
 import { databaseContract } from '../state/database-contract.ts'
 
@@ -65,7 +66,7 @@ t.test('PostgreSQL', { skip: withoutPostgres }, async t => {
         undefined,
       )
       t.equal((await database.get(name, name))?.version, version)
-      t.equal(await database.expire(name, name, Date.now() + 60_000), true)
+      t.equal(await database.expire(name, name, Date.now() + 60_000), 'earlier')
       t.equal((await database.scan(name)).entries.length, 1)
       t.equal(await database.delete(name, name), version)
     }
@@ -299,12 +300,4 @@ async function hears(first: Database, second: Database): Promise<boolean> {
   await until(async () => watcher.floors.has('heard key'))
   stop?.()
   return true
-}
-
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 30_000
-  while (!(await isSo())) {
-    if (performance.now() > deadline) throw new Error('it did not come')
-    await new Promise(resolve => setTimeout(resolve, 10))
-  }
 }

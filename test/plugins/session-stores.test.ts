@@ -5,13 +5,14 @@ import express from 'express'
 import session, { type SessionData, type Store } from 'express-session'
 import t, { type Test } from 'tap'
 import { PostgresServer, withoutPostgres } from '../fixtures/postgres-server.ts'
-import { noRedis, RedisServer, untilTrue } from '../fixtures/redis-server.ts'
+import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
 import {
   type OpenStore,
   openStore,
   type StoreName,
   storeNames,
 } from '../fixtures/session-stores.ts'
+import { until } from '../fixtures/until.ts'
 
 /** What the stores that one would use instead do, ours must do, and where it does better is here. */
 const postgresStores: readonly StoreName[] = storeNames.slice(0, 2)
@@ -41,11 +42,9 @@ async function behaviours(t: Test, name: StoreName, url: string): Promise<void> 
     t.match(await one.get('sid'), { user: 'ann' })
     t.match(await other.get('sid'), { user: 'ann' })
     await one.set('sid', sessionOf(60_000, { user: 'eve' }))
-    await untilTrue(
-      async () => Reflect.get((await other.get('sid')) ?? {}, 'user') === 'eve',
-    )
+    await until(async () => Reflect.get((await other.get('sid')) ?? {}, 'user') === 'eve')
     await other.destroy('sid')
-    await untilTrue(async () => !(await one.get('sid')))
+    await until(async () => !(await one.get('sid')))
     await other.destroy('sid')
   })
 
@@ -56,7 +55,7 @@ async function behaviours(t: Test, name: StoreName, url: string): Promise<void> 
     await one.set('no-end', sessionOf(undefined))
     await other.touch('goes-on', sessionOf(60_000))
     await other.touch('nobody', sessionOf(60_000))
-    await untilTrue(async () => !(await one.get('ends')))
+    await until(async () => !(await one.get('ends')))
     t.ok(await one.get('goes-on'))
     t.ok(await one.get('no-end'), 'a cookie without an end')
     t.notOk(await one.get('nobody'), 'a touch makes none')
@@ -72,7 +71,7 @@ async function behaviours(t: Test, name: StoreName, url: string): Promise<void> 
     slow.goOn()
     await slow.answered
     // The second server has a copy, and is told a moment later that it is old.
-    if (isOurs) await untilTrue(async () => (await shop.ask(1, '/show')) === 'a,b,user')
+    if (isOurs) await until(async () => (await shop.ask(1, '/show')) === 'a,b,user')
     else t.equal(await shop.ask(1, '/show'), 'a,user', 'one is lost')
   })
 

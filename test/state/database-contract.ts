@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
-import type { ChangeWatcher, Database, Stored } from '../../lib/state/database.ts'
+import type { Database, Stored } from '../../lib/state/database.ts'
+import { until } from '../fixtures/until.ts'
+import { Watched } from '../fixtures/watched.ts'
 
 export interface ContractWorld {
   /** Another one that is not open, on the same place: as another server has it. */
@@ -12,7 +14,6 @@ export interface ContractWorld {
 const table = 'carts'
 const value = Buffer.from('a value')
 const other = Buffer.from('another')
-const longWait = 20_000
 
 /** What lib/state/database.ts promises, tried on a database. Its place must be empty. */
 export async function databaseContract(t: Test, world: ContractWorld): Promise<void> {
@@ -148,10 +149,10 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
     async t => {
       const key = newKey()
       const first = await put(key, value, Date.now() + 30)
-      await until(t, async () => (await database.get(table, key)) === undefined)
+      await until(async () => (await database.get(table, key)) === undefined)
       if (database.versionOf) t.equal(database.versionOf(table, key), undefined)
       t.equal(await database.delete(table, key), undefined)
-      t.equal(await database.expire(table, key, undefined), false)
+      t.equal(await database.expire(table, key, undefined), undefined)
       t.equal(
         await database.compareAndSet(table, key, first, other, undefined),
         undefined,
@@ -171,13 +172,17 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
     const key = newKey()
     const version = await put(key, value, Date.now() + 3_600_000)
     const ends = Date.now() + 7_200_000
-    t.equal(await database.expire(table, key, ends), true)
+    t.equal(await database.expire(table, key, ends), 'later')
     t.same(await database.get(table, key), { value, version, expiresAt: ends })
-    t.equal(await database.expire(table, key, undefined), true)
+    t.equal(await database.expire(table, key, ends - 1), 'earlier')
+    t.equal(await database.expire(table, key, ends - 1), 'later', 'or the same')
+    t.equal(await database.expire(table, key, undefined), 'later')
     t.same(await database.get(table, key), { value, version, expiresAt: undefined })
-    t.equal(await database.expire(table, key, Date.now() - 1), true)
+    t.equal(await database.expire(table, key, undefined), 'later')
+    t.equal(await database.expire(table, key, ends), 'earlier')
+    t.equal(await database.expire(table, key, Date.now() - 1), 'earlier')
     t.equal(await database.get(table, key), undefined)
-    t.equal(await database.expire(table, newKey(), ends), false)
+    t.equal(await database.expire(table, newKey(), ends), undefined)
   })
 
   await t.test('a walk sees all that is there', async t => {
@@ -303,28 +308,20 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
     const second = await world.make()
     await second.open()
     t.teardown(() => second.close())
-    const floors = new Map<string, bigint>()
-    let hears = false
-    const watcher: ChangeWatcher = {
-      changed: (where, key, floor) => floors.set(`${where} ${key}`, floor),
-      deaf: () => {
-        hasMissed ||= hears
-        hears = false
-      },
-      heard: () => {
-        hears = true
-      },
-    }
-    let hasMissed = false
+    const watcher = new Watched()
+    const { floors } = watcher
     const stop = database.watch(watcher)
-    await until(t, async () => hears)
+    await until(() => watcher.isHearing)
+    const { deafened } = watcher
     const key = newKey()
     const first = await second.compareAndSet(table, key, undefined, value, undefined)
-    await until(t, async () => floors.get(`${table} ${key}`) === first)
+    await until(() => floors.get(`${table} ${key}`) === first)
     const next = await second.compareAndSet(table, key, first, value, undefined)
-    await until(t, async () => floors.get(`${table} ${key}`) === next)
+    await until(() => floors.get(`${table} ${key}`) === next)
+    await second.expire(table, key, Date.now() + 60_000)
+    await until(() => watcher.shorter.has(`${table} ${key}`))
     await second.delete(table, key)
-    await until(t, async () => (floors.get(`${table} ${key}`) ?? 0n) > (next ?? 0n))
+    await until(() => (floors.get(`${table} ${key}`) ?? 0n) > (next ?? 0n))
     const back = await second.compareAndSet(table, key, undefined, value, undefined)
     t.ok(
       (back ?? 0n) >= (floors.get(`${table} ${key}`) ?? 0n),
@@ -333,8 +330,8 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
     const last = second.compareAndSet(table, key, back, value, undefined)
     await second.close()
     const final = await last
-    await until(t, async () => floors.get(`${table} ${key}`) === final)
-    t.equal(hasMissed, false, 'what is made when it closes is told, too')
+    await until(() => floors.get(`${table} ${key}`) === final)
+    t.equal(watcher.deafened, deafened, 'what is made when it closes is told, too')
     stop()
   })
 
@@ -349,16 +346,4 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
       await last.close()
     },
   )
-}
-
-/** Waits for the thing, with a deadline. */
-async function until(t: Test, isSo: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + longWait
-  while (!(await isSo())) {
-    if (performance.now() > end) {
-      t.fail('it did not come')
-      return
-    }
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
 }

@@ -1,15 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { HandfastError } from '../../lib/errors.ts'
+import type { EndMove } from '../../lib/state/database.ts'
 import {
   type Change,
   FeedKeys,
   feedOverhead,
   openFeedMessage,
   sealFeedMessage,
-} from '../../lib/state/feed-message.ts'
-import { FeedReceiver } from '../../lib/state/feed-receiver.ts'
-import { FeedSender } from '../../lib/state/feed-sender.ts'
+} from '../../lib/state/feed/feed-message.ts'
+import { FeedReceiver } from '../../lib/state/feed/feed-receiver.ts'
+import { FeedSender } from '../../lib/state/feed/feed-sender.ts'
 import { ManualClock } from '../fixtures/farm-stream-clock.ts'
 
 const key = randomBytes(32)
@@ -145,11 +146,7 @@ t.test('a change that is made while it is closed is told before it leaves', asyn
     made = resolve
   })
   const what = { table: 'carts', key: 'ann', before: 1n }
-  const told = sender.tell(
-    what,
-    version => version,
-    () => making,
-  )
+  const told = sender.tell(what, () => making)
   const closed = sender.close()
   await world.pass(20)
   made(2n)
@@ -166,10 +163,8 @@ t.test('a change of which nobody knows is told', async t => {
   const sender = world.sender()
   await sender.open()
   const lost = (before: bigint | undefined, code: 'OUTCOME_UNKNOWN' | 'DATABASE') =>
-    sender.tell(
-      { table: 'carts', key: 'ann', before },
-      version => version,
-      () => Promise.reject(new HandfastError(`ERR_HANDFAST_${code}`, 'the answer')),
+    sender.tell({ table: 'carts', key: 'ann', before }, () =>
+      Promise.reject(new HandfastError(`ERR_HANDFAST_${code}`, 'the answer')),
     )
   await t.rejects(lost(1n, 'DATABASE'))
   await world.pass(20)
@@ -180,6 +175,27 @@ t.test('a change of which nobody knows is told', async t => {
   await t.rejects(lost(undefined, 'OUTCOME_UNKNOWN'))
   await world.pass(20)
   t.equal(receiver.missed, 1, 'as everything, where the version is not known')
+})
+
+t.test('an end that is earlier, or may be, is told; a later one is not', async t => {
+  const world = new World()
+  const receiver = world.receiver()
+  const sender = world.sender()
+  await sender.open()
+  const move = async (key: string, moved: EndMove | undefined) =>
+    t.equal(await sender.tellEnd('carts', key, async () => moved), moved)
+  await move('ann', 'earlier')
+  await move('bob', 'later')
+  await move('eve', undefined)
+  await t.rejects(
+    sender.tellEnd('carts', 'joe', () =>
+      Promise.reject(new HandfastError('ERR_HANDFAST_OUTCOME_UNKNOWN', 'the answer')),
+    ),
+  )
+  await world.pass(20)
+  t.same(receiver.shortened, ['ann', 'joe'])
+  t.same(receiver.heard, [])
+  t.equal(receiver.missed, 0)
 })
 
 /** Senders and receivers of one database, in virtual time. */
@@ -211,13 +227,14 @@ class World {
   }
 
   receiver(self = '') {
-    const counts = { heard: [] as string[], missed: 0 }
+    const counts = { heard: [] as string[], shortened: [] as string[], missed: 0 }
     const receiver = new FeedReceiver({
       key,
       clock: this.clock,
       self,
       watcher: {
         changed: (_table, key) => counts.heard.push(key),
+        shortened: (_table, key) => counts.shortened.push(key),
         deaf: () => {
           counts.missed += 1
         },

@@ -1,9 +1,13 @@
 import t, { type Test } from 'tap'
+import { systemClock } from '../../lib/clock.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
+import { Freshness } from '../../lib/state/cache/freshness.ts'
+import { MemoryCache } from '../../lib/state/cache/memory-cache.ts'
 import { createState, type State, type StateTable } from '../../lib/state/index.ts'
 import { gate, SharedPlace } from '../fixtures/shared-database.ts'
+import { until } from '../fixtures/until.ts'
 
 const secret = generateSecret()
 
@@ -71,6 +75,22 @@ t.test('in a farm', async t => {
     t.equal(place.count('get'), 1, 'to know that nothing was there at first')
     await b.carts.delete('ann')
     for (const { carts } of [a, b, c]) t.equal(await carts.get('ann'), undefined)
+  })
+
+  t.test('an end that is earlier holds on all', async t => {
+    const place = new SharedPlace()
+    const [a, b] = await farmOf(t, place, 2)
+    if (!a || !b) throw new Error('two servers')
+    await a.carts.set('ann', 1, { ttl: 3_600_000 })
+    t.equal((await b.carts.get('ann'))?.value, 1)
+    const loads = place.count('get')
+    const ends = Date.now() + 60_000
+    await a.carts.touch('ann', 60_000)
+    const { expiresAt = 0 } = (await b.carts.get('ann')) ?? {}
+    t.ok(Math.abs(expiresAt - ends) < 50_000, 'from its cache')
+    await a.carts.touch('ann', 1)
+    await until(async () => (await b.carts.get('ann')) === undefined)
+    t.ok(place.count('get') > loads)
   })
 
   t.test('what is stored while the farm closes is no failure', async t => {
@@ -163,6 +183,20 @@ t.test('where the database tells of changes', async t => {
     t.equal(await b.carts.get('ann'), undefined)
   })
 
+  t.test('and so does an end that is earlier', async t => {
+    const place = new SharedPlace(true)
+    const [a, b] = [await server(t, place), await server(t, place)]
+    await a.carts.set('ann', 1, { ttl: 3_600_000 })
+    await a.carts.set('bob', 1, { ttl: 3_600_000 })
+    for (const key of ['ann', 'bob']) await b.carts.get(key)
+    await a.carts.touch('ann', 1)
+    await a.carts.touch('bob', 7_200_000)
+    await until(async () => (await b.carts.get('ann')) === undefined)
+    const loads = place.count('get')
+    t.equal((await b.carts.get('bob'))?.value, 1)
+    t.equal(place.count('get'), loads, 'a later one is not')
+  })
+
   t.test('a change that is told while a value is loaded is not overlooked', async t => {
     const place = new SharedPlace(true)
     const [a, b] = [await server(t, place), await server(t, place)]
@@ -251,15 +285,6 @@ t.test('many readers of what is not here are one question', async t => {
   t.equal(place.count('get'), before + 1)
 })
 
-/** Waits for the thing, with a deadline. */
-async function until(isSo: () => boolean): Promise<void> {
-  const end = performance.now() + 20_000
-  while (!isSo()) {
-    if (performance.now() > end) throw new Error('it did not come')
-    await new Promise(resolve => setImmediate(resolve))
-  }
-}
-
 t.test('who asks after a change is not told what was loaded before it', async t => {
   t.test('of others', async t => {
     const place = new SharedPlace(true)
@@ -318,11 +343,55 @@ t.test('who asks after a change is not told what was loaded before it', async t 
   })
 })
 
-t.test('sessions that nobody can have are not remembered', async t => {
-  const { state, carts } = await server(t, new SharedPlace(true), 60_000)
-  await carts.set('ann', 1)
-  const { hits } = state.stats()
-  for (let at = 0; at <= 10_000; at += 1) state.flush(`${at}${'x'.repeat(200)}`)
-  await carts.get('ann')
-  t.equal(state.stats().hits, hits + 1)
+t.test('of sessions that are made up', async t => {
+  const flushes = (state: State, count: number, tail = '') => {
+    for (let at = 0; at < count; at += 1) state.flush(`made up ${at}${tail}`)
+  }
+  /** Whether it comes from the cache. */
+  const isKnown = async ({ state, carts }: Server) => {
+    const { hits } = state.stats()
+    await carts.get('ann')
+    return state.stats().hits > hits
+  }
+
+  t.test('tens of thousands make nobody else load anew', async t => {
+    const one = await server(t, new SharedPlace(true), 60_000)
+    await one.carts.set('ann', 1)
+    flushes(one.state, 50_000)
+    t.equal(await isKnown(one), true)
+    flushes(one.state, 50_000, 'again')
+    t.equal(await isKnown(one), false, 'once, when the first of them are forgotten')
+    flushes(one.state, 40_000)
+    t.equal(await isKnown(one), true)
+  })
+
+  t.test('none makes a flush forgotten', async t => {
+    const one = await server(t, new SharedPlace(true), 60_000)
+    await one.carts.set('ann', 1)
+    one.state.flush('ann')
+    flushes(one.state, 60_000)
+    t.equal(await isKnown(one), false)
+    t.equal(await isKnown(one), true)
+  })
+
+  t.test('those that nobody can have are not remembered', async t => {
+    const one = await server(t, new SharedPlace(true), 60_000)
+    await one.carts.set('ann', 1)
+    flushes(one.state, 60_000, 'x'.repeat(200))
+    t.equal(await isKnown(one), true)
+  })
+
+  t.test('none takes the time ahead', async t => {
+    const place = new SharedPlace(true)
+    const database = place.open()
+    const cache = new MemoryCache(systemClock, 0)
+    const freshness = new Freshness({ cache, database }, () => {})
+    for (let at = 0; at < 50_000; at += 1) {
+      const before = freshness.stamp()
+      freshness.flush(`made up ${at}`)
+      if (!freshness.isFlushed(`made up ${at}`, '', before)) t.fail('not far enough')
+      if (freshness.isFlushed(`made up ${at}`, '', freshness.stamp())) t.fail('too far')
+    }
+    t.ok(freshness.stamp() < Date.now() + 100)
+  })
 })

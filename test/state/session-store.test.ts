@@ -13,7 +13,7 @@ import {
   memoryDatabase,
   type SessionStoreOptions,
 } from '../../lib/state/index.ts'
-import { mergeFields } from '../../lib/state/merge-fields.ts'
+import { mergeFields } from '../../lib/state/session/merge-fields.ts'
 import { SharedPlace } from '../fixtures/shared-database.ts'
 
 const secret = generateSecret()

@@ -4,12 +4,8 @@ import {
   type RedisDatabaseOptions,
   redisDatabase,
 } from '../../../plugins/redis/database.ts'
-import {
-  noRedis,
-  RedisServer,
-  redisCluster,
-  untilTrue,
-} from '../../fixtures/redis-server.ts'
+import { noRedis, RedisServer, redisCluster } from '../../fixtures/redis-server.ts'
+import { until } from '../../fixtures/until.ts'
 import { Watched } from '../../fixtures/watched.ts'
 import { databaseContract } from '../../state/database-contract.ts'
 
@@ -26,7 +22,9 @@ t.test('application state in Redis', { skip: noRedis }, async t => {
   const alive = setInterval(() => {}, 1_000)
   t.teardown(() => clearInterval(alive))
   const make = (options: RedisDatabaseOptions = {}) =>
-    redisDatabase({ url, connectTimeout: 1_000, commandTimeout: 1_000, ...options })
+    redisDatabase({ url, connectTimeout: 5_000, commandTimeout: 2_000, ...options })
+  /** For who waits in vain. */
+  const soon = { connectTimeout: 4_000, commandTimeout: 500 }
   const opened = async (options: RedisDatabaseOptions = {}): Promise<Database> => {
     const database = make(options)
     t.teardown(() => database.close())
@@ -95,7 +93,7 @@ t.test('application state in Redis', { skip: noRedis }, async t => {
   await t.test(
     'a write that not enough replicas have is unknown, and no memory is full',
     async t => {
-      const database = await opened({ replicas: 1, prefix: 'alone' })
+      const database = await opened({ ...soon, replicas: 1, prefix: 'alone' })
       await t.rejects(
         database.compareAndSet('carts', 'ann', undefined, value, undefined),
         {
@@ -110,10 +108,10 @@ t.test('application state in Redis', { skip: noRedis }, async t => {
   )
 
   await t.test('after kill -9 of Redis all that was acknowledged is there', async t => {
-    const [database, other] = [await opened(), await opened()]
+    const [database, other] = [await opened(soon), await opened(soon)]
     const watcher = new Watched()
     database.watch?.(watcher)
-    await untilTrue(() => watcher.isHearing)
+    await until(() => watcher.isHearing)
     const acknowledged = new Map<string, bigint>()
     const writers = Array.from({ length: 5 }, async (_, writer) => {
       for (let i = 0; ; i++) {
@@ -134,19 +132,19 @@ t.test('application state in Redis', { skip: noRedis }, async t => {
         }
       }
     })
-    await untilTrue(() => acknowledged.size > 50)
+    await until(() => acknowledged.size > 50)
     await server.stop()
     await Promise.all(writers)
     await t.rejects(database.get('kill', 'w0-0'), { code: 'ERR_HANDFAST_DATABASE' })
     await server.start()
-    await untilTrue(() => watcher.deafened > 0 && watcher.isHearing)
+    await until(() => watcher.deafened > 0 && watcher.isHearing)
     for (const [key, version] of acknowledged) {
       t.equal((await database.get('kill', key))?.version, version, key)
     }
     // Whoever could not tell something meanwhile tells that it may have been anything.
     const { deafened } = watcher
     const version = await other.compareAndSet('carts', 'eve', undefined, value, undefined)
-    await untilTrue(
+    await until(
       () => watcher.floors.get('carts eve') === version || watcher.deafened > deafened,
     )
   })

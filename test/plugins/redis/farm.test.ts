@@ -13,7 +13,6 @@ import {
   RedisServer,
   redisCluster,
   redisSentinel,
-  untilTrue,
 } from '../../fixtures/redis-server.ts'
 import {
   certificateFor,
@@ -22,6 +21,7 @@ import {
 } from '../../fixtures/servers.ts'
 import { silentRelay } from '../../fixtures/silent-relay.ts'
 import { type Visit, visit } from '../../fixtures/tls-client.ts'
+import { until } from '../../fixtures/until.ts'
 
 const skip = noRedis
 const versions = ['TLSv1.2', 'TLSv1.3'] as const
@@ -63,7 +63,7 @@ function again({ port }: Member, before: Visit, maxVersion: Version): Promise<Vi
 
 /** Tickets are sealed once all hosts have the key. */
 async function resumes(a: Member, b: Member, version: Version): Promise<void> {
-  await untilTrue(async () => (await again(b, await first(a, version), version)).reused)
+  await until(async () => (await again(b, await first(a, version), version)).reused)
 }
 
 for (const [what, start] of [
@@ -87,7 +87,7 @@ for (const [what, start] of [
     const lineage = JSON.parse((await again(b, ofAnn, 'TLSv1.2')).body).lineage as string
     const told = await a.farm.revoke({ lineage: Buffer.from(lineage, 'hex') })
     t.match(told, { everywhere: false, missing: [] }, 'Redis can not know')
-    await untilTrue(async () => !(await again(b, ofAnn, 'TLSv1.2')).reused)
+    await until(async () => !(await again(b, ofAnn, 'TLSv1.2')).reused)
     t.equal((await again(a, ofAnn, 'TLSv1.2')).reused, false)
 
     const empty = await memberOf(t, url, { secret })
@@ -193,7 +193,7 @@ t.test(
     })
     const more = async () => {
       const before = visits
-      await untilTrue(() => visits > before + 20)
+      await until(() => visits > before + 20)
     }
     await more()
     await a.farm.revoke({ user: 'before' })
@@ -216,7 +216,7 @@ t.test(
     // All that was revoked is known to all, and to who comes now.
     const late = await memberOf(t, server.url, options)
     for (const member of [a, b, c, late]) {
-      await untilTrue(() => revoked(member) >= 3)
+      await until(() => revoked(member) >= 3)
       t.pass('knows all')
     }
   },

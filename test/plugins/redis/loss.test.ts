@@ -6,11 +6,11 @@ import {
   RedisServer,
   redisCluster,
   redisSentinel,
-  untilTrue,
 } from '../../fixtures/redis-server.ts'
 import { recordOf, type TierHost, tierHost } from '../../fixtures/redis-tiers.ts'
 import type { TeardownScope } from '../../fixtures/servers.ts'
 import { silentRelay } from '../../fixtures/silent-relay.ts'
+import { until } from '../../fixtures/until.ts'
 
 const { session, revocation } = tables
 const budget = 5_000
@@ -47,19 +47,19 @@ t.test('no revocation is forgotten when Redis forgets all', { skip }, async t =>
     a.replica.apply(record)
     await a.tier.put(record, 'one', budget)
   }
-  await untilTrue(() => names.every(name => knows(b, name)))
+  await until(() => names.every(name => knows(b, name)))
 
   await server.say('FLUSHALL')
-  await untilTrue(() => isKept(t, server.url, names))
+  await until(() => isKept(t, server.url, names))
   await server.stop()
   await server.start()
-  await untilTrue(() => isKept(t, server.url, names))
+  await until(() => isKept(t, server.url, names))
 
   // Written by another one in the same moment: the log begins anew at once.
   await server.say('FLUSHALL')
   await b.tier.put(recordOf(revocation, 'the next', 'gone'), 'one', budget)
-  await untilTrue(() => isKept(t, server.url, [...names, 'the next']))
-  await untilTrue(() => knows(a, 'the next') && a.tier.isCurrent() && b.tier.isCurrent())
+  await until(() => isKept(t, server.url, [...names, 'the next']))
+  await until(() => knows(a, 'the next') && a.tier.isCurrent() && b.tier.isCurrent())
 })
 
 t.test(
@@ -74,10 +74,10 @@ t.test(
     ]
     await Promise.all([a.tier.watch(), b.tier.watch()])
     await a.tier.put(recordOf(revocation, 'first', 'gone'), 'one', budget)
-    await untilTrue(() => knows(b, 'first'))
+    await until(() => knows(b, 'first'))
     const before = b.losses()
     relay.cut()
-    await untilTrue(() => !b.tier.isCurrent())
+    await until(() => !b.tier.isCurrent())
     await a.tier.put(recordOf(revocation, 'meanwhile', 'gone'), 'one', budget)
     for (let n = 0; n < 200; n += 1) {
       await a.tier.put(recordOf(revocation, `one of many ${n}`, 'gone'), 'one', budget)
@@ -85,7 +85,7 @@ t.test(
     for (const log of (await server.say('KEYS', '*:log')) as string[])
       await server.say('XTRIM', log, 'MAXLEN', '2')
     relay.mend()
-    await untilTrue(() => b.tier.isCurrent())
+    await until(() => b.tier.isCurrent())
     t.ok(knows(b, 'meanwhile') && knows(b, 'one of many 7'))
     t.equal(b.losses(), before, 'nothing was lost')
   },
@@ -113,10 +113,10 @@ t.test(
     )
     t.strictSame(new Set(await Promise.all(asked)), new Set(['RedisUnreachable']))
     t.ok(performance.now() - began < 10_000)
-    await untilTrue(() => !tier.isCurrent())
+    await until(() => !tier.isCurrent())
     relay.mend()
-    await untilTrue(async () => (await tier.get(session, made.key, budget)) !== undefined)
-    await untilTrue(() => tier.isCurrent())
+    await until(async () => (await tier.get(session, made.key, budget)) !== undefined)
+    await until(() => tier.isCurrent())
   },
 )
 
@@ -135,7 +135,7 @@ t.test(
     await late.tier.watch()
     t.equal(late.tier.isCurrent(), false)
     await server.start()
-    await untilTrue(() => late.tier.isCurrent() && knows(late, 'ann'))
+    await until(() => late.tier.isCurrent() && knows(late, 'ann'))
   },
 )
 
@@ -158,11 +158,11 @@ t.test(
     // What the master alone has is what its successor will lack.
     replica.signal('SIGSTOP')
     t.equal(await write('not acknowledged'), false)
-    await untilTrue(() => knows(b, 'not acknowledged'))
+    await until(() => knows(b, 'not acknowledged'))
     await master.stop()
     replica.signal('SIGCONT')
-    await untilTrue(() => isKept(t, url, ['acknowledged', 'not acknowledged']))
-    await untilTrue(() => a.tier.isCurrent() && b.tier.isCurrent())
+    await until(() => isKept(t, url, ['acknowledged', 'not acknowledged']))
+    await until(() => a.tier.isCurrent() && b.tier.isCurrent())
   },
 )
 
@@ -175,7 +175,7 @@ t.test(
     const [a, b] = [tierHost(t, url), tierHost(t, url)]
     await Promise.all([a.tier.watch(), b.tier.watch()])
     await a.tier.put(recordOf(revocation, 'ann', 'before'), 'one', budget)
-    await untilTrue(() => knows(b, 'ann'))
+    await until(() => knows(b, 'ann'))
     const logs = await Promise.all(servers.map(server => server.say('KEYS', '*:log')))
     const from = logs.findIndex(keys => (keys as string[]).length > 0)
     const [source, target] = [servers[from], servers[(from + 1) % 3]]
@@ -200,10 +200,10 @@ t.test(
     }
     const next = recordOf(revocation, 'ann', 'after')
     t.equal(await a.tier.put(next, 'repositories', budget), true)
-    await untilTrue(
+    await until(
       () => b.replica.read(revocation, next.key)?.value.equals(next.value) === true,
     )
-    await untilTrue(() => a.tier.isCurrent() && b.tier.isCurrent())
+    await until(() => a.tier.isCurrent() && b.tier.isCurrent())
   },
 )
 
@@ -225,7 +225,7 @@ t.test('the rights that the docs name are enough', { skip }, async t => {
     t.equal(await a.tier.put(record, 'repositories', budget), true)
     t.match(await b.tier.get(table, record.key, budget), { value: record.value })
   }
-  await untilTrue(() => knows(b, 'ann'))
+  await until(() => knows(b, 'ann'))
 })
 
 t.test(

@@ -10,9 +10,9 @@ import {
   RedisServer,
   redisCluster,
   redisSentinel,
-  untilTrue,
 } from '../../fixtures/redis-server.ts'
 import type { TeardownScope } from '../../fixtures/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const terms = { budget: 20_000, isPatient: true }
 const set = script("return redis.call('SET', KEYS[1], ARGV[1])")
@@ -41,7 +41,7 @@ t.test('a server that comes back is found', { skip: noRedis }, async t => {
   const masters = await mastersOf(t, server.url)
   t.equal(await masters.call('a', ['SET', 'a', '1'], terms), 'OK')
   await server.stop()
-  await untilTrue(() =>
+  await until(() =>
     masters.call('a', ['GET', 'a'], { budget: 1_000 }).then(
       () => false,
       error => error.name === 'RedisUnreachable',
@@ -78,12 +78,10 @@ t.test(
         }
       }
     })
-    await untilTrue(() => acknowledged.length > 200)
+    await until(() => acknowledged.length > 200)
     await master.stop()
-    await untilTrue(async () => String(await replica.say('ROLE')).startsWith('master'))
-    await untilTrue(
-      async () => (await masters.call('x', ['SET', 'x', '1'], terms)) === 'OK',
-    )
+    await until(async () => String(await replica.say('ROLE')).startsWith('master'))
+    await until(async () => (await masters.call('x', ['SET', 'x', '1'], terms)) === 'OK')
     stop = true
     await Promise.all(writers)
     const there = (await replica.say('MGET', ...acknowledged)) as unknown[]
@@ -137,12 +135,12 @@ t.test(
       await at(from).say('MIGRATE', '127.0.0.1', String(at(to).port), key, '0', '5000')
       await new Promise(resolve => setTimeout(resolve, 2))
     }
-    await untilTrue(() => calls > began + 20)
+    await until(() => calls > began + 20)
     for (const server of [to, from, 3 - from - to]) {
       await at(server).say('CLUSTER', 'SETSLOT', slot, 'NODE', String(ids[to]))
     }
     const moved = calls
-    await untilTrue(() => calls > moved + 50)
+    await until(() => calls > moved + 50)
     stop = true
     await load
     t.equal(await at(to).say('CLUSTER', 'COUNTKEYSINSLOT', slot), keys.length)

@@ -6,8 +6,9 @@ import { generateSecret } from '../../../lib/farm/secret.ts'
 import { CliProcess } from '../../fixtures/cli-process.ts'
 import { load, sites } from '../../fixtures/config-file.ts'
 import { localhostFiles } from '../../fixtures/localhost-files.ts'
-import { noRedis, RedisServer, untilTrue } from '../../fixtures/redis-server.ts'
+import { noRedis, RedisServer } from '../../fixtures/redis-server.ts'
 import { visit } from '../../fixtures/tls-client.ts'
+import { until } from '../../fixtures/until.ts'
 
 const acl = { user: 'farm', password: 'sesame', rules: '~handfast:* +@all' }
 
@@ -55,14 +56,14 @@ t.test(
       return (await visit({ port: to, maxVersion, session })).reused
     }
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-      await untilTrue(() => resumes(a, a, version))
+      await until(() => resumes(a, a, version))
       t.pass(`${version} on a worker beside`)
     }
     const second = await start(1)
     const b = await second.port()
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       t.equal(await resumes(a, b, version), true, `${version} with an empty memory`)
-      await untilTrue(() => resumes(b, a, version))
+      await until(() => resumes(b, a, version))
     }
     for (const proxy of [first, second]) {
       proxy.signal('SIGTERM')

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { tables } from '../../../lib/record/key.ts'
-import { noRedis, RedisServer, untilTrue } from '../../fixtures/redis-server.ts'
+import { noRedis, RedisServer } from '../../fixtures/redis-server.ts'
 import { recordOf, tierHost } from '../../fixtures/redis-tiers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const { session, revocation, state } = tables
 const budget = 5_000
@@ -20,13 +21,13 @@ t.test('hosts share through Redis alone', { skip }, async t => {
 
   const revoked = recordOf(revocation, 'ann', 'gone')
   t.equal(await a.tier.put(revoked, 'repositories', budget), true)
-  await untilTrue(() => b.replica.read(revocation, revoked.key) !== undefined)
+  await until(() => b.replica.read(revocation, revoked.key) !== undefined)
   t.same(b.replica.read(revocation, revoked.key), revoked)
   t.match(await b.tier.get(revocation, revoked.key, budget), { value: revoked.value })
 
   const long = recordOf(state, 'cart', 'x'.repeat(60_000))
   await a.tier.put(long, 'one', budget)
-  await untilTrue(() => b.replica.read(state, long.key) !== undefined)
+  await until(() => b.replica.read(state, long.key) !== undefined)
   t.same(b.replica.read(state, long.key), long)
 
   const late = tierHost(t, server.url)
@@ -177,18 +178,18 @@ t.test('keys of the wrong type, or cut off, are made anew', { skip }, async t =>
   await Promise.all([a.tier.watch(), b.tier.watch()])
   const first = recordOf(revocation, 'ann', 'gone')
   await a.tier.put(first, 'one', budget)
-  await untilTrue(() => b.replica.read(revocation, first.key) !== undefined)
+  await until(() => b.replica.read(revocation, first.key) !== undefined)
   for (const kind of ['records', 'ends', 'log']) {
     const [key = ''] = (await server.say('KEYS', `*:${kind}`)) as string[]
     await server.say('SET', key, 'garbage')
     const next = recordOf(revocation, 'ann', `gone, ${kind}`)
     await a.tier.put(next, 'one', budget)
-    await untilTrue(
+    await until(
       () => b.replica.read(revocation, next.key)?.value.equals(next.value) === true,
     )
     t.pass(kind)
   }
-  await untilTrue(() => a.tier.isCurrent() && b.tier.isCurrent())
+  await until(() => a.tier.isCurrent() && b.tier.isCurrent())
 })
 
 t.test(
@@ -200,16 +201,16 @@ t.test(
     await Promise.all([a.tier.watch(), b.tier.watch()])
     const first = recordOf(revocation, 'ann', 'gone')
     await a.tier.put(first, 'one', budget)
-    await untilTrue(() => b.replica.read(revocation, first.key) !== undefined)
+    await until(() => b.replica.read(revocation, first.key) !== undefined)
     const [log = ''] = (await server.say('KEYS', '*:log')) as string[]
     await server.say('XADD', log, '*', 'not', 'ours', 'at', 'all')
     await server.say('XADD', log, '*', 'one', 'field')
     const next = recordOf(revocation, 'ann', 'gone again')
     await a.tier.put(next, 'one', budget)
-    await untilTrue(
+    await until(
       () => b.replica.read(revocation, next.key)?.value.equals(next.value) === true,
     )
-    await untilTrue(() => a.tier.isCurrent() && b.tier.isCurrent())
+    await until(() => a.tier.isCurrent() && b.tier.isCurrent())
     t.pass('heard, and current again')
   },
 )
@@ -225,12 +226,12 @@ t.test(
     await Promise.all([a.tier.watch(), b.tier.watch()])
     const login = recordOf(state, 'ann', 'logged in')
     await a.tier.put(login, 'one', budget)
-    await untilTrue(() => b.replica.read(state, login.key) !== undefined)
+    await until(() => b.replica.read(state, login.key) !== undefined)
     const [records = ''] = (await server.say('KEYS', '*:records')) as string[]
     const before = b.sealer.seal(login)
     const name = b.sealer.name(state, login.key)
     await a.tier.put(recordOf(state, 'ann', '', { tombstone: true }), 'one', budget)
-    await untilTrue(() => b.replica.read(state, login.key)?.tombstone === true)
+    await until(() => b.replica.read(state, login.key)?.tombstone === true)
     const told = b.replica.told.length
     const log = records.replace(/records$/, 'log')
     const [[last = '']] = (await server.say(
@@ -252,7 +253,7 @@ t.test(
       'v',
       before,
     )
-    await untilTrue(() => b.replica.told.length > told)
+    await until(() => b.replica.told.length > told)
     t.equal(b.replica.read(state, login.key)?.tombstone, true)
     // And it is put right by the next write.
     await a.tier.put(recordOf(state, 'ann', '', { tombstone: true }), 'one', budget)

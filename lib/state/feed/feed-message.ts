@@ -37,7 +37,7 @@ const cipher = 'aes-256-gcm'
 export interface Change {
   readonly table: string
   readonly key: string
-  /** Versions below it are not the newest; see ChangeWatcher. */
+  /** Versions below it are not the newest; 0: only the end is another. See ChangeWatcher. */
   readonly floor: bigint
 }
 

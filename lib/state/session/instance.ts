@@ -1,8 +1,8 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { aFunction, aText, checkOptions, type OptionRules } from '../check-options.ts'
-import { HandfastError } from '../errors.ts'
-import { shown } from '../shown.ts'
+import { aFunction, aText, checkOptions, type OptionRules } from '../../check-options.ts'
+import { HandfastError } from '../../errors.ts'
+import { shown } from '../../shown.ts'
 
 export interface InstanceOptions {
   /** Name of the cookie. Default `__Host-handfast-instance`. */

@@ -1,5 +1,5 @@
-import type { Clock, Timer } from '../clock.ts'
-import type { ChangeWatcher } from './database.ts'
+import type { Clock, Timer } from '../../clock.ts'
+import type { ChangeWatcher } from '../database.ts'
 import { FeedKeys, openFeedMessage } from './feed-message.ts'
 import { heartbeat } from './feed-sender.ts'
 
@@ -64,7 +64,10 @@ export class FeedReceiver {
       this.#missed()
       return
     }
-    for (const { table, key, floor } of changes) watcher.changed(table, key, floor)
+    for (const { table, key, floor } of changes) {
+      if (floor === 0n) watcher.shortened(table, key)
+      else watcher.changed(table, key, floor)
+    }
   }
 
   /** To be called when messages arrive from now on: at first, and after they did not. */

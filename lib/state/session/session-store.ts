@@ -5,14 +5,14 @@ import {
   aText,
   checkOptions,
   type OptionRules,
-} from '../check-options.ts'
-import { HandfastError } from '../errors.ts'
-import type { Log } from '../log.ts'
-import { fillNumbers, type NumberRules } from '../number-options.ts'
-import { shown } from '../shown.ts'
+} from '../../check-options.ts'
+import { HandfastError } from '../../errors.ts'
+import type { Log } from '../../log.ts'
+import { fillNumbers, type NumberRules } from '../../number-options.ts'
+import { shown } from '../../shown.ts'
+import { longestTtl } from '../options.ts'
+import type { StateEntry, StateTable } from '../state-table.ts'
 import { type Fields, mergeFields } from './merge-fields.ts'
-import { longestTtl } from './options.ts'
-import type { StateEntry, StateTable } from './state-table.ts'
 
 /** Times in milliseconds. */
 export interface SessionStoreOptions {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import type { Clock, Timer } from '../clock.ts'
-import { HandfastError } from '../errors.ts'
+import type { Clock, Timer } from '../../clock.ts'
+import { HandfastError } from '../../errors.ts'
+import type { EndMove } from '../database.ts'
 import {
   type Change,
   changeLength,
@@ -25,6 +26,22 @@ export interface FeedSenderParts {
   readonly maxBytes: number
   /** Resolves when the database has it. */
   publish(message: Buffer): Promise<unknown>
+}
+
+/** A change that is about to be made. */
+export interface ToldChange {
+  readonly table: string
+  readonly key: string
+  /** The largest version that may be outdated then; undefined for any. */
+  readonly before: bigint | undefined
+  /** The version that the change resolves with is there no more. Default: it is the new one. */
+  readonly removes?: boolean
+}
+
+/** What is told of something that was made, and of what may have been. */
+interface Telling<T> {
+  made(answer: T): Change | undefined
+  readonly unknown: Change | 'everything'
 }
 
 /**
@@ -58,35 +75,56 @@ export class FeedSender {
     this.#sendAfter(heartbeat)
   }
 
-  /**
-   * Makes a change and tells of it, also where nobody knows whether it was made. `before`: the
-   * largest version that may be outdated then; undefined for any.
-   */
-  async tell(
-    { table, key, before }: { table: string; key: string; before: bigint | undefined },
-    floorOf: (version: bigint) => bigint,
+  /** Makes a change and tells of it, also where nobody knows whether it was made. */
+  tell(
+    { table, key, before, removes = false }: ToldChange,
     make: () => Promise<bigint | undefined>,
   ): Promise<bigint | undefined> {
-    const made = make()
-    this.#making.add(made)
+    return this.#tell(make, {
+      made: version => ({ table, key, floor: removes ? version + 1n : version }),
+      unknown: before === undefined ? 'everything' : { table, key, floor: before + 1n },
+    })
+  }
+
+  /** Moves the end of an entry, and tells of one that is earlier. */
+  tellEnd(
+    table: string,
+    key: string,
+    move: () => Promise<EndMove | undefined>,
+  ): Promise<EndMove | undefined> {
+    const change = { table, key, floor: 0n }
+    return this.#tell(move, {
+      made: moved => (moved === 'earlier' ? change : undefined),
+      unknown: change,
+    })
+  }
+
+  async #tell<T>(
+    make: () => Promise<T | undefined>,
+    { made: changeOf, unknown }: Telling<T>,
+  ): Promise<T | undefined> {
+    const making = make()
+    this.#making.add(making)
     try {
-      const version = await made
-      if (version !== undefined) this.announce({ table, key, floor: floorOf(version) })
-      return version
+      const made = await making
+      const change = made === undefined ? undefined : changeOf(made)
+      if (change !== undefined) this.announce(change)
+      return made
     } catch (error) {
-      if (isUnknown(error)) {
-        this.#enqueue(
-          before === undefined ? undefined : { table, key, floor: before + 1n },
-        )
-      }
+      if (isUnknown(error)) this.announce(unknown)
       throw error
     } finally {
-      this.#making.delete(made)
+      this.#making.delete(making)
     }
   }
 
-  announce(change: Change): void {
-    this.#enqueue(change)
+  /** `everything`: nobody knows what was changed. */
+  announce(change: Change | 'everything'): void {
+    if (this.#closed) return
+    const first = this.#waiting.length === 0 && !this.#everything
+    if (change === 'everything') this.#tellEverything()
+    else this.#add(change)
+    if (first && this.#sending === undefined) this.#sendAfter(gather)
   }
 
   /** What is being made is told before. */
@@ -99,15 +137,6 @@ export class FeedSender {
     await this.#send()
     // Who can't say so is missed.
     await this.#publish('leaving', []).catch(() => {})
-  }
-
-  /** Undefined for a change of nobody knows what. */
-  #enqueue(change: Change | undefined): void {
-    if (this.#closed) return
-    const first = this.#waiting.length === 0 && !this.#everything
-    if (change === undefined) this.#tellEverything()
-    else this.#add(change)
-    if (first && this.#sending === undefined) this.#sendAfter(gather)
   }
 
   #add(change: Change): void {

@@ -1,7 +1,7 @@
-import type { Cache } from '../cache/cache.ts'
-import { tables } from '../record/key.ts'
-import { latestEnd, maxValueLength } from '../record/record.ts'
-import type { Version } from '../record/version.ts'
+import type { Cache } from '../../cache/cache.ts'
+import { tables } from '../../record/key.ts'
+import { latestEnd, maxValueLength } from '../../record/record.ts'
+import type { Version } from '../../record/version.ts'
 import { type Cached, type DataCache, floorMemory, longestMemory } from './data-cache.ts'
 
 /**

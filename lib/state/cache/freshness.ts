@@ -1,8 +1,13 @@
+import type { Database } from '../database.ts'
 import { type Cached, type DataCache, longestMemory } from './data-cache.ts'
-import type { Database } from './database.ts'
 
-/** Sessions and keys that are known one by one; beyond them everything is loaded anew. */
-const mostFlushed = 10_000
+/**
+ * Sessions and keys that are known one by one. Anybody can make up more: of all that is older than
+ * the oldest one that was forgotten nothing is known, and it is loaded anew.
+ */
+const mostFlushed = 50_000
+/** Milliseconds, and exact in a number: a time for each flush, and one for what comes after it. */
+const moment = 1 / 512
 
 export interface FreshnessParts {
   readonly cache: DataCache
@@ -48,6 +53,7 @@ export class Freshness {
     this.#hears = false
     this.#stopWatching = database.watch({
       changed,
+      shortened: (table, key) => this.flush(`${table}\0${key}`),
       deaf: () => {
         this.#hears = false
       },
@@ -90,17 +96,16 @@ export class Freshness {
     this.#flushed.delete(name)
     this.#flushed.set(name, now)
     for (const [oldest, at] of this.#flushed) {
-      if (at + longestMemory > now) break
+      const isFull = this.#flushed.size > mostFlushed
+      if (!isFull && at + longestMemory > now) break
+      if (isFull) this.#since = Math.max(this.#since, at)
       this.#flushed.delete(oldest)
     }
-    if (this.#flushed.size <= mostFlushed) return
-    this.#since = now
-    this.#flushed.clear()
   }
 
   /** As of when something is the newest that is asked for from now on, ms. */
   stamp(): number {
-    return Math.max(this.#cache.now(), this.#lastFlush + 1)
+    return Math.max(this.#cache.now(), this.#lastFlush + moment)
   }
 
   close(): void {
