@@ -39,7 +39,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   farm: ['link', 'placement', 'engine', 'datagram'],
   resumption: ['hello', 'session', 'revocation', 'ticket', 'native', 'server'],
   auth: ['method', 'login', 'form'],
-  takeover: ['native', 'record-layer', 'plan', 'connection'],
+  takeover: ['native', 'record-layer', 'plan', 'connection', 'checkpoint', 'guardian'],
   admin: ['section', 'dashboard'],
   backend: ['health'],
   state: ['feed', 'cache', 'session'],

@@ -1,0 +1,274 @@
+import { randomBytes } from 'node:crypto'
+import type { Clock, Timer } from '../../clock.ts'
+import type { ConnectionState } from '../connection/connection-state.ts'
+import { endOf } from '../plan/planned-response.ts'
+import type {
+  AskedRequest,
+  BegunResponse,
+  Checkpoint,
+  Endpoint,
+  Owed,
+} from './checkpoint.ts'
+import { encodeCheckpoint } from './codec.ts'
+import { type Due, Pace, type PaceOptions, usualPace } from './pace.ts'
+
+/** A connection that can be written down; see ProtectedConnection. */
+export interface Recordable {
+  readonly position: number
+  readonly readPosition: number
+  state(): ConnectionState
+}
+
+/** What its kernel tells of it: bytes that the client has acknowledged since accept. */
+export interface Acknowledged {
+  /** Undefined when the connection is closing. */
+  acked(): number | undefined
+}
+
+/** Where checkpoints are kept, apart from the process that writes them. */
+export interface CheckpointKeeper<Socket> {
+  /** Who has the socket itself asks its kernel, and needs to be told nothing. */
+  readonly wantsProgress: boolean
+  /** False: not now; it is asked again. */
+  write(of: CheckpointedConnection<Socket>, checkpoint: Buffer): boolean
+  /** How far the client has come; may be dropped. */
+  progress(of: CheckpointedConnection<Socket>, acked: number): void
+  /** The connection is over. Called for those alone of which something was written. */
+  retire(of: CheckpointedConnection<Socket>): void
+}
+
+export interface OpenedConnection<Socket> {
+  readonly connection: Recordable & Acknowledged
+  /** For the keeper, which may need more of it than a checkpoint. */
+  readonly socket: Socket
+  readonly local: Endpoint
+  readonly remote: Endpoint
+  /** Network that the connection counts for; undefined for one that speaks for many clients. */
+  readonly network: string | undefined
+  /** That it had in the process before this one. */
+  readonly id?: Buffer | undefined
+}
+
+/** Milliseconds between two looks at what is due. */
+const period = 25
+
+/**
+ * Writes connections down at the pace of each: what is due is looked for now and then, so that
+ * a short request costs no more than a note that it was there.
+ */
+export class Checkpoints<Socket> {
+  readonly #keeper: CheckpointKeeper<Socket>
+  readonly #clock: Clock
+  readonly #pace: PaceOptions
+  /** Of which something may be due. */
+  readonly #watched = new Set<CheckpointedConnection<Socket>>()
+  #timer: Timer | undefined
+  #closed = false
+
+  constructor(
+    keeper: CheckpointKeeper<Socket>,
+    clock: Clock,
+    pace: PaceOptions = usualPace,
+  ) {
+    this.#keeper = keeper
+    this.#clock = clock
+    this.#pace = pace
+  }
+
+  open(opened: OpenedConnection<Socket>): CheckpointedConnection<Socket> {
+    const now = this.#clock.monotonic()
+    const one = new CheckpointedConnection(opened, new Pace(now, this.#pace), () => {
+      if (this.#closed) return
+      this.#watched.add(one)
+      this.#timer ??= this.#clock.after(period, () => this.#look())
+    })
+    one.changed(now)
+    return one
+  }
+
+  /** The connection is over, or somebody else's. */
+  end(one: CheckpointedConnection<Socket>): void {
+    this.#watched.delete(one)
+    if (!one.end()) return
+    this.#keeper.retire(one)
+  }
+
+  /** Writes down at once what has changed. */
+  flush(): void {
+    const now = this.#clock.monotonic()
+    for (const one of this.#watched) this.#write(one, now)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+    this.#watched.clear()
+  }
+
+  #look(): void {
+    this.#timer = undefined
+    const now = this.#clock.monotonic()
+    for (const one of this.#watched) {
+      const due = one.due(now, this.#keeper.wantsProgress)
+      if (due === 'rest') this.#watched.delete(one)
+      else if (due === 'checkpoint') this.#write(one, now)
+      else if (due === 'progress') this.#progress(one, now)
+    }
+    if (this.#watched.size === 0 || this.#closed) return
+    this.#timer = this.#clock.after(period, () => this.#look())
+  }
+
+  #write(one: CheckpointedConnection<Socket>, now: number): void {
+    const checkpoint = one.checkpoint(this.#clock.now())
+    const bytes = checkpoint && encodeCheckpoint(checkpoint)
+    // What can't be written down stays as it was told of, which its positions give away.
+    if (bytes === undefined || this.#keeper.write(one, bytes)) {
+      one.told(now, bytes !== undefined)
+    }
+  }
+
+  #progress(one: CheckpointedConnection<Socket>, now: number): void {
+    this.#keeper.progress(one, one.acked)
+    one.told(now, false)
+  }
+}
+
+/** A connection with what its client waits for. */
+export class CheckpointedConnection<Socket> {
+  readonly id: Buffer
+  readonly opened: OpenedConnection<Socket>
+  readonly #pace: Pace
+  readonly #watch: () => void
+  #owed: Owed | undefined
+  /** Where in what the client says its last request ends, as far as is known. */
+  #read: number
+  #isAhead: () => boolean = () => false
+  /** The response is not one that could be made again. */
+  #unplanned = false
+  /** It has been given to the transport in full, and the client may lack a part of it. */
+  #answered = false
+  #written = false
+  #acked = 0
+  #ended = false
+
+  constructor(opened: OpenedConnection<Socket>, pace: Pace, watch: () => void) {
+    this.id = opened.id ?? randomBytes(16)
+    this.opened = opened
+    this.#read = opened.connection.readPosition
+    this.#pace = pace
+    this.#watch = watch
+  }
+
+  get owed(): Owed | undefined {
+    return this.#owed
+  }
+
+  /** As far as it was last asked for. */
+  get acked(): number {
+    return this.#acked
+  }
+
+  /** Something of it has been written down. */
+  get isWritten(): boolean {
+    return this.#written
+  }
+
+  /** A request has its turn. `isAhead`: whether the client has sent others meanwhile. */
+  asked(request: AskedRequest, isAhead: () => boolean, now: number): void {
+    this.#owed = { request, response: undefined }
+    this.#isAhead = isAhead
+    this.#read = this.opened.connection.readPosition
+    this.#unplanned = false
+    this.#answered = false
+    this.changed(now)
+  }
+
+  /** Its answer has begun. Undefined: one that can't be made again, as far as is known. */
+  began(response: BegunResponse | undefined, now: number): void {
+    if (this.#owed === undefined) return
+    if (response === undefined) {
+      this.#unplanned = true
+      return
+    }
+    this.#unplanned = false
+    this.#owed = { ...this.#owed, response }
+    this.changed(now)
+  }
+
+  /** The answer goes on where another process has left it. `read`: as its checkpoint has it. */
+  resumed(owed: Owed, read: number, now: number): void {
+    this.#owed = owed
+    this.#read = read
+    this.changed(now)
+  }
+
+  /** The answer has been given to the transport in full. */
+  answered(now: number): void {
+    this.#answered = true
+    this.#unplanned = false
+    // Its end was not known before. What is already there of the next request is little.
+    if (this.#owed?.request.hasBody) this.#read = this.opened.connection.readPosition
+    if (this.#owed?.response !== undefined) {
+      this.#watch()
+      return
+    }
+    this.#owed = undefined
+    this.changed(now)
+  }
+
+  changed(now: number): void {
+    if (this.#ended) return
+    this.#pace.changed(this.#owed !== undefined, now)
+    this.#watch()
+  }
+
+  /** `rest`: nothing is, until something changes. */
+  due(now: number, progress: boolean): Due | 'rest' | undefined {
+    if (this.#owed?.response !== undefined && (progress || this.#answered)) {
+      this.#acked = this.opened.connection.acked() ?? this.#acked
+      if (this.#answered && this.#acked >= endOf(this.#owed.response.planned)) {
+        // Not before: what was handed to the kernel can still be lost with its host.
+        this.#owed = undefined
+        this.#pace.changed(false, now)
+      }
+    }
+    const due = this.#pace.due(this.#acked, now)
+    if (due === 'checkpoint' || (due === 'progress' && progress)) return due
+    const waits = this.#owed !== undefined && (progress || this.#answered)
+    return this.#pace.isWritten && !waits ? 'rest' : undefined
+  }
+
+  /** As it stands. Undefined while nobody else could go on with it. */
+  checkpoint(at: number): Checkpoint | undefined {
+    // What was sent ahead is lost with its process, and its client would wait for ever.
+    if (this.#ended || this.#unplanned || this.#isAhead()) return undefined
+    const { connection, local, remote } = this.opened
+    return {
+      id: this.id,
+      bundle: undefined,
+      at,
+      local,
+      remote,
+      transport: connection.state(),
+      position: connection.position,
+      readPosition: this.#read,
+      owed: this.#owed,
+      kernel: none,
+    }
+  }
+
+  told(now: number, written: boolean): void {
+    this.#written ||= written
+    this.#pace.told(this.#acked, now)
+  }
+
+  /** Whether there is something to be retired. */
+  end(): boolean {
+    const was = this.#written && !this.#ended
+    this.#ended = true
+    this.#owed = undefined
+    return was
+  }
+}
+
+const none = Buffer.alloc(0)
