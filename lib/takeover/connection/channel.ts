@@ -1,0 +1,47 @@
+import type { ConnectionState } from './connection-state.ts'
+
+/** Between what is on the wire and what an application says and hears. */
+export interface Channel {
+  /** Takes bytes that came. */
+  push(chunk: Buffer): void
+  /** Bytes that came and have not been heard. */
+  readonly held: number
+  /**
+   * What the client has said next; undefined when more has to come, or what came has to wait for
+   * the end of a planned response. Throws a RecordFault for what it may not say, and a
+   * ClientAlert when it gives up.
+   */
+  hear(): Buffer | 'end' | undefined
+  /** The bytes for the wire that say this. */
+  say(chunks: readonly Buffer[]): Buffer[]
+  /** What has to go out for what was heard, now; undefined when there is nothing. */
+  answer(): Buffer | undefined
+  /**
+   * Makes sure that a response with so long a body can be planned: what has to go out before it.
+   * False when none so long can be.
+   */
+  makeRoom(length: number): readonly Buffer[] | false
+  /** What is said next is a head and a body of so many bytes, as PlannedResponse lays them out. */
+  plan(head: number, length: number): void
+  /** A planned response is not said to its end. */
+  readonly inPlan: boolean
+  /** Number of the next record; undefined where there are none. */
+  readonly record: number | undefined
+  /** Before anything is said: goes on in, or behind, what another process has begun. */
+  resume(rest: RestOfPlan): void
+  /**
+   * The last words: that nothing follows, or what the client did wrong. Undefined in the middle
+   * of a planned response, where the next number is that of the next part of it.
+   */
+  last(error?: unknown): Buffer | undefined
+  state(): ConnectionState
+  wipe(): void
+}
+
+export interface RestOfPlan {
+  /** Bytes. */
+  readonly head: number
+  readonly length: number
+  readonly record: number | undefined
+  readonly skip: number
+}

@@ -1,0 +1,438 @@
+import { X509Certificate } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import type { PeerCertificate, SecureVersion } from 'node:tls'
+import { HandfastError } from '../../errors.ts'
+import { setHandshake } from '../../resumption/handshake.ts'
+import {
+  type PlannedResponse,
+  recordAfter,
+  remainderAt,
+} from '../plan/planned-response.ts'
+import { fullRecord } from '../record-layer/layout.ts'
+import type { Channel } from './channel.ts'
+import type { ConnectionState, Tls13State } from './connection-state.ts'
+import { PlainChannel } from './plain-channel.ts'
+import { Tls13Channel } from './tls13-channel.ts'
+
+/** A response that is about to be said; the parts of PlannedResponse that its maker knows. */
+export interface ResponsePlan {
+  /** Of the representation: first byte and how many, from 1. */
+  readonly first: number
+  readonly length: number
+  readonly keepAlive: boolean
+}
+
+/**
+ * Told of a response before its first byte is given to the transport. When it returns a promise
+ * that byte waits for it, and if it rejects the connection is destroyed.
+ */
+export type Planned = (response: PlannedResponse) => void | Promise<void>
+
+/**
+ * A client connection that another process can go on with: the stream that an HTTP/1.1 server
+ * is given in place of a socket, or of a TLSSocket. What is on the wire follows from what is
+ * said: of a planned response, even the borders of its records (PlannedResponse).
+ *
+ * It has what HTTP servers, and this proxy, ask of a TLSSocket, and no more than that.
+ */
+export class ProtectedConnection extends Duplex {
+  /** As TLSSocket says it, for frameworks. */
+  readonly encrypted: boolean
+  readonly authorized: boolean
+  readonly alpnProtocol: 'http/1.1' | false
+  readonly servername: string | false
+  /** The connection under it, which belongs to this one. */
+  readonly transport: Socket
+  readonly #channel: Channel
+  readonly #tls: Tls13State | undefined
+  #position: number
+  #taken: number
+  #next: NextResponse | undefined
+  /** The last bytes that were given to the application, four at most, as a number. */
+  #lastHeard = emptyLine
+  #wantsMore = false
+  /** The transport has said all. */
+  #isOver = false
+  #heardEnd = false
+
+  /**
+   * Goes on with a connection that was `position` and `readPosition` bytes far. What `state`
+   * holds is copied: it is the caller's to wipe. `early` was read before, and counts from here
+   * on. Nothing is read before somebody listens.
+   */
+  static adopt(
+    socket: Socket,
+    state: ConnectionState,
+    position: number,
+    readPosition: number,
+    early: Buffer = nothing,
+  ): ProtectedConnection {
+    return new ProtectedConnection(socket, state, position, readPosition, early)
+  }
+
+  private constructor(
+    socket: Socket,
+    state: ConnectionState,
+    position: number,
+    readPosition: number,
+    early: Buffer,
+  ) {
+    // As a TLSSocket: when the client says no more, what is written is sent, and that is the end.
+    super({
+      allowHalfOpen: false,
+      readableHighWaterMark: mostHeld,
+      writableHighWaterMark: mostHeld,
+    })
+    const tls = state.kind === 'tls13' ? state : undefined
+    this.transport = socket
+    this.#position = position
+    this.#taken = readPosition + early.length
+    this.#isOver = socket.readableEnded
+    this.#channel = tls === undefined ? new PlainChannel() : new Tls13Channel(tls)
+    if (early.length > 0) this.#channel.push(early)
+    this.#tls = tls
+    this.encrypted = tls !== undefined
+    this.authorized = tls?.authorized ?? false
+    this.alpnProtocol = tls?.alpn ?? false
+    this.servername = tls?.serverName || false
+    if (tls?.handshake !== undefined) setHandshake(this, tls.handshake)
+    socket.allowHalfOpen = true
+    socket.on('data', (chunk: Buffer) => this.#take(chunk))
+    socket.on('end', () => {
+      this.#isOver = true
+      this.#hear()
+    })
+    socket.on('timeout', () => this.emit('timeout'))
+    socket.on('error', error => this.destroy(error))
+    socket.on('close', () => this.destroy())
+    socket.pause()
+  }
+
+  /** Bytes given to the transport since it was accepted; those that wait in it count. */
+  get position(): number {
+    return this.#position
+  }
+
+  /**
+   * Bytes of the transport of which the application has had what they say. Part of a record does
+   * not count; for a part of a request see `isBetweenRequests`.
+   */
+  get readPosition(): number {
+    return this.#taken - this.#channel.held
+  }
+
+  /**
+   * What the application has had so far ends with an empty line, or is nothing: of requests
+   * without a body, the parser holds no part of one.
+   */
+  get isBetweenRequests(): boolean {
+    return this.#lastHeard === emptyLine
+  }
+
+  /**
+   * What is written next is a response that can be made again, its head in one piece. True when
+   * it will be laid out so, and `planned` told. False when it can't be: something written before
+   * it waits, part of another request has come, or it is too long for the numbers of records.
+   */
+  plan(plan: ResponsePlan, planned: Planned): boolean {
+    if (this.#channel.inPlan || this.#next !== undefined) {
+      // Other bytes would be sealed under numbers that are promised to the first.
+      const error = 'a response begins within another'
+      this.destroy(new HandfastError('ERR_HANDFAST_USAGE', error))
+      return false
+    }
+    const isReady = this.writableLength === 0 && this.writable && !this.#heardEnd
+    if (!isReady || !this.isBetweenRequests || plan.length < 1) return false
+    const before = this.#channel.makeRoom(plan.length)
+    if (before === false) return false
+    for (const bytes of before) this.#send(bytes)
+    this.#next = { plan, planned }
+    return true
+  }
+
+  /**
+   * Goes on in a response that another process has begun, at the position of this connection.
+   * What is left of its head is written by this call; the caller then writes `length` bytes of
+   * the representation from byte `from` on. `complete`: nothing of it is missing.
+   */
+  resumeResponse(
+    response: PlannedResponse,
+  ): { readonly from: number; readonly length: number } | 'complete' | 'impossible' {
+    const sealed = response.record !== undefined
+    if (sealed !== this.encrypted || this.#channel.inPlan) return 'impossible'
+    const rest = remainderAt(response, this.#position)
+    if (rest.kind === 'end') {
+      const record = recordAfter(response)
+      this.#channel.resume({ head: 0, length: 0, record, skip: 0 })
+      return 'complete'
+    }
+    if (rest.kind !== 'rest') return 'impossible'
+    const { head, from, length, record, skip } = rest
+    this.#channel.resume({ head: head.length, length, record, skip })
+    if (head.length > 0) this.write(head)
+    return { from, length }
+  }
+
+  /** What another process needs to go on with it; the secrets in it are copies. */
+  state(): ConnectionState {
+    return this.#channel.state()
+  }
+
+  getProtocol(): SecureVersion | null {
+    return this.encrypted ? 'TLSv1.3' : null
+  }
+
+  getCipher(): { name: string; standardName: string; version: string } | undefined {
+    const suite = this.#tls?.suite
+    if (suite === undefined) return undefined
+    return { name: suite, standardName: suite, version: 'TLSv1.3' }
+  }
+
+  isSessionReused(): boolean {
+    return this.#tls?.reused ?? false
+  }
+
+  getPeerX509Certificate(): X509Certificate | undefined {
+    const der = this.#tls?.certificate
+    return der === undefined ? undefined : new X509Certificate(der)
+  }
+
+  /** As TLSSocket: an empty object where there is none. */
+  getPeerCertificate(): PeerCertificate {
+    const certificate = this.getPeerX509Certificate()
+    return (certificate?.toLegacyObject() ?? {}) as unknown as PeerCertificate
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.transport.remoteAddress
+  }
+
+  get remotePort(): number | undefined {
+    return this.transport.remotePort
+  }
+
+  get remoteFamily(): string | undefined {
+    return this.transport.remoteFamily
+  }
+
+  get localAddress(): string | undefined {
+    return this.transport.localAddress
+  }
+
+  get localPort(): number | undefined {
+    return this.transport.localPort
+  }
+
+  get bytesRead(): number {
+    return this.transport.bytesRead
+  }
+
+  get bytesWritten(): number {
+    return this.transport.bytesWritten
+  }
+
+  get connecting(): boolean {
+    return false
+  }
+
+  address(): ReturnType<Socket['address']> {
+    return this.transport.address()
+  }
+
+  /** The transport's: a byte in either direction puts it off. */
+  setTimeout(milliseconds: number, callback?: () => void): this {
+    this.transport.setTimeout(milliseconds)
+    if (callback === undefined) return this
+    if (milliseconds === 0) this.off('timeout', callback)
+    else this.once('timeout', callback)
+    return this
+  }
+
+  get timeout(): number | undefined {
+    return this.transport.timeout
+  }
+
+  setNoDelay(noDelay?: boolean): this {
+    this.transport.setNoDelay(noDelay)
+    return this
+  }
+
+  setKeepAlive(enable?: boolean, initialDelay?: number): this {
+    this.transport.setKeepAlive(enable, initialDelay)
+    return this
+  }
+
+  ref(): this {
+    this.transport.ref()
+    return this
+  }
+
+  unref(): this {
+    this.transport.unref()
+    return this
+  }
+
+  destroySoon(): void {
+    if (this.writable) this.end()
+    if (this.writableFinished) this.destroy()
+    else this.once('finish', () => this.destroy())
+  }
+
+  resetAndDestroy(): this {
+    this.transport.resetAndDestroy()
+    this.destroy()
+    return this
+  }
+
+  override _read(): void {
+    this.#wantsMore = true
+    this.#hear()
+  }
+
+  override _write(
+    chunk: Buffer,
+    _encoding: BufferEncoding,
+    callback: (error?: Error | null) => void,
+  ): void {
+    this.#write([chunk], callback)
+  }
+
+  override _writev(
+    chunks: { chunk: Buffer }[],
+    callback: (error?: Error | null) => void,
+  ): void {
+    this.#write(
+      chunks.map(({ chunk }) => chunk),
+      callback,
+    )
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    const last = this.#channel.last()
+    if (last !== undefined) this.#send(last)
+    this.transport.end(() => callback())
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#channel.wipe()
+    this.transport.destroy()
+    callback(error)
+  }
+
+  #take(chunk: Buffer): void {
+    this.#taken += chunk.length
+    this.#channel.push(chunk)
+    this.#hear()
+  }
+
+  /** Gives the application what it will take, and reads on only when that was all. */
+  #hear(): void {
+    try {
+      while (this.#wantsMore && !this.#heardEnd && !this.destroyed) {
+        const heard = this.#channel.hear()
+        const answer = this.#channel.answer()
+        if (answer !== undefined) this.#send(answer)
+        const isEnd = heard === 'end' || (heard === undefined && this.#hasHeardAll)
+        if (isEnd) {
+          this.#heardEnd = true
+          this.push(null)
+        } else if (heard === undefined) break
+        else {
+          this.#lastHeard = lastBytes(this.#lastHeard, heard)
+          this.#wantsMore = this.push(heard)
+        }
+      }
+    } catch (error) {
+      this.#fail(error as Error)
+      return
+    }
+    const isFull = !this.#wantsMore || this.#channel.held > mostHeld
+    if (isFull && !this.#heardEnd) this.transport.pause()
+    else this.transport.resume()
+  }
+
+  /** What is held now is part of a record that nobody ends, or waits for the end of a plan. */
+  get #hasHeardAll(): boolean {
+    return this.#isOver && !(this.#channel.inPlan && this.#channel.held > 0)
+  }
+
+  /** It is told what was wrong, where that can be said, and hears no more. */
+  #fail(error: Error): void {
+    const last = this.#channel.last(error)
+    if (last === undefined || !this.transport.writable) {
+      this.destroy(error)
+      return
+    }
+    this.transport.end(last, () => this.destroy(error))
+  }
+
+  #write(chunks: Buffer[], callback: (error?: Error | null) => void): void {
+    const next = this.#next
+    this.#next = undefined
+    const wait = next === undefined ? undefined : this.#begin(next, chunks)
+    if (wait === undefined) this.#say(chunks, callback)
+    else wait.then(() => this.#say(chunks, callback), callback)
+  }
+
+  /** The head of a planned response is the first chunk, or the front of it. */
+  #begin({ plan, planned }: NextResponse, chunks: Buffer[]): Promise<void> | undefined {
+    const [first = nothing] = chunks
+    const end = first.indexOf('\r\n\r\n') + 4
+    if (end < 4 || end > fullRecord) return undefined
+    const { first: from, length, keepAlive } = plan
+    const response = {
+      at: this.#position,
+      head: Buffer.from(first.subarray(0, end)),
+      first: from,
+      length,
+      keepAlive,
+      record: this.#channel.record,
+    }
+    this.#channel.plan(end, length)
+    return planned(response) ?? undefined
+  }
+
+  #say(chunks: readonly Buffer[], callback: (error?: Error | null) => void): void {
+    if (this.destroyed) {
+      callback()
+      return
+    }
+    const wasInPlan = this.#channel.inPlan
+    const parts = this.#channel.say(chunks)
+    this.transport.cork()
+    const last = parts.pop() ?? nothing
+    for (const part of parts) this.#send(part)
+    this.#position += last.length
+    this.transport.write(last, callback)
+    this.transport.uncork()
+    // What came meanwhile may have had to wait for this.
+    if (wasInPlan && !this.#channel.inPlan) this.#hear()
+  }
+
+  #send(bytes: Buffer): void {
+    this.#position += bytes.length
+    this.transport.write(bytes)
+  }
+}
+
+interface NextResponse {
+  readonly plan: ResponsePlan
+  readonly planned: Planned
+}
+
+/** `\r\n\r\n`, big endian. */
+const emptyLine = 0x0d0a0d0a
+
+function lastBytes(before: number, chunk: Buffer): number {
+  const { length } = chunk
+  if (length >= 4) return chunk.readUInt32BE(length - 4)
+  let last = before
+  for (const byte of chunk) last = ((last << 8) | byte) >>> 0
+  return last
+}
+
+/** Bytes in each direction that wait at most, beside one read or write. */
+const mostHeld = 65_536
+
+const nothing = Buffer.alloc(0)
