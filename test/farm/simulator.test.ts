@@ -1,19 +1,20 @@
 import t from 'tap'
-import { simulatePartitioned } from '../fixtures/simulator/partitioned.ts'
+import { shapes, simulatePlaced } from '../fixtures/simulator/placed.ts'
 import { simulate } from '../fixtures/simulator/simulation.ts'
 
 /**
  * Loss, bursts, duplicates, reordering, flipped bits, pauses, crashes, joins, leaves,
  * partitions, wrong clocks, members that datagrams do not reach, replays by strangers. More
  * seeds: `npm run test:simulator -- --seeds 10000`; one again: `-- --seed 17`; with `--links` over
- * links alone, where messages come in order or not at all, and links break and stand again.
+ * links alone, where messages come in order or not at all, and links break and stand again; with
+ * `--placed partitioned`, `large` or `tiered` where sessions lie with their owners.
  */
 for (const carrier of ['datagrams', 'links'] as const)
   t.test(
     `over ${carrier}, whatever happens, the tables agree in the end and no answer was a lie`,
     async t => {
       const from = Number(process.env['HANDFAST_SEED'] ?? 1)
-      const seeds = Number(process.env['HANDFAST_SEEDS'] ?? 150)
+      const seeds = Number(process.env['HANDFAST_SEEDS'] ?? 100)
       t.comment(`seeds ${from} to ${from + seeds - 1}`)
       let acknowledged = 0
       let repairs = 0
@@ -31,24 +32,26 @@ for (const carrier of ['datagrams', 'links'] as const)
     },
   )
 
-t.test(
-  'sessions that lie with their owners are found, whoever comes and goes',
-  async t => {
-    const from = Number(process.env['HANDFAST_SEED'] ?? 1)
-    const seeds = Number(process.env['HANDFAST_PARTITIONED_SEEDS'] ?? 12)
-    t.comment(`seeds ${from} to ${from + seeds - 1}`)
-    let moved = 0
-    for (let seed = from; seed < from + seeds; seed++) {
-      const outcome = simulatePartitioned(seed)
-      t.same(outcome.problems, [], `seed ${seed}`)
-      moved += outcome.moved
-    }
-    t.ok(moved > seeds, 'records were copied to new owners')
-  },
-)
+for (const shape of shapes)
+  t.test(
+    `${shape}: sessions that lie with their owners are found, whoever comes and goes`,
+    async t => {
+      const from = Number(process.env['HANDFAST_SEED'] ?? 1)
+      const seeds = Number(process.env['HANDFAST_PLACED_SEEDS'] ?? 6)
+      t.comment(`seeds ${from} to ${from + seeds - 1}`)
+      let moved = 0
+      for (let seed = from; seed < from + seeds; seed++) {
+        const outcome = simulatePlaced(seed, shape)
+        t.same(outcome.problems, [], `seed ${seed}`)
+        moved += outcome.moved
+      }
+      t.ok(moved > seeds, 'records were copied to new owners')
+    },
+  )
 
 t.test('a seed replays exactly', async t => {
   for (const carrier of ['datagrams', 'links'] as const)
     t.same(simulate(42, carrier), simulate(42, carrier), carrier)
-  t.same(simulatePartitioned(42), simulatePartitioned(42), 'partitioned')
+  for (const shape of shapes)
+    t.same(simulatePlaced(42, shape), simulatePlaced(42, shape), shape)
 })

@@ -73,6 +73,55 @@ t.test('level repositories waits for each that is there', async t => {
   t.equal(farm.settlements.get(token)?.reached, true)
 })
 
+t.test('level repositories is not reached by one that is still joining', async t => {
+  const farm = farmOf({ proxies: 2, repositories: 1 })
+  const early: number[] = []
+  for (let i = 0; i < 60; i++) {
+    if (i === 10) {
+      farm.add(true)
+      // Until the links stand.
+      farm.run(2.5)
+    }
+    farm.at(0).pause(2)
+    const token = farm.write(farm.at(1), `key ${i}`, 'repositories')
+    farm.run(1.5)
+    if (farm.settlements.has(token) && !has(farm.at(0), i)) early.push(i)
+    farm.run(3)
+    if (farm.settlements.get(token)?.reached !== true) t.fail(`key ${i} was not kept`)
+  }
+  t.same(early, [])
+  farm.run(2_000)
+  t.same(lacking([farm.at(0), farm.at(3)], 60), [])
+})
+
+t.test('what a dead proxy had told one repository alone the other gets too', async t => {
+  const farm = farmOf({ proxies: 2, repositories: 2 })
+  const token = farm.write(farm.at(2), 'key 0', 'one')
+  farm.run(3)
+  t.equal(farm.settlements.get(token)?.reached, true)
+  t.equal(
+    farm.holders('key 0'),
+    2,
+    'the other copy waits for others to share its message',
+  )
+  farm.at(2).crash()
+  farm.run(5_000)
+  t.same(lacking(farm.members.slice(0, 2), 1), [])
+})
+
+t.test('a repository that could not keep up is given later what was dropped', async t => {
+  const farm = farmOf({ proxies: 1, repositories: 2 })
+  const count = 13_000
+  farm.at(1).pause(1_000)
+  for (let i = 0; i < count; i++) {
+    farm.write(farm.at(2), `key ${i}`, 'local')
+    if (i % 100 === 99) farm.run(1)
+  }
+  t.ok(farm.stat('copiesDropped') > 100)
+  farm.run(6_000)
+  t.same(lacking(farm.members.slice(0, 2), count), [])
+})
+
 t.test('a repository that is lost is no longer waited for', async t => {
   const farm = farmOf({ proxies: 2, repositories: 2 })
   farm.at(1).pause(1e6)
@@ -126,6 +175,18 @@ t.test('with the last repository gone proxies tell each other, and say so', asyn
   farm.run(500)
   t.equal(farm.holders('key 2'), 2)
   t.equal(farm.stat('writesNotDurable'), 1)
+})
+
+t.test('one that joins when all repositories are gone asks everybody', async t => {
+  const farm = farmOf({ proxies: 6, repositories: 1 })
+  for (let i = 0; i < 12; i++) farm.write(farm.at(1 + (i % 6)), `key ${i}`, 'one')
+  farm.run(500)
+  farm.at(0).crash()
+  farm.run(5_000)
+  const joiner = farm.add()
+  farm.run(500)
+  for (let i = 0; i < 12; i++)
+    t.ok(joiner.finds(tables.session, keyOf(i)), `key ${i}, where it was made`)
 })
 
 t.test('a repository that was away is given what it missed', async t => {

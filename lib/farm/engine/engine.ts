@@ -80,6 +80,7 @@ export class PacketEngine {
         this.#changed = true
       },
       lost: peer => this.#lost(peer),
+      died: () => this.#placement.died(),
       linked: (peer, told) => {
         this.#publication.feeds.begin(peer.id, told)
         this.#reception.linked(peer)
@@ -287,9 +288,9 @@ export class PacketEngine {
   #placed(): PlacedMember[] {
     const { roster } = this.#context
     const connected = [...roster.all()].filter(peer => peer.connected)
-    return connected.map(({ id, sender, ready, repository }) => {
+    return connected.map(({ id, sender, ready, repository, metRepository }) => {
       const alive = roster.membership.state(id) === 'alive'
-      return { id, life: sender, ready, alive, repository }
+      return { id, life: sender, ready, alive, repository, metRepository }
     })
   }
 

@@ -30,6 +30,8 @@ export class Peer {
   readonly id: string
   readonly sender: SenderTag
   readonly repository: boolean
+  /** It says that it has had a link with a repository. */
+  metRepository: boolean
   address: Address
   /** `host:port` of its stream. */
   dialAddress: string | undefined
@@ -81,7 +83,7 @@ export class Peer {
   #rekeyedAt = -Infinity
 
   constructor(
-    member: { id: string; sender: SenderTag; repository: boolean; ready: boolean },
+    member: Pick<Peer, 'id' | 'sender' | 'repository' | 'metRepository' | 'ready'>,
     address: Address,
     key: { epoch: number; epochKey: Buffer },
     last: number,
@@ -93,6 +95,7 @@ export class Peer {
     this.id = member.id
     this.sender = member.sender
     this.repository = member.repository
+    this.metRepository = member.metRepository
     this.ready = member.ready
     this.address = address
     this.window = new ReceiveWindow(last)

@@ -35,6 +35,8 @@ export interface PeerHooks {
   /** Who is there, or who is complete, is different now. */
   changed(): void
   lost(peer: Peer): void
+  /** Its life is over, and it took no leave: what it was to tell one member, others may know. */
+  died(peer: Peer): void
 }
 
 /**
@@ -54,6 +56,8 @@ export class Peers {
   #rotationDue = false
   #refutations = 0
   #joining = true
+  /** That others have is not passed on: a farm that has given them up forgets them. */
+  #metRepository = false
 
   constructor(context: EngineContext, epochKey: Buffer, hooks: PeerHooks) {
     this.#context = context
@@ -140,6 +144,7 @@ export class Peers {
       this.heard(peer)
       peer.head = message.last
       peer.ready ||= !message.joining
+      peer.metRepository ||= message.metRepository
       if (!peer.settled) this.#hooks.incomplete(peer)
     }
     if (linked) {
@@ -231,6 +236,7 @@ export class Peers {
     this.#context.roster.remove(peer.id)
     this.#context.outlet.push({ kind: 'member', id: peer.id, change })
     this.#hooks.lost(peer)
+    if (change === 'gone') this.#hooks.died(peer)
     this.#hooks.changed()
   }
 
@@ -310,6 +316,7 @@ export class Peers {
       type: 'announce',
       joining: this.#joining,
       repository: options.repository,
+      metRepository: this.#metRepository,
       sender: options.sender,
       last: sender.last,
       port: options.port,
@@ -326,10 +333,14 @@ export class Peers {
   ): void {
     const { options, roster, outlet, now } = this.#context
     const before = roster.remove(id)
-    if (before !== undefined) this.#hooks.lost(before)
-    const { epoch, epochKey, repository } = message
+    if (before !== undefined) {
+      this.#hooks.lost(before)
+      this.#hooks.died(before)
+    }
+    const { epoch, epochKey, sender, repository, metRepository } = message
+    this.#metRepository ||= repository
     const peer = new Peer(
-      { id, sender: message.sender, repository, ready: !message.joining },
+      { id, sender, repository, metRepository, ready: !message.joining },
       address,
       { epoch, epochKey },
       message.last,
@@ -357,6 +368,7 @@ export class Peers {
     } else if (kind === 'gone') {
       outlet.push({ kind: 'member', id, change: 'gone' })
       this.#hooks.lost(peer)
+      this.#hooks.died(peer)
       this.#hooks.changed()
     } else roster.remove(id)
   }

@@ -36,10 +36,20 @@ export interface SyncHooks {
   wall(): number
 }
 
+type Reason = 'need' | 'round'
+
+interface Want {
+  readonly reason: Reason
+  readonly notBefore: number
+  /** Of a need too: that table is to be looked at in any case. */
+  readonly isRound: boolean
+}
+
 interface Request {
   readonly donor: string
   readonly id: number
-  readonly reason: 'need' | 'round'
+  readonly reason: Reason
+  readonly isRound: boolean
   digest: TableDigest | undefined
   page: number
   heardAt: number
@@ -75,7 +85,7 @@ export class Synchronizer {
   readonly #replicaFor: (other: string) => Replica
   readonly #hooks: SyncHooks
   readonly #random: () => number
-  readonly #needs = new Map<string, { notBefore: number; reason: 'need' | 'round' }>()
+  readonly #wants = new Map<string, Want>()
   readonly #donations = new Map<string, Donation>()
   #request: Request | undefined
   #nextId = 1
@@ -97,7 +107,7 @@ export class Synchronizer {
   /** Tables that must be fetched before this one is complete. */
   get needed(): number {
     let needed = this.#request?.reason === 'need' ? 1 : 0
-    for (const { reason } of this.#needs.values()) if (reason === 'need') needed += 1
+    for (const { reason } of this.#wants.values()) if (reason === 'need') needed += 1
     return needed
   }
 
@@ -116,23 +126,30 @@ export class Synchronizer {
 
   needs(donor: string): boolean {
     const asked = this.#request?.donor === donor && this.#request.reason === 'need'
-    return asked || this.#needs.get(donor)?.reason === 'need'
+    return asked || this.#wants.get(donor)?.reason === 'need'
   }
 
   /** `need`: we lack something of that member's; `round`: just look. */
-  want(donor: string, reason: 'need' | 'round', now: number): void {
-    if (reason === 'round' && this.#needs.has(donor)) return
-    this.#needs.set(donor, { notBefore: now, reason })
+  want(donor: string, reason: Reason, now: number): void {
+    const isRound = reason === 'round'
+    const before = this.#wants.get(donor)
+    if (before === undefined) this.#wants.set(donor, { reason, notBefore: now, isRound })
+    else if (isRound) this.#wants.set(donor, { ...before, isRound })
+    else this.#wants.set(donor, { ...before, reason, notBefore: now })
   }
 
-  /** What was wanted from that member is here by way of another one. */
+  /** What was needed from that member is here by way of another one. */
   satisfied(donor: string): void {
-    this.#needs.delete(donor)
+    const want = this.#wants.get(donor)
+    if (want?.reason !== 'need') return
+    // A look at its table is for what the sequence numbers of writes do not tell.
+    if (want.isRound) this.#wants.set(donor, { ...want, reason: 'round' })
+    else this.#wants.delete(donor)
   }
 
   /** That member is away: nothing can be asked of it. */
   lost(donor: string): void {
-    this.#needs.delete(donor)
+    this.#wants.delete(donor)
     this.#donations.delete(donor)
     if (this.#request?.donor === donor) this.#request = undefined
   }
@@ -141,7 +158,7 @@ export class Synchronizer {
     const request = this.#request
     if (request !== undefined) return Math.min(request.stepAt, request.heardAt + patience)
     let deadline = Infinity
-    for (const { notBefore } of this.#needs.values())
+    for (const { notBefore } of this.#wants.values())
       deadline = Math.min(deadline, notBefore)
     return deadline
   }
@@ -159,10 +176,7 @@ export class Synchronizer {
     }
     if (request.heardAt + patience > now) return
     this.#request = undefined
-    this.#needs.set(request.donor, {
-      notBefore: now + retryAfter,
-      reason: request.reason,
-    })
+    this.#retry(request, now + retryAfter)
   }
 
   message(from: string, message: SyncMessage, now: number): void {
@@ -183,17 +197,18 @@ export class Synchronizer {
   }
 
   #begin(now: number, preferred: (donor: string) => boolean): void {
-    const due = [...this.#needs].filter(([, { notBefore }]) => notBefore <= now)
+    const due = [...this.#wants].filter(([, { notBefore }]) => notBefore <= now)
     const best = due.filter(([donor]) => preferred(donor))
     const choice = best.length > 0 ? best : due
     const picked = choice[Math.floor(this.#random() * choice.length)]
     if (picked === undefined) return
-    const [donor, { reason }] = picked
-    this.#needs.delete(donor)
+    const [donor, { reason, isRound }] = picked
+    this.#wants.delete(donor)
     const request: Request = {
       donor,
       id: this.#nextId,
       reason,
+      isRound,
       digest: new TableDigest(this.#replicaFor(donor)),
       page: 0,
       heardAt: now,
@@ -205,6 +220,15 @@ export class Synchronizer {
     this.#nextId += 1
     this.#request = request
     this.#step(request, now)
+  }
+
+  #retry({ donor, reason, isRound }: Request, notBefore: number): void {
+    const before = this.#wants.get(donor)
+    this.#wants.set(donor, {
+      reason,
+      notBefore,
+      isRound: isRound || before?.isRound === true,
+    })
   }
 
   /** A part of our own digest, the question when it is done, then page after page. */
@@ -258,8 +282,7 @@ export class Synchronizer {
     if (!message.last) return
     this.#request = undefined
     if (request.failed) {
-      const { reason } = request
-      this.#needs.set(from, { notBefore: now + retryFailedAfter, reason })
+      this.#retry(request, now + retryFailedAfter)
       return
     }
     this.#completed += 1

@@ -5,10 +5,9 @@ import type { ControlMessage } from '../../wire/control-message.ts'
 export interface OwnedWrite {
   /** Of a caller that waits for copies. */
   readonly token: number | undefined
-  /** Copies that this caller waits for yet. */
-  awaited: number
-  /** All that are there are to have it, and not the first. */
-  readonly forAll: boolean
+  /** Members that this caller waits for yet; undefined: whoever has it first. */
+  readonly awaited: Set<string> | undefined
+  /** One of the members has it. */
   isTaken: boolean
   /** Members that were given it. */
   readonly tried: Set<string>

@@ -134,6 +134,12 @@ export class Moves {
     if (this.#lost.size > mostLost && oldest !== undefined) this.#lost.delete(oldest)
   }
 
+  /** A copy for the member was dropped: of what was written from that version on it may lack some. */
+  owed(id: string, owing: { life: number; since: number }, now: number): void {
+    this.lost(id, { ...owing, owed: owing.since })
+    if (this.#walk === undefined) this.#dueAt = Math.min(this.#dueAt, now + settleTime)
+  }
+
   tick(now: number): void {
     if (now < this.#dueAt) return
     this.#walk ??= this.#begin()

@@ -2,6 +2,7 @@ import { ownedTables, type TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import type { ControlMessage, CopyMessage } from '../../wire/control-message.ts'
 import type { Replica, WriteLevel } from '../transport.ts'
+import { CopyWaits } from './copy-waits.ts'
 import { type Copy, Delivery, type OwnedWrite } from './delivery.ts'
 import { DueQueue } from './due-queue.ts'
 import { Moves } from './moves.ts'
@@ -29,6 +30,8 @@ export interface PlacedMember {
   /** It is not suspected to be gone. */
   readonly alive: boolean
   readonly repository: boolean
+  /** There are, or were, repositories, as it knows. */
+  readonly metRepository: boolean
 }
 
 export interface PlacementParts {
@@ -78,11 +81,9 @@ export class Placement {
   readonly #deliveries = new Map<string, Delivery>()
   readonly #soon = new DueQueue<Delivery>()
   readonly #later = new DueQueue<Delivery>()
-  /** By token, when its caller stops waiting. */
-  readonly #waits = new Map<number, number>()
-  #waitsUntil = Infinity
+  readonly #waits: CopyWaits
   /** Copies that were on their way to members that were lost. */
-  #stranded: Copy[] = []
+  #stranded: { readonly from: string; readonly copy: Copy }[] = []
   #layout: Layout
   /** Those with a connection; those of them that may own something. */
   #linked = new Map<string, PlacedMember>()
@@ -98,7 +99,7 @@ export class Placement {
   readonly #awaited = new Set<string>()
   /** Members that gave us all, or need not. */
   readonly #heard = new Set<string>()
-  /** A repository has been there. */
+  /** A repository has been there, for this member or for one that it has met. */
   #hasMet: boolean
   /**
    * What is older and no repository has, only those have that it came to; of what is newer every
@@ -110,6 +111,7 @@ export class Placement {
     this.#parts = parts
     const { self, topology, replica, repository } = parts
     this.#hasMet = repository
+    this.#waits = new CopyWaits((token, reached) => parts.settle(token, reached))
     this.#layout = topology.layout(1, 'replicated', repository)
     this.#moves = new Moves({
       self,
@@ -150,7 +152,7 @@ export class Placement {
     return Math.min(
       this.#soon.deadline,
       this.#later.deadline,
-      this.#waitsUntil,
+      this.#waits.deadline,
       this.#receipts.deadline(now),
       this.#moves.deadline,
     )
@@ -212,17 +214,14 @@ export class Placement {
     }
     const isWaited = level !== 'local' && budget > 0
     const ready = targets.filter(id => this.#members.get(id)?.ready === true)
-    const awaited = level === 'repositories' ? Math.max(1, ready.length) : 1
-    if (isWaited) {
-      this.#waits.set(token, now + budget)
-      this.#waitsUntil = Math.min(this.#waitsUntil, now + budget)
-    } else this.#parts.settle(token, level === 'local')
+    const isForEach = level === 'repositories' && ready.length > 0
+    if (isWaited) this.#waits.add(token, now + budget)
+    else this.#parts.settle(token, level === 'local')
     this.#witness(record)
     this.#pace.count(now)
     const write: OwnedWrite = {
       token: isWaited ? token : undefined,
-      awaited,
-      forAll: level === 'repositories',
+      awaited: isForEach ? new Set(ready) : undefined,
       isTaken: false,
       tried: new Set(targets),
     }
@@ -255,7 +254,19 @@ export class Placement {
     const recent = Math.min(this.#newest, this.#parts.wall()) - versionSlack
     const since = Math.max(1, Math.min(recent, owed))
     this.#moves.lost(id, { life: member.life, since, owed })
-    for (const copy of lost) if (copy.write !== undefined) this.#stranded.push(copy)
+    for (const copy of lost)
+      if (copy.write !== undefined) this.#stranded.push({ from: id, copy })
+  }
+
+  /**
+   * A member has ended that may have given a record to one repository, and not yet to the next:
+   * those that have all look at one another's tables.
+   */
+  died(): void {
+    const isGiven = this.#layout === 'tiered' || this.counts.copiesReceived > 0
+    if (!this.#parts.repository || !this.isComplete || !isGiven) return
+    for (const { id, ready, repository } of this.#members.values())
+      if (ready && repository) this.#parts.compare(id)
   }
 
   /** Who has a connection now. */
@@ -266,7 +277,7 @@ export class Placement {
     const before = this.#linked
     const layoutBefore = this.#layout
     const { topology } = this.#parts
-    this.#hasMet ||= linked.some(member => member.repository)
+    this.#hasMet ||= linked.some(member => member.repository || member.metRepository)
     this.#layout = topology.layout(
       1 + linked.filter(({ alive }) => alive).length,
       layoutBefore,
@@ -283,7 +294,7 @@ export class Placement {
     else this.#moves.changed(view, now, this.#layout === 'partitioned')
     if (this.#layout === 'replicated' && layoutBefore === 'partitioned')
       for (const { id, ready } of members) if (ready) this.#parts.compare(id)
-    for (const copy of this.#stranded.splice(0)) this.#giveOn(copy, now)
+    for (const { from, copy } of this.#stranded.splice(0)) this.#giveOn(copy, from, now)
   }
 
   /**
@@ -291,8 +302,13 @@ export class Placement {
    * that have all are brought up to date by a comparison of their tables instead.
    */
   get #isShared(): boolean {
-    if (this.#layout === 'tiered') return !(this.#parts.repository && this.isComplete)
+    if (this.#layout === 'tiered') return !this.#isAlike
     return this.#layout === 'partitioned' || this.counts.copiesReceived > 0
+  }
+
+  /** A repository that has all, as the others do. */
+  get #isAlike(): boolean {
+    return this.#layout === 'tiered' && this.#parts.repository && this.isComplete
   }
 
   // -- what comes from others
@@ -307,7 +323,7 @@ export class Placement {
   }
 
   tick(now: number): void {
-    if (now >= this.#waitsUntil) this.#expire(now)
+    this.#waits.expire(now)
     this.#moves.tick(now)
     for (const delivery of [...this.#soon.take(now), ...this.#later.take(now)])
       this.#flush(delivery, now)
@@ -317,9 +333,7 @@ export class Placement {
   /** This member leaves: what waits for others to share a message leaves with it. */
   close(now: number): void {
     for (const delivery of this.#deliveries.values()) this.#flush(delivery, now)
-    for (const token of this.#waits.keys()) this.#parts.settle(token, false)
-    this.#waits.clear()
-    this.#waitsUntil = Infinity
+    this.#waits.close()
   }
 
   #isKnown(linked: readonly PlacedMember[]): boolean {
@@ -406,6 +420,9 @@ export class Placement {
     const delivery = this.#deliveries.get(id)
     if (delivery?.add(copy) !== true) {
       this.counts.copiesDropped += 1
+      const member = this.#members.get(id)
+      const since = copy.record.version.ms
+      if (member !== undefined) this.#moves.owed(id, { life: member.life, since }, now)
       return
     }
     const { size } = this.#members
@@ -414,18 +431,18 @@ export class Placement {
     else this.#later.add(delivery, this.#pace.later(now, size))
   }
 
-  /** The member that was to have it is lost: the next in the order gets it. */
-  #giveOn(copy: Copy, now: number): void {
+  /** The member that was to have it is lost, or could not take it: the next in the order gets it. */
+  #giveOn(copy: Copy, from: string, now: number): void {
     const { record, write } = copy
     if (write === undefined) return
     const next = this.#targets(record).find(id => !write.tried.has(id))
-    if (next === undefined) {
-      // Of all that are there, one less is waited for.
-      if (write.forAll) this.#reached(write, false)
-      return
+    if (next !== undefined) {
+      write.tried.add(next)
+      if (write.awaited?.has(from)) write.awaited.add(next)
+      this.#give(next, copy, true, now)
     }
-    write.tried.add(next)
-    this.#give(next, copy, true, now)
+    write.awaited?.delete(from)
+    this.#waits.look(write)
   }
 
   #move(to: string, record: CacheRecord): boolean {
@@ -465,33 +482,15 @@ export class Placement {
     const { taken, refused } = delivery.taken(message.upTo, message.refused, now)
     this.counts.copiesTaken += taken.length
     this.counts.copiesRefused += refused.length
-    for (const { write } of taken) this.#reached(write)
-    for (const copy of refused) this.#giveOn(copy, now)
+    for (const { write } of taken) if (write !== undefined) this.#waits.taken(write, from)
+    for (const copy of refused) {
+      if (copy.write !== undefined) this.#waits.refused(copy.write, from)
+      this.#giveOn(copy, from, now)
+    }
     // What waited for room may leave now.
     if (delivery.size > 0)
       this.#later.add(delivery, this.#pace.later(now, this.#members.size))
     if (delivery.isFull) this.#soon.add(delivery, now)
-  }
-
-  #reached(write: OwnedWrite | undefined, isTaken = true): void {
-    if (write?.token === undefined || !this.#waits.has(write.token)) return
-    write.awaited -= 1
-    write.isTaken ||= isTaken
-    if (write.awaited > 0) return
-    this.#waits.delete(write.token)
-    this.#parts.settle(write.token, write.isTaken)
-  }
-
-  #expire(now: number): void {
-    this.#waitsUntil = Infinity
-    for (const [token, until] of this.#waits) {
-      if (until > now) {
-        this.#waitsUntil = Math.min(this.#waitsUntil, until)
-        continue
-      }
-      this.#waits.delete(token)
-      this.#parts.settle(token, false)
-    }
   }
 
   #take(from: string, message: CopyMessage & { type: 'give' }, now: number): void {
