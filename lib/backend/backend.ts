@@ -59,6 +59,8 @@ export interface BackendState {
   readonly draining: boolean
   /** Requests under way, as far as they cost it work. */
   readonly inFlight: number
+  /** It owes answers for a second or longer, and has said nothing since it was asked for them. */
+  readonly silent: boolean
   /** Its part of what it would get, 0 to 1; 0: no new clients. `now`: monotonic milliseconds. */
   weight(now: number): number
 }
@@ -68,6 +70,9 @@ export interface BackendState {
  * from a backend that was seen to close one while a request was on its way.
  */
 const distrust = 60_000
+
+/** Of so many milliseconds it is told that a backend says nothing. */
+const silence = 1_000
 
 /** Why a backend is passed over: by what its answers were, or by a check. */
 export type PassedOver = EjectReason | 'check'
@@ -93,6 +98,12 @@ export class Backend implements BackendState {
   #foundAt = -Infinity
   readonly #beforeUse: boolean
   #deadUntil = -Infinity
+  /** When it was sent the first request since it last said anything. */
+  #unheardSince = Infinity
+  /** Answers that have begun, since start. */
+  heard = 0
+  /** It has a request that nobody waits for, but to see whether it says anything. */
+  watched = false
   /** Requests that were given to it, since start. */
   sent = 0
   /** What went wrong since start. */
@@ -161,6 +172,11 @@ export class Backend implements BackendState {
     return this.slots.inFlight
   }
 
+  get silent(): boolean {
+    if (this.#unheardSince === Infinity || this.inFlight === 0) return false
+    return this.#clock.monotonic() - this.#unheardSince >= silence
+  }
+
   weight(_now: number): number {
     return this.draining ? 0 : 1
   }
@@ -168,6 +184,7 @@ export class Backend implements BackendState {
   /** Sends a request, for which a slot has been taken. `fresh`: on a new connection. */
   send(request: BackendRequest, handler: BackendHandler, fresh = false): PoolCall {
     this.sent += 1
+    if (this.#unheardSince === Infinity) this.#unheardSince = this.#clock.monotonic()
     if (this.#passive.reason !== undefined) {
       this.#judge(() => this.#passive.sent(this.#clock.monotonic()))
     }
@@ -196,6 +213,7 @@ export class Backend implements BackendState {
   /** Takes note that a request had no answer. `reached`: there was a connection. */
   failed(error: Error, epoch: number, reached: boolean): void {
     const kind = failureKind(error)
+    this.#unheardSince = Infinity
     this.errors[kind] = (this.errors[kind] ?? 0) + 1
     this.#judge(() => {
       const fault = reached ? 'error' : 'unreachable'
@@ -206,6 +224,8 @@ export class Backend implements BackendState {
   /** An answer has begun. */
   answered(status: number, epoch: number): void {
     const now = this.#clock.monotonic()
+    this.heard += 1
+    this.#unheardSince = Infinity
     this.#judge(() => {
       if (isBadAnswer(status)) this.#passive.failed('bad-answer', epoch, now)
       else this.#passive.answered(epoch, now)

@@ -6,6 +6,7 @@ const timeouts: readonly string[] = [
   'UND_ERR_BODY_TIMEOUT',
   'ETIMEDOUT',
   'try-timeout',
+  'silent',
   'request-timeout',
 ]
 const closing: readonly string[] = ['UND_ERR_DESTROYED', 'UND_ERR_CLOSED']

@@ -13,52 +13,63 @@ import type { BackendHandler } from '../backend/request.ts'
 import type { Slot } from '../backend/slots.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { Candidates } from './candidates.ts'
-import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
+import type { DispatchHandler, DispatchRequest } from './dispatch.ts'
+import type { HedgedCall } from './hedge/hedged.ts'
 import { NoBackend } from './no-backend.ts'
-import type { ReplayedBody } from './retry/replayed-body.ts'
-import { isRepeatable, isWorthRetrying, type Retrying } from './retry/retrying.ts'
+import {
+  isRepeatable,
+  isWorthRetrying,
+  type Retrying,
+  type RetryState,
+} from './retry/retrying.ts'
 
 export interface AttemptsOptions {
   readonly retrying: Retrying
   /** Milliseconds until a backend must have begun to answer; 0: as long as it takes. */
   readonly timeout: number
+  /** Whoever hears that none has room waits for one. */
+  readonly waits: boolean
   readonly clock: Clock
 }
 
 /**
  * A request at one backend after the other, until one takes it and says something. It takes the
  * slot of each, gives it back, and tells each what it thinks of it.
+ *
+ * NoBackend `busy` says that all may be begun anew with the same `state`: a backend had no room,
+ * and the request may be sent, or sent again.
  */
-export class Attempts implements DispatchCall {
+export class Attempts implements HedgedCall {
   readonly #candidates: Candidates<Backend>
   readonly #request: DispatchRequest
   readonly #handler: DispatchHandler
   readonly #options: AttemptsOptions
   readonly #retrying: Retrying
-  readonly #began: number
-  /** Undefined where there is no body, or it can't be sent twice. */
-  readonly #body: ReplayedBody | undefined
+  readonly #state: RetryState
   #use: DispatchRequest['use']
   /** The one that is under way. */
   #try: Try | undefined
   #backend: string | undefined
   #aborted: Error | undefined
   #lastError: Error | undefined
+  /** A backend had no room. */
+  #busy = false
+  /** The one at which the request was lost, if that was no matter of its connection alone. */
+  #lostAt: Backend | undefined
 
   constructor(
     candidates: Candidates<Backend>,
     request: DispatchRequest,
     handler: DispatchHandler,
     options: AttemptsOptions,
+    state: RetryState,
   ) {
-    const { retrying } = options
     this.#candidates = candidates
     this.#request = request
     this.#handler = handler
     this.#options = options
-    this.#retrying = retrying
-    this.#began = retrying.begin()
-    this.#body = retrying.keep(request)
+    this.#retrying = options.retrying
+    this.#state = state
     this.#use = request.use
   }
 
@@ -79,6 +90,12 @@ export class Attempts implements DispatchCall {
   abort(reason: Error): void {
     this.#aborted ??= reason
     this.#try?.call?.abort(reason)
+  }
+
+  outpaced(patience: number): void {
+    const reason = new Error('another backend has answered')
+    this.#aborted ??= reason
+    if (this.#try?.watch(patience, this.#options.clock) !== true) this.abort(reason)
   }
 
   pause(): void {
@@ -108,8 +125,7 @@ export class Attempts implements DispatchCall {
     if (!options.badAnswers || !isBadAnswer(status)) return false
     if (this.#aborted !== undefined || !this.#mayRepeat()) return false
     // The one that said so is not asked again: it knows best.
-    if (!this.#candidates.retry(options.most)) return false
-    if (!this.#retrying.allows(this.#began, false)) return false
+    if (!this.#retries() || !this.#retrying.allows(this.#state.began, false)) return false
     const next = this.#take()
     if (next === undefined) return false
     tried.drop(new Error('another backend is asked'))
@@ -121,6 +137,7 @@ export class Attempts implements DispatchCall {
     const { backend, sent } = tried
     const stale = tried.call?.reused === true && lostConnection(error)
     this.#try = undefined
+    if (tried.watched) this.#blame(tried, error, stale)
     // An answer that broke off can't be begun anew, nor is what we ended ourselves.
     if (this.#aborted !== undefined || (!sent && isInvalidRequest(error))) {
       this.#handler.onError(this.#aborted ?? error)
@@ -131,15 +148,21 @@ export class Attempts implements DispatchCall {
       this.#handler.onError(error)
       return
     }
-    // A kept-alive connection that was found dead says nothing of the backend, nor does a body
-    // that its client is long in sending.
-    const patient = tried.late && !this.#isAsked
+    this.#blame(tried, error, stale)
+    this.#lastError = error
+    if (!this.#mayGoOn(tried, error, stale)) this.#handler.onError(error)
+    else if (!this.#next()) this.#giveUp()
+  }
+
+  /** What an error says of the backend. */
+  #blame({ backend, epoch, sent, late }: Try, error: Error, stale: boolean): void {
+    // A kept-alive connection that was found dead says nothing of it, nor does a body that its
+    // client is long in sending.
+    const patient = late && !this.#isAsked
     if (stale) backend.foundDead()
     else if (!closed(error) && !wasRefused(error) && !patient) {
-      backend.failed(error, tried.epoch, sent)
+      backend.failed(error, epoch, sent)
     }
-    this.#lastError = error
-    if (!this.#mayGoOn(tried, error, stale) || !this.#next()) this.#giveUp()
   }
 
   get handler(): DispatchHandler {
@@ -151,14 +174,22 @@ export class Attempts implements DispatchCall {
    * as good as that, but its body may be gone.
    */
   #mayGoOn({ sent, backend }: Try, error: Error, stale: boolean): boolean {
-    if (!sent) return this.#retrying.allows(this.#began, true)
-    const bodiless = this.#request.body === undefined || this.#body?.isWhole === true
-    if (wasRefused(error) && bodiless) return this.#retrying.allows(this.#began, true)
+    const { began, body } = this.#state
+    if (!sent) return this.#retrying.allows(began, true)
+    const bodiless = this.#request.body === undefined || body?.isWhole === true
+    if (wasRefused(error) && bodiless) return this.#retrying.allows(began, true)
     if (!isWorthRetrying(error) || !this.#mayRepeat()) return false
-    const { most } = this.#retrying.options
-    return (
-      this.#candidates.retry(most, backend) && this.#retrying.allows(this.#began, stale)
-    )
+    if (!this.#retries() || !this.#retrying.allows(began, stale)) return false
+    this.#candidates.lostAt(backend)
+    this.#lostAt = stale ? undefined : backend
+    return true
+  }
+
+  /** False when it has been lost too often. */
+  #retries(): boolean {
+    if (this.#state.retries >= this.#retrying.options.most) return false
+    this.#state.retries += 1
+    return true
   }
 
   /** The whole request has come. */
@@ -167,7 +198,7 @@ export class Attempts implements DispatchCall {
   }
 
   #mayRepeat(): boolean {
-    return isRepeatable(this.#request, this.#body)
+    return isRepeatable(this.#request, this.#state.body)
   }
 
   /** Gives the request to the next backend that has room; false when there is none. */
@@ -181,9 +212,12 @@ export class Attempts implements DispatchCall {
     for (;;) {
       const backend = this.#candidates.next()
       if (backend === undefined) return undefined
+      // One that has just lost it is the worst, and another will have room.
+      const waits = this.#busy && this.#options.waits
+      if (waits && backend === this.#lostAt) return undefined
       const slot = backend.slots.take(this.#use, this.#request.network)
       if (typeof slot !== 'string') return new Try(this, backend, slot)
-      this.#lastError ??= new NoBackend('busy')
+      this.#busy = true
       this.#handler.onLimit(slot, backend)
     }
   }
@@ -192,7 +226,7 @@ export class Attempts implements DispatchCall {
     const { backend } = next
     this.#try = next
     this.#backend = backend.origin
-    const call = backend.send(this.#requestTo(backend), next, this.#candidates.retrying)
+    const call = backend.send(this.#requestTo(backend), next, this.#state.retries > 0)
     next.call = call
     const { timeout, clock } = this.#options
     if (timeout > 0) next.limit(timeout, clock)
@@ -202,16 +236,20 @@ export class Attempts implements DispatchCall {
 
   #requestTo({ origin }: Backend): DispatchRequest {
     const { fields, fieldsAt } = this.#request
-    if (this.#body === undefined && fieldsAt === undefined) return this.#request
+    const { body } = this.#state
+    if (body === undefined && fieldsAt === undefined) return this.#request
     return {
       ...this.#request,
       fields: fieldsAt?.(fields, origin) ?? fields,
-      body: this.#body?.next() ?? this.#request.body,
+      body: body?.next() ?? this.#request.body,
     }
   }
 
+  /** Nobody is left that could be asked now. */
   #giveUp(): void {
-    this.#handler.onError(this.#lastError ?? new NoBackend('no-backend'))
+    const waits = this.#options.waits || this.#lastError === undefined
+    const error = this.#busy && waits ? new NoBackend('busy') : this.#lastError
+    this.#handler.onError(error ?? new NoBackend('no-backend'))
   }
 }
 
@@ -228,6 +266,10 @@ class Try implements BackendHandler {
   #status = 0
   /** It had its time. */
   late = false
+  /** Nobody waits for its answer any more; whether there is one at all is still of interest. */
+  watched = false
+  /** What the backend had said when the request was sent. */
+  #heard = 0
   #timer: Timer | undefined
   /** Nothing it says counts any more. */
   #over = false
@@ -250,21 +292,46 @@ class Try implements BackendHandler {
     })
   }
 
+  /**
+   * From now on its answer is nobody's, but a backend that says nothing to anybody for so long, in
+   * milliseconds, is not well. One at a time is enough to know. False when there is nothing to
+   * find out.
+   */
+  watch(patience: number, clock: Clock): boolean {
+    const { backend } = this
+    if (!this.sent || this.answered || this.#over || backend.watched) return false
+    this.watched = true
+    backend.watched = true
+    this.#timer?.cancel()
+    this.#timer = clock.after(patience, () => {
+      const error = backendError('silent')
+      this.drop(error)
+      if (backend.heard === this.#heard) backend.failed(error, this.epoch, true)
+    })
+    return true
+  }
+
   drop(reason: Error): void {
+    this.#unwatch()
     this.#timer?.cancel()
     this.#over = true
     this.slot.release()
     this.call?.abort(reason)
   }
 
+  #unwatch(): void {
+    if (this.watched) this.backend.watched = false
+  }
+
   onSend(): void {
     if (this.#over) return
     this.sent = true
+    this.#heard = this.backend.heard
     this.#of.handler.onSend()
   }
 
   onInform(status: number, fields: string[]): void {
-    if (!this.#over) this.#of.handler.onInform(status, fields)
+    if (!this.#over && !this.watched) this.#of.handler.onInform(status, fields)
   }
 
   onResponse(status: number, text: string, fields: string[], last?: boolean): void {
@@ -273,6 +340,10 @@ class Try implements BackendHandler {
     this.slot.answered()
     this.#status = status
     this.backend.answered(status, this.epoch)
+    if (this.watched) {
+      this.drop(new Error('it has answered'))
+      return
+    }
     if (this.#of.refuses(this, status)) return
     this.answered = true
     this.#of.handler.onResponse(status, text, fields, last)
@@ -306,6 +377,7 @@ class Try implements BackendHandler {
 
   onError(error: Error): void {
     if (this.#over) return
+    this.#unwatch()
     this.#timer?.cancel()
     this.#over = true
     this.slot.release()

@@ -5,34 +5,29 @@ export interface CandidateWishes<Backend> {
   readonly first?: Backend | undefined
   /** To be asked when there is no other. */
   readonly avoid?: Backend | undefined
-  /** Not to be asked at all. */
-  readonly except?: Backend | undefined
 }
 
 /**
  * The backends that one request may go to, one after the other, as they are selected.
  *
- * While nothing of the request has been sent it may go to all of them. Once sent and lost it may
- * be sent again so often, and to the one that lost it only after all others.
+ * While nothing of the request has been sent it may go to all of them. One that was sent and lost
+ * goes to the one that lost it only after all others.
  */
 export class Candidates<Backend> {
   readonly #selected: Choice<Backend>
   readonly #first: Backend | undefined
   readonly #avoid: Backend | undefined
-  readonly #except: Backend | undefined
   #asked = false
   #avoided: Backend | undefined
   #lost: Backend | undefined
-  #retries = 0
 
   constructor(
     selected: Choice<Backend>,
-    { first, avoid, except }: CandidateWishes<Backend> = {},
+    { first, avoid }: CandidateWishes<Backend> = {},
   ) {
     this.#selected = selected
     this.#first = first
     this.#avoid = avoid
-    this.#except = except
   }
 
   /** Undefined when there is nobody left to ask. */
@@ -44,7 +39,7 @@ export class Candidates<Backend> {
     for (;;) {
       const backend = this.#selected.next()
       if (backend === undefined) break
-      if (backend === this.#first || backend === this.#except) continue
+      if (backend === this.#first) continue
       if (backend !== this.#avoid) return backend
       this.#avoided = backend
     }
@@ -54,19 +49,8 @@ export class Candidates<Backend> {
     return last
   }
 
-  /**
-   * Grants one more try, of `most`, after the request has been lost. `backend`: the one that lost
-   * it, which may have it again when there is no other.
-   */
-  retry(most: number, backend?: Backend): boolean {
-    if (this.#retries >= most) return false
-    this.#retries += 1
+  /** The request has been lost there, which may have it again when there is no other. */
+  lostAt(backend: Backend): void {
     this.#lost = backend
-    return true
-  }
-
-  /** The request has been lost before. */
-  get retrying(): boolean {
-    return this.#retries > 0
   }
 }

@@ -20,6 +20,8 @@ export interface DispatchRequest extends BackendRequest {
   readonly named?: string | undefined
   /** Its fields as the backend of that origin is to have them. Default: the same for all. */
   readonly fieldsAt?: ((fields: Fields, origin: string) => Fields) | undefined
+  /** It is at this backend already: a second try, which goes to another one or nowhere. */
+  readonly beside?: BackendState | undefined
   /** How it stands beside others where backends have to be waited for. Default: as most. */
   readonly urgency?: Urgency | undefined
 }

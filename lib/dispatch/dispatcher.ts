@@ -10,14 +10,14 @@ import { DeferredCall } from './deferred-call.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from './dispatch.ts'
 import { type Ask, Hedged } from './hedge/hedged.ts'
 import { Hedging, type HedgingParts, mayHedge } from './hedge/hedging.ts'
-import { type Attempt, Queued, type QueueOptions } from './queue/queued.ts'
+import { Queued, type QueueOptions } from './queue/queued.ts'
 import {
   mayResume,
   type ResumeContext,
   ResumedResponse,
 } from './resumed-response/resumed-response.ts'
 import { resolveRetries } from './retry/options.ts'
-import { Retrying } from './retry/retrying.ts'
+import { Retrying, type RetryState } from './retry/retrying.ts'
 import type { Choosable } from './selection/policy.ts'
 import type { Selection } from './selection/selection.ts'
 import { TimedHandler } from './timed-handler.ts'
@@ -99,7 +99,8 @@ export class Dispatcher {
     this.#hedging = hedging && new Hedging(hedging, retrying)
     this.#timeouts = timeouts
     this.#clock = clock
-    this.#attempts = { retrying, timeout: timeouts.try, clock }
+    const waits = queue !== undefined
+    this.#attempts = { retrying, timeout: timeouts.try, waits, clock }
   }
 
   /** Both sides of a request may speak at the same time, at every backend. */
@@ -113,6 +114,13 @@ export class Dispatcher {
     if (affinity?.byUrl !== true) return undefined
     const backend = this.#backendAt(origin)
     return backend && affinity.nameOf(backend)
+  }
+
+  /** Whether URLs call a backend so. */
+  isUrlName(name: string): boolean {
+    const affinity = this.#affinity
+    if (affinity?.byUrl !== true) return false
+    return this.#selection.backends.some(one => affinity.nameOf(one) === name)
   }
 
   /**
@@ -147,6 +155,7 @@ export class Dispatcher {
   }
 
   #place(request: DispatchRequest, handler: DispatchHandler): DispatchCall {
+    this.#attempts.retrying.deposit()
     const affinity = this.#affinity
     if (affinity === undefined) return this.#begin(request, handler)
     const seat = affinity.seatOf(request)
@@ -191,35 +200,62 @@ export class Dispatcher {
     handler: DispatchHandler,
     wishes: Wishes = noWishes,
   ): DispatchCall {
-    if (this.#queue === undefined) return this.#attempt(request, handler, wishes)
-    const queued = new Queued(request, handler, wishes, this.#attempt, this.#queue)
+    const state = this.#attempts.retrying.begin(request)
+    if (this.#queue === undefined) return this.#attempt(request, handler, wishes, state)
+    const queued = new Queued(
+      request,
+      handler,
+      wishes,
+      (...attempt) => this.#attempt(...attempt, state),
+      this.#queue,
+    )
     queued.start()
     return queued
   }
 
-  readonly #attempt: Attempt = (request, handler, given) => {
+  #attempt(
+    request: DispatchRequest,
+    handler: DispatchHandler,
+    given: Wishes,
+    state: RetryState,
+  ): DispatchCall {
     const holder = given.first ?? this.#holderOf(request.client)
     const wishes = holder === given.first ? given : { ...given, first: holder }
     const hedging = this.#selection.backends.length > 1 ? this.#hedging : undefined
     // Who waited for this backend has seen the others to be full.
     if (hedging === undefined || holder !== undefined || !mayHedge(request)) {
-      return this.#try(request, handler, wishes)
+      return this.#try(request, handler, wishes, state)
     }
-    const ask: Ask = (runner, origin) =>
-      this.#try(request, runner, { ...wishes, except: this.#backendAt(origin) })
+    const ask: Ask = (runner, first) => {
+      if (first === undefined) return this.#try(request, runner, wishes, state)
+      const beside = this.#backendAt(first)
+      const other = this.#attempts.retrying.begin(request)
+      return this.#try({ ...request, beside }, runner, wishes, other)
+    }
     const hedged = new Hedged(handler, ask, hedging)
     hedged.start()
     return hedged
   }
 
-  #try(request: DispatchRequest, handler: DispatchHandler, wishes: Wishes): DispatchCall {
+  #try(
+    request: DispatchRequest,
+    handler: DispatchHandler,
+    wishes: Wishes,
+    state: RetryState,
+  ): Attempts {
     const candidates = new Candidates(this.#selection.candidates(request), wishes)
     const { observe } = this.#selection
     const told =
       observe === undefined
         ? handler
         : new TimedHandler(handler, ms => observe(attempts.backend, ms))
-    const attempts: Attempts = new Attempts(candidates, request, told, this.#attempts)
+    const attempts: Attempts = new Attempts(
+      candidates,
+      request,
+      told,
+      this.#attempts,
+      state,
+    )
     attempts.start()
     return attempts
   }

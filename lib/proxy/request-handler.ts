@@ -180,7 +180,10 @@ export class RequestHandler {
     const client = clientNetwork(exchange.connection, request.fields, this.#trusts)
     if (place !== undefined && mayMove(request)) {
       const at = { fields: request.fields, network: client, named: place.client }
-      const location = place.location(route.dispatcher.urlNameFor(at))
+      const { dispatcher } = route
+      const location = place.location(dispatcher.urlNameFor(at), name =>
+        dispatcher.isUrlName(name),
+      )
       if (location !== undefined) {
         // For now: the next time it may be another one.
         const fields = ['Location', location, 'Cache-Control', 'no-store']

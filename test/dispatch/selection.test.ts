@@ -17,6 +17,7 @@ interface Fake extends BackendState {
   readySince: number
   draining: boolean
   inFlight: number
+  silent: boolean
 }
 
 function fake(name: string, more: Partial<Fake> = {}): Fake {
@@ -28,6 +29,7 @@ function fake(name: string, more: Partial<Fake> = {}): Fake {
     readySince: -Infinity,
     draining: false,
     inFlight: 0,
+    silent: false,
     weight() {
       return this.draining ? 0 : 1
     },
@@ -313,5 +315,54 @@ t.test('when too few are well those that can be reached are used as well', t => 
   const backup = fake('e')
   const two = selection([...backends, backup], {}, { e: { priority: 1 } })
   t.equal(firsts(two, 3), 'eee', 'others before those that are not well')
+  t.end()
+})
+
+t.test("a second try goes to another backend, and is nobody's turn", t => {
+  const [a, b, c] = [fake('a'), fake('b'), fake('c')]
+  const tiers = selection([a, b])
+  let order = ''
+  for (let i = 0; i < 4; i++) {
+    const first = tiers.candidates(request).next() as Fake
+    const second = tiers.candidates({ ...request, beside: first }).next() as Fake
+    order += first.name + second.name
+  }
+  t.equal(order, 'abbaabba', 'first tries take turns whatever second ones do')
+
+  const weighted = selection([a, b, c], {}, { a: { weight: 2 } })
+  const usual = firsts(selection([a, b, c], {}, { a: { weight: 2 } }), 8)
+  let beside = ''
+  for (let i = 0; i < 8; i++) {
+    const first = weighted.candidates(request).next() as Fake
+    beside += first.name
+    t.not(weighted.candidates({ ...request, beside: first }).next(), first)
+  }
+  t.equal(beside, usual)
+  t.end()
+})
+
+t.test('forbidden: a second try at a backend that is not well, or preferred', t => {
+  const [a, b] = [fake('a'), fake('b', { ready: false })]
+  const tiers = selection([a, b])
+  t.equal(tiers.candidates({ ...request, beside: a }).next(), undefined)
+  b.ready = true
+  const preference = { first: a, policy: undefined }
+  t.equal(tiers.candidates({ ...request, beside: a, preference }).next(), b)
+  t.end()
+})
+
+t.test('what can not be sent again goes to no backend that is silent', t => {
+  const [a, b, c] = [fake('a', { silent: true }), fake('b'), fake('c', { ready: false })]
+  const tiers = selection([a, b, c])
+  const post = { ...request, method: 'POST' }
+  t.equal(firsts(tiers, 4, post), 'bbbb')
+  const get = { ...request, method: 'GET' }
+  t.match(firsts(tiers, 4, get), /^(?:abab|baba)$/, 'others find out what is wrong')
+  b.silent = true
+  t.match(firsts(tiers, 4, post), /^(?:abab|baba)$/, 'when all are, it is no reason')
+  const backup = selection([a, fake('x')], {}, { x: { priority: 1 } })
+  t.equal(firsts(backup, 2, post), 'aa', 'nor one to ask a backup')
+  const preference = { first: a, policy: undefined }
+  t.equal(firsts(tiers, 1, { ...post, preference }), 'a', 'nor to leave a client')
   t.end()
 })

@@ -285,6 +285,50 @@ t.test('a backup takes the client, and keeps it when the first is back', async t
   }
 })
 
+t.test(
+  'proxies that disagree about who is well send nobody round in circles',
+  async t => {
+    const [a, b] = (await named(t, 'a', 'b')) as [TestBackend, TestBackend]
+    const nobody = { url: 'http://127.0.0.1:1' } as TestBackend
+    const key = Buffer.alloc(32)
+    const ports = await Promise.all(
+      [
+        [nobody, b],
+        [a, nobody],
+      ].map(async backends => {
+        const sites = [await siteOf(backends)]
+        const { port } = await startProxy(t, { sites, places: new LocalAffinity(key) })
+        return port
+      }),
+    )
+    const [one, two] = ports as [number, number]
+    // Each finds out by a request which one it has no way to.
+    t.match(await new Browser().get(one, {}, '/backend-a/'), /^b /)
+    t.match(await new Browser().get(two, {}, '/backend-b/'), /^a /)
+    for (const path of [
+      '/page',
+      '/backend-a/page',
+      '/backend-b/page',
+      '/backend-c/page',
+    ]) {
+      for (const first of [0, 1]) {
+        const browser = new Browser()
+        let at = path
+        let redirects = 0
+        let body = await browser.get(ports[first] as number, {}, at)
+        while (browser.lastStatus === 307 && redirects < 5) {
+          redirects++
+          at = browser.lastHeaders.location as string
+          body = await browser.get(ports[(first + redirects) % 2] as number, {}, at)
+        }
+        t.equal(browser.lastStatus, 200, `${path} at proxy ${first + 1}`)
+        t.match(body, / \/page localhost /)
+        t.ok(redirects <= 2, `${redirects} redirects`)
+      }
+    }
+  },
+)
+
 t.test('an old link to a backend that is gone leads to another', async t => {
   const site = await siteOf(await named(t, 'a', 'b'))
   const places = new LocalAffinity(Buffer.alloc(32))

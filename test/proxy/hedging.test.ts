@@ -99,7 +99,6 @@ for (const [version, start] of Object.entries({ http1, http2 })) {
     t.strictSame(hedgesOf(proxy), { won: 1, lost: 0, 'no-budget': 0 })
     await until(() => log.requests.length === 1)
     t.match(log.requests[0], { status: 200, backend: pair[1].url })
-    t.notOk(log.lines.some(({ message }) => message === 'a backend is passed over'))
   })
 
   t.test(`${version}: the first may be first after all`, async t => {
@@ -202,6 +201,46 @@ t.test('the budget of retries bounds them', async t => {
   answers[2]?.()
   t.equal(await got, 'first')
   t.strictSame(hedgesOf(proxy), { won: 2, lost: 0, 'no-budget': 1 })
+})
+
+t.test('second tries are no requests of which others may be repeated', async t => {
+  const answers: (() => void)[] = []
+  const slow = await http1(t, response => answers.push(() => response.end('first')))
+  const pair = [slow, await http1(t, says('second'))] as const
+  const retries = { budgetFrom: 0, budget: 50 }
+  const { proxy, port } = await before(t, pair, { retries })
+  t.equal(await new Browser().get(port), 'second')
+  const got = new Browser().get(port)
+  await until(() => answers.length === 2)
+  await until(() => (hedgesOf(proxy) as { 'no-budget': number })['no-budget'] === 1)
+  answers[1]?.()
+  t.equal(await got, 'first', 'one of two has been repeated')
+})
+
+for (const [version, start] of Object.entries({ http1, http2 })) {
+  const backendProtocol = version as 'http1' | 'http2'
+
+  t.test(`${version}: a backend that is silent is found out`, async t => {
+    const dumb = await start(t, silent)
+    const pair = [dumb, await start(t, says('second'))] as const
+    const { port, log } = await before(t, pair, { backendProtocol })
+    const passedOver = () =>
+      log.lines.some(({ message }) => message === 'a backend is passed over')
+    while (!passedOver()) t.equal(await new Browser().get(port), 'second')
+    const { length } = dumb.asked
+    t.equal(await new Browser().get(port), 'second')
+    t.equal(dumb.asked.length, length, 'and is asked no more')
+    await until(() => dumb.gone === length, 'all are given up')
+  })
+}
+
+t.test('one that is slow, but speaks, is well', async t => {
+  const late: Behave = response => setTimeout(() => response.end('late'), 150)
+  const pair = [await http1(t, late), await http1(t, says('second'))] as const
+  const { port, log } = await before(t, pair)
+  const end = performance.now() + 1_500
+  while (performance.now() < end) t.equal(await new Browser().get(port), 'second')
+  t.notOk(log.lines.some(({ message }) => message === 'a backend is passed over'))
 })
 
 t.test('a second backend that is full is none', async t => {

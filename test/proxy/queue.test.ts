@@ -168,6 +168,55 @@ for (const method of ['POST', 'PUT']) {
   })
 }
 
+for (const method of ['GET', 'PUT']) {
+  t.test(`a ${method} that a dying backend has lost waits for the other`, async t => {
+    const held: ServerResponse[] = []
+    const served: string[] = []
+    const bodies: string[] = []
+    const full = await startBackend(t, (asked, response) => {
+      served.push(asked.url ?? '')
+      asked.on('data', chunk => bodies.push(String(chunk)))
+      asked.on('end', () => held.push(response))
+    })
+    const dying = await startBackend(t, asked => asked.socket.destroy())
+    const site = await defaultSite([])
+    const one = { url: full.url, maxRequests: 1 }
+    const { port } = await startProxy(t, {
+      sites: [
+        {
+          ...site,
+          backends: [{ url: dying.url }, { ...one, priority: 1 }],
+          routes: [{ match: { path: '/full' }, backends: [one] }],
+        },
+      ],
+      limits: { clientShare: 100, queueTimeout: 20_000 },
+    })
+    const ask = (path: string, how: string) =>
+      new Promise<number>((resolve, reject) => {
+        const asked = request(
+          { host: 'localhost', port, path, method: how, rejectUnauthorized: false },
+          response => {
+            response.resume()
+            response.on('end', () => resolve(response.statusCode ?? 0))
+          },
+        )
+        asked.on('error', reject)
+        asked.end(how === 'GET' ? undefined : 'some')
+      })
+    const first = ask('/full', 'GET')
+    await until(() => held.length === 1)
+    const lost = ask('/lost', method)
+    await until(() => dying.requests.length === 1, 'it is lost')
+    held.shift()?.end()
+    t.equal(await first, 200)
+    await until(() => held.length === 1, 'its turn comes')
+    held.shift()?.end()
+    t.equal(await lost, 200)
+    t.strictSame(served, ['/full', '/lost'])
+    t.strictSame(bodies, method === 'GET' ? [] : ['some'])
+  })
+}
+
 t.test('adaptive concurrency sends a slow backend fewer at a time', async t => {
   let underWay = 0
   let most = 0

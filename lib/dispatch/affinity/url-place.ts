@@ -31,10 +31,19 @@ export class UrlPlace {
     return referer === undefined ? undefined : form.readReferer(referer, asked)
   }
 
-  /** Where a client goes that is at another backend than its URL says; undefined: it is right. */
-  location(name: string | undefined): string | undefined {
+  /**
+   * Where a client goes that is at another backend than its URL says; undefined: it is right, or
+   * is served here all the same. From a backend of the route it is only ever sent to one whose
+   * name is later (by code units): else two proxies that disagree about who is well would send it
+   * round in circles. `isServed`: whether a name is that of a backend of the route.
+   */
+  location(
+    name: string | undefined,
+    isServed: (name: string) => boolean,
+  ): string | undefined {
     const { form, asked, named, fields } = this.#options
     if (name === undefined || name === named) return undefined
+    if (named !== undefined && name < named && isServed(named)) return undefined
     // What a page loads is best had at once, and may not be had of another host at all.
     const mode = firstValueOf(fields, 'sec-fetch-mode')
     if (mode !== undefined && mode !== 'navigate') return undefined

@@ -7,8 +7,16 @@ import type { DispatchCall, DispatchHandler } from '../dispatch.ts'
 import { HandlerAround } from '../handler-around.ts'
 import type { Hedging } from './hedging.ts'
 
-/** Gives the request to a backend, but not to the one of this origin. */
-export type Ask = (handler: DispatchHandler, except: string | undefined) => DispatchCall
+export interface HedgedCall extends DispatchCall {
+  /**
+   * Another backend has answered. What this one says is nobody's any more; but when it says
+   * nothing to anybody for `patience` milliseconds from now on, that is a fault of it.
+   */
+  outpaced(patience: number): void
+}
+
+/** Gives the request to a backend; to another one than `first`, the origin of one that has it. */
+export type Ask = (handler: DispatchHandler, first: string | undefined) => HedgedCall
 
 /**
  * A request that is given to a second backend when the first takes long to answer (Dean and
@@ -24,6 +32,8 @@ export class Hedged extends CallAround {
   #winner: Runner | undefined
   #timer: Timer | undefined
   #aborted = false
+  /** What the first came to, while the second is under way. */
+  #error: Error | undefined
 
   constructor(handler: DispatchHandler, ask: Ask, hedging: Hedging) {
     super(handler)
@@ -43,7 +53,9 @@ export class Hedged extends CallAround {
   override abort(reason: Error): void {
     this.#aborted = true
     this.#timer?.cancel()
-    for (const runner of [this.#first, this.#second]) runner?.call?.abort(reason)
+    for (const runner of [this.#first, this.#second]) {
+      if (runner?.over === false) runner.call?.abort(reason)
+    }
   }
 
   isFirst(runner: Runner): boolean {
@@ -68,18 +80,22 @@ export class Hedged extends CallAround {
     return true
   }
 
-  /** For a runner that has come to an error: whether that is the end. */
-  loses(runner: Runner): boolean {
-    if (runner === this.#winner) return true
+  /**
+   * For a runner that has come to an error: what is the end, if it is that. What became of the
+   * first is what would have become of it alone.
+   */
+  loses(runner: Runner, error: Error): Error | undefined {
+    if (runner === this.#winner) return error
     this.#timer?.cancel()
     runner.over = true
     const other = this.#otherOf(runner)
     if (other === undefined) {
       this.#tell('lost')
-      return true
+      return this.#error ?? error
     }
+    if (runner === this.#first) this.#error = error
     if (other.call !== undefined) this.call = other.call
-    return false
+    return undefined
   }
 
   #hedge(): void {
@@ -102,7 +118,7 @@ export class Hedged extends CallAround {
 
   #drop(runner: Runner): void {
     runner.over = true
-    runner.call?.abort(new Error('the other backend has answered'))
+    runner.call?.outpaced(this.#hedging.patience)
     const other = this.#otherOf(runner)
     if (other?.call !== undefined) this.call = other.call
   }
@@ -116,7 +132,7 @@ export class Hedged extends CallAround {
 /** The request at one of the two. */
 class Runner extends HandlerAround {
   readonly #of: Hedged
-  call: DispatchCall | undefined
+  call: HedgedCall | undefined
   sent = false
   /** Nothing it says counts any more. */
   over = false
@@ -126,7 +142,7 @@ class Runner extends HandlerAround {
     this.#of = of
   }
 
-  run(call: DispatchCall): DispatchCall {
+  run(call: HedgedCall): HedgedCall {
     this.call = call
     return call
   }
@@ -163,6 +179,7 @@ class Runner extends HandlerAround {
   }
 
   override onError(error: Error): void {
-    if (!this.over && this.#of.loses(this)) super.onError(error)
+    const end = this.over ? undefined : this.#of.loses(this, error)
+    if (end !== undefined) super.onError(end)
   }
 }

@@ -12,6 +12,8 @@ import type { HedgeOptions } from './options.ts'
 export const hedgeOutcomes = ['won', 'lost', 'no-budget'] as const
 export type HedgeOutcome = (typeof hedgeOutcomes)[number]
 
+const leastPatience = 1_000
+
 export interface HedgingParts {
   readonly options: HedgeOptions
   readonly clock: Clock
@@ -41,6 +43,11 @@ export class Hedging {
     if (this.#times === undefined) return delay
     const usual = this.#times.value
     return usual === undefined ? delay : Math.max(usual, delay ?? 0)
+  }
+
+  /** Milliseconds that one which was outpaced still has to say something. */
+  get patience(): number {
+    return Math.max(leastPatience, this.delay ?? 0)
   }
 
   /** An answer has begun, so many milliseconds after the first backend was asked. */

@@ -17,7 +17,7 @@ export class RetryBudget {
     this.#options = options
   }
 
-  /** A request came. */
+  /** A request came, not one that is sent again. */
   deposit(now: number): void {
     this.#lately.add(false, now)
   }

@@ -6,6 +6,16 @@ import type { RetryOptions } from './options.ts'
 import { ReplayedBody } from './replayed-body.ts'
 import { RetryBudget } from './retry-budget.ts'
 
+/** One request over all its tries, those before and after it had to wait for room. */
+export interface RetryState {
+  /** Monotonic milliseconds. */
+  readonly began: number
+  /** Undefined where there is no body, or it can't be sent twice. */
+  readonly body: ReplayedBody | undefined
+  /** Times that it was lost and has been, or may be, sent again. */
+  retries: number
+}
+
 /** How the requests of one dispatcher are sent again. */
 export class Retrying {
   readonly options: RetryOptions
@@ -18,15 +28,18 @@ export class Retrying {
     this.#budget = new RetryBudget(options)
   }
 
-  /** A request comes; answers when. */
-  begin(): number {
-    const now = this.#clock.monotonic()
-    this.#budget.deposit(now)
-    return now
+  /** A request comes. To be called once for it, however often it is sent. */
+  deposit(): void {
+    this.#budget.deposit(this.#clock.monotonic())
   }
 
-  /** What is to be kept of the body of a request, so that it can be sent again. */
-  keep(request: DispatchRequest): ReplayedBody | undefined {
+  /** A request is about to be sent for the first time. */
+  begin(request: DispatchRequest): RetryState {
+    return { began: this.#clock.monotonic(), body: this.#keep(request), retries: 0 }
+  }
+
+  /** What is to be kept of its body, so that it can be sent again. */
+  #keep(request: DispatchRequest): ReplayedBody | undefined {
     const { most, bodyBytes } = this.options
     const { body } = request
     const can = most > 0 && bodyBytes > 0

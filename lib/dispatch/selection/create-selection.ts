@@ -58,6 +58,13 @@ export function createSelection<Backend extends BackendState>(
     'peak-ewma': () => new LeastLoaded(expectedTime, random),
     hash: () => new Rendezvous(key, new RoundRobin()),
   }
+  const drawn = new LeastLoaded(openRequests, random)
+  const again: { readonly [name in Balance]: Policy } = {
+    'round-robin': drawn,
+    'least-requests': drawn,
+    'peak-ewma': new LeastLoaded(expectedTime, random),
+    hash: new Rendezvous(key, drawn),
+  }
   if (!Object.hasOwn(policies, balance)) {
     throw new HandfastError(
       'ERR_HANDFAST_CONFIG',
@@ -67,6 +74,7 @@ export function createSelection<Backend extends BackendState>(
   const timed = balance === 'peak-ewma'
   return new Tiers(backends, {
     policy: policies[balance],
+    again: again[balance],
     slowStart,
     panic,
     timed,

@@ -16,7 +16,7 @@ export interface Selection<Backend> {
 }
 
 export type Choosing = Choosable &
-  Pick<DispatchRequest, 'preference' | 'method' | 'upgrade' | 'duplex'>
+  Pick<DispatchRequest, 'preference' | 'method' | 'upgrade' | 'duplex' | 'beside'>
 
 /**
  * First choice first and each once. Usually no more than the first is taken, so it chooses as it

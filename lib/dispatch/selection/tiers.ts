@@ -17,6 +17,8 @@ export interface Weighted<Backend> {
 export interface TiersOptions {
   /** Of each tier, for a policy remembers whose turn it is. */
   readonly policy: () => Policy
+  /** For requests that are at another backend already, or were: it remembers nothing. */
+  readonly again: Policy
   /** Milliseconds in which a backend that has just become ready comes to its full weight. */
   readonly slowStart: number
   /**
@@ -110,6 +112,19 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
     return members.filter(({ weight }) => weight > 0)
   }
 
+  /**
+   * Those for a request that can't be sent again: one that is silent would perhaps lose it, and
+   * what it was sent before says soon enough what is wrong.
+   */
+  vocal<M extends OwnMember<Backend>>(members: readonly M[]): readonly M[] {
+    const vocal = members.filter(({ backend }) => !backend.silent)
+    return vocal.length > 0 ? vocal : members
+  }
+
+  get again(): Policy {
+    return this.#options.again
+  }
+
   /** No tier behind it has any that is ready. */
   #isLast(members: readonly OwnMember<Backend>[]): boolean {
     const priority = members[0]?.priority ?? 0
@@ -166,7 +181,7 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   }
 
   #preferred(): OwnMember<Backend> | undefined {
-    if (this.#first !== undefined) return undefined
+    if (this.#first !== undefined || this.#request.beside !== undefined) return undefined
     const first = this.#request.preference?.first
     if (first === undefined || !first.ready || (this.#once && first.unproven)) {
       return undefined
@@ -175,10 +190,15 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   }
 
   #pick(): OwnMember<Backend> | undefined {
+    const { preference, beside } = this.#request
+    const again = this.#first !== undefined || beside !== undefined
     for (const { members, policy } of this.#tiers) {
-      const usable = this.#left(this.#of.usable(members, this.#once))
+      const left = this.#left(this.#of.usable(members, this.#once))
+      const usable = this.#once && left.length > 1 ? this.#of.vocal(left) : left
       if (usable.length > 1) {
-        return (this.#request.preference?.policy ?? policy).pick(usable, this.#request)
+        // Whose turn it is, is for first tries: else two that take turns would each have one kind.
+        const usual = again ? this.#of.again : policy
+        return (preference?.policy ?? usual).pick(usable, this.#request)
       }
       if (usable.length === 1) return usable[0]
     }
@@ -187,6 +207,7 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
 
   /** When all are down, trying one beats giving up. One that is drained is not down. */
   #lastResort(): OwnMember<Backend> | undefined {
+    if (this.#request.beside !== undefined) return undefined
     for (const { members } of this.#tiers) {
       const found = this.#left(members).find(
         ({ backend, fullWeight }) => fullWeight > 0 && !backend.draining,
@@ -197,9 +218,13 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   }
 
   #left(members: readonly OwnMember<Backend>[]): readonly OwnMember<Backend>[] {
-    if (this.#first === undefined) return members
+    const { beside } = this.#request
+    if (this.#first === undefined && beside === undefined) return members
     return members.filter(
-      member => member !== this.#first && this.#given?.includes(member) !== true,
+      member =>
+        member !== this.#first &&
+        member.backend !== beside &&
+        this.#given?.includes(member) !== true,
     )
   }
 }
