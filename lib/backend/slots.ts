@@ -39,6 +39,8 @@ export class Slots {
   readonly #adaptive: AdaptiveLimit | undefined
   readonly #clock: Clock
   readonly #listeners: (() => void)[] = []
+  /** Requests that wait for one; whoever keeps the line says so. */
+  waiting = 0
 
   constructor(options: SlotOptions) {
     const { maxRequests, maxTunnels = maxRequests, maxQueued = 0, share = 1 } = options

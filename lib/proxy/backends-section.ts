@@ -14,6 +14,8 @@ export interface BackendFigures {
   readonly draining: number
   /** Now. */
   readonly requests: number
+  /** For room there; one that waits for several counts at each. */
+  readonly waiting: number
   readonly webSockets: number
   /** Since start. */
   readonly sent: number
@@ -56,6 +58,7 @@ function figuresOf(backend: Backend): BackendFigures {
     ready: ready ? 1 : 0,
     draining: draining ? 1 : 0,
     requests: request,
+    waiting: slots.waiting,
     webSockets: tunnel,
     sent,
     errors: { ...errors },
@@ -91,6 +94,11 @@ function backendFamilies(all: readonly BackendFigures[]): Family[] {
       'handfast_backend_open_requests',
       'Requests under way',
       of(({ requests }) => requests),
+    ),
+    gauge(
+      'handfast_backend_waiting_requests',
+      'Requests that wait for room; one that waits for several backends counts at each',
+      of(({ waiting }) => waiting),
     ),
     gauge(
       'handfast_backend_websockets',

@@ -4,6 +4,7 @@ import { connect } from 'node:http2'
 import t from 'tap'
 import { LocalAffinity } from '../../lib/dispatch/affinity/affinity-table.ts'
 import type { Handling, Site } from '../../lib/proxy/options.ts'
+import { backendFigures } from '../fixtures/backend-figures.ts'
 import { Browser } from '../fixtures/browser.ts'
 import { farmProxies } from '../fixtures/proxy-farm.ts'
 import { rawExchange } from '../fixtures/proxy-raw.ts'
@@ -253,9 +254,8 @@ t.test(
 t.test('a backup takes the client, and keeps it when the first is back', async t => {
   const backends = await named(t, 'a', 'b', 'c')
   const site = await siteOf(backends)
-  const [one, two] = (await farmProxies(t, { count: 2, sites: () => [site] })).map(
-    ({ port }) => port,
-  ) as [number, number]
+  const proxies = await farmProxies(t, { count: 2, sites: () => [site] })
+  const [one, two] = proxies.map(({ port }) => port) as [number, number]
   const [first] = backends as [TestBackend]
   const { port } = first.server.address() as { port: number }
   const browser = new Browser()
@@ -271,8 +271,10 @@ t.test('a backup takes the client, and keeps it when the first is back', async t
   t.equal(browser.lastHeaders.location, `/backend-${backup}/cart`)
   first.server.listen(port, '127.0.0.1')
   await until(() => first.server.listening)
-  // Beyond the time that one which failed is passed over.
-  await new Promise(resolve => setTimeout(resolve, 2_100))
+  await until(
+    () => proxies.every(({ proxy }) => backendFigures(proxy, first.url).ready === 1),
+    'it is passed over no more',
+  )
   for (const at of [one, two]) {
     await browser.get(at, {}, '/backend-a/cart')
     t.equal(

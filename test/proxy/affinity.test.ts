@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
+import { backendFigures } from '../fixtures/backend-figures.ts'
 import { Browser } from '../fixtures/browser.ts'
 import { farmProxies } from '../fixtures/proxy-farm.ts'
 import {
@@ -58,9 +59,8 @@ t.test('by cookie: the same backend on every proxy of the farm', async t => {
 t.test('a backup takes the client, and keeps it when the first is back', async t => {
   const backends = await named(t, 'a', 'b', 'c')
   const site = await siteOf(backends, { affinity: { by: 'cookie' } })
-  const [one, two] = (await farmProxies(t, { count: 2, sites: () => [site] })).map(
-    ({ port }) => port,
-  ) as [number, number]
+  const proxies = await farmProxies(t, { count: 2, sites: () => [site] })
+  const [one, two] = proxies.map(({ port }) => port) as [number, number]
   const browser = new Browser()
   const first = await browser.get(one)
   const failed = backends['abc'.indexOf(first)] as TestBackend
@@ -77,8 +77,10 @@ t.test('a backup takes the client, and keeps it when the first is back', async t
   t.equal(await late.get(two), backup)
   failed.server.listen(port, '127.0.0.1')
   await until(() => failed.server.listening)
-  // Beyond the time that one which failed is passed over.
-  await new Promise(resolve => setTimeout(resolve, 2_100))
+  await until(
+    () => proxies.every(({ proxy }) => backendFigures(proxy, failed.url).ready === 1),
+    'it is passed over no more',
+  )
   for (let i = 0; i < 4; i++) t.equal(await browser.get(i % 2 ? one : two), backup)
   const lost = new Browser()
   lost.cookies.set(cookie, old as string)

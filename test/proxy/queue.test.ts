@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http'
 import { Agent, get, request } from 'node:https'
 import t from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
+import { backendFigures } from '../fixtures/backend-figures.ts'
 import {
   defaultSite,
   startBackend,
@@ -31,7 +32,7 @@ async function world(
     waiting.push({ path: request.url ?? '', response })
   })
   const site = await defaultSite([url])
-  const { port, log } = await startProxy(t, {
+  const { proxy, port, log } = await startProxy(t, {
     sites: [{ ...site, ...more, backends: [{ url, maxRequests }] }],
     limits: { clientShare: 100, queueTimeout: 20_000, ...limits },
   })
@@ -55,7 +56,9 @@ async function world(
     await until(() => waiting.length > 0, 'a request at the backend')
     waiting.shift()?.response.end('ok')
   }
-  return { ask, answerNext, served, waiting, log, port }
+  /** How many wait in the line. */
+  const inLine = (): number => backendFigures(proxy, url).waiting
+  return { ask, answerNext, served, waiting, log, port, inLine }
 }
 
 t.test('a request waits for a backend that has no room, and is served then', async t => {
@@ -84,10 +87,17 @@ t.test('the line has a bound, and 0 is no line at all', async t => {
   const { ask, answerNext, waiting } = await world(t, {}, { maxQueued: 2 })
   const first = ask('/first')
   await until(() => waiting.length === 1)
-  const others = ['/a', '/b', '/c', '/d'].map(path => ask(path))
-  const refused = await Promise.race(others)
-  t.equal(refused.status, 503)
-  t.equal(refused.retryAfter, '1')
+  const refused: Answer[] = []
+  const others = ['/a', '/b', '/c', '/d'].map(async path => {
+    const answer = await ask(path)
+    if (answer.status !== 200) refused.push(answer)
+    return answer
+  })
+  await until(() => refused.length === 2, 'two are turned away')
+  for (const { status, retryAfter } of refused) {
+    t.equal(status, 503)
+    t.equal(retryAfter, '1')
+  }
   for (let i = 0; i < 3; i++) await answerNext()
   await first
   const statuses = (await Promise.all(others)).map(({ status }) => status).sort()
@@ -102,7 +112,7 @@ t.test('the line has a bound, and 0 is no line at all', async t => {
 })
 
 t.test('priorities of routes and classes: by path, by header', async t => {
-  const { ask, answerNext, served, waiting } = await world(t, {
+  const { ask, answerNext, served, waiting, inLine } = await world(t, {
     routes: [
       { match: { path: '/pay' }, queue: { priority: 'high' } },
       { match: { path: '/report' }, queue: { priority: 'low' } },
@@ -113,9 +123,9 @@ t.test('priorities of routes and classes: by path, by header', async t => {
   await until(() => waiting.length === 1)
   // One after the other, so that who came first is known.
   const paths = ['/report', '/page', '/gold', '/pay']
-  for (const path of paths) {
+  for (const [i, path] of paths.entries()) {
     answers.push(ask(path, path === '/gold' ? { 'x-tier': 'gold' } : {}))
-    await new Promise(resolve => setTimeout(resolve, 150))
+    await until(() => inLine() === i + 1, `${path} waits`)
   }
   for (let i = 0; i < 5; i++) await answerNext()
   await Promise.all(answers)
@@ -125,7 +135,7 @@ t.test('priorities of routes and classes: by path, by header', async t => {
 })
 
 t.test('a client that leaves the line is never sent to the backend', async t => {
-  const { ask, answerNext, served, waiting, port } = await world(t, {})
+  const { ask, answerNext, served, waiting, port, inLine } = await world(t, {})
   const first = ask('/first')
   await until(() => waiting.length === 1)
   const leaving = get({
@@ -136,9 +146,9 @@ t.test('a client that leaves the line is never sent to the backend', async t => 
   })
   leaving.on('error', () => {})
   const second = ask('/second')
-  await new Promise(resolve => setTimeout(resolve, 200))
+  await until(() => inLine() === 2, 'both wait')
   leaving.destroy()
-  await new Promise(resolve => setTimeout(resolve, 200))
+  await until(() => inLine() === 1, 'one has left')
   await answerNext()
   await answerNext()
   await Promise.all([first, second])

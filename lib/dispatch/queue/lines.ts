@@ -15,11 +15,6 @@ export interface SlotWaiter extends Waiter {
 export class Lines {
   readonly #lines = new WeakMap<Backend, Line>()
 
-  /** How many wait there. */
-  sizeAt(backend: Backend): number {
-    return this.#lines.get(backend)?.size ?? 0
-  }
-
   /** False when there is no room in the line for this one. */
   join(backend: Backend, waiter: SlotWaiter): boolean {
     let line = this.#lines.get(backend)
@@ -49,18 +44,21 @@ class Line {
     backend.slots.onRoom(() => this.#give())
   }
 
-  get size(): number {
-    return this.#waiting.size
-  }
-
   join(waiter: SlotWaiter): boolean {
     if (!this.#shares.take(waiter.network)) return false
     this.#waiting.add(waiter)
+    this.#tell()
     return true
   }
 
   leave(waiter: SlotWaiter): void {
-    if (this.#waiting.remove(waiter)) this.#shares.release(waiter.network)
+    if (!this.#waiting.remove(waiter)) return
+    this.#shares.release(waiter.network)
+    this.#tell()
+  }
+
+  #tell(): void {
+    this.#backend.slots.waiting = this.#waiting.size
   }
 
   #give(): void {
@@ -74,6 +72,7 @@ class Line {
         )
         if (waiter === undefined) return
         this.#shares.release(waiter.network)
+        this.#tell()
         waiter.go(this.#backend)
       }
     } finally {
