@@ -122,7 +122,9 @@ export class Attempts implements HedgedCall {
    */
   refuses(tried: Try, status: number): boolean {
     const { options } = this.#retrying
-    if (!options.badAnswers || !isBadAnswer(status)) return false
+    const { badAnswers, serverErrors } = options
+    const bad = status === 500 ? serverErrors : badAnswers && isBadAnswer(status)
+    if (!bad) return false
     if (this.#aborted !== undefined || !this.#mayRepeat()) return false
     // The one that said so is not asked again: it knows best.
     if (!this.#retries() || !this.#retrying.allows(this.#state.began, false)) return false

@@ -190,6 +190,24 @@ t.test('answers 502 to 504 are asked for elsewhere, where a site wants it', asyn
   t.equal(bad.requests.length, seen + 1, 'the only one is asked once')
 })
 
+t.test('and answers 500, where it wants that', async t => {
+  const bad = await startBackend(t, (_request, response) => {
+    response.statusCode = 500
+    response.end('oh')
+  })
+  const good = await startBackend(t, (_request, response) => response.end('fine'))
+  const site = await defaultSite([bad.url, good.url])
+  const statuses = async (retries: Site['retries']) => {
+    const { url } = await startProxy(t, { sites: [{ ...site, retries }] })
+    const seen = []
+    for (let i = 0; i < 2; i++) seen.push(await status(url))
+    for (let i = 0; i < 2; i++) seen.push(await status(url, '-d', 'x'))
+    return seen.sort().join(' ')
+  }
+  t.equal(await statuses({ badAnswers: true }), '200 200 500 500')
+  t.equal(await statuses({ serverErrors: true }), '200 200 200 500')
+})
+
 t.test('retries have a budget', async t => {
   const bad = await startBroken(t, socket => socket.end())
   const site = await defaultSite([bad.url])

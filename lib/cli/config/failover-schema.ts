@@ -34,6 +34,7 @@ export const retries: Schema<HandlingConfig['retries']> = mapping(
     badAnswers: option(yesNo, 'answers 502, 503 and 504 are asked for elsewhere', {
       usual: false,
     }),
+    serverErrors: option(yesNo, 'so are answers 500', { usual: false }),
   },
 ).optional()
 

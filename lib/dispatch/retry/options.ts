@@ -15,11 +15,13 @@ export interface RetryOptions {
   readonly bodyBytes: number
   /** Answers 502, 503 and 504 are asked for elsewhere. 1: yes, 0: no. */
   readonly badAnswers: boolean
+  /** So are answers 500. */
+  readonly serverErrors: boolean
   /** From then on nothing is sent again; undefined: no such limit. */
   readonly timeout: number | undefined
 }
 
-type Numbers = Exclude<keyof RetryOptions, 'badAnswers'>
+type Numbers = Exclude<keyof RetryOptions, 'badAnswers' | 'serverErrors'>
 
 export const retryRules: NumberRules<Numbers> = {
   most: { unit: 'count', usual: 1, least: 0, most: 10 },
@@ -31,11 +33,12 @@ export const retryRules: NumberRules<Numbers> = {
 
 export type RetrySettings = { readonly [name in Numbers]?: number | undefined } & {
   readonly badAnswers?: boolean | undefined
+  readonly serverErrors?: boolean | undefined
 }
 
 /** Throws ERR_HANDFAST_CONFIG that names what is wrong. */
 export function resolveRetries(options: RetrySettings = {}): RetryOptions {
-  const { badAnswers = false } = options
+  const { badAnswers = false, serverErrors = false } = options
   const numbers = fillNumbers(retryRules, options, { prefix: 'retries.', whole: true })
-  return { ...numbers, badAnswers }
+  return { ...numbers, badAnswers, serverErrors }
 }
