@@ -1,5 +1,7 @@
 import { endianness } from 'node:os'
+import type { InterfaceAddresses } from './interface-addresses.ts'
 import { type Libc, loadLibc } from './libc.ts'
+import { LinuxAddresses } from './linux-addresses.ts'
 import { LinuxPackets } from './linux-packets.ts'
 import { LinuxSocket } from './linux-socket.ts'
 import type { NativeSocket } from './native-socket.ts'
@@ -9,11 +11,12 @@ import type { PacketPorts } from './packet-port.ts'
  * What this process can do to TCP connections:
  *
  * - `sockets` alone: the positions of its own sockets can be asked for, which needs no privilege.
- * - `packets` too: it can go on with connections of another host.
+ * - `packets` and `addresses` too: it can go on with connections of another host.
  */
 export interface NativeSupport {
   readonly sockets: NativeSocket | undefined
   readonly packets: PacketPorts | undefined
+  readonly addresses: InterfaceAddresses | undefined
   /** Why something is missing: the first reason that was met, in a sentence for people. */
   readonly missing: Missing | undefined
 }
@@ -63,7 +66,7 @@ export function supportBy(libc: Libc): NativeSupport {
       )
     }
     const refused = refusalOf(libc, fd)
-    if (refused !== undefined) return { sockets, packets: undefined, missing: refused }
+    if (refused !== undefined) return onlySockets(sockets, refused)
   } finally {
     libc.close(fd)
   }
@@ -71,9 +74,14 @@ export function supportBy(libc: Libc): NativeSupport {
     libc.close(libc.socket(inet, raw, anyProtocol))
   } catch (error) {
     const text = `the capability CAP_NET_RAW is needed${of(error)}`
-    return { sockets, packets: undefined, missing: { reason: 'no-net-raw', text } }
+    return onlySockets(sockets, { reason: 'no-net-raw', text })
   }
-  return { sockets, packets: new LinuxPackets(libc), missing: undefined }
+  return {
+    sockets,
+    packets: new LinuxPackets(libc),
+    addresses: new LinuxAddresses(libc),
+    missing: undefined,
+  }
 }
 
 const inet = 2
@@ -111,7 +119,12 @@ function refusalOf(libc: Libc, fd: number): Missing | undefined {
 }
 
 function nothing(reason: MissingReason, text: string): NativeSupport {
-  return { sockets: undefined, packets: undefined, missing: { reason, text } }
+  const missing = { reason, text }
+  return { sockets: undefined, packets: undefined, addresses: undefined, missing }
+}
+
+function onlySockets(sockets: NativeSocket, missing: Missing): NativeSupport {
+  return { sockets, packets: undefined, addresses: undefined, missing }
 }
 
 function of(error: unknown): string {

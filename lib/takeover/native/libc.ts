@@ -13,8 +13,6 @@ export interface Libc {
   setOption(fd: number, level: number, name: number, value: Buffer): void
   /** For requests that answer with one int. */
   ioctl(fd: number, request: number): number
-  /** How many bytes were taken. */
-  send(fd: number, bytes: Buffer): number
   sendTo(fd: number, bytes: Buffer, address: Buffer): void
   /** A view of `into`; undefined when there is nothing to be read now. */
   receive(fd: number, into: Buffer): Buffer | undefined
@@ -39,7 +37,6 @@ export async function loadLibc(): Promise<Libc> {
   const set = library.func('int setsockopt(int, int, int, const void *, uint32_t)')
   const get = library.func('int getsockopt(int, int, int, void *, void *)')
   const control = library.func('int ioctl(int, unsigned long, void *)')
-  const send = library.func('long send(int, const void *, size_t, int)')
   const sendTo = library.func(
     'long sendto(int, const void *, size_t, int, const void *, uint32_t)',
   )
@@ -72,7 +69,6 @@ export async function loadLibc(): Promise<Libc> {
       checked(control(fd, request, value), `ioctl ${request}`)
       return value.readInt32LE()
     },
-    send: (fd, bytes) => checked(send(fd, bytes, bytes.length, noSignal), 'send'),
     sendTo: (fd, bytes, address) => {
       checked(sendTo(fd, bytes, bytes.length, 0, address, address.length), 'sendto')
     },
@@ -101,8 +97,7 @@ export async function loadLibc(): Promise<Libc> {
   }
 }
 
-/** MSG_NOSIGNAL and MSG_DONTWAIT. */
-const noSignal = 0x4000
+/** MSG_DONTWAIT. */
 const dontWait = 0x40
 
 function callError(call: string, errno: number): NodeJS.ErrnoException {

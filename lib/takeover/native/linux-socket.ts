@@ -27,7 +27,6 @@ const unread = 0x541b
 const unacknowledged = 0x5411
 const stream = { inet: 2, kind: 1, nonBlocking: 0o4000, closeOnExec: 0o2000000 } as const
 const repairWindowLength = 20
-const timestampStep = 2
 /** Two readings of a socket that works meanwhile differ; twice in a row is rare already. */
 const mostReadings = 100
 
@@ -124,10 +123,6 @@ export class LinuxSocket implements NativeSocket {
     }
   }
 
-  fill(fd: number, bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; ) at += this.#libc.send(fd, bytes.subarray(at))
-  }
-
   release(fd: number): void {
     this.#set(fd, option.repair, repair.off)
     this.#allowReuse(fd)
@@ -147,12 +142,13 @@ export class LinuxSocket implements NativeSocket {
   }
 
   /** `struct tcp_repair_window`: wl1, wnd, max_window, rcv_wnd, rcv_wup. */
-  #setWindow(fd: number, { receive, window }: RestorePoint): void {
+  #setWindow(fd: number, { receive, window, deaf }: RestorePoint): void {
     const { tcp } = level
     const value = this.#libc.getOption(fd, tcp, option.repairWindow, repairWindowLength)
     value.writeUInt32LE(receive, 0)
     value.writeUInt32LE(window, 4)
     value.writeUInt32LE(window, 8)
+    if (deaf) value.writeUInt32LE(0, 12)
     value.writeUInt32LE(receive, 16)
     this.#libc.setOption(fd, tcp, option.repairWindow, value)
   }
@@ -187,11 +183,6 @@ export class LinuxSocket implements NativeSocket {
   #set(fd: number, name: number, value: number): void {
     this.#libc.setOption(fd, level.tcp, name, int(value))
   }
-}
-
-/** The clock that a peer has last heard of, one step on: by the even or odd it keeps its unit. */
-export function nextTimestamp(heard: number, like: number): number {
-  return (((heard + timestampStep) & ~1) | (like & 1)) >>> 0
 }
 
 function repairOptions({ mss, sack, scale, timestamp }: TcpParameters): Buffer {

@@ -35,6 +35,8 @@ export interface RestorePoint {
   readonly receive: number
   /** How many bytes the peer has room for, beyond `send`; may be 0. */
   readonly window: number
+  /** Nothing is taken from the peer: it is told that there is no room. */
+  readonly deaf: boolean
   /** From where the clock of timestamps goes on. Undefined exactly when `tcp.timestamp` is. */
   readonly timestamp: number | undefined
 }
@@ -68,8 +70,6 @@ export interface NativeSocket {
    * CAP_NET_ADMIN. The descriptor is the caller's.
    */
   restore(point: RestorePoint): number
-  /** Before `release`: bytes that the other host may have sent already; they follow `send`. */
-  fill(fd: number, bytes: Buffer): void
   /** From now on the kernel serves the connection; with a probe of the peer's window. */
   release(fd: number): void
   /** From now on the socket says nothing, not even when it is closed. There is no way back. */
