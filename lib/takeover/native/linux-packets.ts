@@ -13,8 +13,8 @@ const internetProtocol = 0x0800
 /** What is sent has its own header of IP; nothing is received. */
 const bareProtocol = 255
 const level = 1
-const option = { attachFilter: 26, receiveBuffer: 33 } as const
-/** Bytes. What comes while the loop is busy waits here: some ten thousand headers. */
+const option = { attachFilter: 26, receiveBuffer: 8 } as const
+/** Bytes, as far as net.core.rmem_max allows. What comes while the loop is busy waits here. */
 const receiveBuffer = 8 * 2 ** 20
 /** The longest headers of IP and TCP; nothing behind them is looked at. */
 const headers = 120
