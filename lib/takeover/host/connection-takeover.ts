@@ -11,8 +11,8 @@ export interface KnownConnection {
   readonly acked: number
   /** So much was taken from the client. */
   readonly readPosition: number
-  /** The client waits for the rest of a response. */
-  readonly owes: boolean
+  /** Where the response ends that the client may be waiting for. Undefined: for none. */
+  readonly owedUntil: number | undefined
   /** By our own steady clock, when `tcp.timestamp` was true. */
   readonly toldAt: number
 }
@@ -287,7 +287,7 @@ export class ConnectionTakeover {
    * was told: old, forged, or of another one that had the same ports.
    */
   #placeOf({ flags, sequence, acknowledgment }: Segment): Place | undefined {
-    const { tcp, acked, readPosition } = this.#known
+    const { tcp, acked, readPosition, owedUntil } = this.#known
     if ((flags & flag.syn) !== 0 || (flags & flag.ack) === 0) return undefined
     const { healed } = this.#place
     const near = Math.max(acked, this.#place.position)
@@ -297,10 +297,11 @@ export class ConnectionTakeover {
     const ahead = signedDistance(expected, sequence)
     if (ahead < 0 || ahead > largestWindow) return undefined
     if (ahead === 0) return { position, readPosition, last: false, healed }
-    // Of what it had said already nothing is left. Where something is owed to it that comes first.
-    if (this.#known.owes) {
+    // It has said more. While something is owed to it, that comes first, and what it said is lost.
+    if (owedUntil !== undefined && position < owedUntil) {
       return { position, readPosition: readPosition + ahead, last: true, healed }
     }
+    // Else it may not have been heard by anybody, and is said again.
     if (this.#state === 'probed' || this.#state === 'held') this.#isUnheard = true
     return { position, readPosition, last: false, healed }
   }
