@@ -1,18 +1,24 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import express from 'express'
 import session, { type SessionData, type Store } from 'express-session'
 import t, { type Test } from 'tap'
+import { lmdbDatabase } from '../../plugins/lmdb/database.ts'
+import { postgres } from '../../plugins/postgres/database.ts'
+import { redisDatabase } from '../../plugins/redis/database.ts'
 import { PostgresServer, withoutPostgres } from '../fixtures/postgres-server.ts'
 import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
 import {
   type OpenStore,
   openStore,
   type StoreName,
+  storeMaker,
   storeNames,
 } from '../fixtures/session-stores.ts'
 import { until } from '../fixtures/until.ts'
+import { sessionContract } from '../state/session-contract.ts'
 
 /** What the stores that one would use instead do, ours must do, and where it does better is here. */
 const postgresStores: readonly StoreName[] = storeNames.slice(0, 2)
@@ -21,11 +27,19 @@ const redisStores: readonly StoreName[] = storeNames.slice(2, 4)
 t.test('session stores on PostgreSQL', { skip: withoutPostgres }, async t => {
   const { url } = await PostgresServer.start(t)
   for (const name of postgresStores) await t.test(name, t => behaviours(t, name, url))
+  await sessionContract(t, await storeMaker(t, postgres({ url })))
 })
 
 t.test('session stores on Redis', { skip: noRedis }, async t => {
   const { url } = await RedisServer.start(t)
   for (const name of redisStores) await t.test(name, t => behaviours(t, name, url))
+  const database = redisDatabase({ url, dangerAcceptLoss: true })
+  await sessionContract(t, await storeMaker(t, database))
+})
+
+t.test('a session store on LMDB', async t => {
+  const database = lmdbDatabase({ folder: join(t.testdir({}), 'state') })
+  await sessionContract(t, await storeMaker(t, database))
 })
 
 async function behaviours(t: Test, name: StoreName, url: string): Promise<void> {

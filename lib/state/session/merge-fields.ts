@@ -26,6 +26,13 @@ export function mergeFields(base: Fields, mine: Fields, theirs: Fields): Merged 
   return { merged, clash }
 }
 
+/** Whether anything but the cookie is another than it was. */
+export function isChanged(base: Fields, mine: Fields): boolean {
+  const names = new Set([...Object.keys(base), ...Object.keys(mine)])
+  names.delete('cookie')
+  return [...names].some(name => textOf(base, name) !== textOf(mine, name))
+}
+
 function textOf(fields: Fields, name: string): string | undefined {
   return Object.hasOwn(fields, name) ? JSON.stringify(fields[name]) : undefined
 }

@@ -12,7 +12,7 @@ import { fillNumbers, type NumberRules } from '../../number-options.ts'
 import { shown } from '../../shown.ts'
 import { longestTtl } from '../options.ts'
 import type { StateEntry, StateTable } from '../state-table.ts'
-import { type Fields, mergeFields } from './merge-fields.ts'
+import { type Fields, isChanged, mergeFields } from './merge-fields.ts'
 
 /** Times in milliseconds. */
 export interface SessionStoreOptions {
@@ -195,8 +195,10 @@ class Sessions {
       const { version } = await this.#table.set(sid, session as Fields, terms)
       this.#known.set(session, { sid, version, expiresAt: Date.now() + ttl, text })
     } catch (error) {
-      if (!isConflict(error) || this.#options.onConflict === 'refuse') throw error
-      await this.#merge(session, known, text, ttl)
+      if (!isConflict(error)) throw error
+      const [base, mine] = [JSON.parse(known.text) as Fields, JSON.parse(text) as Fields]
+      if (this.#options.onConflict === 'refuse' && isChanged(base, mine)) throw error
+      await this.#merge(session, sid, { base, mine, ttl })
     }
   }
 
@@ -234,16 +236,18 @@ class Sessions {
 
   async #merge(
     session: object,
-    { sid, text: before }: Known,
-    text: string,
-    ttl: number,
+    sid: string,
+    { base, mine, ttl }: { base: Fields; mine: Fields; ttl: number },
   ): Promise<void> {
-    const [base, mine] = [JSON.parse(before) as Fields, JSON.parse(text) as Fields]
     const entry = await this.#table.update(
       sid,
       theirs => {
-        // Whoever logged out in another tab is not to be logged in again by this one.
-        if (theirs === undefined) throw conflict('the session was ended meanwhile')
+        if (theirs === undefined) {
+          // Whoever logged out in another tab is not to be logged in again by this one; but who
+          // changed nothing loses nothing.
+          if (!isChanged(base, mine)) return undefined
+          throw conflict('the session was ended meanwhile')
+        }
         const { merged, clash } = mergeFields(base, mine, theirs)
         if (clash === undefined) return merged
         throw conflict(`another request changed ${shown(clash)} of the session, too`)
