@@ -50,7 +50,8 @@ class PostgresDatabase implements Database {
   constructor(options: PostgresOptions) {
     const numbers = checkPostgresOptions(options)
     const { clock = systemClock, log = silentLog, schema = 'handfast' } = options
-    const { transactionPooling = false, dangerAcceptLoss = false } = options
+    const { transactionPooling = false, dangerAcceptLoss = false, listenUrl } = options
+    const settings = connectionSettings(options)
     this.#clock = clock
     this.#log = log.child({ database: 'postgres' })
     this.#schema = schema
@@ -58,7 +59,11 @@ class PostgresDatabase implements Database {
     this.#statements = statementsFor(schema)
     this.#pool = new Pool({
       ...numbers,
-      settings: connectionSettings(options),
+      settings,
+      listenSettings:
+        listenUrl === undefined
+          ? settings
+          : connectionSettings({ ...options, url: listenUrl }),
       transactionPooling,
       log: this.#log,
     })
@@ -68,7 +73,7 @@ class PostgresDatabase implements Database {
       interval: numbers.sweepInterval,
       sweep: limit => this.#sweep(limit),
     })
-    if (!transactionPooling)
+    if (!transactionPooling || listenUrl !== undefined)
       this.watch = watcher => this.#feed?.watch(watcher) ?? (() => {})
   }
 

@@ -47,10 +47,16 @@ export interface PostgresOptions {
   readonly sweepInterval?: number | undefined
   /**
    * Works behind a pooler that gives each transaction another connection (PgBouncer's
-   * `pool_mode = transaction`): nothing is prepared, nobody listens, so that other servers' caches
-   * do not hear of changes. Default false.
+   * `pool_mode = transaction`): nothing is prepared, and nobody can listen there. Without
+   * `listenUrl` no server hears of what others change, and each read looks in the database.
+   * Default false.
    */
   readonly transactionPooling?: boolean | undefined
+  /**
+   * The database itself, past its pooler, for the one connection that listens to changes of other
+   * servers; what it doesn't say is as above. Default: `url`, and nobody listens behind a pooler.
+   */
+  readonly listenUrl?: string | undefined
   /**
    * Opens a database whose `fsync` or `synchronous_commit` is off, which may lose what it has
    * acknowledged. Default false.
@@ -121,6 +127,7 @@ const rules: OptionRules<PostgresOptions> = {
   statementTimeout: anything,
   sweepInterval: anything,
   transactionPooling: aSwitch,
+  listenUrl: aText,
   dangerAcceptLoss: aSwitch,
   log: withMethods('a logger', 'debug', 'info', 'warn', 'error', 'child'),
   clock: withMethods('a clock', 'now', 'monotonic', 'after'),

@@ -2,12 +2,12 @@ import pg from 'pg'
 import { HandfastError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ConnectionSettings } from './connection-settings.ts'
-
-/** SQLSTATE of disk_full. */
-const diskFull = '53100'
+import { messageOf, unavailable, undone, unknown } from './fault.ts'
 
 export interface PoolParts {
   readonly settings: ConnectionSettings
+  /** Of the connection that listens. */
+  readonly listenSettings: ConnectionSettings
   readonly connections: number
   readonly queue: number
   readonly connectTimeout: number
@@ -15,6 +15,9 @@ export interface PoolParts {
   readonly transactionPooling: boolean
   readonly log: Log
 }
+
+/** Nothing is asked, and that it was is answered. */
+const nothing: Statement = { name: '', text: '' }
 
 /** One of the texts that a database is asked with; its name is that of the prepared one. */
 export interface Statement {
@@ -57,11 +60,11 @@ export class Pool {
    */
   async run(statement: Statement, values: readonly Value[]): Promise<Row[]> {
     const client = await this.#connect()
-    return await new Promise((resolve, reject) => {
+    return await new Promise(resolve => {
       this.#query(client, statement, values, (error, rows) => {
-        client.release(error !== undefined && !isUndone(error))
-        if (error === undefined) resolve(rows)
-        else reject(faultOf(error))
+        if (error !== undefined) return resolve(this.#failed(client, error))
+        client.release()
+        resolve(rows)
       })
     })
   }
@@ -84,7 +87,7 @@ export class Pool {
       new Promise((resolve, reject) => {
         this.#query(client, statement, values, (error, rows) => {
           if (error === undefined) resolve(rows)
-          else reject(faultOf(error))
+          else reject(undone(error))
         })
       })
     const say = (text: string) => run({ name: '', text }, [])
@@ -110,7 +113,8 @@ export class Pool {
     heard: (payload: string) => void,
     lost: () => void,
   ): Promise<Listening> {
-    const client = new pg.Client({ ...this.#config(), keepAlive: true })
+    const { listenSettings } = this.#parts
+    const client = new pg.Client({ ...this.#config(listenSettings), keepAlive: true })
     let isOver = false
     let isListening = false
     const close = () => {
@@ -131,7 +135,7 @@ export class Pool {
       if (isOver) throw unavailable('the connection was lost')
     } catch (error) {
       close()
-      throw faultOf(error)
+      throw undone(error)
     }
     isListening = true
     // It keeps no process alive; the types do not know it.
@@ -172,8 +176,23 @@ export class Pool {
     )
   }
 
-  #config(): pg.ClientConfig {
-    const { settings, connectTimeout, statementTimeout, transactionPooling } = this.#parts
+  /**
+   * PostgreSQL goes on after a statement that it has undone, and ends the connection where it can
+   * not: so whoever still gets an answer there knows that nothing was changed. Its word for how
+   * bad it is doesn't tell, for that comes in the language of the server.
+   */
+  async #failed(client: pg.PoolClient, error: Error): Promise<never> {
+    const goesOn =
+      error instanceof pg.DatabaseError &&
+      (await new Promise<boolean>(resolve => {
+        this.#query(client, nothing, [], failure => resolve(failure === undefined))
+      }))
+    client.release(!goesOn)
+    throw goesOn ? undone(error) : unknown(error)
+  }
+
+  #config(settings = this.#parts.settings): pg.ClientConfig {
+    const { connectTimeout, statementTimeout, transactionPooling } = this.#parts
     const { host, port, user, password, database, tls, applicationName } = settings
     return {
       host,
@@ -194,44 +213,6 @@ export class Pool {
 /** As SQL writes a name that may have any character. */
 export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
-}
-
-/**
- * PostgreSQL says ERROR of a statement that it has undone. Anything else (it is about to end, the
- * connection broke, no answer in time) leaves open what became of it.
- */
-function faultOf(error: unknown): HandfastError {
-  if (error instanceof HandfastError) return error
-  if (!isUndone(error)) {
-    return new HandfastError(
-      'ERR_HANDFAST_OUTCOME_UNKNOWN',
-      `PostgreSQL gave no answer: ${messageOf(error)}`,
-    )
-  }
-  return (error as { code?: string }).code === diskFull
-    ? new HandfastError(
-        'ERR_HANDFAST_DATABASE_FULL',
-        'PostgreSQL has no room on its disk',
-      )
-    : unavailable(messageOf(error))
-}
-
-function isUndone(error: unknown): boolean {
-  return (error as { severity?: string }).severity === 'ERROR'
-}
-
-function unavailable(why: string): HandfastError {
-  return new HandfastError('ERR_HANDFAST_DATABASE', `PostgreSQL: ${why}`)
-}
-
-/**
- * No more than this of an error: its details may have keys and values, and its cause the
- * password.
- */
-function messageOf(error: unknown): string {
-  const { message, code } = error as { message?: string; code?: string }
-  const text = message === undefined || message === '' ? 'no connection' : message
-  return code === undefined ? text : `${text} (${code})`
 }
 
 function told(error: Error): object {
