@@ -366,3 +366,22 @@ t.test('what can not be sent again goes to no backend that is silent', t => {
   t.equal(firsts(tiers, 1, { ...post, preference }), 'a', 'nor to leave a client')
   t.end()
 })
+
+t.test('a client stays where it is while others are no better', t => {
+  const [a, b, c] = [fake('a'), fake('b', { ready: false }), fake('c', { ready: false })]
+  const tiers = selection([a, b, c])
+  const policy = { pick: <M>(members: readonly M[]): M => members[0] as M }
+  const of = { ...request, method: 'GET', preference: { first: b, policy } }
+  t.equal(firsts(tiers, 2, of), 'bb', 'few are well, and all are used')
+  c.ready = true
+  t.equal(firsts(tiers, 2, of), 'aa', 'it is the only one that is not')
+  for (const one of [a, b, c]) {
+    one.ready = false
+    one.reachable = false
+  }
+  t.equal(firsts(tiers, 2, of), 'bb', 'when none is there it is tried first')
+  t.equal(firsts(tiers, 2), 'aa')
+  b.draining = true
+  t.equal(firsts(tiers, 2, of), 'aa', 'but for one that is drained')
+  t.end()
+})

@@ -183,10 +183,12 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   #preferred(): OwnMember<Backend> | undefined {
     if (this.#first !== undefined || this.#request.beside !== undefined) return undefined
     const first = this.#request.preference?.first
-    if (first === undefined || !first.ready || (this.#once && first.unproven)) {
-      return undefined
-    }
-    return this.#of.memberOf(first)
+    const member = first && this.#of.memberOf(first)
+    if (first === undefined || member === undefined) return undefined
+    if (first.ready) return this.#once && first.unproven ? undefined : member
+    // Where others are used that are not well, it is as good as they are.
+    const tier = this.#tiers.find(({ members }) => members.includes(member))
+    return this.#of.usable(tier?.members ?? [], this.#once).find(one => one === member)
   }
 
   #pick(): OwnMember<Backend> | undefined {
@@ -208,13 +210,16 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   /** When all are down, trying one beats giving up. One that is drained is not down. */
   #lastResort(): OwnMember<Backend> | undefined {
     if (this.#request.beside !== undefined) return undefined
+    let last: OwnMember<Backend> | undefined
     for (const { members } of this.#tiers) {
-      const found = this.#left(members).find(
-        ({ backend, fullWeight }) => fullWeight > 0 && !backend.draining,
-      )
-      if (found !== undefined) return found
+      for (const member of this.#left(members)) {
+        const { backend, fullWeight } = member
+        if (fullWeight === 0 || backend.draining) continue
+        if (backend === this.#request.preference?.first) return member
+        last ??= member
+      }
     }
-    return undefined
+    return last
   }
 
   #left(members: readonly OwnMember<Backend>[]): readonly OwnMember<Backend>[] {
