@@ -6,6 +6,8 @@ import { forkChild, freePorts, stopChild } from '../harness/child.ts'
 import { treeCpu } from '../harness/process-cpu.ts'
 import { treeMemory } from '../harness/process-memory.ts'
 import { Foreground } from '../systems/foreground.ts'
+import { haproxyArgs, haproxyFile } from '../systems/haproxy-file.ts'
+import { nginxArgs, nginxFile } from '../systems/nginx-file.ts'
 import { findProgram, needProgram } from '../systems/program.ts'
 import { keyFiles, type TlsFiles } from '../systems/tls-files.ts'
 import { handfast } from './handfast.ts'
@@ -55,15 +57,8 @@ export const proxySystems: readonly ProxySystem[] = [
   node('bare', 'https or http2 of Node, no proxying', ['h1', 'h2', 'new']),
   node('undici', 'thirty lines on undici: no log, no checks', ['h1', 'h2', 'new']),
   node('http-proxy', 'http-proxy with a keep-alive agent, no log', ['h1', 'new']),
-  program('nginx', nginxConfig, (file, folder) => [
-    '-c',
-    file,
-    '-p',
-    folder,
-    '-e',
-    'stderr',
-  ]),
-  program('haproxy', haproxyConfig, file => ['-db', '-f', file]),
+  program('nginx', nginxConfig, nginxArgs),
+  program('haproxy', haproxyConfig, haproxyArgs),
 ]
 
 function node(
@@ -135,18 +130,7 @@ function program(
 }
 
 function nginxConfig({ port, backend, folder, keyFile, certFile }: ProgramFiles): string {
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-    .map(name => `  ${name}_temp_path ${join(folder, name)};`)
-    .join('\n')
-  return `daemon off;
-worker_processes 1;
-pid ${join(folder, 'nginx.pid')};
-error_log stderr warn;
-events { worker_connections 1024; }
-http {
-  access_log ${join(folder, 'access.log')};
-${temporary}
-  keepalive_requests 1000000;
+  const http = `  keepalive_requests 1000000;
   upstream backend {
     server 127.0.0.1:${backend};
     keepalive 64;
@@ -166,21 +150,12 @@ ${temporary}
       proxy_set_header X-Forwarded-For $remote_addr;
     }
   }
-}
 `
+  return nginxFile({ folder, accessLog: join(folder, 'access.log'), http })
 }
 
 function haproxyConfig({ port, backend, bundleFile }: ProgramFiles): string {
-  return `global
-  nbthread 1
-  maxconn 1000
-  ssl-default-bind-options ssl-min-ver TLSv1.2
-defaults
-  mode http
-  timeout client 10s
-  timeout connect 10s
-  timeout server 10s
-frontend bench
+  const rest = `frontend bench
   bind 127.0.0.1:${port} ssl crt ${bundleFile} alpn h2,http/1.1
   option forwardfor
   default_backend bench
@@ -188,4 +163,5 @@ backend bench
   http-reuse always
   server one 127.0.0.1:${backend}
 `
+  return haproxyFile({ rest })
 }

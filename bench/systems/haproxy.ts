@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { haproxyArgs, haproxyFile } from './haproxy-file.ts'
 import { findProgram, needProgram } from './program.ts'
 import { type MemberFiles, startProgramFarm } from './program-farm.ts'
 import type { System } from './system.ts'
@@ -17,7 +18,7 @@ export const haproxy: System = {
       command: needProgram('haproxy'),
       configName: 'haproxy.cfg',
       config,
-      args: file => ['-db', '-f', file],
+      args: haproxyArgs,
       // At least three, of which the last but one encrypts.
       shared: {
         [ticketKeyFile]: Array.from(
@@ -32,17 +33,9 @@ function config({ port, folder, bundleFile, clientCaFile }: MemberFiles): string
   const verify =
     clientCaFile === undefined ? '' : ` verify required ca-file ${clientCaFile}`
   const keys = join(folder, ticketKeyFile)
-  return `global
-  nbthread 1
-  maxconn 1000
-  ssl-default-bind-options ssl-min-ver TLSv1.2
-defaults
-  mode http
-  timeout client 10s
-  timeout connect 10s
-  timeout server 10s
-frontend bench
+  const rest = `frontend bench
   bind 127.0.0.1:${port} ssl crt ${bundleFile} tls-ticket-keys ${keys}${verify}
   http-request return status 200 content-type text/plain string "ok" hdr x-resumed "%[ssl_fc_is_resumed,iif(yes,no)]"
 `
+  return haproxyFile({ rest })
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { nginxArgs, nginxFile } from './nginx-file.ts'
 import { findProgram, needProgram } from './program.ts'
 import { type MemberFiles, startProgramFarm } from './program-farm.ts'
 import type { System } from './system.ts'
@@ -17,28 +18,17 @@ export const nginx: System = {
       command: needProgram('nginx'),
       configName: 'nginx.conf',
       config,
-      args: (file, folder) => ['-c', file, '-p', folder, '-e', 'stderr'],
+      args: nginxArgs,
       shared: { [ticketKeyFile]: randomBytes(48) },
     }),
 }
 
 function config({ port, index, folder, keyFile, certFile, clientCaFile }: MemberFiles) {
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-    .map(name => `  ${name}_temp_path ${join(folder, `${index}-${name}`)};`)
-    .join('\n')
   const verify =
     clientCaFile === undefined
       ? ''
       : `    ssl_verify_client on;\n    ssl_client_certificate ${clientCaFile};\n`
-  return `daemon off;
-worker_processes 1;
-pid ${join(folder, `${index}-nginx.pid`)};
-error_log stderr warn;
-events { worker_connections 1024; }
-http {
-  access_log off;
-${temporary}
-  map $ssl_session_reused $resumed { r yes; default no; }
+  const http = `  map $ssl_session_reused $resumed { r yes; default no; }
   server {
     listen 127.0.0.1:${port} ssl;
     server_name bench.test;
@@ -51,6 +41,6 @@ ${temporary}
 ${verify}    add_header x-resumed $resumed;
     location / { return 200 "ok\\n"; }
   }
-}
 `
+  return nginxFile({ folder, prefix: `${index}-`, http })
 }
