@@ -158,3 +158,13 @@ t.test('writes wait for each other where there are many, and many hosts', async 
   t.equal(new Pace().later(0, 6), 25)
   t.equal(new Pace().later(0, 300), 300)
 })
+
+t.test('a host tells at once how many sessions it owns', async t => {
+  const farm = farmOf(7)
+  const count = 200
+  for (let i = 0; i < count; i++) farm.write(farm.at(i % 7), `key ${i}`, 'one')
+  farm.run(1_000)
+  t.equal(farm.stat('recordsOwned'), 2 * count, 'each has two owners')
+  farm.run(200_000)
+  t.ok(farm.stat('recordsOwned') < 2 * count, 'what has ended no longer counts')
+})

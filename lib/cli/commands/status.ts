@@ -88,9 +88,13 @@ function report(status: Status): string {
 /** Where the sessions are; nothing for a farm of one. */
 function topologyLines({ partitioned, ...stats }: FarmStats['transport']): string[] {
   if (partitioned === undefined) return []
-  if (partitioned === 0) return ['topology: replicated, every session on every host']
+  const isTiered = stats['tiered'] === 1
+  if (partitioned === 0 && !isTiered)
+    return ['topology: replicated, every session on every host']
   return [
-    'topology: partitioned, sessions lie with their owners',
+    isTiered
+      ? 'topology: tiered, sessions lie with the repositories and where they were made'
+      : 'topology: partitioned, sessions lie with their owners',
     ...rows({
       owned: stats['recordsOwned'] ?? 0,
       asked: stats['fetches'] ?? 0,

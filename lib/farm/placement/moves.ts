@@ -82,6 +82,8 @@ export class Moves {
   #walk: Walk | undefined
   #dueAt = Infinity
   #owned = 0
+  /** Came since the last walk began. */
+  #cameSince = 0
   #walks = 0
 
   constructor(parts: MovesParts) {
@@ -92,9 +94,12 @@ export class Moves {
     return this.#dueAt
   }
 
-  /** Records here that this member owned when they were last looked at. */
+  /**
+   * Records here that this member owns: those that it had at its last look, and what came since.
+   * Of what ended since it learns by the next look, within a minute.
+   */
   get owned(): number {
-    return this.#owned
+    return this.#owned + this.#cameSince
   }
 
   get walks(): number {
@@ -109,6 +114,12 @@ export class Moves {
     this.#dueAt = Infinity
     this.#lost.clear()
     this.#owned = 0
+    this.#cameSince = 0
+  }
+
+  /** Records came that this member owns. */
+  came(count: number): void {
+    this.#cameSince += count
   }
 
   /** Those who own something; `anew`: look again, be they the same. */
@@ -164,6 +175,9 @@ export class Moves {
 
   #begin(): Walk {
     const { among } = this.#parts
+    // What it has counted so far stands until this walk is over.
+    this.#owned += this.#cameSince
+    this.#cameSince = 0
     const to = this.#next
     const fresh = new Map<string, number>()
     const owed = new Map<string, number>()

@@ -206,7 +206,8 @@ export class Placement {
     if (this.isForAll(record) || level === 'all') return false
     const isTiered = this.#layout === 'tiered'
     if (level === 'repositories' && !isTiered) return false
-    const targets = this.#targets(record)
+    const owners = this.#ownersOf(record)
+    const targets = this.#others(owners)
     const first = this.#promptest(targets, now)
     if (first === undefined) {
       this.#wideFrom = Math.min(this.#wideFrom, record.version.ms - versionSlack)
@@ -218,6 +219,7 @@ export class Placement {
     if (isWaited) this.#waits.add(token, now + budget)
     else this.#parts.settle(token, level === 'local')
     this.#witness(record)
+    if (owners.includes(this.#parts.self)) this.#moves.came(1)
     this.#pace.count(now)
     const write: OwnedWrite = {
       token: isWaited ? token : undefined,
@@ -401,12 +403,16 @@ export class Placement {
   // -- what goes to others
 
   /** The owners of a record, and one that answers for it where they are all new. */
-  #targets({ table, key }: CacheRecord): string[] {
+  #ownersOf({ table, key }: CacheRecord): string[] {
     const { self } = this.#parts
     const owners = this.#ranked.everybody.first(table, key, this.#copies)
     const isServing = (id: string) => id === self || this.#members.get(id)?.ready === true
     if (!owners.some(isServing)) owners.push(...this.#ranked.serving.first(table, key, 1))
-    return [...new Set(owners)].filter(id => id !== self)
+    return [...new Set(owners)]
+  }
+
+  #others(ids: readonly string[]): string[] {
+    return ids.filter(id => id !== this.#parts.self)
   }
 
   #promptest(targets: readonly string[], now: number): string | undefined {
@@ -435,7 +441,7 @@ export class Placement {
   #giveOn(copy: Copy, from: string, now: number): void {
     const { record, write } = copy
     if (write === undefined) return
-    const next = this.#targets(record).find(id => !write.tried.has(id))
+    const next = this.#others(this.#ownersOf(record)).find(id => !write.tried.has(id))
     if (next !== undefined) {
       write.tried.add(next)
       if (write.awaited?.has(from)) write.awaited.add(next)
@@ -502,6 +508,7 @@ export class Placement {
       if (!this.#parts.apply(record, from)) refused.push(first + i)
     }
     this.counts.copiesReceived += records.length
+    if (this.#isShared) this.#moves.came(records.length - refused.length)
     this.#receipts.came(from, { count: records.length, refused, prompt }, now)
   }
 
