@@ -41,6 +41,7 @@ import { type SealedOptions, SealedSessions } from './sealed-sessions.ts'
 import { type Begin, checkEndsTls, ServerPatch } from './server-patch.ts'
 import { SessionEvents } from './session-events.ts'
 import { type IssueOptions, StatefulSessions } from './stateful-sessions.ts'
+import { onSuccessor } from './successor.ts'
 
 export interface AttachOptions extends PolicyOptions {}
 
@@ -80,6 +81,7 @@ export class Attachment {
   readonly #sealed: SealedSessions
   readonly #correlation: Correlation
   readonly #sessionEvents: SessionEvents
+  readonly #ignoreSuccessors: () => void
   #detached = false
 
   constructor(
@@ -138,6 +140,9 @@ export class Attachment {
     this.#sessionEvents = new SessionEvents(server, { newSession, resumeSession }, log)
     server.prependListener('secureConnection', this.#onSecureConnection)
     server.on('tlsClientError', this.#onClientError)
+    this.#ignoreSuccessors = onSuccessor(server, successor =>
+      settings.open.succeed(successor),
+    )
   }
 
   /** Leaves the server as it was found. Handshakes under way end as full ones. */
@@ -146,6 +151,7 @@ export class Attachment {
     this.#sessionEvents.close()
     this.#server.off('secureConnection', this.#onSecureConnection)
     this.#server.off('tlsClientError', this.#onClientError)
+    this.#ignoreSuccessors()
     this.#handedOver.close()
     this.#sealed.clear()
     this.#patch.undo()

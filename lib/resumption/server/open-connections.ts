@@ -1,13 +1,13 @@
-import type { TLSSocket } from 'node:tls'
 import type { Handshake } from '../handshake.ts'
 import type { Revocation } from '../revocation/revocation-record.ts'
 import { certificateDigest } from '../session/session-record.ts'
+import type { OpenSocket, Successor } from './successor.ts'
 
 /** The connections that attached servers have open, so that a revocation can end them. */
 export class OpenConnections {
-  readonly #open = new Map<TLSSocket, Open>()
+  readonly #open = new Map<OpenSocket, Open>()
   /** One function for all sockets: every handshake pays for this. */
-  readonly #forget: (this: TLSSocket) => void
+  readonly #forget: (this: OpenSocket) => void
   readonly #subjectOf: (lineage: Buffer) => string | undefined
 
   /** `subjectOf`: the user who is logged in under a lineage, if any. */
@@ -20,9 +20,16 @@ export class OpenConnections {
   }
 
   /** `sessions`: ids of the session that it resumed and of those made on it, which may grow. */
-  add(socket: TLSSocket, handshake: Handshake, sessions: readonly Buffer[] = []): void {
+  add(socket: OpenSocket, handshake: Handshake, sessions: readonly Buffer[] = []): void {
     this.#open.set(socket, { handshake, sessions })
     socket.on('close', this.#forget)
+  }
+
+  /** It goes on by another stream. */
+  succeed({ socket, handshake, before }: Successor): void {
+    const open = before && this.#open.get(before)
+    if (before !== undefined) this.#open.delete(before)
+    this.add(socket, handshake, open?.sessions)
   }
 
   /** Ends those that the revocation names, if it asks for it. */
@@ -36,14 +43,13 @@ export class OpenConnections {
 
   #isNamed(
     target: Revocation['target'],
-    socket: TLSSocket,
+    socket: OpenSocket,
     { handshake: { lineage, serverName, clientAuthorized }, sessions }: Open,
   ): boolean {
     if ('all' in target) return true
     if ('serverName' in target) return serverName === target.serverName.toLowerCase()
     if ('certificate' in target) {
-      // Null, whatever its type says, once the connection has begun to close.
-      const peer: { raw?: Buffer } | null = socket.getPeerCertificate()
+      const peer = socket.getPeerCertificate()
       if (!clientAuthorized || peer?.raw === undefined) return false
       return certificateDigest(peer.raw).equals(target.certificate)
     }

@@ -60,8 +60,9 @@ export class HandshakeTap extends Duplex {
   #onMarker: (() => void) | undefined
 
   constructor(socket: Socket, events: TapEvents) {
-    // One byte: TLS is given the next record when it has read the one before.
-    super({ readableHighWaterMark: 1 })
+    // One byte: TLS is given the next record when it has read the one before. TLS also takes
+    // from here whether its own sockets may be half open, and Node's usual answer is no.
+    super({ readableHighWaterMark: 1, allowHalfOpen: false })
     this.#socket = socket
     this.#events = events
     socket.on('data', this.#onData)

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Server, TLSSocket } from 'node:tls'
 import { type Clock, systemClock } from '../../clock.ts'
 import { handshakeOf } from '../../resumption/handshake.ts'
+import { tellSuccessor } from '../../resumption/server/successor.ts'
 import { isSuiteName } from '../record-layer/suite.ts'
 import { type Tls13State, wipe } from './connection-state.ts'
 import { type Handover, HandshakeTap } from './handshake-tap.ts'
@@ -81,10 +82,19 @@ export class TlsFront {
         return
       }
       const connection = connectionOf(socket, handover)
+      this.#tell(connection, socket)
       socket.on('error', () => {})
       socket.destroy()
       done(connection)
     })
+  }
+
+  /**
+   * A connection that such a server had in another process: whatever is attached to this one
+   * may end it, too.
+   */
+  adopt(connection: ProtectedConnection): void {
+    this.#tell(connection, undefined)
   }
 
   /** Connections that are not taken stay with TLS. */
@@ -104,6 +114,12 @@ export class TlsFront {
     const suite = socket.getCipher()?.standardName
     if (isSuiteName(suite)) tap.tell(suite, which, Buffer.from(secret, 'hex'))
     else tap.pass()
+  }
+
+  #tell(connection: ProtectedConnection, before: TLSSocket | undefined): void {
+    const handshake = handshakeOf(connection)
+    if (handshake === undefined) return
+    tellSuccessor(this.#server, { socket: connection, handshake, before })
   }
 
   #bind(socket: TLSSocket, random: string): HandshakeTap | undefined {
