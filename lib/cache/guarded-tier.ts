@@ -5,6 +5,7 @@ import { TokenBucket } from '../limit/token-bucket.ts'
 import type { Log } from '../log.ts'
 import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
+import type { Version } from '../record/version.ts'
 import { Breaker } from './breaker.ts'
 import type { FoundRecord, Tier } from './tier.ts'
 
@@ -18,8 +19,12 @@ const ofNow: ReadonlySet<TableId> = new Set([
 /** Lookups that wait at a time, and a second: made-up ids must not fill what hosts share. */
 const mostLookups = 1_024
 const lookupRate = 20_000
-/** Writes that have no answer; beyond, what matters is written again later. */
+/**
+ * Writes that have no answer; beyond, what matters is written again later. Those to a disk come as
+ * fast as all others write, and are few bytes each.
+ */
 const mostWrites = 8_192
+const mostOwnWrites = 65_536
 /** Shorter than this, ms, it says nothing of the tier that no answer came. */
 const fairWait = 20
 /** Longest wait for a write that nobody else waits for, ms. */
@@ -41,6 +46,8 @@ export interface TierCounts {
   /** Not asked, because the ones before had failed. */
   readonly skipped: number
   readonly writes: number
+  /** Records from the future, of a clock that is wrong: not taken. */
+  readonly refusedFuture: number
   /** Not kept: failed, late, or too many at once. */
   readonly writeErrors: number
   readonly writesDropped: number
@@ -57,6 +64,8 @@ export interface GuardedTierParts {
   readonly log: Log
   /** What is here, to write again what the tier has missed. */
   readonly scan: Replica['scan']
+  /** False for a version that is too far ahead of the clock here. Default: all are taken. */
+  readonly accepts?: ((version: Version) => boolean) | undefined
 }
 
 /**
@@ -80,6 +89,7 @@ export class GuardedTier implements Tier {
     timeouts: 0,
     limited: 0,
     skipped: 0,
+    refusedFuture: 0,
     writes: 0,
     writeErrors: 0,
     writesDropped: 0,
@@ -142,14 +152,25 @@ export class GuardedTier implements Tier {
     }
     if (this.#breaker.succeeded())
       this.#parts.log.info({ tier: this.source }, 'the tier answers again')
-    if (answer.value === undefined) this.#counts.misses += 1
-    else this.#counts.hits += 1
+    if (answer.value === undefined || !this.accepts(answer.value)) {
+      this.#counts.misses += 1
+      return undefined
+    }
+    this.#counts.hits += 1
     return answer.value
+  }
+
+  /** Whether what the tier has may be taken here; counts what may not. */
+  accepts({ version }: CacheRecord): boolean {
+    if (this.#parts.accepts?.(version) !== false) return true
+    this.#counts.refusedFuture += 1
+    return false
   }
 
   async put(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean> {
     if (!this.#keeps(record.table)) return true
-    if (this.#closed || this.#writes >= mostWrites) {
+    const most = this.isOwn ? mostOwnWrites : mostWrites
+    if (this.#closed || this.#writes >= most) {
       this.#counts.writesDropped += 1
       this.#missed(record)
       return false
@@ -169,6 +190,7 @@ export class GuardedTier implements Tier {
       },
     )
     if (level === 'local' || budget <= 0) return true
+    if (budget >= patience) return await kept
     const answer = await this.#within(budget, () => kept)
     return answer.kind === 'done' && answer.value
   }

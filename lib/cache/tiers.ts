@@ -4,6 +4,7 @@ import type { AbsentMember, Replica, WriteLevel } from '../farm/transport.ts'
 import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import { shown } from '../shown.ts'
+import { DiskBacking } from './disk-backing.ts'
 import { type Flight, Lookup } from './lookup.ts'
 import type { FoundRecord, Tier } from './tier.ts'
 
@@ -13,12 +14,17 @@ export interface TiersParts {
   apply(record: CacheRecord): boolean
 }
 
+/** A disk that takes longer is one that does not keep what it is given, ms. */
+const diskPatience = 10_000
+
 const sourceForm = /^[a-z][a-z0-9-]{0,31}$/
 
 /** All that lies beyond this member's own table, the nearest first. */
 export class Tiers {
   readonly #tiers: Tier[] = []
   readonly #lookup: Lookup
+  /** Of what others have written. */
+  readonly #backing = new DiskBacking()
 
   constructor({ clock, apply }: TiersParts) {
     this.#lookup = new Lookup({ clock, tiers: this.#tiers, apply })
@@ -110,6 +116,7 @@ export class Tiers {
       read: (table, key) => replica.read(table, key),
       scan: (cursor, limit) => replica.scan(cursor, limit),
       isSettled: () => replica.isSettled?.() !== false,
+      backing: this.#backing,
     }
   }
 
@@ -147,9 +154,15 @@ export class Tiers {
   #passOn(record: CacheRecord, from: Tier | undefined): void {
     for (const tier of this.#tiers) {
       if (tier === from) continue
-      if (tier.isOwn === true) void tier.put(record, 'local', 0)
+      if (tier.isOwn === true) this.#keep(record, tier)
       else if (from?.isOwn === true && record.table !== tables.session) tier.lost?.()
     }
+  }
+
+  #keep(record: CacheRecord, tier: Tier): void {
+    // While it is off nobody waits for it.
+    if (tier.answers('all')) this.#backing.give(tier.put(record, 'all', diskPatience))
+    else void tier.put(record, 'local', 0)
   }
 
   #isOwn(at: number): boolean {

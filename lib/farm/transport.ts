@@ -74,6 +74,16 @@ export interface Replica {
    * Nothing is acknowledged then.
    */
   isSettled?(): boolean
+  /** What must have a record before it is acknowledged, as a disk. Default: nothing. */
+  readonly backing?: Backing | undefined
+}
+
+/** Records on their way to where they outlive the process, numbered as they were applied. */
+export interface Backing {
+  /** The last one. */
+  readonly given: number
+  /** All up to this one are there, or it was given up for them. */
+  readonly stored: number
 }
 
 /** A record, and which of the places that were asked had it. Default: the one that was asked. */

@@ -7,6 +7,7 @@ import { farmKey, parseSecret } from '../farm/secret.ts'
 import type { Replica } from '../farm/transport.ts'
 import { silentLog } from '../log.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
+import type { CacheRecord } from '../record/record.ts'
 import { recordSealer } from '../record/record-sealer.ts'
 import type { Outer } from '../repository/hub.ts'
 import { farmTransport } from './farm-transport.ts'
@@ -27,7 +28,10 @@ export function beyondHost(parts: BeyondParts, tiers: Tiers): Outer {
   const { memberId = randomBytes(8).toString('hex'), ...given } = parts.options
   const options = { ...given, memberId }
   const told = tiers.told(replica)
-  const { transport, address } = farmTransport(options, numbers, told, versions, clock)
+  // What others count on is what a repository has; a proxy's disk is its own affair.
+  const { backing } = options.repository === true ? told : { backing: undefined }
+  const seen = { ...told, backing }
+  const { transport, address } = farmTransport(options, numbers, seen, versions, clock)
   tiers.extend(peersTier(transport))
   for (const tier of madeTiers({ ...parts, options }, tiers)) tiers.extend(tier)
   return { transport, tiers, address }
@@ -42,6 +46,9 @@ function* madeTiers(parts: BeyondParts, tiers: Tiers): Generator<Tier> {
   const sealer = recordSealer(farmKey(parseSecret(secret), farmName, 'tiers'))
   for (const make of makers) {
     let guarded: GuardedTier | undefined
+    const told = tiers.told(replica, () => guarded)
+    const apply = (record: CacheRecord) =>
+      guarded?.accepts(record) === true && told.apply(record)
     const tier = make({
       clock: versions,
       log: log.child({ farm: farmName }),
@@ -49,7 +56,7 @@ function* madeTiers(parts: BeyondParts, tiers: Tiers): Generator<Tier> {
       memberId,
       memory: numbers.memory,
       sealer,
-      replica: tiers.told(replica, () => guarded),
+      replica: { ...told, apply },
       lost: () => guarded?.lost(),
     })
     guarded = new GuardedTier({
@@ -57,6 +64,7 @@ function* madeTiers(parts: BeyondParts, tiers: Tiers): Generator<Tier> {
       clock,
       log,
       scan: (cursor, limit) => replica.scan(cursor, limit),
+      accepts: version => versions.accepts(version),
     })
     yield guarded
   }

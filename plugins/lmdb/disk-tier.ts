@@ -15,6 +15,9 @@ const slice = 2
 const sweepLength = 256
 const sweepPause = 100
 const sweepInterval = 5_000
+/** Until what could not be read to its end is read again, ms; doubles. */
+const firstPause = 1_000
+const longestPause = 30_000
 
 /** Not given up for want of room: what was revoked, the keys of the farm, what was emptied. */
 const kept: ReadonlySet<TableId> = new Set([tables.revocation, tables.farm, tables.purge])
@@ -42,6 +45,10 @@ export class DiskTier implements Tier {
   readonly #parts: TierParts
   #environment: Environment | undefined
   #loading: Promise<void> | undefined
+  /** All but TLS sessions is here. */
+  #isServing = false
+  #again: Timer | undefined
+  #pause = firstPause
   #sweeping: Timer | undefined
   #wasDown = false
   #knowsRevoked = false
@@ -106,6 +113,7 @@ export class DiskTier implements Tier {
   async close(): Promise<void> {
     this.#closed = true
     this.#sweeping?.cancel()
+    this.#again?.cancel()
     await this.#environment?.close()
   }
 
@@ -113,6 +121,7 @@ export class DiskTier implements Tier {
     const { log, lost } = this.#parts
     const { folder } = this.#options
     this.#sweeping?.cancel()
+    this.#again?.cancel()
     if (!state.up) {
       const { reason } = state
       if (!this.#wasDown)
@@ -130,18 +139,30 @@ export class DiskTier implements Tier {
     this.#sweepLater(sweepInterval)
   }
 
-  /** Resolves behind all that has to be there before anybody is served. */
+  /**
+   * Resolves behind all that has to be there before anybody is served. What fails while the disk
+   * is up is tried again; else it is read when the disk is.
+   */
   async #load(): Promise<void> {
     try {
-      for (const table of first) await this.#loadNames(Buffer.of(table))
-      this.#knowsRevoked = !this.#closed
-      await this.#loadNames(Buffer.alloc(0), behindSessions)
+      if (!this.#isServing) await this.#loadBeforeSessions()
     } catch (error) {
-      this.#loading = undefined
       this.#notLoaded(error)
       return
     }
-    this.#loadSessions().catch(error => this.#notLoaded(error))
+    this.#loadSessions().then(
+      () => {
+        this.#pause = firstPause
+      },
+      error => this.#notLoaded(error),
+    )
+  }
+
+  async #loadBeforeSessions(): Promise<void> {
+    for (const table of first) await this.#loadNames(Buffer.of(table))
+    this.#knowsRevoked = !this.#closed
+    await this.#loadNames(Buffer.alloc(0), behindSessions)
+    this.#isServing = true
   }
 
   /** As many as half of the memory has room for; more are found when they are asked for. */
@@ -180,10 +201,17 @@ export class DiskTier implements Tier {
   }
 
   #notLoaded(error: unknown): void {
+    this.#loading = undefined
     if (this.#closed) return
     const { folder } = this.#options
+    const { log, clock } = this.#parts
     const reason = error instanceof Error ? error.message : String(error)
-    this.#parts.log.warn({ folder, reason }, 'the disk tier could not be read to its end')
+    log.warn({ folder, reason }, 'the disk tier could not be read to its end')
+    if (this.#environment?.state.up !== true) return
+    this.#again = clock.after(this.#pause, () => {
+      this.#loading ??= this.#load()
+    })
+    this.#pause = Math.min(2 * this.#pause, longestPause)
   }
 
   #open({ key, value, expiresAt }: Entry): CacheRecord | undefined {

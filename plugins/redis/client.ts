@@ -34,6 +34,8 @@ export interface ConnectionOptions extends Login {
   readonly connectTimeout: number
   /** Ends when it says nothing for so long while an answer is due, ms. */
   readonly silence: number
+  /** Ends the attempt; a connection that stands is left alone. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Redis answered, with an error. */
@@ -91,14 +93,17 @@ export class Connection {
    * shows the password.
    */
   static async open(options: ConnectionOptions): Promise<Connection> {
-    const { address, clock, connectTimeout } = options
+    const { address, clock, connectTimeout, signal } = options
     const redis = await redisPackage()
+    if (signal?.aborted) throw new RedisUnreachable(address, 'closed')
     const client = clientOf(redis, options)
     let failure = 'no answer in time'
     client.on('error', error => {
       failure = codeOf(error)
     })
-    const timer = clock.after(connectTimeout, () => client.destroy())
+    const end = () => client.destroy()
+    const timer = clock.after(connectTimeout, end)
+    signal?.addEventListener('abort', end, { once: true })
     try {
       await client.connect()
       const said = await client.sendCommand(['HELLO', '2'])
@@ -116,6 +121,7 @@ export class Connection {
       throw new RedisUnreachable(address, failure)
     } finally {
       timer.cancel()
+      signal?.removeEventListener('abort', end)
     }
   }
 

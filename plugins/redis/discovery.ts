@@ -18,15 +18,22 @@ export interface Found {
 
 const mostShards = 4_096
 
+/** What connections are made with. */
+export interface Terms {
+  readonly setup: RedisSetup
+  readonly clock: Clock
+  /** Ends all attempts. */
+  readonly signal: AbortSignal
+}
+
 export function openNode(
-  setup: RedisSetup,
-  clock: Clock,
+  { setup, clock, signal }: Terms,
   address: Address,
   database: number = setup.database,
 ): Promise<Connection> {
   const { login, tls, connectTimeout, commandTimeout: silence } = setup
   return Connection.open({
-    ...{ ...login, address, clock, tls, connectTimeout, silence, database },
+    ...{ ...login, address, clock, tls, connectTimeout, silence, database, signal },
   })
 }
 
@@ -34,18 +41,16 @@ export function openNode(
  * Finds the masters through the addresses that are known, one after the other. Rejects with what
  * the last one said; a refusal (WRONGPASS) before a silence.
  */
-export async function discover(
-  setup: RedisSetup,
-  clock: Clock,
-  also: readonly Address[],
-): Promise<Found> {
+export async function discover(terms: Terms, also: readonly Address[]): Promise<Found> {
+  const { setup, signal } = terms
   let failure: unknown = new RedisUnreachable(undefined, 'no address is known')
   for (const address of [...also, ...setup.addresses]) {
+    if (signal.aborted) break
     try {
       const found =
         setup.kind === 'sentinel'
-          ? await throughSentinel(setup, clock, address)
-          : await directly(setup, clock, address)
+          ? await throughSentinel(terms, address)
+          : await directly(terms, address)
       if (found !== undefined) return found
       failure = new RedisUnreachable(address, 'it is not a master')
     } catch (error) {
@@ -55,12 +60,8 @@ export async function discover(
   throw failure
 }
 
-async function directly(
-  setup: RedisSetup,
-  clock: Clock,
-  address: Address,
-): Promise<Found | undefined> {
-  const connection = await openNode(setup, clock, address, 0)
+async function directly(terms: Terms, address: Address): Promise<Found | undefined> {
+  const connection = await openNode(terms, address, 0)
   try {
     if (connection.mode === 'sentinel') {
       throw new RedisUnreachable(address, 'it is a Sentinel: redis+sentinel://HOST/NAME')
@@ -74,13 +75,13 @@ async function directly(
 }
 
 async function throughSentinel(
-  setup: RedisSetup,
-  clock: Clock,
+  terms: Terms,
   address: Address,
 ): Promise<Found | undefined> {
+  const { setup, clock, signal } = terms
   const { sentinelLogin, tls, connectTimeout, commandTimeout: silence } = setup
   const sentinel = await Connection.open({
-    ...{ ...sentinelLogin, address, clock, tls, connectTimeout, silence },
+    ...{ ...sentinelLogin, address, clock, tls, connectTimeout, silence, signal },
   })
   let master: Address
   try {
@@ -94,7 +95,7 @@ async function throughSentinel(
     sentinel.close()
   }
   // It may not have noticed that another one is master by now.
-  const connection = await openNode(setup, clock, master)
+  const connection = await openNode(terms, master)
   connection.close()
   return connection.isMaster ? alone(master) : undefined
 }

@@ -95,8 +95,9 @@ export class Follower {
   }
 
   async #read(connection: Connection): Promise<void> {
-    const { clock, parts } = this.#parts
+    const { clock, parts, lost } = this.#parts
     const began = clock.monotonic()
+    const looks = parts.map(({ own }) => own.look())
     const reply = await connection.call(
       [
         ...['XREAD', 'COUNT', String(atOnce), 'BLOCK', String(block), 'STREAMS'],
@@ -105,21 +106,30 @@ export class Follower {
       ],
       block,
     )
-    if (reply !== null) await this.#take(reply)
+    const unread = reply === null ? [] : await this.#take(reply)
+    const lacking = parts.filter(
+      (part, at) => !unread.includes(part) && part.own.misses(looks[at] ?? 0),
+    )
+    if (lacking.length > 0) lost()
     // Redis waits with its answer until there is one; who does not would have us go in circles.
-    else if (clock.monotonic() - began < block / 2) await this.#pause(firstPause)
+    if (reply === null && clock.monotonic() - began < block / 2)
+      await this.#pause(firstPause)
     this.#heardAt = clock.monotonic()
   }
 
-  /** [[log, entries], ...] */
-  async #take(reply: Reply): Promise<void> {
+  /** [[log, entries], ...]; answers the parts of which there is more to read. */
+  async #take(reply: Reply): Promise<Part[]> {
+    const unread: Part[] = []
     if (!Array.isArray(reply)) throw new Error('no answer to XREAD')
     for (const item of reply as readonly Reply[]) {
       const [log, entries] = Array.isArray(item) ? (item as readonly Reply[]) : []
       const part = this.#parts.parts.find(({ keys }) => keys.log === String(log))
       if (part === undefined || entries === undefined) throw new Error('no log of ours')
       await part.take(entries)
+      const isFull = Array.isArray(entries) && entries.length >= atOnce
+      if (isFull || !part.isWhole) unread.push(part)
     }
+    return unread
   }
 
   #pause(ms: number): Promise<void> {

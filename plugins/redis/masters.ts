@@ -11,7 +11,14 @@ import {
   RefusedByRedis,
   type Reply,
 } from './client.ts'
-import { discover, type Found, isSame, openNode, readTarget } from './discovery.ts'
+import {
+  discover,
+  type Found,
+  isSame,
+  openNode,
+  readTarget,
+  type Terms,
+} from './discovery.ts'
 import { Line } from './line.ts'
 import type { RedisSetup } from './options.ts'
 import { run, type Script, send } from './script.ts'
@@ -53,6 +60,8 @@ export class Masters {
   readonly #clock: Clock
   readonly #log: Log
   readonly #failures: LogLimiter
+  readonly #ending = new AbortController()
+  readonly #terms: Terms
   /** By `host:port`. */
   readonly #nodes = new Map<string, Node>()
   /** Where slots have moved to since the masters were found. */
@@ -77,6 +86,7 @@ export class Masters {
     this.#clock = clock
     this.#log = log
     this.#failures = new LogLimiter(clock)
+    this.#terms = { setup, clock, signal: this.#ending.signal }
   }
 
   /**
@@ -180,6 +190,7 @@ export class Masters {
 
   close(): void {
     this.#closed = true
+    this.#ending.abort()
     this.#isKnown()
     this.#timer?.cancel()
     for (const node of this.#nodes.values()) closeNode(node)
@@ -277,7 +288,7 @@ export class Masters {
     const line = new Line({
       clock: this.#clock,
       open: async () => {
-        const connection = await openNode(this.#setup, this.#clock, node.address)
+        const connection = await openNode(this.#terms, node.address)
         if (connection.isMaster) return connection
         connection.close()
         throw new RedisUnreachable(node.address, 'it is not a master')
@@ -334,7 +345,7 @@ export class Masters {
       const also = this.isCluster
         ? [...this.#nodes.values()].map(({ address }) => address)
         : []
-      this.#take(await discover(this.#setup, this.#clock, also))
+      this.#take(await discover(this.#terms, also))
     } catch (error) {
       if (isFinal(error)) this.#refusal = error
       this.#tell(error)

@@ -3,6 +3,7 @@ import type { CacheRecord } from '../../lib/record/record.ts'
 import type { RecordSealer } from '../../lib/record/record-sealer.ts'
 import type { Command, Reply } from './client.ts'
 import type { Masters } from './masters.ts'
+import { OwnWrites } from './own-writes.ts'
 import type { PartKeys } from './places.ts'
 import { markLength } from './scripts.ts'
 
@@ -35,11 +36,12 @@ interface Entry {
 /**
  * What this host knows of one part: up to which entry of the log it has heard all. Where entries
  * are missing all records are read; where the log is not the one that was heard of, as after a
- * restart without a disk or when a replica took over that had less, the others are told that some
- * may be lost.
+ * restart without a disk or when a replica took over that had less, or where a write of this host
+ * is not in it, the others are told that some may be lost.
  */
 export class Part {
   readonly keys: PartKeys
+  readonly own: OwnWrites = new OwnWrites()
   readonly #parts: PartParts
   #last: Entry | undefined
   #isWhole = false
@@ -72,20 +74,15 @@ export class Part {
   async check(): Promise<boolean> {
     const { log } = this.keys
     const last = this.#last
-    if (last === undefined) {
-      if (!this.#isWhole) await this.#readAll()
-      return false
-    }
+    if (last === undefined) return this.#isWhole ? false : await this.#readAll()
     const [same] = entriesOf(await this.#ask(['XRANGE', log, last.id, last.id]))
-    if (same !== undefined && markOf(same).equals(markOf(last))) {
-      if (!this.#isWhole) await this.#readAll()
-      return false
-    }
+    if (same !== undefined && markOf(same).equals(markOf(last)))
+      return this.#isWhole ? false : await this.#readAll()
     const [first] = entriesOf(await this.#ask(['XRANGE', log, '-', '+', 'COUNT', '1']))
     const { generation, number } = first ?? {}
     const wasCutOff = generation === last.generation && (number ?? 0) > last.number
-    await this.#readAll()
-    return !wasCutOff
+    const isMissing = await this.#readAll()
+    return isMissing || !wasCutOff
   }
 
   /** Takes the answer of XREAD for this log. Where entries are missing, it is not whole. */
@@ -102,6 +99,7 @@ export class Part {
         break
       }
       this.#last = entry
+      this.own.heard(entry.name, entry.noted)
       if (entry.noted.length === markLength) long.push(entry.name)
       else if (!this.#open(entry.name, entry.noted)) foreign += 1
     }
@@ -115,8 +113,10 @@ export class Part {
     if (foreign > atOnce) throw malformed('a log full of records of others')
   }
 
-  async #readAll(): Promise<void> {
+  /** True when a write of ours is not there. */
+  async #readAll(): Promise<boolean> {
     const { log, records } = this.keys
+    const look = this.own.look()
     this.#isWhole = false
     // First the end: what is written while the records are read comes behind it.
     const end = entriesOf(await this.#ask(['XREVRANGE', log, '+', '-', 'COUNT', '1']))[0]
@@ -134,7 +134,7 @@ export class Part {
       if (cursor === '0') {
         this.#last = end
         this.#isWhole = true
-        return
+        return this.own.misses(look)
       }
     }
     throw malformed('a walk without an end')
@@ -142,6 +142,7 @@ export class Part {
 
   #open(name: Buffer, sealed: Buffer): boolean {
     const { sealer, apply, onForeign } = this.#parts
+    this.own.heard(name, sealed)
     const record = sealer.open(name, sealed)
     if (record === undefined) onForeign()
     else apply(record)

@@ -11,8 +11,9 @@ export const clockSlack = 300_000
 /** Records that have ended and are removed with each write. */
 const sweptAtOnce = 16
 
-const firstOfVersion = sealedVersionAt + 1
-const lastOfVersion = sealedVersionAt + versionLength
+/** Of a sealed record, counted from 1 as Lua does. */
+export const firstOfVersion: number = sealedVersionAt + 1
+export const lastOfVersion: number = sealedVersionAt + versionLength
 
 /**
  * Whether one sealed record is to stand in place of another: version, then the flag that says

@@ -5,6 +5,7 @@ import type { AbsentMember } from '../../lib/farm/transport.ts'
 import type { TableId } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
 import { supersedes } from '../../lib/record/supersedes.ts'
+import type { Written } from './acknowledged-writes.ts'
 import type { RefusedByRedis, Reply } from './client.ts'
 import { Follower } from './follower.ts'
 import { Masters } from './masters.ts'
@@ -185,13 +186,12 @@ export class RedisTier implements Tier {
             [part.records, part.ends, part.log],
             [name, sealed, end, mayReplace, String(longestInLog)],
           ]
-    if (level === 'local' || level === 'one') {
-      const there = await this.#masters.run(what, keys, values, { budget })
-      return { there, isDone: true }
-    }
-    const { reply, isAcknowledged } = await this.#masters.write(what, keys, values, {
-      budget,
-    })
+    const isWaited = level !== 'local' && level !== 'one'
+    const written = isWaited
+      ? this.#masters.write(what, keys, values, { budget })
+      : this.#masters.run(what, keys, values, { budget }).then(asWritten)
+    const own = this.#pieces.find(piece => piece.keys === part)?.own
+    const { reply, isAcknowledged } = await (own?.note(name, sealed, written) ?? written)
     return { there: reply, isDone: isAcknowledged }
   }
 
@@ -203,6 +203,10 @@ export class RedisTier implements Tier {
     if (record === undefined) this.#foreign += 1
     return record
   }
+}
+
+function asWritten(reply: Reply): Written {
+  return { reply, isAcknowledged: true }
 }
 
 const nothing = Buffer.alloc(0)

@@ -212,3 +212,17 @@ t.test('what is here before a tier is watched is given to it', async t => {
   await empty.guarded.watch()
   t.equal(empty.guarded.stats().behind, 0)
 })
+
+t.test('what comes from the future is a miss, and counted', async t => {
+  const record = recordOf(tables.session, 'key')
+  const guarded = new GuardedTier({
+    tier: { ...noTier, source: 'server', get: async () => record },
+    clock: new ManualClock(),
+    log: silentLog,
+    scan: () => ({ records: [], next: undefined }),
+    accepts: ({ ms }) => ms <= 0,
+  })
+  t.equal(await guarded.get(tables.session, key, 50), undefined)
+  t.equal(guarded.accepts(record), false)
+  t.match(guarded.stats(), { hits: 0, misses: 1, refusedFuture: 2 })
+})

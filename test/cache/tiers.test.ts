@@ -240,6 +240,36 @@ t.test('what others write is kept on the disk, but for what came from there', as
   t.same(kept, [newer], 'once')
 })
 
+t.test('what others write is backed when the disk has it, and all before it', async t => {
+  const settles: ((kept: boolean) => void)[] = []
+  let isUp = true
+  const disk: Tier = {
+    ...noTier,
+    source: 'disk',
+    isOwn: true,
+    answers: level => level === 'all' && isUp,
+    put: () => new Promise(resolve => settles.push(resolve)),
+  }
+  const { cache } = setUp({})
+  cache.tiers.extend(disk)
+  const told = cache.tiers.told(cache)
+  const write = (name: string) => told.apply({ ...record, key: Buffer.from(name) })
+  const turn = () => new Promise(resolve => setImmediate(resolve))
+  for (const name of ['a', 'b', 'c']) write(name)
+  t.match(told.backing, { given: 3, stored: 0 })
+  settles[1]?.(true)
+  await turn()
+  t.match(told.backing, { stored: 0 })
+  settles[0]?.(false)
+  await turn()
+  t.match(told.backing, { stored: 2 }, 'one that it did not keep holds up nobody')
+  settles[2]?.(true)
+  isUp = false
+  write('d')
+  await turn()
+  t.match(told.backing, { given: 3, stored: 3 }, 'a disk that is off holds up nobody')
+})
+
 t.test('what this host had is here before the members are asked', async t => {
   const begun: string[] = []
   const watch = (name: string) => async () => void begun.push(name)

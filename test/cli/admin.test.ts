@@ -125,7 +125,7 @@ t.test('status tells how it stands with each tier', async t => {
     printed.out,
     [
       'tiers:',
-      '  disk    off, 3 hits, 1 misses, 2 full',
+      '  disk    off, not durable, 3 hits, 1 misses, 2 full',
       '  redis   passed by, behind with writes, not all is heard, 3 hits, 1 misses, ' +
         '5 timeouts, 4 writes failed',
       '  server  well, 3 hits, 1 misses',

@@ -145,7 +145,7 @@ function tiersOf(tiers: TierFigures): { [name: string]: string } {
         full: figures['full'] ?? 0,
       }
       const words = [
-        ...(up === 0 ? ['off'] : open ? ['passed by'] : []),
+        ...(up === 0 ? ['off, not durable'] : open ? ['passed by'] : []),
         ...(behind ? ['behind with writes'] : []),
         ...(current === 0 ? ['not all is heard'] : []),
       ]

@@ -33,6 +33,16 @@ export class AckSchedule {
     return this.#dueAt
   }
 
+  /** What the last one said. */
+  get said(): number {
+    return this.#said
+  }
+
+  /** There is more to say than was said. */
+  again(now: number): void {
+    this.#dueAt = now
+  }
+
   appoint(acker: boolean, now: number): void {
     this.#acker = acker
     if (acker) this.#dueAt = now

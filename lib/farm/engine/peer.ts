@@ -1,6 +1,7 @@
 import type { SenderTag } from '../../wire/datagram.ts'
 import { ReplayWindow } from '../../wire/replay-window.ts'
 import { Opener } from '../../wire/seal.ts'
+import { Backed } from '../backed.ts'
 import { AckSchedule, ackInterval } from './ack-schedule.ts'
 import { LossDetector } from './loss-detector.ts'
 import type { NackGroup } from './nack-delay.ts'
@@ -52,6 +53,9 @@ export class Peer {
   readonly reassembly: Reassembly = new Reassembly()
   readonly control: ReplayWindow = new ReplayWindow()
   readonly ack: AckSchedule
+  readonly backed: Backed = new Backed()
+  /** An acknowledgement waits for what backs it. */
+  isHeld = false
   group: NackGroup = { size: 1, rank: 0 }
   /**
    * Everything up to the window's `contiguous` is in our table. False from a first meeting

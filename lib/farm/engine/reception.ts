@@ -9,6 +9,7 @@ import {
   writeNack,
   writeStatus,
 } from '../../wire/datagram-control.ts'
+import { backedPause } from '../backed.ts'
 import type { Replica } from '../transport.ts'
 import { type EngineContext, wake } from './engine-context.ts'
 import type { Opened } from './intake.ts'
@@ -146,9 +147,16 @@ export class Reception {
       if (loss.kind === 'pull' && peer.connected) this.#pull(peer, ranges)
       else this.#nack(peer, ranges)
     }
-    if (!this.#isSettled) return
-    const echo = peer.ack.due(peer.window.contiguous, now)
-    if (echo !== undefined) this.#acknowledge(peer, echo)
+    if (!this.#isSettled || now < peer.ack.deadline) return
+    const { contiguous } = peer.window
+    const upTo = peer.settled
+      ? peer.backed.upTo(contiguous, this.#context.options.replica.backing)
+      : contiguous
+    peer.isHeld = upTo < contiguous
+    if (peer.isHeld && upTo <= peer.ack.said) return
+    const echo = peer.ack.due(upTo, now)
+    if (echo !== undefined) this.#acknowledge(peer, echo, upTo)
+    if (peer.isHeld) peer.ack.again(now)
   }
 
   /** False when the record is not in the table, nor need not be. */
@@ -175,8 +183,9 @@ export class Reception {
   /** When something of this sender's is next due. */
   deadline(peer: Peer): number {
     const { ack, detector } = peer
-    const ackAt = this.#isSettled ? ack.deadline : this.#context.now + settlePause
-    return Math.min(detector.deadline, Math.max(ack.deadline, ackAt))
+    const pause = peer.isHeld ? backedPause : this.#isSettled ? 0 : settlePause
+    const ackAt = Math.max(ack.deadline, pause > 0 ? this.#context.now + pause : 0)
+    return Math.min(detector.deadline, ackAt)
   }
 
   get #isSettled(): boolean {
@@ -195,9 +204,13 @@ export class Reception {
     this.#context.outlet.message(peer.id, { type: 'pull', ranges })
   }
 
-  #acknowledge(peer: Peer, { echo, held }: { echo: number; held: number }): void {
+  #acknowledge(
+    peer: Peer,
+    { echo, held }: { echo: number; held: number },
+    contiguous: number,
+  ): void {
     const { options, sender, outlet, counters, now } = this.#context
-    const { contiguous, highest } = peer.window
+    const { highest } = peer.window
     counters.acksSent += 1
     if (!options.datagrams) {
       outlet.message(peer.id, { type: 'status', settled: peer.settled, contiguous })

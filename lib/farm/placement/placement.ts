@@ -76,7 +76,7 @@ export class Placement {
   readonly counts: PlacementCounts = placementCounts()
   readonly #parts: PlacementParts
   readonly #moves: Moves
-  readonly #receipts = new Receipts()
+  readonly #receipts: Receipts
   readonly #pace = new Pace()
   readonly #deliveries = new Map<string, Delivery>()
   readonly #soon = new DueQueue<Delivery>()
@@ -110,6 +110,7 @@ export class Placement {
   constructor(parts: PlacementParts) {
     this.#parts = parts
     const { self, topology, replica, repository } = parts
+    this.#receipts = new Receipts(replica)
     this.#hasMet = repository
     this.#waits = new CopyWaits((token, reached) => parts.settle(token, reached))
     this.#layout = topology.layout(1, 'replicated', repository)

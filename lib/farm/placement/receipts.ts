@@ -1,4 +1,6 @@
 import type { ControlMessage } from '../../wire/control-message.ts'
+import { Backed, backedPause } from '../backed.ts'
+import type { Replica } from '../transport.ts'
 import { DueQueue } from './due-queue.ts'
 
 /** Ms until copies are acknowledged for which nobody waits ... */
@@ -10,29 +12,39 @@ interface Receipt {
   last: number
   said: number
   refused: number[]
+  readonly backed: Backed
 }
 
 /** What others gave this member to hold, and when that is acknowledged. */
 export class Receipts {
+  readonly #replica: Pick<Replica, 'backing'>
   readonly #receipts = new Map<string, Receipt>()
   readonly #due = new DueQueue<string>()
+  /** Those that wait for what backs the copies. */
+  readonly #held = new DueQueue<string>()
   readonly #urgent = new Set<string>()
+
+  constructor(replica: Pick<Replica, 'backing'>) {
+    this.#replica = replica
+  }
 
   /** When `take` is wanted. Never before the turn of the event loop ends. */
   deadline(now: number): number {
-    return this.#urgent.size > 0 ? now : this.#due.deadline
+    if (this.#urgent.size > 0) return now
+    return Math.min(this.#due.deadline, this.#held.deadline)
   }
 
   /** A connection stands: the numbers of what comes over it begin anew. */
   up(from: string): void {
     this.down(from)
-    this.#receipts.set(from, { last: 0, said: 0, refused: [] })
+    this.#receipts.set(from, { last: 0, said: 0, refused: [], backed: new Backed() })
   }
 
   down(from: string): void {
     this.#receipts.delete(from)
     this.#urgent.delete(from)
     this.#due.delete(from)
+    this.#held.delete(from)
   }
 
   /** False when what comes is not what comes next. */
@@ -56,16 +68,24 @@ export class Receipts {
 
   /** The acknowledgements that are due. */
   take(now: number): { to: string; message: ControlMessage }[] {
-    const due = new Set([...this.#urgent, ...this.#due.take(now)])
+    const due = new Set([
+      ...this.#urgent,
+      ...this.#due.take(now),
+      ...this.#held.take(now),
+    ])
     this.#urgent.clear()
     const messages: { to: string; message: ControlMessage }[] = []
     for (const to of due) {
       const receipt = this.#receipts.get(to)
       this.#due.delete(to)
       if (receipt === undefined) continue
-      receipt.said = receipt.last
-      const refused = receipt.refused.splice(0)
-      messages.push({ to, message: { type: 'taken', upTo: receipt.last, refused } })
+      const upTo = receipt.backed.upTo(receipt.last, this.#replica.backing)
+      if (upTo < receipt.last) this.#held.add(to, now + backedPause)
+      if (upTo === receipt.said) continue
+      receipt.said = upTo
+      const refused = receipt.refused.filter(number => number <= upTo)
+      receipt.refused = receipt.refused.filter(number => number > upTo)
+      messages.push({ to, message: { type: 'taken', upTo, refused } })
     }
     return messages
   }

@@ -29,7 +29,12 @@ interface Host {
 }
 
 /** A cache over a disk, as a process has it. */
-async function startHost(t: Test, folder: string, secret = 'x'): Promise<Host> {
+async function startHost(
+  t: Test,
+  folder: string,
+  secret = 'x',
+  prepare: (cache: Cache) => void = () => {},
+): Promise<Host> {
   const clock = systemClock
   const memory: ArrayBuffer[] = []
   const table = new OffHeapTable({
@@ -43,6 +48,7 @@ async function startHost(t: Test, folder: string, secret = 'x'): Promise<Host> {
   const versions = new HybridClock(clock, 7)
   const cache = new Cache({ table, versions, clock })
   cache.keep(tables.revocation)
+  prepare(cache)
   let guarded: GuardedTier | undefined
   const tier = lmdb({ folder, maxBytes })({
     clock: versions,
@@ -201,6 +207,29 @@ t.test('a folder that is held when a host starts is taken when it is free', asyn
   while (!isBack() && Date.now() < end) await wait(20)
   t.same(cache.getLocal(tables.auth, key)?.value, value)
   t.same((await tier.get(tables.state, key, 10_000))?.value, value)
+})
+
+t.test('what could not be read to its end is read again', async t => {
+  const folder = join(t.testdir(), 'd')
+  const { cache: before } = await startHost(t, folder)
+  for (const table of [tables.auth, 200 as never, tables.session])
+    await before.add(table, key, value, hour)
+  await before.close()
+  let failures = 0
+  const { cache } = await startHost(t, folder, 'x', preparing => {
+    for (const table of [tables.auth, tables.session])
+      preparing.watch(table, () => {
+        failures += 1
+        throw new Error('not now')
+      })
+  })
+  const end = Date.now() + 60_000
+  const isThere = () =>
+    [200 as never, tables.session].every(table => cache.getLocal(table, key))
+  while (!isThere() && Date.now() < end) await wait(20)
+  t.same(cache.getLocal(200 as never, key)?.value, value)
+  t.same(cache.getLocal(tables.session, key)?.value, value)
+  t.equal(failures, 2, 'each of them kept it from the rest')
 })
 
 t.test('options that can not be are refused', async t => {

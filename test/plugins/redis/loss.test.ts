@@ -1,6 +1,7 @@
 import t from 'tap'
 import { tables } from '../../../lib/record/key.ts'
 import { slotOf } from '../../../plugins/redis/slot.ts'
+import { deafRelay } from '../../fixtures/deaf-relay.ts'
 import {
   noRedis,
   RedisServer,
@@ -60,6 +61,88 @@ t.test('no revocation is forgotten when Redis forgets all', { skip }, async t =>
   await b.tier.put(recordOf(revocation, 'the next', 'gone'), 'one', budget)
   await until(() => isKept(t, server.url, [...names, 'the next']))
   await until(() => knows(a, 'the next') && a.tier.isCurrent() && b.tier.isCurrent())
+})
+
+for (const [what, forget] of [
+  ['FLUSHALL forgets', (server: RedisServer) => server.say('FLUSHALL')],
+  [
+    'a restart forgets',
+    async (server: RedisServer) => {
+      await server.stop()
+      await server.start()
+    },
+  ],
+] as const) {
+  t.test(`a first write that ${what} unheard is written again`, { skip }, async t => {
+    const server = await RedisServer.start(t)
+    const relay = await deafRelay(t, server.port)
+    const a = tierHost(t, `redis://127.0.0.1:${relay.port}`)
+    await a.tier.watch()
+    relay.deafen()
+    const record = recordOf(revocation, 'ann', 'gone')
+    a.replica.apply(record)
+    t.equal(await a.tier.put(record, 'one', budget), true)
+    await forget(server)
+    relay.hear()
+    await untilTrue(() => isKept(t, server.url, ['ann']))
+  })
+}
+
+t.test(
+  'writes that a server lost which goes on from an older state are written again',
+  { skip },
+  async t => {
+    const server = await RedisServer.start(t)
+    const relay = await deafRelay(t, server.port)
+    const a = tierHost(t, `redis://127.0.0.1:${relay.port}`)
+    const b = tierHost(t, server.url)
+    await Promise.all([a.tier.watch(), b.tier.watch()])
+    const write = async ({ tier, replica }: TierHost, name: string) => {
+      const record = recordOf(revocation, name, 'gone')
+      replica.apply(record)
+      t.equal(await tier.put(record, 'one', budget), true)
+    }
+    const names = Array.from({ length: 30 }, (_, n) => `user ${n}`)
+    for (const name of names) await write(b, name)
+    await untilTrue(() => names.every(name => knows(b, name) && knows(a, name)))
+    await b.tier.close()
+    await server.say('SAVE')
+    // As a replica that takes over without the last writes: its log ends where this host is.
+    relay.deafen()
+    const last = Array.from({ length: 30 }, (_, n) => `last ${n}`)
+    for (const name of last) await write(a, name)
+    await server.stop()
+    await server.start()
+    const late = tierHost(t, server.url)
+    await late.tier.watch()
+    t.notOk(
+      last.some(name => knows(late, name)),
+      'they are lost',
+    )
+    t.ok(names.every(name => knows(late, name)))
+    relay.hear()
+    await untilTrue(() => last.every(name => knows(late, name)))
+    await untilTrue(() => a.tier.isCurrent() && late.tier.isCurrent())
+  },
+)
+
+t.test('a host that hears what it writes does not write it again', { skip }, async t => {
+  const server = await RedisServer.start(t)
+  const { tier, replica, losses } = tierHost(t, server.url)
+  await tier.watch()
+  const before = losses()
+  const records = Array.from({ length: 500 }, (_, n) => {
+    const long = n % 10 === 0 ? 'x'.repeat(3_000) : 'gone'
+    return recordOf(revocation, `user ${n % 300}`, long)
+  })
+  await Promise.all(records.map(record => tier.put(record, 'repositories', budget)))
+  // What is read from then on shows them all.
+  for (const name of ['one more', 'and one']) {
+    const record = recordOf(revocation, name, 'gone')
+    await tier.put(record, 'one', budget)
+    await untilTrue(() => replica.read(revocation, record.key) !== undefined)
+  }
+  t.equal(losses(), before)
 })
 
 t.test(

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { systemClock } from '../../../lib/clock.ts'
 import { silentLog } from '../../../lib/log.ts'
@@ -34,6 +36,30 @@ t.test('the slot of a key is the one of the specification', async t => {
   t.equal(slotOf('foo{}{bar}'), slotOf('foo{}{bar}'))
   t.not(slotOf('foo{}{bar}'), slotOf('bar'))
   t.equal(slotOf('foo{{bar}}zap'), slotOf('{bar'))
+})
+
+t.test('a search that is under way ends with what it is for', async t => {
+  const met: Socket[] = []
+  const silent = createServer(socket => {
+    met.push(socket)
+    socket.on('error', () => {}).resume()
+  })
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => {
+    for (const socket of met) socket.destroy()
+    silent.close()
+  })
+  const { port } = silent.address() as AddressInfo
+  const hosts = Array.from({ length: 5 }, () => `127.0.0.1:${port}`)
+  const setup = redisSetup({ url: `redis://${hosts}`, connectTimeout: 60_000 })
+  const masters = new Masters(setup, systemClock, silentLog)
+  void masters.open()
+  await untilTrue(() => met.length === 1)
+  masters.close()
+  await once(met[0] as Socket, 'close')
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(met.length, 1, 'the next address is not tried')
 })
 
 t.test('a server that comes back is found', { skip: noRedis }, async t => {
