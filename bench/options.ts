@@ -7,6 +7,7 @@ export interface BenchOptions {
   readonly quick: boolean
   readonly json: string | undefined
   readonly html: string | undefined
+  readonly svg: string | undefined
   readonly rtts: readonly number[]
   readonly members: number
   readonly seed: number
@@ -22,6 +23,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     quick: values.quick === true,
     json: values.json,
     html: values.html,
+    svg: values.svg,
     rtts: (values.rtt ?? '')
       .split(',')
       .filter(text => text !== '')
@@ -42,6 +44,7 @@ function parse(args: readonly string[]) {
         quick: { type: 'boolean' },
         json: { type: 'string' },
         html: { type: 'string' },
+        svg: { type: 'string' },
         rtt: { type: 'string' },
         members: { type: 'string' },
         seed: { type: 'string' },

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs'
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { HandfastError } from '../lib/errors.ts'
@@ -12,6 +12,8 @@ import { Progress } from './harness/progress.ts'
 import { formatTable } from './harness/text-table.ts'
 import { type BenchOptions, parseOptions } from './options.ts'
 import { htmlReport } from './report/html.ts'
+import { svgFile } from './report/plot-style.ts'
+import { plotsOf } from './report/plots.ts'
 import { type Report, reportVersion } from './report/report.ts'
 import { scenarioBenchmark } from './resumption.ts'
 
@@ -27,6 +29,7 @@ Options
   --quick          fewer rounds and fewer systems
   --json FILE      write the figures
   --html FILE      write a report with plots, in one file
+  --svg FOLDER     write each plot as a file there
   --rtt LIST       add these round-trip times in ms, such as 0,20,80
   --members N      proxies in a farm (default 3)
   --seed N         repeat a run's order and choices
@@ -134,8 +137,18 @@ async function runAll(
     await writeFile(options.json, `${JSON.stringify(report, null, 1)}\n`)
   }
   if (options.html !== undefined) await writeFile(options.html, htmlReport(report))
+  if (options.svg !== undefined) await writePlots(options.svg, report)
   print(`${report.seconds} s`)
   return outcomes.some(({ result }) => result.failures.length > 0) ? 1 : 0
+}
+
+/** `FOLDER/scale-1.svg` and so on. */
+async function writePlots(folder: string, { benchmarks }: Report): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  for (const result of benchmarks) {
+    for (const [at, plot] of plotsOf(result).entries())
+      await writeFile(join(folder, `${result.name}-${at + 1}.svg`), svgFile(plot))
+  }
 }
 
 function printOutcome(

@@ -5,7 +5,7 @@ import { linkSettings } from '../lib/farm/engine/settings.ts'
 import { tables } from '../lib/record/key.ts'
 import { CalmFarm } from '../test/fixtures/simulator/calm-farm.ts'
 import type { Benchmark, BenchmarkContext } from './benchmark.ts'
-import { type Goal, nothingMeasured } from './report/report.ts'
+import { type Goal, type Measurement, nothingMeasured } from './report/report.ts'
 
 /** Handshakes of each host whose session is stored, a second of virtual time. */
 const rate = 200
@@ -86,6 +86,7 @@ export const scale: Benchmark = {
       result: {
         ...nothingMeasured,
         name: 'scale',
+        measurements: rows.map(measurementOf),
         goals,
         notes: [
           `${rate} stored sessions a second and host; CPU is that of the state machines and ` +
@@ -121,6 +122,28 @@ export const scale: Benchmark = {
       ],
     }
   },
+}
+
+function measurementOf({ hosts, topology, ...figures }: Row): Measurement {
+  return {
+    scenario: topology,
+    system: 'simulated',
+    parameters: { hosts },
+    measures: Object.fromEntries(
+      Object.entries(figures).map(([name, value]) => [
+        name,
+        { median: value, q1: value, q3: value, rounds: 1, unit: units[name] ?? '' },
+      ]),
+    ),
+  }
+}
+
+const units: { readonly [figure: string]: string } = {
+  cpu: 'us',
+  bytes: 'bytes',
+  everywhere: 'ms',
+  revoked: 'ms',
+  memory: 'KiB',
 }
 
 function show(hosts: number, topology: TopologyName, context: BenchmarkContext): Row {

@@ -1,5 +1,6 @@
 import { machineLine } from '../harness/machine.ts'
 import { spread } from '../harness/statistics.ts'
+import { plotStyle } from './plot-style.ts'
 import { plotsOf } from './plots.ts'
 import type { BenchmarkResult, Comparison, Goal, Measurement, Report } from './report.ts'
 import { element, escapeText, shortNumber } from './svg.ts'
@@ -165,10 +166,7 @@ function percent(share: number): string {
 }
 
 const style = `
-:root { color-scheme: light dark; --ink: #1c2430; --dim: #5b6676; --rule: #dfe4ea; --paper: #fff;
-  --c0: #8a96a8; --c1: #4f9dd6; --c2: #1f6f4a; --c3: #c9822b; --c4: #7a5ab5; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --dim: #98a3b3; --rule: #2f3845;
-  --paper: #141920; --c0: #7d899b; --c1: #5aa9e6; --c2: #4fb286; --c3: #e0a04a; --c4: #a58be0; } }
+${plotStyle}
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem;
@@ -178,11 +176,6 @@ p { margin: .3rem 0; } .small { color: var(--dim); font-size: .87rem; }
 .key { margin-right: 1.2rem; white-space: nowrap; } .key svg { width: .8em; height: .8em; }
 figure { margin: 1.4rem 0; } figcaption { font-weight: 600; margin-bottom: .4rem; }
 figure svg { width: 100%; height: auto; display: block; overflow: visible; }
-text { fill: var(--ink); font-size: 12px; } .tick, .bar-label { fill: var(--dim); }
-.group { font-weight: 600; } .grid { stroke: var(--rule); stroke-width: 1; }
-.whisker { stroke: var(--ink); stroke-opacity: .65; stroke-width: 1.2; fill: none; }
-.line { fill: none; stroke-width: 2; }
-${[0, 1, 2, 3, 4].map(n => `.fill${n} { fill: var(--c${n}); } .stroke${n} { stroke: var(--c${n}); }`).join('\n')}
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; margin: .6rem 0; }
 th, td { text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--rule);
   white-space: nowrap; } th { color: var(--dim); font-weight: 600; }

@@ -14,6 +14,8 @@ export function plotsOf({ name, measurements }: BenchmarkResult): string[] {
       return byRoundTrip(measurements)
     case 'farm-size':
       return [growth(measurements)]
+    case 'scale':
+      return byHosts(measurements)
     default:
       return []
   }
@@ -191,4 +193,36 @@ function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): [string, T
     groups.set(key, [...(groups.get(key) ?? []), item])
   }
   return [...groups]
+}
+
+/** What a stored session costs farms of so many hosts; a line for each topology. */
+function byHosts(measurements: readonly Measurement[]): string[] {
+  const topologies = groupBy(measurements, ({ scenario }) => scenario)
+  return [
+    ['packets', 'Packets of a stored session, all hosts together', 'packets', 12],
+    ['cpu', 'CPU of a stored session, all hosts together', 'us', undefined],
+    ['copies', 'Hosts that hold a session', 'hosts', 12],
+  ].map(([measure, title, label, most]) =>
+    lineChart(
+      `${title}`,
+      { label: 'hosts' },
+      { label: `${label}`, ...(most !== undefined && { most: Number(most) }) },
+      topologies.map(
+        ([topology, rows], at): Line => ({
+          label: topology,
+          colour: at + 1,
+          dots: true,
+          points: rows
+            .map(
+              ({ parameters, measures }) =>
+                [
+                  Number(parameters['hosts']),
+                  measures[`${measure}`]?.median ?? 0,
+                ] as const,
+            )
+            .filter(([, y]) => most === undefined || y <= Number(most)),
+        }),
+      ),
+    ),
+  )
 }

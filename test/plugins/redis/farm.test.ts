@@ -7,7 +7,7 @@ import { generateSecret } from '../../../lib/farm/secret.ts'
 import { createFarm } from '../../../lib/member/create-farm.ts'
 import type { Farm } from '../../../lib/member/farm.ts'
 import type { FarmOptions } from '../../../lib/member/options.ts'
-import { redis } from '../../../plugins/redis/index.ts'
+import { type RedisOptions, redis } from '../../../plugins/redis/index.ts'
 import {
   noRedis,
   RedisServer,
@@ -25,6 +25,9 @@ import { until } from '../../fixtures/until.ts'
 
 const skip = noRedis
 const versions = ['TLSv1.2', 'TLSv1.3'] as const
+/** For what must not fail because the machine has other work. */
+const patient = { connectTimeout: 30_000, commandTimeout: 30_000 }
+const hasty = { connectTimeout: 1_000, commandTimeout: 500 }
 
 interface Member {
   readonly farm: Farm
@@ -36,9 +39,11 @@ async function memberOf(
   t: TeardownScope,
   url: string,
   options: FarmOptions,
+  times: Pick<RedisOptions, 'connectTimeout' | 'commandTimeout'> = patient,
 ): Promise<Member> {
-  const tier = redis({ url, connectTimeout: 1_000, commandTimeout: 500 })
-  const farm = await createFarm({ lookupBudget: 2_000, tiers: [tier], ...options })
+  const tier = redis({ url, ...times })
+  const budgets = { lookupBudget: 5_000, mintBudget: 1_000 }
+  const farm = await createFarm({ ...budgets, tiers: [tier], ...options })
   const server = await tellingServer(await certificateFor('localhost'))
   farm.attach(server)
   server.listen(0, '127.0.0.1')
@@ -173,10 +178,10 @@ t.test(
     const url = `redis://127.0.0.1:${relay.port}`
     const options = { secret: generateSecret(), lookupBudget: 100 }
     const [a, b] = await Promise.all([
-      memberOf(t, url, options),
-      memberOf(t, url, options),
+      memberOf(t, url, options, hasty),
+      memberOf(t, url, options, hasty),
     ])
-    const c = await memberOf(t, server.url, options)
+    const c = await memberOf(t, server.url, options, hasty)
     let stop = false
     let visits = 0
     let longest = 0

@@ -14,7 +14,7 @@ import { silentRelay } from '../../fixtures/silent-relay.ts'
 import { until } from '../../fixtures/until.ts'
 
 const { session, revocation } = tables
-const budget = 5_000
+const budget = 30_000
 const skip = noRedis
 /** As in docs/redis.md. */
 const redisRights =
@@ -228,8 +228,8 @@ t.test(
   async t => {
     const { master, replica, url } = await redisSentinel(t)
     const [a, b] = [
-      tierHost(t, { url, commandTimeout: 500 }),
-      tierHost(t, { url, commandTimeout: 500 }),
+      tierHost(t, { url, commandTimeout: 500, replicas: 1 }),
+      tierHost(t, { url, commandTimeout: 500, replicas: 1 }),
     ]
     await Promise.all([a.tier.watch(), b.tier.watch()])
     const write = async (name: string): Promise<boolean> => {

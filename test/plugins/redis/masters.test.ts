@@ -24,7 +24,9 @@ async function mastersOf(
   url: string,
   more: object = {},
 ): Promise<Masters> {
-  const masters = new Masters(redisSetup({ url, ...more }), systemClock, silentLog)
+  const patient = { connectTimeout: 30_000, commandTimeout: 30_000 }
+  const setup = redisSetup({ url, ...patient, ...more })
+  const masters = new Masters(setup, systemClock, silentLog)
   t.teardown(() => masters.close())
   await masters.open()
   return masters

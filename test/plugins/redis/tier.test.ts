@@ -5,7 +5,7 @@ import { recordOf, tierHost } from '../../fixtures/redis-tiers.ts'
 import { until } from '../../fixtures/until.ts'
 
 const { session, revocation, state } = tables
-const budget = 5_000
+const budget = 30_000
 const skip = noRedis
 
 t.test('hosts share through Redis alone', { skip }, async t => {
