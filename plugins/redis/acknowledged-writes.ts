@@ -83,11 +83,11 @@ export class AcknowledgedWrites {
   }
 
   async #writeAll(batch: readonly Write[]): Promise<void> {
-    const now = this.#clock.monotonic()
-    const left = Math.max(...batch.map(({ endsAt }) => endsAt)) - now
+    const endsAt = Math.max(...batch.map(write => write.endsAt))
     // Less than there is, or nobody would hear that it was not enough.
-    const wait = Math.max(1, Math.min(longestWait, Math.floor(0.7 * left)))
-    const connection = await this.#line.ready(wait)
+    const left = () => Math.max(1, Math.floor(0.7 * (endsAt - this.#clock.monotonic())))
+    const connection = await this.#line.ready(left())
+    const wait = Math.min(longestWait, left())
     // Before our writes: replicas that have what came before them. It is awaited later, and must
     // not be a refusal that nobody handles meanwhile.
     const before =

@@ -84,7 +84,7 @@ for (const [what, forget] of [
     t.equal(await a.tier.put(record, 'one', budget), true)
     await forget(server)
     relay.hear()
-    await untilTrue(() => isKept(t, server.url, ['ann']))
+    await until(() => isKept(t, server.url, ['ann']))
   })
 }
 
@@ -104,7 +104,7 @@ t.test(
     }
     const names = Array.from({ length: 30 }, (_, n) => `user ${n}`)
     for (const name of names) await write(b, name)
-    await untilTrue(() => names.every(name => knows(b, name) && knows(a, name)))
+    await until(() => names.every(name => knows(b, name) && knows(a, name)))
     await b.tier.close()
     await server.say('SAVE')
     // As a replica that takes over without the last writes: its log ends where this host is.
@@ -121,8 +121,8 @@ t.test(
     )
     t.ok(names.every(name => knows(late, name)))
     relay.hear()
-    await untilTrue(() => last.every(name => knows(late, name)))
-    await untilTrue(() => a.tier.isCurrent() && late.tier.isCurrent())
+    await until(() => last.every(name => knows(late, name)))
+    await until(() => a.tier.isCurrent() && late.tier.isCurrent())
   },
 )
 
@@ -140,7 +140,7 @@ t.test('a host that hears what it writes does not write it again', { skip }, asy
   for (const name of ['one more', 'and one']) {
     const record = recordOf(revocation, name, 'gone')
     await tier.put(record, 'one', budget)
-    await untilTrue(() => replica.read(revocation, record.key) !== undefined)
+    await until(() => replica.read(revocation, record.key) !== undefined)
   }
   t.equal(losses(), before)
 })

@@ -57,7 +57,7 @@ t.test('a search that is under way ends with what it is for', async t => {
   const setup = redisSetup({ url: `redis://${hosts}`, connectTimeout: 60_000 })
   const masters = new Masters(setup, systemClock, silentLog)
   void masters.open()
-  await untilTrue(() => met.length === 1)
+  await until(() => met.length === 1)
   masters.close()
   await once(met[0] as Socket, 'close')
   await new Promise(resolve => setImmediate(resolve))
