@@ -65,10 +65,12 @@ export class Follower {
         const key = parts[0]?.keys.log ?? ''
         const connection = await masters.listener(key, name, block)
         this.#checkedAt = Number.NEGATIVE_INFINITY
+        // What is there is read at once, and is all there is when that is said.
+        let isWaiting = false
         while (connection.isOpen && !this.#closed) {
           await this.#check()
           pause = firstPause
-          await this.#read(connection)
+          isWaiting = await this.#read(connection, isWaiting)
         }
       } catch (error) {
         this.#heardAt = Number.NEGATIVE_INFINITY
@@ -91,16 +93,18 @@ export class Follower {
       onProgress()
     }
     this.#checkedAt = clock.monotonic()
-    this.#heardAt = this.#checkedAt
   }
 
-  async #read(connection: Connection): Promise<void> {
+  /** True when all was read. */
+  async #read(connection: Connection, isWaiting: boolean): Promise<boolean> {
     const { clock, parts, lost } = this.#parts
     const began = clock.monotonic()
     const looks = parts.map(({ own }) => own.look())
     const reply = await connection.call(
       [
-        ...['XREAD', 'COUNT', String(atOnce), 'BLOCK', String(block), 'STREAMS'],
+        ...['XREAD', 'COUNT', String(atOnce)],
+        ...(isWaiting ? ['BLOCK', String(block)] : []),
+        'STREAMS',
         ...parts.map(({ keys }) => keys.log),
         ...parts.map(({ heardUpTo }) => heardUpTo),
       ],
@@ -112,9 +116,11 @@ export class Follower {
     )
     if (lacking.length > 0) lost()
     // Redis waits with its answer until there is one; who does not would have us go in circles.
-    if (reply === null && clock.monotonic() - began < block / 2)
-      await this.#pause(firstPause)
-    this.#heardAt = clock.monotonic()
+    const isHasty = isWaiting && clock.monotonic() - began < block / 2
+    if (reply === null && isHasty) await this.#pause(firstPause)
+    // The answer may have been long on its way: it tells of when it was asked for.
+    if (unread.length === 0) this.#heardAt = began
+    return unread.length === 0
   }
 
   /** [[log, entries], ...]; answers the parts of which there is more to read. */
