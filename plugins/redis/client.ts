@@ -101,7 +101,7 @@ export class Connection {
     client.on('error', error => {
       failure = codeOf(error)
     })
-    const end = () => client.destroy()
+    const end = () => endClient(client)
     const timer = clock.after(connectTimeout, end)
     signal?.addEventListener('abort', end, { once: true })
     try {
@@ -115,7 +115,7 @@ export class Connection {
         greetingOf(said as unknown as Reply),
       )
     } catch (error) {
-      client.destroy()
+      endClient(client)
       if (error instanceof redis.ErrorReply) throw new RefusedByRedis(error.message)
       if (error instanceof TooOld) throw new RedisUnreachable(address, error.message)
       throw new RedisUnreachable(address, failure)
@@ -213,7 +213,7 @@ export class Connection {
     if (this.#ended !== undefined) return
     this.#ended = new RedisUnreachable(this.address, why)
     this.#watch?.cancel()
-    this.#client.destroy()
+    endClient(this.#client)
     for (const listener of this.#onEnd.splice(0)) listener()
   }
 }
@@ -262,6 +262,15 @@ function clientOf(
       typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer },
     },
   })
+}
+
+/** Version 5 throws where nothing is left to end. */
+function endClient(client: Client): void {
+  try {
+    client.destroy()
+  } catch {
+    // It has ended.
+  }
 }
 
 function trustOf({ ca, cert, key, servername }: TlsOptions, host: string): object {
