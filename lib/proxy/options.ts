@@ -19,6 +19,9 @@ import type { LimitCounters } from '../limit/limit-counters.ts'
 import type { Log } from '../log.ts'
 import type { ProxyVersion } from '../proxy-protocol/header.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
+import type { CheckpointCounts } from '../takeover/checkpoint/checkpoints.ts'
+import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
+import type { ProtectionOptions } from '../takeover/protection-options.ts'
 
 /** What a proxy needs from the farm: its servers' sessions are shared once attached. */
 export interface SessionSharing {
@@ -334,6 +337,11 @@ export interface ProxyOptions {
   readonly accessLog?: AccessLogTarget | 'off' | undefined
   /** Told of limits that are met. Default: some of its own, and the log hears of it. */
   readonly limitCounters?: LimitCounters | undefined
+  /**
+   * Client connections can be gone on with by another process when this one dies. They speak
+   * HTTP/1.1 then, and no HTTP/2. Default: they end with it.
+   */
+  readonly protection?: ProtectionOptions | undefined
 }
 
 /** What can change while a proxy runs. */
@@ -354,6 +362,13 @@ export interface RunningProxy {
   drain(): Promise<void>
   /** Ends everything now. */
   close(): Promise<void>
+  /**
+   * Goes on with a connection of a process that is no more: a handle of it, and its last
+   * checkpoint. False where that can't be; it is over then. Needs `protection`.
+   */
+  adopt(handle: SystemHandle, checkpoint: Buffer): boolean
+  /** Connections that another process could go on with as they are now. */
+  protectedNow(): CheckpointCounts
   /** What it tells of itself. */
   readonly sections: readonly Section[]
   /** Figures for the demo's counter line. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Server as Listener } from 'node:net'
+import { type AddressInfo, createServer as createListener, type Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { addressList } from '../address-list.ts'
 import type { Section } from '../admin/section/section.ts'
@@ -15,6 +16,11 @@ import {
   type AcceptedProxyProtocol,
   acceptProxyProtocol,
 } from '../proxy-protocol/accept-proxy-protocol.ts'
+import type { CheckpointCounts } from '../takeover/checkpoint/checkpoints.ts'
+import type { ProtectedConnection } from '../takeover/connection/protected-connection.ts'
+import { TlsFront } from '../takeover/connection/tls-front.ts'
+import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
+import type { ProtectionOptions } from '../takeover/protection-options.ts'
 import { createAccessLog } from './access-log.ts'
 import { backendsSection } from './backends-section.ts'
 import { brokenResponsesSection } from './broken-responses-section.ts'
@@ -35,6 +41,7 @@ import type {
   RunningProxy,
   Site,
 } from './options.ts'
+import { Protection } from './protection.ts'
 import { Tunnels } from './relay/tunnel.ts'
 import { RequestHandler, type Serving } from './request-handler.ts'
 import { serveRoute } from './route/serve-route.ts'
@@ -59,6 +66,10 @@ const longestFarewell = 1_000
 class HttpsProxy implements RunningProxy {
   readonly #options: ProxyOptions
   readonly #server: Server
+  /** Where clients come in: the TLS server itself, or what stands before it. */
+  readonly #listener: Listener
+  readonly #front: TlsFront | undefined
+  readonly #protection: Protection | undefined
   readonly #proxyProtocol: AcceptedProxyProtocol
   readonly #http1: Http1
   readonly #http2: Http2
@@ -119,7 +130,14 @@ class HttpsProxy implements RunningProxy {
       unreadable => this.#handler.unreadable(unreadable),
     )
     this.#server = this.#createServer()
-    this.#proxyProtocol = acceptProxyProtocol(this.#server, {
+    this.#protection = options.protection && this.#protectionOf(options.protection)
+    this.#front = this.#protection && new TlsFront(this.#server)
+    this.#listener =
+      this.#front === undefined ? this.#server : this.#standBefore(this.#front)
+    this.#listener.maxConnections = this.#limits.maxConnections
+    this.#listener.prependListener('connection', socket => this.#track(socket))
+    this.#listener.on('drop', dropped => this.#tooMany(dropped?.remoteAddress ?? ''))
+    this.#proxyProtocol = acceptProxyProtocol(this.#listener, {
       from: options.proxyProtocol ?? [],
       log: options.log,
     })
@@ -128,23 +146,23 @@ class HttpsProxy implements RunningProxy {
   }
 
   get host(): string {
-    return this.#options.host ?? (this.#server.address() as AddressInfo).address
+    return this.#options.host ?? (this.#listener.address() as AddressInfo).address
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port
+    return (this.#listener.address() as AddressInfo).port
   }
 
   listen(): Promise<void> {
     const { host, port } = this.#options
     return new Promise((resolve, reject) => {
-      this.#server.once('error', error => {
+      this.#listener.once('error', error => {
         void this.close()
         reject(error)
       })
-      this.#server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
-        this.#server.removeAllListeners('error')
-        this.#server.on('error', error =>
+      this.#listener.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
+        this.#listener.removeAllListeners('error')
+        this.#listener.on('error', error =>
           this.#options.log.error({ error: String(error) }),
         )
         resolve()
@@ -170,7 +188,7 @@ class HttpsProxy implements RunningProxy {
     this.#http1.setLimits(limits)
     this.#http2.setLimits(limits)
     this.#watchConnections()
-    this.#server.maxConnections = limits.maxConnections
+    this.#listener.maxConnections = limits.maxConnections
     this.#connectionShares.resize(connectionShares(limits))
     this.#server.setSecureContext({
       ...this.#versions(),
@@ -190,6 +208,7 @@ class HttpsProxy implements RunningProxy {
     const stopped = this.#stop()
     this.#http1.drain()
     this.#http2.drain()
+    this.#protection?.drain()
     const { drainTimeout } = this.#limits
     let timer: NodeJS.Timeout | undefined
     const end = stopped.then(() => true)
@@ -209,6 +228,18 @@ class HttpsProxy implements RunningProxy {
   close(): Promise<void> {
     this.#closed ??= this.#end()
     return this.#closed
+  }
+
+  adopt(handle: SystemHandle, checkpoint: Buffer): boolean {
+    if (this.#protection !== undefined && this.#closed === undefined) {
+      return this.#protection.adopt(handle, checkpoint)
+    }
+    handle.close()
+    return false
+  }
+
+  protectedNow(): CheckpointCounts {
+    return this.#protection?.counts() ?? { connections: 0, answers: 0 }
   }
 
   stats(): { readonly connections: number; readonly requests: number } {
@@ -249,19 +280,14 @@ class HttpsProxy implements RunningProxy {
     const server = createServer({
       ...this.#versions(),
       ...this.#sites.contextOptions,
-      ALPNProtocols: ['h2', 'http/1.1'],
+      ALPNProtocols: this.#options.protection ? ['http/1.1'] : ['h2', 'http/1.1'],
       SNICallback: (name, done) => done(null, this.#sites.forHandshake(name).context),
       requestCert: this.#sites.asksForCertificates,
       // Sites differ in what they demand; it is judged per request, with the site known.
       rejectUnauthorized: false,
       handshakeTimeout: this.#limits.headersTimeout,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 30_000,
+      ...socketOptions,
     })
-    server.maxConnections = this.#limits.maxConnections
-    server.on('connection', socket => this.#track(socket))
-    server.on('drop', dropped => this.#tooMany(dropped?.remoteAddress ?? ''))
     server.on('tlsClientError', (error: Error & { code?: string }, socket) => {
       this.#options.log.debug({ error: error.code ?? error.message }, 'handshake failed')
       socket.destroy()
@@ -271,8 +297,43 @@ class HttpsProxy implements RunningProxy {
       policyIsWhole: true,
       resumption: name => this.#sites.forHandshake(name).resumption,
     })
-    server.on('secureConnection', socket => this.#accept(socket))
+    server.on('secureConnection', socket => {
+      if (this.#front === undefined) this.#accept(socket)
+      else this.#front.take(socket, taken => this.#taken(socket, taken))
+    })
     return server
+  }
+
+  #protectionOf(options: ProtectionOptions): Protection {
+    return new Protection(options, {
+      admit: transport => {
+        this.#track(transport.transport)
+        return transport.destroyed ? undefined : this.#connectionOf(asSocket(transport))
+      },
+      handle: exchange => this.#handler.handle(exchange),
+      accept: connection => this.#http1.accept(connection),
+      idleTimeout: () => this.#limits.idleTimeout,
+    })
+  }
+
+  /** TLS makes the handshakes, and is given no connection of its own for that. */
+  #standBefore(front: TlsFront): Listener {
+    const listener = createListener(socketOptions)
+    listener.on('connection', socket => {
+      if (!socket.destroyed) front.accept(socket)
+    })
+    return listener
+  }
+
+  /** What was not taken is served as without protection. */
+  #taken(socket: TLSSocket, taken: ProtectedConnection | undefined): void {
+    if (taken === undefined) {
+      if (!socket.destroyed) this.#accept(socket)
+      return
+    }
+    const connection = this.#connectionOf(asSocket(taken))
+    this.#protection?.begin(connection, taken)
+    this.#http1.accept(connection)
   }
 
   #warn(): void {
@@ -324,19 +385,24 @@ class HttpsProxy implements RunningProxy {
   }
 
   #accept(socket: TLSSocket): void {
+    const connection = this.#connectionOf(socket)
+    const server = connection.http2 ? this.#http2 : this.#http1
+    server.accept(connection)
+  }
+
+  #connectionOf(socket: TLSSocket): ClientConnection {
     // Whatever happens to it from now on is no reason to end the process.
     socket.on('error', () => {})
     const site = this.#sites.forHandshake(serverNameOf(socket))
     const connection = new ClientConnection(socket, site.certificatePolicy, this.#trusts)
     this.#connections.add(connection)
     socket.once('close', () => this.#connections.delete(connection))
-    const server = connection.http2 ? this.#http2 : this.#http1
-    server.accept(connection)
+    return connection
   }
 
   /** No new connections from now on. Resolves when the last one has ended. */
   #stop(): Promise<void> {
-    this.#stopped ??= new Promise(resolve => this.#server.close(() => resolve()))
+    this.#stopped ??= new Promise(resolve => this.#listener.close(() => resolve()))
     return this.#stopped
   }
 
@@ -344,6 +410,8 @@ class HttpsProxy implements RunningProxy {
     const stopped = this.#stop()
     clearInterval(this.#watch)
     this.#http1.close()
+    this.#front?.close()
+    this.#protection?.close()
     this.#proxyProtocol.close()
     for (const { socket } of this.#connections) socket.destroy()
     const closed = [...this.#sockets].map(socket => {
@@ -353,6 +421,13 @@ class HttpsProxy implements RunningProxy {
     await Promise.all([stopped, ...closed, this.#backends.destroy()])
     this.#options.sessions.detach(this.#server)
   }
+}
+
+const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }
+
+/** It has all of one that anything here asks for. */
+function asSocket(connection: ProtectedConnection): TLSSocket {
+  return connection as unknown as TLSSocket
 }
 
 function connectionShares({ maxConnections, clientShare }: Limits): SharesOptions {

@@ -1,4 +1,7 @@
 import type { AskedWord } from '../admin/admin.ts'
+import type { Adopt, ToGuardian } from '../takeover/guardian/guardian-keeper.ts'
+import type { GuardianState } from '../takeover/guardian/guardian-state.ts'
+import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
 import type { ServeSettings } from './settings.ts'
 
 /** From the primary to a worker, over the channel that node:cluster keeps between them. */
@@ -10,7 +13,9 @@ export type ToWorker =
       readonly slot: number
       /** See Readiness. */
       readonly notReady: string | undefined
+      readonly guardian: GuardianState
     }
+  | Adopt
   | { readonly type: 'readiness'; readonly notReady: string | undefined }
   | { readonly type: 'reload'; readonly settings: ServeSettings }
   | { readonly type: 'reopen-logs' }
@@ -29,6 +34,7 @@ export type FromServer =
   | { readonly type: 'stats'; readonly stats: ServerStats }
   /** Somebody has asked this worker for what the primary does. */
   | { readonly type: 'asked'; readonly word: AskedWord }
+  | ToGuardian
   | { readonly type: 'failed'; readonly message: string; readonly exitCode: number }
 
 export interface ServerStats {
@@ -45,4 +51,15 @@ export function tellParent(message: FromServer): void {
     // The parent may go at any moment; its going is noticed elsewhere.
     process.send(message, () => {})
   }
+}
+
+/** The same with a socket, of which the parent has a duplicate then. */
+export function tellGuardian(
+  message: ToGuardian,
+  handle: SystemHandle | undefined,
+  done: () => void,
+): void {
+  if (process.connected && process.send !== undefined) {
+    process.send(message, handle as never, undefined, done)
+  } else done()
 }

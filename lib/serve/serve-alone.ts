@@ -1,5 +1,7 @@
+import type { AskedWord } from '../admin/admin.ts'
 import type { ProcessLog } from '../log.ts'
 import { resolveLimits } from '../proxy/limits.ts'
+import type { GuardianState } from '../takeover/guardian/guardian-state.ts'
 import { tellParent } from './messages.ts'
 import { Readiness } from './readiness.ts'
 import { Reloader } from './reloader.ts'
@@ -16,16 +18,19 @@ export interface ServeOptions {
   readonly log: ProcessLog
   /** Called once, when clients can connect. */
   readonly onListening: (at: { host: string; port: number }) => void
+  /** Whether there is to be a guardian, as far as that can be. */
+  readonly guardian: GuardianState
 }
 
 /** Serves in this process until a signal or the end of the parent; answers the exit code. */
 export async function serveAlone(options: ServeOptions): Promise<number> {
-  const { settings, load, log } = options
+  const { settings, load, log, guardian } = options
   const readiness = new Readiness('starting')
   const signals = new Signals()
-  const server = await startServer(settings, log, log.dropped, readiness, word =>
-    signals.ask(word),
-  )
+  const onAsked = (word: AskedWord) => signals.ask(word)
+  const server = await startServer(settings, log, log.dropped, readiness, onAsked, {
+    state: guardian,
+  })
   readiness.set(undefined)
   const { host, port, farmAddress } = server
   const reloader = new Reloader({

@@ -2,9 +2,14 @@ import cluster, { type Worker } from 'node:cluster'
 import { systemClock } from '../clock.ts'
 import { generateSecret } from '../farm/secret.ts'
 import { resolveLimits } from '../proxy/limits.ts'
+import { Guardian } from '../takeover/guardian/guardian.ts'
+import { resolveGuardian } from '../takeover/guardian/options.ts'
+import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
+import { Handover } from './handover.ts'
 import type { FromServer, ToWorker } from './messages.ts'
 import { Reloader } from './reloader.ts'
 import type { ServeOptions } from './serve-alone.ts'
+import type { ServeSettings } from './settings.ts'
 import { Signals } from './signals.ts'
 import { Supervisor, type SupervisorEvent } from './supervisor.ts'
 
@@ -36,6 +41,8 @@ class Primary {
   readonly #supervisor: Supervisor
   readonly #signals = new Signals()
   readonly #workers = new Map<number, Worker>()
+  /** Undefined without a guardian. */
+  readonly #handover: Handover | undefined
   /** Of this farm when the operator gave none: no other host is meant to join it. */
   readonly #secret = generateSecret()
   #listening: { host: string; port: number } | undefined
@@ -48,9 +55,13 @@ class Primary {
   #reject: (error: Error) => void = () => {}
 
   constructor(options: ClusterOptions) {
-    const { settings, load, log } = options
+    const { settings, load, log, guardian } = options
     this.#options = options
-    this.#supervisor = new Supervisor(settings.workers)
+    const guarded = guardian === 'on'
+    // Connections go to one that is there already: starting takes longer than clients notice.
+    const least = guarded ? 2 : 1
+    this.#supervisor = new Supervisor(Math.max(least, settings.workers))
+    this.#handover = guarded ? new Handover(guardianOf(settings), log) : undefined
     this.#reloader = new Reloader({
       settings,
       load,
@@ -112,18 +123,22 @@ class Primary {
     this.#workers.set(slot, worker)
     const late = setTimeout(() => worker.process.kill('SIGKILL'), startLimit)
     late.unref()
-    worker.on('message', (message: FromServer) => {
+    worker.on('message', (message: FromServer, handle: unknown) => {
       if (message.type === 'hello') {
         const { settings } = this.#reloader
         const farm = { ...settings.farm, secret: settings.farm.secret ?? this.#secret }
         const notReady = this.#notReady
         const own = { ...settings, farm }
-        this.#tell(worker, { type: 'start', slot, settings: own, notReady })
+        const { guardian } = this.#options
+        this.#tell(worker, { type: 'start', slot, settings: own, notReady, guardian })
         if (this.#draining) this.#tell(worker, { type: 'drain' })
       } else if (message.type === 'listening') {
         clearTimeout(late)
         this.#listening ??= { host: message.host, port: message.port }
         this.#on({ type: 'ready', slot })
+        this.#handover?.ready(worker)
+      } else if (message.type === 'checkpoint' || message.type === 'retire') {
+        this.#handover?.heard(worker, message, handle as SystemHandle | undefined)
       } else if (message.type === 'asked') {
         this.#signals.ask(message.word)
       } else if (message.type === 'failed') {
@@ -138,6 +153,11 @@ class Primary {
       clearTimeout(late)
       log.info({ slot, code, signal }, 'worker ended')
       this.#workers.delete(slot)
+      this.#handover?.gone(worker)
+      // What it said last may be on its way still.
+      const handOver = () => this.#handover?.died(worker)
+      if (worker.isConnected()) worker.once('disconnect', handOver)
+      else handOver()
       this.#on({ type: 'exited', slot })
     })
   }
@@ -152,6 +172,7 @@ class Primary {
 
   #stop(): void {
     this.#draining = true
+    this.#handover?.close()
     this.#tellAll({ type: 'drain' })
     const { drainTimeout } = resolveLimits(this.#reloader.settings.limits)
     setTimeout(() => this.#kill(), drainTimeout + drainSlack).unref()
@@ -166,6 +187,7 @@ class Primary {
   /** Ends all workers now. Their end is heard as usual. */
   #kill(): void {
     this.#killed = true
+    this.#handover?.close()
     for (const worker of this.#workers.values()) worker.process.kill('SIGKILL')
     this.#on({ type: 'stop' })
   }
@@ -187,4 +209,9 @@ class Primary {
     // A worker that is just dying can't be told; its successor gets the settings at start.
     if (worker.isConnected()) worker.send(message, () => {})
   }
+}
+
+function guardianOf({ guardian = {}, limits }: ServeSettings): Guardian<SystemHandle> {
+  const { clientShare } = resolveLimits(limits)
+  return new Guardian({ ...resolveGuardian(guardian), share: clientShare / 100 })
 }

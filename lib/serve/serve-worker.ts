@@ -1,9 +1,15 @@
+import type { AskedWord } from '../admin/admin.ts'
 import { HandfastError } from '../errors.ts'
 import { createLog } from '../log.ts'
-import { type ToWorker, tellParent } from './messages.ts'
+import { type Adopt, GuardianKeeper } from '../takeover/guardian/guardian-keeper.ts'
+import type { GuardianState } from '../takeover/guardian/guardian-state.ts'
+import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
+import { detectNative } from '../takeover/native/detect.ts'
+import { TakeoverCounters } from '../takeover/takeover-counters.ts'
+import { type ToWorker, tellGuardian, tellParent } from './messages.ts'
 import { logProcessFaults } from './process-faults.ts'
 import { Readiness } from './readiness.ts'
-import { type Server, startServer } from './server.ts'
+import { type Server, type ServerGuard, startServer } from './server.ts'
 import type { ServeSettings } from './settings.ts'
 
 /**
@@ -15,16 +21,25 @@ export async function serveWorker(): Promise<number> {
     process.on(signal, ignore)
   const orders = new Orders()
   tellParent({ type: 'hello' })
-  const { settings, slot } = await orders.start
+  const { settings, slot, guardian } = await orders.start
   const written = createLog({ level: settings.logLevel, format: settings.logFormat })
   const log = written.child({ worker: slot })
   logProcessFaults(log)
   let server: Server
   try {
-    server = await startServer(settings, log, written.dropped, orders.readiness, word => {
+    const onAsked = (word: AskedWord) => {
       tellParent({ type: 'asked', word })
       return true
-    })
+    }
+    const guard = await guardOf(guardian)
+    server = await startServer(
+      settings,
+      log,
+      written.dropped,
+      orders.readiness,
+      onAsked,
+      guard,
+    )
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const badConfig =
@@ -41,12 +56,24 @@ export async function serveWorker(): Promise<number> {
     }
   })
   orders.onReopenLogs(() => server.reopenLogs())
+  orders.onAdopt((adopt, handle) => {
+    if (server.adopt(handle, Buffer.from(adopt.checkpoint, 'base64'))) return
+    tellParent({ type: 'retire', id: adopt.id })
+  })
   const { host, port, farmAddress } = server
   tellParent({ type: 'listening', host, port, farmAddress })
   await orders.drain
   await server.drain()
   process.disconnect?.()
   return 0
+}
+
+/** How this worker's connections are kept by the process that started it. */
+async function guardOf(state: GuardianState): Promise<ServerGuard> {
+  const native = state === 'on' ? (await detectNative()).sockets : undefined
+  if (native === undefined) return { state }
+  const keeper = new GuardianKeeper(tellGuardian)
+  return { state, protection: { keeper, native, counters: new TakeoverCounters() } }
 }
 
 /** What the primary says, kept until someone wants to know: it may speak before we serve. */
@@ -57,6 +84,7 @@ class Orders {
   #reopenLogs: () => void = ignore
   #fresh: ServeSettings | undefined
   #reload: ((settings: ServeSettings) => void) | undefined
+  #adopt: (message: Adopt, handle: SystemHandle) => void = (_, handle) => handle.close()
 
   constructor() {
     let started: (message: Extract<ToWorker, { type: 'start' }>) => void = ignore
@@ -67,13 +95,14 @@ class Orders {
     this.drain = new Promise(resolve => {
       drained = resolve
     })
-    process.on('message', (message: ToWorker) => {
+    process.on('message', (message: ToWorker, handle: unknown) => {
       if (message.type === 'start' || message.type === 'readiness') {
         this.readiness.set(message.notReady)
       }
       if (message.type === 'start') started(message)
       if (message.type === 'drain') drained()
       if (message.type === 'reopen-logs') this.#reopenLogs()
+      if (message.type === 'adopt' && handle) this.#adopt(message, handle as SystemHandle)
       if (message.type !== 'reload') return
       this.#fresh = message.settings
       this.#reload?.(message.settings)
@@ -83,6 +112,11 @@ class Orders {
   /** Before it is called the files are not open yet, or only just. */
   onReopenLogs(reopen: () => void): void {
     this.#reopenLogs = reopen
+  }
+
+  /** Of those alone that serve anything is to be adopted. */
+  onAdopt(adopt: (message: Adopt, handle: SystemHandle) => void): void {
+    this.#adopt = adopt
   }
 
   onReload(reload: (settings: ServeSettings) => void): void {

@@ -2,6 +2,7 @@ import type { ListenAddress } from '../address.ts'
 import { addressList } from '../address-list.ts'
 import type { Admin, AskedWord } from '../admin/admin.ts'
 import { logSection } from '../admin/section/log.ts'
+import { takeoverSection } from '../admin/section/takeover.ts'
 import type { Log } from '../log.ts'
 import { createFarm } from '../member/create-farm.ts'
 import type { Farm, FarmAdminOptions } from '../member/farm.ts'
@@ -9,6 +10,10 @@ import { createAccessLog } from '../proxy/access-log.ts'
 import type { RunningProxy } from '../proxy/options.ts'
 import { createProxy } from '../proxy/proxy.ts'
 import { RedirectListener } from '../proxy/redirect-listener.ts'
+import type { GuardianState } from '../takeover/guardian/guardian-state.ts'
+import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
+import type { ProtectionOptions } from '../takeover/protection-options.ts'
+import { TakeoverCounters } from '../takeover/takeover-counters.ts'
 import { type AccessLogFile, openAccessLog } from './access-log-file.ts'
 import { farmOptionsOf } from './farm-options.ts'
 import { explainListening } from './listen-error.ts'
@@ -30,7 +35,17 @@ export interface Server {
   drain(): Promise<void>
   close(): Promise<void>
   stats(): ServerStats
+  /** See RunningProxy. */
+  adopt(handle: SystemHandle, checkpoint: Buffer): boolean
 }
+
+/** Who keeps the connections of this process, or why nobody does. */
+export interface ServerGuard {
+  readonly state: GuardianState
+  readonly protection?: ProtectionOptions | undefined
+}
+
+const unguarded: ServerGuard = { state: 'off' }
 
 /** Joins the farm first, so that the first client already finds every session there is. */
 export async function startServer(
@@ -39,6 +54,7 @@ export async function startServer(
   droppedLines: () => number = () => 0,
   readiness: Readiness = new Readiness(undefined),
   onAsked?: (word: AskedWord) => boolean,
+  { state, protection }: ServerGuard = unguarded,
 ): Promise<Server> {
   keepRequestsYoung()
   const opened: { close(): void | Promise<void> }[] = []
@@ -75,10 +91,13 @@ export async function startServer(
         limitCounters: farm.limitCounters,
         log,
         accessLog: accessLog.target,
+        protection,
       }),
     )
     const proxy = keep(await listening.catch(explain(settings.listen)))
     for (const section of proxy.sections) farm.sections.add(section)
+    const counters = protection?.counters ?? new TakeoverCounters()
+    farm.sections.add(takeoverSection(state, counters, () => proxy.protectedNow()))
     const redirect = await startRedirect(settings, proxy, farm, accessLog, log)
     if (redirect !== undefined) keep(redirect)
     return {
@@ -95,6 +114,7 @@ export async function startServer(
         await closeAll()
       },
       close: closeAll,
+      adopt: (handle, checkpoint) => proxy.adopt(handle, checkpoint),
       stats() {
         const { full, causes } = farm.stats().handshakes
         return {

@@ -11,6 +11,7 @@ import type {
   Route,
   Site,
 } from '../proxy/options.ts'
+import type { GuardianSettings } from '../takeover/guardian/options.ts'
 
 /**
  * Everything a proxy process runs from, files already read: a worker gets it whole from the
@@ -33,6 +34,8 @@ export interface ServeSettings {
   /** Where a balancer asks on the port for clients whether they are wanted. */
   readonly healthPath?: string | undefined
   readonly workers: number
+  /** Whether client connections outlive the worker that serves them, and how many. */
+  readonly guardian?: GuardianSettings | undefined
   readonly logLevel: NonNullable<LogOptions['level']>
   /** Undefined: as whoever reads standard output needs it. */
   readonly logFormat?: LogFormat | undefined

@@ -5,6 +5,7 @@ import { checkFarmOptions } from '../../member/options.ts'
 import { farmOptionsOf } from '../../serve/farm-options.ts'
 import { logProcessFaults } from '../../serve/process-faults.ts'
 import type { ServeSettings } from '../../serve/settings.ts'
+import { guardianState } from '../../takeover/guardian/guardian-state.ts'
 import { announcement } from '../announcement.ts'
 import type { Command, Io } from '../command.ts'
 import { loadSettings } from '../config/load-settings.ts'
@@ -51,8 +52,15 @@ async function run(args: readonly string[], io: Io, onUp: () => void): Promise<n
     io.stderr.write(`${announcement(settings, at)}\n`)
     onUp()
   }
-  const options = { settings, load, log, onListening }
-  if (settings.workers === 1) {
+  const guardian = await guardianState(settings.guardian?.enabled === true)
+  if (guardian !== 'on' && guardian !== 'off') {
+    log.warn(
+      { reason: guardian },
+      'there is no guardian: connections end with their worker',
+    )
+  }
+  const options = { settings, load, log, onListening, guardian }
+  if (settings.workers === 1 && guardian !== 'on') {
     const { serveAlone } = await import('../../serve/serve-alone.ts')
     return await serveAlone(options)
   }

@@ -17,6 +17,7 @@ import type {
   ServeSettings,
   SiteAuthSettings,
 } from '../../serve/settings.ts'
+import type { GuardianSettings } from '../../takeover/guardian/options.ts'
 
 /** The config file as `schema.ts` reads it: times are milliseconds, sizes bytes. */
 export interface ConfigFile {
@@ -40,6 +41,7 @@ export interface ConfigFile {
   readonly acmeChallenge?: string | undefined
   readonly healthPath?: string | undefined
   readonly workers?: number | undefined
+  readonly guardian?: GuardianSettings | undefined
   readonly logLevel?: ServeSettings['logLevel'] | undefined
   readonly logFormat?: ServeSettings['logFormat']
   readonly accessLog?: string | undefined

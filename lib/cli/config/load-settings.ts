@@ -99,6 +99,7 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     redirect: redirectOf(flags, config, folder, io.cwd),
     healthPath: config.healthPath,
     workers: flags.workers ?? config.workers ?? availableParallelism(),
+    guardian: flags.guardian ? { ...config.guardian, enabled: true } : config.guardian,
     logLevel: flags.logLevel ?? config.logLevel ?? logLevels[1],
     logFormat: flags.logFormat ?? config.logFormat,
     accessLog: accessLogOf(flags, config, folder, io.cwd),

@@ -48,6 +48,7 @@ export interface ProxyFlags {
   readonly disk: string | undefined
   readonly admin: ListenAddress | undefined
   readonly workers: number | undefined
+  readonly guardian: boolean
   readonly logLevel: ServeSettings['logLevel'] | undefined
   readonly logFormat: LogFormat | undefined
   readonly accessLog: string | undefined
@@ -210,6 +211,10 @@ const ofProcess = {
     option: 'workers',
     about: 'processes, together one member (default one for each core)',
   },
+  guardian: {
+    option: 'guardian.enabled',
+    about: 'client connections outlive the worker that serves them (Linux, with koffi)',
+  },
   'log-level': memberFlags['log-level'],
   'log-format': memberFlags['log-format'],
   'access-log': {
@@ -291,6 +296,7 @@ export function readProxyFlags(args: readonly string[]): ProxyFlags {
     disk: flags.disk,
     admin: flags.admin,
     workers: flags.workers,
+    guardian: flags.guardian === true,
     logLevel: flags['log-level'],
     logFormat: flags['log-format'],
     accessLog: flags['access-log'],

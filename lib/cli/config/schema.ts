@@ -3,6 +3,7 @@ import { logFormats } from '../../log.ts'
 import { farmNumbers, farmWords } from '../../member/options.ts'
 import { accessLogFormats } from '../../proxy/options.ts'
 import { logLevels } from '../../serve/settings.ts'
+import { type GuardianSettings, guardianRules } from '../../takeover/guardian/options.ts'
 import { nearestName, unknownName } from '../../unknown-name.ts'
 import { auth } from './auth-schema.ts'
 import type { ConfigFile, FarmConfig } from './config-file.ts'
@@ -222,6 +223,20 @@ const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
     { otherwise: 'none' },
   ),
   workers: option(count, 'processes', { otherwise: 'one for each core' }),
+  guardian: mapping(
+    'client connections outlive the worker that serves them; they speak HTTP/1.1 then, not HTTP/2. ' +
+      'Linux, and the package koffi',
+    {
+      enabled: option(yesNo, 'whether they do; at least two workers then', {
+        usual: false,
+      }),
+      ...numbersOf(guardianRules, {
+        maxConnections:
+          'that the supervisor holds, a file descriptor each; others end with their worker',
+        maxBytes: 'of what it knows of them',
+      }),
+    } satisfies Record<keyof GuardianSettings, unknown>,
+  ).optional(),
   logLevel: option(oneOf(logLevels), 'lowest level that is logged', { usual: 'info' }),
   logFormat: option(
     oneOf(logFormats),

@@ -2,6 +2,7 @@ import type { TLSSocket } from 'node:tls'
 import { networkOf } from '../../limit/network.ts'
 import { handshakeOf } from '../../resumption/handshake.ts'
 import { forwardedNode, type Hop, plainAddress } from '../message/forwarded.ts'
+import type { WrittenConnection } from './written-connection.ts'
 
 /** What a connection has to know of an exchange on it. */
 export interface OpenExchange {
@@ -34,6 +35,8 @@ export class ClientConnection implements Hop {
   /** The demand for client certificates under which the handshake was made. */
   readonly certificatePolicy: string
   readonly exchanges: Set<OpenExchange> = new Set()
+  /** Where it is written down what somebody else would need to go on with it. */
+  written: WrittenConnection | undefined
   /** What the access log says of it in each line; made by the first. */
   logText: string | undefined
 

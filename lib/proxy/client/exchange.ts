@@ -34,6 +34,11 @@ export interface Exchange extends OpenExchange {
    */
   inform(status: number, fields: Fields): void
   /**
+   * What a backend says of the final response, before anything of it is changed: right before
+   * `respond`. What the proxy says itself represents nothing.
+   */
+  represents(status: number, fields: Fields): void
+  /**
    * Begins the final response. `last` when no body follows. Throws when the fields can't be
    * said in this version of HTTP; nothing was sent then.
    */

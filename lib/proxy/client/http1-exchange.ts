@@ -1,5 +1,9 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
+import {
+  type Representation,
+  representationOf,
+} from '../../dispatch/resumed-response/representation.ts'
 import { type Fields, filterFields } from '../../http/fields.ts'
 import type { RequestHead } from '../message/request-check.ts'
 import type { ClientConnection } from './client-connection.ts'
@@ -29,6 +33,7 @@ export class Http1Exchange implements Exchange {
   readonly #isClientsLast: boolean
   #continued = false
   #blocked = false
+  #represented: Representation | undefined
   #sized = false
   #over = false
 
@@ -97,11 +102,18 @@ export class Http1Exchange implements Exchange {
     socket.write(headerSection(status, STATUS_CODES[status] ?? '', fields), 'latin1')
   }
 
+  represents(status: number, fields: Fields): void {
+    if (this.connection.written === undefined) return
+    this.#represented = representationOf(status, fields)
+  }
+
   respond(status: number, text: string, fields: Fields, last: boolean): void {
     if (this.final || this.isLast()) this.response.shouldKeepAlive = false
     const reason = text.replace(notInReason, '') || STATUS_CODES[status]
     this.response.writeHead(status, reason, this.#sayable(fields, last))
     this.status = status
+    const { written } = this.connection
+    written?.answers(this.#represented, fields, this.response.shouldKeepAlive)
     if (last) this.response.end()
     else process.nextTick(() => this.#flush())
   }

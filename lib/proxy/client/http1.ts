@@ -128,6 +128,7 @@ export class Http1 {
     exchange.isLast = () => this.#draining
     exchange.onDone = () => {
       queue.shift()
+      exchange.connection.written?.answered()
       // Nobody waits any more for what a client sent ahead before it left.
       const next = exchange.last || socket.destroyed ? undefined : queue[0]
       if (next !== undefined) this.#start(next)
@@ -137,6 +138,9 @@ export class Http1 {
   }
 
   #start(exchange: Http1Exchange): void {
+    const { connection, head } = exchange
+    const queue = this.#queues.get(connection.socket)
+    connection.written?.asked(head, () => (queue?.length ?? 0) > 1)
     if (exchange.unreadable === undefined) this.#onExchange(exchange)
     else answer(exchange, ...exchange.unreadable)
   }
@@ -231,7 +235,7 @@ const refusals: Readonly<Record<string, [number, string]>> = {
 }
 
 /** An answer on a connection that has no request to answer to. */
-function sayLast(socket: Duplex, status: number, text: string): void {
+export function sayLast(socket: Duplex, status: number, text: string): void {
   const body = `${status} ${text}\n`
   socket.write(
     `HTTP/1.1 ${status} ${text}\r\nContent-Type: text/plain; charset=utf-8\r\n` +

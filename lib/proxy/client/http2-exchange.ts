@@ -77,6 +77,9 @@ export class Http2Exchange implements Exchange {
     this.#stream.additionalHeaders({ ...toHttp2Fields(fields), ':status': status })
   }
 
+  /** Its connections can't be gone on with by anybody else. */
+  represents(): void {}
+
   respond(status: number, _text: string, fields: Fields, last: boolean): void {
     // RFC 9110 15.3.6. Node ends the stream with the header section of a 205 by itself.
     const bodiless = last || status === 205

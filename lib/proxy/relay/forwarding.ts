@@ -189,6 +189,7 @@ export class Forwarding implements DispatchHandler {
     this.#endsByReset =
       this.#body !== undefined && status >= 400 && endsWithConnection(fields)
     try {
+      this.#exchange.represents(status, fields)
       this.#exchange.respond(status, text, kept, this.#bodiless)
       this.#status = status
     } catch {

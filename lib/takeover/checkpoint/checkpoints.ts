@@ -45,8 +45,13 @@ export interface OpenedConnection<Socket> {
   readonly remote: Endpoint
   /** Network that the connection counts for; undefined for one that speaks for many clients. */
   readonly network: string | undefined
-  /** That it had in the process before this one. */
+  /** That it had in the process before this one, whose checkpoint is kept. */
   readonly id?: Buffer | undefined
+}
+
+export interface CheckpointCounts {
+  readonly connections: number
+  readonly answers: number
 }
 
 /** Milliseconds between two looks at what is due. */
@@ -62,6 +67,7 @@ export class Checkpoints<Socket> {
   readonly #pace: PaceOptions
   /** Of which something may be due. */
   readonly #watched = new Set<CheckpointedConnection<Socket>>()
+  readonly #open = new Set<CheckpointedConnection<Socket>>()
   #timer: Timer | undefined
   #closed = false
 
@@ -75,6 +81,15 @@ export class Checkpoints<Socket> {
     this.#pace = pace
   }
 
+  /** Those that others could go on with as they are now, and those of them that are in an answer. */
+  counts(): CheckpointCounts {
+    const all = [...this.#open]
+    return {
+      connections: all.filter(({ isCurrent }) => isCurrent).length,
+      answers: all.filter(({ isCurrent, owed }) => isCurrent && owed?.response).length,
+    }
+  }
+
   open(opened: OpenedConnection<Socket>): CheckpointedConnection<Socket> {
     const now = this.#clock.monotonic()
     const one = new CheckpointedConnection(opened, new Pace(now, this.#pace), () => {
@@ -82,6 +97,7 @@ export class Checkpoints<Socket> {
       this.#watched.add(one)
       this.#timer ??= this.#clock.after(period, () => this.#look())
     })
+    this.#open.add(one)
     one.changed(now)
     return one
   }
@@ -89,6 +105,7 @@ export class Checkpoints<Socket> {
   /** The connection is over, or somebody else's. */
   end(one: CheckpointedConnection<Socket>): void {
     this.#watched.delete(one)
+    this.#open.delete(one)
     if (!one.end()) return
     this.#keeper.retire(one)
   }
@@ -147,12 +164,13 @@ export class CheckpointedConnection<Socket> {
   #unplanned = false
   /** It has been given to the transport in full, and the client may lack a part of it. */
   #answered = false
-  #written = false
+  #written: boolean
   #acked = 0
   #ended = false
 
   constructor(opened: OpenedConnection<Socket>, pace: Pace, watch: () => void) {
     this.id = opened.id ?? randomBytes(16)
+    this.#written = opened.id !== undefined
     this.opened = opened
     this.#read = opened.connection.readPosition
     this.#pace = pace
@@ -171,6 +189,11 @@ export class CheckpointedConnection<Socket> {
   /** Something of it has been written down. */
   get isWritten(): boolean {
     return this.#written
+  }
+
+  /** What was written down last is what stands. */
+  get isCurrent(): boolean {
+    return this.#written && this.#pace.isWritten && !this.#unplanned
   }
 
   /** A request has its turn. `isAhead`: whether the client has sent others meanwhile. */

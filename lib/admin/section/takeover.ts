@@ -1,0 +1,47 @@
+import type { CheckpointCounts } from '../../takeover/checkpoint/checkpoints.ts'
+import type { GuardianState } from '../../takeover/guardian/guardian-state.ts'
+import type { TakeoverCounters } from '../../takeover/takeover-counters.ts'
+import { counter, gauge, samplesOf } from './family.ts'
+import type { Section } from './section.ts'
+import { sum } from './sum.ts'
+
+export interface TakeoverFigures {
+  /** `off`, `on`, or why it is not. */
+  readonly guardian: GuardianState
+  /** Connections that others could go on with as they are now; those in a long answer. */
+  readonly protected: CheckpointCounts
+  /** Connections whose process was gone, by what became of them; see Takeover. Since start. */
+  readonly connections: Readonly<Record<string, number>>
+}
+
+export function takeoverSection(
+  guardian: GuardianState,
+  counters: TakeoverCounters,
+  protectedNow: () => CheckpointCounts,
+): Section<TakeoverFigures> {
+  return {
+    name: 'takeover',
+    read: () => ({
+      guardian,
+      protected: protectedNow(),
+      connections: counters.read(),
+    }),
+    merge: (all, own) => ({
+      guardian: own.guardian,
+      protected: sum(all.map(figures => figures.protected)),
+      connections: sum(all.map(({ connections }) => connections)),
+    }),
+    families: ({ connections, protected: now }) => [
+      gauge(
+        'handfast_protected_connections',
+        'Client connections that another process could go on with as they are now',
+        [{ labels: {}, value: now.connections }],
+      ),
+      counter(
+        'handfast_takeovers_total',
+        'Connections since start whose process was gone, by what became of them',
+        samplesOf('outcome', connections),
+      ),
+    ],
+  }
+}

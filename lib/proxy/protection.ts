@@ -1,0 +1,202 @@
+import type { Socket } from 'node:net'
+import { type Clock, systemClock } from '../clock.ts'
+import { showEndpoints } from '../proxy-protocol/show-endpoints.ts'
+import type { Checkpoint, Endpoint } from '../takeover/checkpoint/checkpoint.ts'
+import {
+  type Acknowledged,
+  type CheckpointCounts,
+  type CheckpointedConnection,
+  Checkpoints,
+  type Recordable,
+} from '../takeover/checkpoint/checkpoints.ts'
+import { decodeCheckpoint } from '../takeover/checkpoint/codec.ts'
+import { wipe } from '../takeover/connection/connection-state.ts'
+import { ProtectedConnection } from '../takeover/connection/protected-connection.ts'
+import { type Adoption, judgeAdoption } from '../takeover/guardian/adoption.ts'
+import {
+  handleOf,
+  type SystemHandle,
+  socketOf,
+} from '../takeover/guardian/system-handle.ts'
+import type { NativeSocket } from '../takeover/native/native-socket.ts'
+import { endOf } from '../takeover/plan/planned-response.ts'
+import type { ProtectionOptions } from '../takeover/protection-options.ts'
+import {
+  type AdoptedConnection,
+  AdoptedConnections,
+} from './client/adopted-connections.ts'
+import type { ClientConnection } from './client/client-connection.ts'
+import type { Exchange } from './client/exchange.ts'
+import { WrittenConnection } from './client/written-connection.ts'
+
+/** What a proxy does for connections that have begun in another process. */
+export interface ProtectionParts {
+  /** Counts the connection, and knows whose it is; undefined: there is no room for it. */
+  readonly admit: (transport: ProtectedConnection) => ClientConnection | undefined
+  /** Serves one request. */
+  readonly handle: (exchange: Exchange) => void
+  /** Reads requests from now on. */
+  readonly accept: (connection: ClientConnection) => void
+  readonly idleTimeout: () => number
+}
+
+/** The connections of a proxy that are written down, and those that others have written down. */
+export class Protection {
+  readonly #options: ProtectionOptions
+  readonly #parts: ProtectionParts
+  readonly #clock: Clock
+  readonly #checkpoints: Checkpoints<Socket>
+  readonly #adopted: AdoptedConnections
+
+  constructor(
+    options: ProtectionOptions,
+    parts: ProtectionParts,
+    clock: Clock = systemClock,
+  ) {
+    this.#options = options
+    this.#parts = parts
+    this.#clock = clock
+    this.#checkpoints = new Checkpoints(options.keeper, clock)
+    this.#adopted = new AdoptedConnections({
+      ...parts,
+      clock,
+      counters: options.counters,
+    })
+  }
+
+  /** From now on it is written down how far the connection is. */
+  begin(
+    connection: ClientConnection,
+    transport: ProtectedConnection,
+    id?: Buffer,
+  ): CheckpointedConnection<Socket> {
+    const { transport: socket } = transport
+    const one = this.#checkpoints.open({
+      connection: recordableOf(transport, this.#options.native),
+      socket,
+      local: endpointOf(socket.localAddress, socket.localPort),
+      remote: endpointOf(socket.remoteAddress, socket.remotePort),
+      network: connection.network,
+      id,
+    })
+    connection.written = new WrittenConnection(transport, one, this.#clock)
+    transport.once('close', () => this.#checkpoints.end(one))
+    return one
+  }
+
+  /**
+   * Goes on with a connection that another process of this host has begun, and can do nothing
+   * with any more. The handle is this process's from now on. False: it is over.
+   */
+  adopt(handle: SystemHandle, bytes: Buffer): boolean {
+    const { counters, native } = this.#options
+    let checkpoint: Checkpoint
+    let left: { written: number; read: number }
+    try {
+      checkpoint = decodeCheckpoint(bytes)
+      left = { written: native.written(handle.fd), read: native.read(handle.fd) }
+    } catch {
+      counters.count('unreadable')
+      handle.close()
+      return false
+    }
+    const adoption = judgeAdoption(checkpoint, left)
+    if (adoption.kind === 'reset') {
+      // What the kernel has may be the end of a whole answer: it ends as without a guardian.
+      counters.count(adoption.cause)
+      handle.close()
+      return false
+    }
+    const { transport: state, owed, id, remote, local } = checkpoint
+    const isSaid = owed?.response && left.written === endOf(owed.response.planned) + 1
+    if (isSaid) {
+      // Its end counts as a byte, and has been said, too.
+      counters.count('complete')
+      handle.close()
+      return false
+    }
+    const socket = socketOf(handle)
+    if (socket.remoteAddress !== remote.address) {
+      showEndpoints(socket, { source: remote, destination: local })
+    }
+    const transport = ProtectedConnection.adopt(socket, state, left.written, left.read)
+    wipe(state)
+    const connection = this.#parts.admit(transport)
+    if (connection === undefined) {
+      counters.count('refused')
+      transport.resetAndDestroy()
+      return false
+    }
+    const one = this.begin(connection, transport, id)
+    this.#goOn({ connection, transport }, adoption, checkpoint, one)
+    return true
+  }
+
+  counts(): CheckpointCounts {
+    return this.#checkpoints.counts()
+  }
+
+  drain(): void {
+    this.#adopted.drain()
+  }
+
+  close(): void {
+    this.#checkpoints.close()
+  }
+
+  #goOn(
+    adopted: AdoptedConnection,
+    adoption: Exclude<Adoption, { kind: 'reset' }>,
+    { owed, readPosition }: Checkpoint,
+    one: CheckpointedConnection<Socket>,
+  ): void {
+    const { counters } = this.#options
+    if (adoption.kind === 'idle' || owed === undefined) {
+      counters.count('idle')
+      this.#adopted.idle(adopted)
+    } else if (adoption.kind === 'ask') {
+      counters.count('asked')
+      this.#adopted.ask(adopted, owed.request, adoption.last)
+    } else if (adoption.kind === 'fail' || owed.response === undefined) {
+      counters.count('failed')
+      this.#adopted.fail(adopted)
+    } else {
+      const { request, response } = owed
+      const { planned } = response
+      const missing = adopted.transport.resumeResponse(planned)
+      if (missing === 'impossible') {
+        counters.count('stale')
+        adopted.transport.resetAndDestroy()
+      } else if (missing === 'complete') {
+        counters.count('complete')
+        this.#adopted.after(adopted, planned.keepAlive && !adoption.last)
+      } else {
+        one.resumed(owed, readPosition, this.#clock.monotonic())
+        this.#adopted.resume(adopted, request, response, missing, adoption.last)
+      }
+    }
+  }
+}
+
+function recordableOf(
+  transport: ProtectedConnection,
+  native: NativeSocket,
+): Recordable & Acknowledged {
+  return {
+    get position() {
+      return transport.position
+    },
+    get readPosition() {
+      return transport.readPosition
+    },
+    state: () => transport.state(),
+    acked: () => {
+      const handle = handleOf(transport.transport)
+      return handle && native.acked(handle.fd)
+    },
+  }
+}
+
+function endpointOf(address: string | undefined, port: number | undefined): Endpoint {
+  return { address: address ?? '', port: port ?? 0 }
+}

@@ -1,0 +1,95 @@
+import type { Worker } from 'node:cluster'
+import type { Log } from '../log.ts'
+import type { Guardian, HeldConnection } from '../takeover/guardian/guardian.ts'
+import type { Adopt, ToGuardian } from '../takeover/guardian/guardian-keeper.ts'
+import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
+
+/** From the death of the last worker until the next one that serves, in milliseconds. */
+const longestWait = 30_000
+
+/** No worker: of those that wait for one. Ids of workers begin at 1. */
+const nobody = 0
+
+/** The connections of workers that died, on their way to others. */
+export class Handover {
+  readonly #guardian: Guardian<SystemHandle>
+  readonly #log: Log
+  /** Workers that serve. */
+  readonly #heirs = new Map<number, Worker>()
+  #waiting: NodeJS.Timeout | undefined
+  #turn = 0
+
+  constructor(guardian: Guardian<SystemHandle>, log: Log) {
+    this.#guardian = guardian
+    this.#log = log
+  }
+
+  /** What a worker says to its guardian, with the socket if it is the first of a connection. */
+  heard(worker: Worker, message: ToGuardian, handle: SystemHandle | undefined): void {
+    if (message.type === 'retire') {
+      this.#guardian.retire(worker.id, message.id)
+      return
+    }
+    const { id, network, first } = message
+    const checkpoint = Buffer.from(message.checkpoint, 'base64')
+    if (!first) this.#guardian.update(worker.id, id, checkpoint)
+    else if (handle !== undefined) {
+      this.#guardian.hold(worker.id, id, network, checkpoint, handle)
+    }
+  }
+
+  /** It serves, and can have connections. */
+  ready(worker: Worker): void {
+    this.#heirs.set(worker.id, worker)
+    clearTimeout(this.#waiting)
+    this.#give(this.#guardian.of(nobody))
+  }
+
+  /** It does not serve any more. */
+  gone(worker: Worker): void {
+    this.#heirs.delete(worker.id)
+  }
+
+  /** Others go on at once: a worker that is yet to come would be too long in coming. */
+  died(worker: Worker): void {
+    this.gone(worker)
+    const left = this.#guardian.of(worker.id)
+    if (left.length === 0) return
+    this.#log.info(
+      { connections: left.length, workers: this.#heirs.size },
+      'connections of a worker that died are handed over',
+    )
+    if (this.#heirs.size > 0) {
+      this.#give(left)
+      return
+    }
+    for (const { id } of left) this.#guardian.give(id, nobody)
+    clearTimeout(this.#waiting)
+    this.#waiting = setTimeout(() => this.#letGo(), longestWait).unref()
+  }
+
+  /** Nothing is handed over any more: what a worker leaves ends with it. */
+  close(): void {
+    clearTimeout(this.#waiting)
+    this.#guardian.close()
+  }
+
+  #give(connections: readonly HeldConnection<SystemHandle>[]): void {
+    const heirs = [...this.#heirs.values()]
+    for (const { id, handle, checkpoint } of connections) {
+      const heir = heirs[this.#turn++ % heirs.length]
+      if (heir === undefined || !this.#guardian.give(id, heir.id)) continue
+      const message: Adopt = {
+        type: 'adopt',
+        id,
+        checkpoint: checkpoint.toString('base64'),
+      }
+      // One that dies meanwhile leaves it behind again.
+      if (heir.isConnected()) heir.send(message, handle as never, () => {})
+    }
+  }
+
+  #letGo(): void {
+    for (const { id } of this.#guardian.of(nobody)) this.#guardian.retire(nobody, id)
+  }
+}
