@@ -130,6 +130,8 @@ export class HelloGate implements Waiting {
   readonly #drain = (): void => {
     if (!this.#isTaking) return
     for (const chunk of buffered(this.#socket)) this.#take(chunk)
+    // An end without a byte before it is told to those who read.
+    if (this.#isTaking) this.#socket.read(0)
   }
 
   /** In the place of the socket's own `push`, so that nothing reaches its stream. */

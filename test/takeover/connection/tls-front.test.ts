@@ -156,6 +156,19 @@ t.test('what is no TLS is for TLS to refuse', async t => {
   t.pass('all are gone')
 })
 
+t.test('a probe is no failed handshake where a farm is attached', async t => {
+  const farm = await openFarm()
+  t.teardown(() => farm.close())
+  const { port, sockets } = await frontedServer(t, {
+    attach: server => farm.attach(server),
+  })
+  const socket = connectTcp(port, '127.0.0.1').resume()
+  socket.end()
+  await once(socket, 'close')
+  await until(() => sockets.size === 0)
+  t.equal(farm.stats().handshakes.failed, 0)
+})
+
 t.test("a hello that is sent twice takes nobody's secrets", async t => {
   const { port, connections } = await frontedServer(t)
   const relay = await heldRelay(t, port)
