@@ -159,6 +159,35 @@ t.test('writes wait for each other where there are many, and many hosts', async 
   t.equal(new Pace().later(0, 300), 300)
 })
 
+t.test(
+  'an owner that the writer did not know of gets its copy when they meet',
+  async t => {
+    const farm = farmOf(7)
+    const [writer, unknown] = [farm.add(), farm.at(2)]
+    // All others know it the whole time.
+    farm.network.breakOne(writer, unknown)
+    farm.run(50)
+    for (let i = 0; i < 60; i++) farm.write(writer, `key ${i}`, 'one')
+    farm.run(500)
+    const before = unknown.table.stats().records
+    farm.network.connect(writer, unknown)
+    farm.run(2_000)
+    t.ok(unknown.table.stats().records > before)
+    const held = farm.members.filter(each => each !== writer)
+    for (let i = 0; i < 60; i++) {
+      const key = Buffer.from(`key ${i}`)
+      const owners = topology.among(farm.members.map(({ id }) => id))
+      for (const id of owners.first(tables.session, key, 2))
+        t.ok(
+          [...held, writer]
+            .find(each => each.id === id)
+            ?.table.get(tables.session, key) !== undefined,
+          `key ${i} at ${id}`,
+        )
+    }
+  },
+)
+
 t.test('a host tells at once how many sessions it owns', async t => {
   const farm = farmOf(7)
   const count = 200

@@ -76,6 +76,8 @@ export class Moves {
   readonly #bucket = new TokenBucket(moveRate, moveBurst)
   /** Members that were lost. */
   readonly #lost = new Map<string, Loss & { isNew: boolean }>()
+  /** Members that served before we knew of them. */
+  readonly #metLate = new Map<string, Pick<Loss, 'life' | 'owed'>>()
   /** What all that is here was last copied for. */
   #settled: View = new Map()
   #next: View = new Map()
@@ -113,6 +115,7 @@ export class Moves {
     this.#walk = undefined
     this.#dueAt = Infinity
     this.#lost.clear()
+    this.#metLate.clear()
     this.#owned = 0
     this.#cameSince = 0
   }
@@ -143,6 +146,14 @@ export class Moves {
     })
     const [oldest] = this.#lost.keys()
     if (this.#lost.size > mostLost && oldest !== undefined) this.#lost.delete(oldest)
+  }
+
+  /**
+   * A member was met that served before: the others took it for an owner when we did not, and so
+   * nobody but us knows what we wrote meanwhile and it lacks.
+   */
+  metLate(id: string, late: Pick<Loss, 'life' | 'owed'>): void {
+    this.#metLate.set(id, late)
   }
 
   /** A copy for the member was dropped: of what was written from that version on it may lack some. */
@@ -197,9 +208,14 @@ export class Moves {
         fresh.set(id, lost.since)
         owed.set(id, lost.owed)
         before.add(id)
-      } else if (!isSame) fresh.set(id, 0)
+      } else if (!isSame) {
+        const late = this.#metLate.get(id)
+        fresh.set(id, 0)
+        if (late?.life === life) owed.set(id, late.owed)
+      }
       this.#lost.delete(id)
     }
+    this.#metLate.clear()
     return {
       to,
       before: among(before),

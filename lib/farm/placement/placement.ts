@@ -92,6 +92,8 @@ export class Placement {
   #rankings: Rankings | undefined
   /** The newest version here, ms. */
   #newest = 0
+  /** The version of the first record that we gave to owners, ms. */
+  #gaveFrom = Infinity
   /** No newer record of a table that is shared out was written for all. */
   #spreadUpTo = -Infinity
   #changedAt = -Infinity
@@ -220,6 +222,7 @@ export class Placement {
     if (isWaited) this.#waits.add(token, now + budget)
     else this.#parts.settle(token, level === 'local')
     this.#witness(record)
+    this.#gaveFrom = Math.min(this.#gaveFrom, record.version.ms)
     if (owners.includes(this.#parts.self)) this.#moves.came(1)
     this.#pace.count(now)
     const write: OwnedWrite = {
@@ -397,6 +400,8 @@ export class Placement {
         this.#parts.send(id, { type: 'moved' })
       if (isAlike && this.isComplete && ready) this.#parts.compare(id)
     }
+    if (ready && before === undefined && this.#gaveFrom < Infinity)
+      this.#moves.metLate(id, { life: member.life, owed: this.#gaveFrom })
     const serves = ready && (isNew || before?.ready !== true)
     if (serves && !this.#heard.has(id)) this.#awaited.add(id)
   }
