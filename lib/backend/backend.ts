@@ -59,8 +59,11 @@ export interface BackendState {
   readonly draining: boolean
   /** Requests under way, as far as they cost it work. */
   readonly inFlight: number
-  /** It owes answers for a second or longer, and has said nothing since it was asked for them. */
-  readonly silent: boolean
+  /**
+   * It owes answers for a second or longer, or a connection to it was found dead, and it has said
+   * nothing since.
+   */
+  readonly doubtful: boolean
   /** Its part of what it would get, 0 to 1; 0: no new clients. `now`: monotonic milliseconds. */
   weight(now: number): number
 }
@@ -98,6 +101,7 @@ export class Backend implements BackendState {
   #foundAt = -Infinity
   readonly #beforeUse: boolean
   #deadUntil = -Infinity
+  #foundDead = false
   /** When it was sent the first request since it last said anything. */
   #unheardSince = Infinity
   /** Answers that have begun, since start. */
@@ -172,7 +176,8 @@ export class Backend implements BackendState {
     return this.slots.inFlight
   }
 
-  get silent(): boolean {
+  get doubtful(): boolean {
+    if (this.#foundDead) return true
     if (this.#unheardSince === Infinity || this.inFlight === 0) return false
     return this.#clock.monotonic() - this.#unheardSince >= silence
   }
@@ -197,6 +202,7 @@ export class Backend implements BackendState {
   /** A request has found a kept-alive connection dead. */
   foundDead(): void {
     this.#deadUntil = this.#clock.monotonic() + distrust
+    this.#foundDead = true
   }
 
   /** It can't be sent again, and a connection that was kept alive may not be. */
@@ -226,6 +232,7 @@ export class Backend implements BackendState {
     const now = this.#clock.monotonic()
     this.heard += 1
     this.#unheardSince = Infinity
+    this.#foundDead = false
     this.#judge(() => {
       if (isBadAnswer(status)) this.#passive.failed('bad-answer', epoch, now)
       else this.#passive.answered(epoch, now)

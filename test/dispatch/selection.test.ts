@@ -17,7 +17,7 @@ interface Fake extends BackendState {
   readySince: number
   draining: boolean
   inFlight: number
-  silent: boolean
+  doubtful: boolean
 }
 
 function fake(name: string, more: Partial<Fake> = {}): Fake {
@@ -29,7 +29,7 @@ function fake(name: string, more: Partial<Fake> = {}): Fake {
     readySince: -Infinity,
     draining: false,
     inFlight: 0,
-    silent: false,
+    doubtful: false,
     weight() {
       return this.draining ? 0 : 1
     },
@@ -351,14 +351,18 @@ t.test('forbidden: a second try at a backend that is not well, or preferred', t 
   t.end()
 })
 
-t.test('what can not be sent again goes to no backend that is silent', t => {
-  const [a, b, c] = [fake('a', { silent: true }), fake('b'), fake('c', { ready: false })]
+t.test('what can not be sent again goes to no backend that is doubtful', t => {
+  const [a, b, c] = [
+    fake('a', { doubtful: true }),
+    fake('b'),
+    fake('c', { ready: false }),
+  ]
   const tiers = selection([a, b, c])
   const post = { ...request, method: 'POST' }
   t.equal(firsts(tiers, 4, post), 'bbbb')
   const get = { ...request, method: 'GET' }
   t.match(firsts(tiers, 4, get), /^(?:abab|baba)$/, 'others find out what is wrong')
-  b.silent = true
+  b.doubtful = true
   t.match(firsts(tiers, 4, post), /^(?:abab|baba)$/, 'when all are, it is no reason')
   const backup = selection([a, fake('x')], {}, { x: { priority: 1 } })
   t.equal(firsts(backup, 2, post), 'aa', 'nor one to ask a backup')

@@ -113,12 +113,12 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
   }
 
   /**
-   * Those for a request that can't be sent again: one that is silent would perhaps lose it, and
-   * what it was sent before says soon enough what is wrong.
+   * Those for a request that can't be sent again: one that is doubtful would perhaps lose it, and
+   * other requests say soon enough what is wrong there.
    */
-  vocal<M extends OwnMember<Backend>>(members: readonly M[]): readonly M[] {
-    const vocal = members.filter(({ backend }) => !backend.silent)
-    return vocal.length > 0 ? vocal : members
+  trusted<M extends OwnMember<Backend>>(members: readonly M[]): readonly M[] {
+    const trusted = members.filter(({ backend }) => !backend.doubtful)
+    return trusted.length > 0 ? trusted : members
   }
 
   get again(): Policy {
@@ -196,7 +196,7 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
     const again = this.#first !== undefined || beside !== undefined
     for (const { members, policy } of this.#tiers) {
       const left = this.#left(this.#of.usable(members, this.#once))
-      const usable = this.#once && left.length > 1 ? this.#of.vocal(left) : left
+      const usable = this.#once && left.length > 1 ? this.#of.trusted(left) : left
       if (usable.length > 1) {
         // Whose turn it is, is for first tries: else two that take turns would each have one kind.
         const usual = again ? this.#of.again : policy
