@@ -12,8 +12,10 @@ export interface Channel {
    * ClientAlert when it gives up.
    */
   hear(): Buffer | 'end' | undefined
-  /** The bytes for the wire that say this. */
+  /** The bytes for the wire that say this. They are good until `sent`. */
   say(chunks: readonly Buffer[]): Buffer[]
+  /** What the last `say` gave has gone out; not called when it never will. */
+  sent(): void
   /** What has to go out for what was heard, now; undefined when there is nothing. */
   answer(): Buffer | undefined
   /**

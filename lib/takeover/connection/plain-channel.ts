@@ -28,6 +28,8 @@ export class PlainChannel implements Channel {
     return [...chunks]
   }
 
+  sent(): void {}
+
   answer(): undefined {
     return undefined
   }

@@ -404,7 +404,10 @@ export class ProtectedConnection extends Duplex {
     const last = parts.pop() ?? nothing
     for (const part of parts) this.#send(part)
     this.#position += last.length
-    this.transport.write(last, callback)
+    this.transport.write(last, error => {
+      if (!error) this.#channel.sent()
+      callback(error)
+    })
     this.transport.uncork()
     // What came meanwhile may have had to wait for this.
     if (wasInPlan && !this.#channel.inPlan) this.#hear()

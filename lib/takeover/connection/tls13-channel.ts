@@ -6,6 +6,7 @@ import { keyUpdateMessage, PostHandshake } from '../record-layer/post-handshake.
 import { RecordOpener } from '../record-layer/record-opener.ts'
 import { RecordReader } from '../record-layer/record-reader.ts'
 import { RecordSealer } from '../record-layer/record-sealer.ts'
+import { SealedBuffers } from '../record-layer/sealed-buffers.ts'
 import { suites } from '../record-layer/suite.ts'
 import type { Channel, RestOfPlan } from './channel.ts'
 import type { Tls13State } from './connection-state.ts'
@@ -34,6 +35,8 @@ export class Tls13Channel implements Channel {
   #body = 0
   /** Of what is sealed next, bytes that went out before. */
   #skip = 0
+  /** What the last `say` has filled. */
+  #out: Buffer[] = []
   #empty = 0
   #owesUpdate = false
   #ended = false
@@ -93,32 +96,47 @@ export class Tls13Channel implements Channel {
   }
 
   say(chunks: readonly Buffer[]): Buffer[] {
-    let bytes = 0
-    for (const { length } of chunks) bytes += length
-    // A record may be under way, and one of a head, of a body and of neither may begin.
-    const records = Math.floor(bytes / fullRecord) + 4
-    let out = Buffer.allocUnsafe(bytes + records * recordOverhead)
-    let at = 0
+    let left = 0
+    for (const { length } of chunks) left += length
     const parts: Buffer[] = []
+    let out = this.#nextBuffer(left)
+    let at = 0
+    const put = () => {
+      if (at > 0) parts.push(out.subarray(0, at))
+    }
     for (const chunk of chunks) {
       let done = 0
       while (done < chunk.length) {
+        if (
+          at + fullRecord + recordOverhead > out.length &&
+          at + left + room > out.length
+        ) {
+          put()
+          out = this.#nextBuffer(left)
+          at = 0
+        }
         if (this.#sealer.missing === 0) {
           if (!this.inPlan && this.#isUsedUp(1)) {
-            parts.push(out.subarray(0, at), this.#updateKeys())
+            put()
+            parts.push(this.#updateKeys())
             out = out.subarray(at)
             at = 0
           }
-          at = this.#sealer.begin(this.#nextLength(bytes), out, at)
+          at = this.#sealer.begin(this.#nextLength(left), out, at)
         }
         const piece = chunk.subarray(done, done + this.#sealer.missing)
         at = this.#sealer.add(piece, out, at)
         done += piece.length
-        bytes -= piece.length
+        left -= piece.length
       }
     }
-    parts.push(out.subarray(0, at))
+    put()
     return this.#skip > 0 ? parts.map(part => this.#withoutSkipped(part)) : parts
+  }
+
+  sent(): void {
+    for (const buffer of this.#out) buffers.give(buffer)
+    this.#out = []
   }
 
   makeRoom(length: number): readonly Buffer[] | false {
@@ -183,6 +201,13 @@ export class Tls13Channel implements Channel {
     return this.record + records + spare > this.#mostRecords
   }
 
+  /** For what is left to say, or as much of it as a buffer holds. */
+  #nextBuffer(left: number): Buffer {
+    const buffer = buffers.take(left + room)
+    this.#out.push(buffer)
+    return buffer
+  }
+
   #updateKeys(): Buffer {
     const record = this.#sealer.seal(contentType.handshake, keyUpdateMessage)
     this.#sealer.keys.update()
@@ -216,6 +241,11 @@ export class Tls13Channel implements Channel {
     }
   }
 }
+
+const buffers = new SealedBuffers()
+
+/** More than the overhead of what is said in one buffer: one record is begun for each part. */
+const room = 8 * recordOverhead
 
 /** Records without a byte in a row, which RFC 8446 5.1 allows. As OpenSSL has it. */
 const mostEmpty = 32
