@@ -308,7 +308,10 @@ class HttpsProxy implements RunningProxy {
     return new Protection(options, {
       admit: transport => {
         this.#track(transport.transport)
-        return transport.destroyed ? undefined : this.#connectionOf(asSocket(transport))
+        if (transport.destroyed) return undefined
+        // A revocation has to end it, too.
+        this.#front?.adopt(transport)
+        return this.#connectionOf(asSocket(transport))
       },
       handle: exchange => this.#handler.handle(exchange),
       accept: connection => this.#http1.accept(connection),
