@@ -59,6 +59,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'have a proxy finish its requests and end',
     load: async () => (await import('./commands/ask.ts')).drainCommand,
   },
+  upgrade: {
+    summary: 'have a proxy go on with the program as it is now',
+    load: async () => (await import('./commands/ask.ts')).upgradeCommand,
+  },
   worker: {
     summary: '',
     load: async () => (await import('./commands/worker.ts')).workerCommand,

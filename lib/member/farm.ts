@@ -126,7 +126,7 @@ export interface FarmAdminOptions {
   /** Why this host wants no clients now, in words, for `/readyz`. Default: it does. */
   readonly notReady?: (() => string | undefined) | undefined
   /**
-   * Called for `handfast reload` and `handfast drain`; false: not now. Default: they are refused.
+   * Called for `handfast reload`, `drain` and `upgrade`; false: not now. Default: they are refused.
    */
   readonly onAsked?: ((word: AskedWord) => boolean) | undefined
 }

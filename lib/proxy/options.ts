@@ -367,6 +367,11 @@ export interface RunningProxy {
    * checkpoint. False where that can't be; it is over then. Needs `protection`.
    */
   adopt(handle: SystemHandle, checkpoint: Buffer): boolean
+  /**
+   * Gives connections to whoever keeps their checkpoints, as far as that can be, from now on and
+   * without the end of a process: before a drain.
+   */
+  leave(): void
   /** Connections that another process could go on with as they are now. */
   protectedNow(): CheckpointCounts
   /** What it tells of itself. */

@@ -136,12 +136,44 @@ export class Protection {
     return this.#checkpoints.counts()
   }
 
+  /** The connections that can be gone on with as they are go to another process. */
+  leave(): void {
+    for (const one of this.#checkpoints.all()) {
+      const { socket } = one.opened
+      const handle = handleOf(socket)
+      if (handle === undefined || !this.#isStill(one, handle)) continue
+      const given = this.#checkpoints.give(one, closed => {
+        // With the duplicate of the guardian open the client hears nothing of it.
+        socket.once('close', closed)
+        socket.destroy()
+      })
+      // What the client says from now on is for whoever reads it next.
+      if (given) handle.readStop?.()
+    }
+  }
+
   drain(): void {
     this.#adopted.drain()
   }
 
   close(): void {
     this.#checkpoints.close()
+  }
+
+  /** Neither has the client said anything that is here alone, nor is anything on its way to it. */
+  #isStill(one: CheckpointedConnection<Socket>, handle: SystemHandle): boolean {
+    const checkpoint = one.checkpoint(0)
+    if (checkpoint === undefined) return false
+    const { owed, position, readPosition, transport } = checkpoint
+    wipe(transport)
+    if (owed !== undefined && owed.response === undefined) return false
+    try {
+      const { native } = this.#options
+      if (native.read(handle.fd) !== readPosition) return false
+      return owed !== undefined || native.written(handle.fd) === position
+    } catch {
+      return false
+    }
   }
 
   #goOn(

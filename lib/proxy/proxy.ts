@@ -238,6 +238,10 @@ class HttpsProxy implements RunningProxy {
     return false
   }
 
+  leave(): void {
+    this.#protection?.leave()
+  }
+
   protectedNow(): CheckpointCounts {
     return this.#protection?.counts() ?? { connections: 0, answers: 0 }
   }

@@ -30,6 +30,10 @@ export class Handover {
       this.#guardian.retire(worker.id, message.id)
       return
     }
+    if (message.type === 'give') {
+      this.#give(this.#guardian.of(worker.id).filter(({ id }) => id === message.id))
+      return
+    }
     const { id, network, first } = message
     const checkpoint = Buffer.from(message.checkpoint, 'base64')
     if (!first) this.#guardian.update(worker.id, id, checkpoint)
@@ -76,6 +80,10 @@ export class Handover {
 
   #give(connections: readonly HeldConnection<SystemHandle>[]): void {
     const heirs = [...this.#heirs.values()]
+    if (heirs.length === 0) {
+      for (const { id } of connections) this.#guardian.give(id, nobody)
+      return
+    }
     for (const { id, handle, checkpoint } of connections) {
       const heir = heirs[this.#turn++ % heirs.length]
       if (heir === undefined || !this.#guardian.give(id, heir.id)) continue

@@ -20,11 +20,18 @@ export type ToWorker =
   | { readonly type: 'reload'; readonly settings: ServeSettings }
   | { readonly type: 'reopen-logs' }
   | { readonly type: 'drain' }
+  /** The same where another worker is there already: what can be goes on with that one. */
+  | { readonly type: 'leave' }
+  /** Answer to `left`: nothing that was sent before is on its way any more. */
+  | { readonly type: 'bye' }
+
+/** Of the messages between the two: a supervisor starts workers of later releases. */
+export const workerProtocol = 1
 
 /** From a serving process to the process that started it, when there is a channel. */
 export type FromServer =
   /** First message of a worker: what is sent before someone listens may be lost. */
-  | { readonly type: 'hello' }
+  | { readonly type: 'hello'; readonly protocol: number }
   | {
       readonly type: 'listening'
       readonly host: string
@@ -35,6 +42,8 @@ export type FromServer =
   /** Somebody has asked this worker for what the primary does. */
   | { readonly type: 'asked'; readonly word: AskedWord }
   | ToGuardian
+  /** It has drained. A connection that node:cluster has sent it meanwhile must be sent back yet. */
+  | { readonly type: 'left' }
   | { readonly type: 'failed'; readonly message: string; readonly exitCode: number }
 
 export interface ServerStats {
@@ -62,4 +71,9 @@ export function tellGuardian(
   if (process.connected && process.send !== undefined) {
     process.send(message, handle as never, undefined, done)
   } else done()
+}
+
+export function isToGuardian(message: FromServer): message is ToGuardian {
+  const { type } = message
+  return type === 'checkpoint' || type === 'give' || type === 'retire'
 }

@@ -56,6 +56,7 @@ export async function serveAlone(options: ServeOptions): Promise<number> {
       abort: () => server.close().then(() => end(1), fail),
       reload: () => void reloader.request(),
       reopenLogs: () => server.reopenLogs(),
+      upgrade: () => log.error({}, 'one process can not be upgraded while it serves'),
     })
     // Whoever started this process with a channel and is gone wants it gone too.
     const orphaned = () => server.close().then(() => end(0), fail)

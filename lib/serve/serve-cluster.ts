@@ -6,7 +6,12 @@ import { Guardian } from '../takeover/guardian/guardian.ts'
 import { resolveGuardian } from '../takeover/guardian/options.ts'
 import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
 import { Handover } from './handover.ts'
-import type { FromServer, ToWorker } from './messages.ts'
+import {
+  type FromServer,
+  isToGuardian,
+  type ToWorker,
+  workerProtocol,
+} from './messages.ts'
 import { Reloader } from './reloader.ts'
 import type { ServeOptions } from './serve-alone.ts'
 import type { ServeSettings } from './settings.ts'
@@ -47,6 +52,9 @@ class Primary {
   readonly #secret = generateSecret()
   #listening: { host: string; port: number } | undefined
   #failure: { message: string; exitCode: number } | undefined
+  /** In whose place others are: they finish what is under way. */
+  readonly #leaving = new Set<Worker>()
+  #upgrading = false
   #draining = false
   /** What the workers answer whoever asks for the host. */
   #notReady: string | undefined = 'not all workers are up yet'
@@ -77,6 +85,7 @@ class Primary {
       abort: () => this.#kill(),
       reload: () => void this.#reloader.request(),
       reopenLogs: () => this.#tellAll({ type: 'reopen-logs' }),
+      upgrade: () => void this.#upgrade(),
     })
     const orphaned = () => this.#kill()
     process.once('disconnect', orphaned)
@@ -118,31 +127,40 @@ class Primary {
   }
 
   #fork(slot: number): void {
+    // One that was meant to replace another has come to serve meanwhile.
+    if (this.#workers.has(slot)) process.nextTick(() => this.#on({ type: 'ready', slot }))
+    else this.#workers.set(slot, this.#start(slot))
+  }
+
+  /** `onUp`: it serves. `onDown`: it has ended. */
+  #start(slot: number, onUp?: () => void, onDown?: (why: string) => void): Worker {
     const { log } = this.#options
     const worker = cluster.fork()
-    this.#workers.set(slot, worker)
     const late = setTimeout(() => worker.process.kill('SIGKILL'), startLimit)
     late.unref()
+    let failure: string | undefined
     worker.on('message', (message: FromServer, handle: unknown) => {
       if (message.type === 'hello') {
-        const { settings } = this.#reloader
-        const farm = { ...settings.farm, secret: settings.farm.secret ?? this.#secret }
-        const notReady = this.#notReady
-        const own = { ...settings, farm }
-        const { guardian } = this.#options
-        this.#tell(worker, { type: 'start', slot, settings: own, notReady, guardian })
-        if (this.#draining) this.#tell(worker, { type: 'drain' })
+        if (message.protocol === workerProtocol) this.#begin(worker, slot)
+        else {
+          failure = 'this release can not be had without a restart'
+          worker.process.kill('SIGKILL')
+        }
       } else if (message.type === 'listening') {
         clearTimeout(late)
         this.#listening ??= { host: message.host, port: message.port }
+        onUp?.()
         this.#on({ type: 'ready', slot })
         this.#handover?.ready(worker)
-      } else if (message.type === 'checkpoint' || message.type === 'retire') {
+      } else if (isToGuardian(message)) {
         this.#handover?.heard(worker, message, handle as SystemHandle | undefined)
+      } else if (message.type === 'left') {
+        this.#tell(worker, { type: 'bye' })
       } else if (message.type === 'asked') {
         this.#signals.ask(message.word)
       } else if (message.type === 'failed') {
-        this.#failure = message
+        failure = message.message
+        if (this.#workers.get(slot) === worker) this.#failure = message
         log.error({ slot, reason: message.message }, 'worker failed to start')
       }
     })
@@ -152,14 +170,76 @@ class Primary {
     worker.on('exit', (code, signal) => {
       clearTimeout(late)
       log.info({ slot, code, signal }, 'worker ended')
-      this.#workers.delete(slot)
+      this.#leaving.delete(worker)
       this.#handover?.gone(worker)
       // What it said last may be on its way still.
       const handOver = () => this.#handover?.died(worker)
       if (worker.isConnected()) worker.once('disconnect', handOver)
       else handOver()
+      onDown?.(failure ?? `it ended with ${signal ?? code}`)
+      if (this.#workers.get(slot) !== worker) return
+      this.#workers.delete(slot)
       this.#on({ type: 'exited', slot })
     })
+    return worker
+  }
+
+  #begin(worker: Worker, slot: number): void {
+    const { settings } = this.#reloader
+    const farm = { ...settings.farm, secret: settings.farm.secret ?? this.#secret }
+    const notReady = this.#notReady
+    const own = { ...settings, farm }
+    const { guardian } = this.#options
+    this.#tell(worker, { type: 'start', slot, settings: own, notReady, guardian })
+    if (this.#draining) this.#tell(worker, { type: 'drain' })
+  }
+
+  /** New workers, of the program as it is now, one after the other. */
+  async #upgrade(): Promise<void> {
+    const { log } = this.#options
+    if (this.#upgrading || this.#notReady !== undefined) {
+      log.warn(
+        {},
+        'not the time for an upgrade: not all workers are up, or it is under way',
+      )
+      return
+    }
+    this.#upgrading = true
+    log.info({ workers: this.#workers.size }, 'upgrading')
+    for (const slot of [...this.#workers.keys()]) {
+      const why = await this.#replace(slot)
+      if (why === undefined) continue
+      log.error({ slot, reason: why }, 'upgrade given up: the workers that serve go on')
+      this.#upgrading = false
+      return
+    }
+    this.#upgrading = false
+    log.info({ workers: this.#workers.size }, 'upgraded')
+  }
+
+  /** Answers why not; the worker that was there serves on then. */
+  #replace(slot: number): Promise<string | undefined> {
+    return new Promise(resolve => {
+      const onUp = () => {
+        const old = this.#workers.get(slot)
+        this.#workers.set(slot, fresh)
+        resolve(undefined)
+        if (this.#draining) this.#tell(fresh, { type: 'drain' })
+        if (old !== undefined) this.#dismiss(old)
+      }
+      const fresh = this.#start(slot, onUp, resolve)
+    })
+  }
+
+  /** Another worker is there in its place. */
+  #dismiss(worker: Worker): void {
+    this.#leaving.add(worker)
+    this.#handover?.gone(worker)
+    this.#tell(worker, { type: 'leave' })
+    const { drainTimeout } = resolveLimits(this.#reloader.settings.limits)
+    const kill = () => worker.process.kill('SIGKILL')
+    const timer = setTimeout(kill, drainTimeout + drainSlack).unref()
+    worker.once('exit', () => clearTimeout(timer))
   }
 
   #drain(signal: string): void {
@@ -188,7 +268,9 @@ class Primary {
   #kill(): void {
     this.#killed = true
     this.#handover?.close()
-    for (const worker of this.#workers.values()) worker.process.kill('SIGKILL')
+    for (const worker of [...this.#workers.values(), ...this.#leaving]) {
+      worker.process.kill('SIGKILL')
+    }
     this.#on({ type: 'stop' })
   }
 

@@ -71,6 +71,7 @@ export async function serveRepository(options: RepositoryOptions): Promise<numbe
       },
       abort: () => process.exit(1),
       reload: () => log.info({}, 'a repository has nothing to read again'),
+      upgrade: () => log.info({}, 'a repository is started anew for another release'),
       reopenLogs() {},
     })
     // Whoever started this process with a channel and is gone wants it gone too.

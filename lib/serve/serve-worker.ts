@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import type { AskedWord } from '../admin/admin.ts'
 import { HandfastError } from '../errors.ts'
 import { createLog } from '../log.ts'
@@ -6,7 +7,7 @@ import type { GuardianState } from '../takeover/guardian/guardian-state.ts'
 import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
 import { detectNative } from '../takeover/native/detect.ts'
 import { TakeoverCounters } from '../takeover/takeover-counters.ts'
-import { type ToWorker, tellGuardian, tellParent } from './messages.ts'
+import { type ToWorker, tellGuardian, tellParent, workerProtocol } from './messages.ts'
 import { logProcessFaults } from './process-faults.ts'
 import { Readiness } from './readiness.ts'
 import { type Server, type ServerGuard, startServer } from './server.ts'
@@ -20,7 +21,7 @@ export async function serveWorker(): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, ignore)
   const orders = new Orders()
-  tellParent({ type: 'hello' })
+  tellParent({ type: 'hello', protocol: workerProtocol })
   const { settings, slot, guardian } = await orders.start
   const written = createLog({ level: settings.logLevel, format: settings.logFormat })
   const log = written.child({ worker: slot })
@@ -62,11 +63,19 @@ export async function serveWorker(): Promise<number> {
   })
   const { host, port, farmAddress } = server
   tellParent({ type: 'listening', host, port, farmAddress })
-  await orders.drain
+  const how = await orders.drain
+  if (how === 'leave') server.leave()
   await server.drain()
+  if (how === 'leave') {
+    tellParent({ type: 'left' })
+    await Promise.race([orders.bye, setTimeout(longestBye, undefined, { ref: false })])
+  }
   process.disconnect?.()
   return 0
 }
+
+/** Milliseconds for the answer of a primary that is there. */
+const longestBye = 5_000
 
 /** How this worker's connections are kept by the process that started it. */
 async function guardOf(state: GuardianState): Promise<ServerGuard> {
@@ -79,7 +88,8 @@ async function guardOf(state: GuardianState): Promise<ServerGuard> {
 /** What the primary says, kept until someone wants to know: it may speak before we serve. */
 class Orders {
   readonly start: Promise<Extract<ToWorker, { type: 'start' }>>
-  readonly drain: Promise<void>
+  readonly drain: Promise<'drain' | 'leave'>
+  readonly bye: Promise<void>
   readonly readiness: Readiness = new Readiness('starting')
   #reopenLogs: () => void = ignore
   #fresh: ServeSettings | undefined
@@ -88,7 +98,11 @@ class Orders {
 
   constructor() {
     let started: (message: Extract<ToWorker, { type: 'start' }>) => void = ignore
-    let drained: () => void = ignore
+    let drained: (how: 'drain' | 'leave') => void = ignore
+    let saidBye: () => void = ignore
+    this.bye = new Promise(resolve => {
+      saidBye = resolve
+    })
     this.start = new Promise(resolve => {
       started = resolve
     })
@@ -100,7 +114,8 @@ class Orders {
         this.readiness.set(message.notReady)
       }
       if (message.type === 'start') started(message)
-      if (message.type === 'drain') drained()
+      if (message.type === 'drain' || message.type === 'leave') drained(message.type)
+      if (message.type === 'bye') saidBye()
       if (message.type === 'reopen-logs') this.#reopenLogs()
       if (message.type === 'adopt' && handle) this.#adopt(message, handle as SystemHandle)
       if (message.type !== 'reload') return

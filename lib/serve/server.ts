@@ -36,6 +36,7 @@ export interface Server {
   close(): Promise<void>
   stats(): ServerStats
   /** See RunningProxy. */
+  leave(): void
   adopt(handle: SystemHandle, checkpoint: Buffer): boolean
 }
 
@@ -114,6 +115,7 @@ export async function startServer(
         await closeAll()
       },
       close: closeAll,
+      leave: () => proxy.leave(),
       adopt: (handle, checkpoint) => proxy.adopt(handle, checkpoint),
       stats() {
         const { full, causes } = farm.stats().handshakes

@@ -7,6 +7,8 @@ export interface SignalHandlers {
   abort(): void
   /** SIGHUP. */
   reload(): void
+  /** SIGUSR2: other processes, of the program as it is now, are to take the place of those that serve. */
+  upgrade(): void
   /** SIGUSR1: files of logs have been moved. */
   reopenLogs(): void
 }
@@ -29,11 +31,13 @@ export class Signals {
     process.on('SIGINT', end)
     process.on('SIGHUP', handlers.reload)
     process.on('SIGUSR1', handlers.reopenLogs)
+    process.on('SIGUSR2', handlers.upgrade)
     return () => {
       process.off('SIGTERM', end)
       process.off('SIGINT', end)
       process.off('SIGHUP', handlers.reload)
       process.off('SIGUSR1', handlers.reopenLogs)
+      process.off('SIGUSR2', handlers.upgrade)
     }
   }
 
@@ -45,6 +49,7 @@ export class Signals {
   ask(word: AskedWord): boolean {
     if (this.#handlers === undefined) return false
     if (word === 'reload') this.#handlers.reload()
+    else if (word === 'upgrade') this.#handlers.upgrade()
     else this.#drain('asked')
     return true
   }

@@ -6,7 +6,7 @@ import { flagLines, parseFlags } from '../flags.ts'
 
 const flags = { admin: adminFlag, ...tokenFlags } as const
 
-/** `handfast reload` and `handfast drain`: what SIGHUP and SIGTERM do, over the admin port. */
+/** What SIGHUP, SIGTERM and SIGUSR2 do, over the admin port. */
 export function askCommand(word: AskedWord, about: string): Command {
   return {
     flags,
@@ -52,4 +52,12 @@ refused with a line in its log, and the old config stays: see handfast proxy --c
 export const drainCommand: Command = askCommand(
   'drain',
   `Has a proxy finish its open requests and end, as SIGTERM does.`,
+)
+
+export const upgradeCommand: Command = askCommand(
+  'upgrade',
+  `Has a proxy of several workers replace them, one after the other, by new ones of the program that
+is installed now, as SIGUSR2 does. No client is refused meanwhile. With a guardian connections are
+handed over; the others end as with handfast drain. If a new worker does not come up, the old ones
+go on: the log says why.`,
 )

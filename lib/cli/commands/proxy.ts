@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createLog, silentLog } from '../../log.ts'
@@ -20,7 +21,8 @@ Serves HTTPS and passes requests on. Its TLS sessions resume on every member of 
 
 ${proxyFlagsHelp}
 The log goes to standard output. SIGTERM and SIGINT finish open requests and exit with 0;
-SIGHUP reads certificates and the config file again; SIGUSR1 opens the access log anew.
+SIGHUP reads certificates and the config file again; SIGUSR1 opens the access log anew; SIGUSR2
+replaces the workers by new ones of the program as it is now.
 `,
   async run(args, io) {
     // Node's own answer is the end: one that comes before all is up is heard then.
@@ -66,8 +68,18 @@ async function run(args: readonly string[], io: Io, onUp: () => void): Promise<n
   }
   const { serveCluster } = await import('../../serve/serve-cluster.ts')
   const main = new URL(`../main${extname(import.meta.url)}`, import.meta.url)
-  const worker = { exec: fileURLToPath(main), args: ['worker'] }
+  const worker = { exec: programAt(fileURLToPath(main)), args: ['worker'] }
   return await serveCluster({ ...options, worker })
+}
+
+/** As it was called, if it was: a link to the release that is installed may point to the next. */
+function programAt(main: string): string {
+  const called = process.argv[1]
+  try {
+    return called !== undefined && realpathSync(called) === main ? called : main
+  } catch {
+    return main
+  }
 }
 
 /** The answer of `--check` for a config without mistakes. */

@@ -29,10 +29,16 @@ export interface Acknowledged {
 export interface CheckpointKeeper<Socket> {
   /** Who has the socket itself asks its kernel, and needs to be told nothing. */
   readonly wantsProgress: boolean
-  /** False: not now; it is asked again. */
-  write(of: CheckpointedConnection<Socket>, checkpoint: Buffer): boolean
+  /** False: not now; it is asked again. `done`: it has left this process, or never will. */
+  write(
+    of: CheckpointedConnection<Socket>,
+    checkpoint: Buffer,
+    done?: () => void,
+  ): boolean
   /** How far the client has come; may be dropped. */
   progress(of: CheckpointedConnection<Socket>, acked: number): void
+  /** Its last checkpoint has been written, and it is closed here: somebody else goes on with it. */
+  give(of: CheckpointedConnection<Socket>): void
   /** The connection is over. Called for those alone of which something was written. */
   retire(of: CheckpointedConnection<Socket>): void
 }
@@ -102,7 +108,32 @@ export class Checkpoints<Socket> {
     return one
   }
 
-  /** The connection is over, or somebody else's. */
+  /** The open ones. */
+  all(): readonly CheckpointedConnection<Socket>[] {
+    return [...this.#open]
+  }
+
+  /**
+   * Somebody else goes on with it, from whom it has to be kept that this process still does: it is
+   * written down, then closed here, then given. What is written until it is closed counts. False:
+   * it can't be given now.
+   */
+  give(
+    one: CheckpointedConnection<Socket>,
+    close: (closed: () => void) => void,
+  ): boolean {
+    const checkpoint = one.checkpoint(this.#clock.now())
+    const bytes = checkpoint && encodeCheckpoint(checkpoint)
+    if (bytes === undefined) return false
+    const closeIt = () => close(() => this.#keeper.give(one))
+    if (!this.#keeper.write(one, bytes, closeIt)) return false
+    this.#watched.delete(one)
+    this.#open.delete(one)
+    one.end()
+    return true
+  }
+
+  /** The connection is over. */
   end(one: CheckpointedConnection<Socket>): void {
     this.#watched.delete(one)
     this.#open.delete(one)

@@ -17,6 +17,8 @@ export type ToGuardian =
       readonly checkpoint: string
       readonly first: boolean
     }
+  /** The worker goes on with it no more, and another one is to. */
+  | { readonly type: 'give'; readonly id: string }
   /** The connection is over. */
   | { readonly type: 'retire'; readonly id: string }
 
@@ -48,13 +50,17 @@ export class GuardianKeeper implements CheckpointKeeper<Socket> {
     this.#tell = tell
   }
 
-  write(of: CheckpointedConnection<Socket>, checkpoint: Buffer): boolean {
+  write(
+    of: CheckpointedConnection<Socket>,
+    checkpoint: Buffer,
+    done?: () => void,
+  ): boolean {
     if (this.#onTheWay >= mostOnTheWay) return false
     const { socket, network } = of.opened
     const first = !of.isWritten
     const handle = first ? handleOf(socket) : undefined
     // It has just been closed, and is retired before long.
-    if (first && handle === undefined) return true
+    if (first && handle === undefined) return done === undefined
     this.#send(
       {
         type: 'checkpoint',
@@ -64,21 +70,31 @@ export class GuardianKeeper implements CheckpointKeeper<Socket> {
         first,
       },
       handle,
+      done,
     )
     return true
   }
 
   progress(): void {}
 
+  give(of: CheckpointedConnection<Socket>): void {
+    this.#send({ type: 'give', id: of.id.toString('hex') }, undefined)
+  }
+
   /** Never put off: as long as the duplicate is open the client can't be told that it is over. */
   retire(of: CheckpointedConnection<Socket>): void {
     this.#send({ type: 'retire', id: of.id.toString('hex') }, undefined)
   }
 
-  #send(message: ToGuardian, handle: SystemHandle | undefined): void {
+  #send(
+    message: ToGuardian,
+    handle: SystemHandle | undefined,
+    done: () => void = () => {},
+  ): void {
     this.#onTheWay++
     this.#tell(message, handle, () => {
       this.#onTheWay--
+      done()
     })
   }
 }

@@ -9,6 +9,7 @@ export interface SystemHandle {
   readonly fd: number
   close(): void
   reset?(): void
+  readStop?(): unknown
 }
 
 /** Undefined for a socket that is closed, or has none. */

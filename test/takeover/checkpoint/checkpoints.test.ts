@@ -21,6 +21,7 @@ class World implements CheckpointKeeper<string> {
   readonly checkpoints: Checkpoints<string>
   readonly written: Checkpoint[] = []
   readonly progressed: number[] = []
+  given = 0
   retired = 0
   takes = true
   acked = 0
@@ -48,13 +49,20 @@ class World implements CheckpointKeeper<string> {
     })
   }
 
-  write(_of: CheckpointedConnection<string>, bytes: Buffer): boolean {
-    if (this.takes) this.written.push(decodeCheckpoint(bytes))
+  write(_of: CheckpointedConnection<string>, bytes: Buffer, done?: () => void): boolean {
+    if (this.takes) {
+      this.written.push(decodeCheckpoint(bytes))
+      done?.()
+    }
     return this.takes
   }
 
   progress(_of: CheckpointedConnection<string>, acked: number): void {
     this.progressed.push(acked)
+  }
+
+  give(): void {
+    this.given++
   }
 
   retire(): void {
@@ -179,4 +187,32 @@ t.test('only what was written down is retired, and once', async t => {
   one.answered(world.clock.monotonic())
   world.clock.advance(1_000)
   t.equal(world.written.length, 1)
+})
+
+t.test('a connection is given away when it is written down, and closed', async t => {
+  const world = new World()
+  const one = world.open()
+  let closed: (() => void) | undefined
+  world.takes = false
+  t.notOk(world.checkpoints.give(one, () => {}))
+  world.takes = true
+  t.ok(
+    world.checkpoints.give(one, done => {
+      t.equal(world.written.length, 1)
+      closed = done
+    }),
+  )
+  t.equal(world.given, 0, 'two must never write to it')
+  closed?.()
+  t.equal(world.given, 1)
+  world.checkpoints.end(one)
+  t.equal(world.retired, 0)
+})
+
+t.test('one in an answer that nobody can make again is not given away', async t => {
+  const world = new World()
+  const one = world.open()
+  one.asked(request, alone, world.clock.monotonic())
+  one.began(undefined, world.clock.monotonic())
+  t.notOk(world.checkpoints.give(one, () => t.fail('it is closed')))
 })
