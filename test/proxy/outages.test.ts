@@ -1,16 +1,16 @@
 import t from 'tap'
-import { goThroughOutages, outages } from '../fixtures/outages/outages.ts'
+import { goThroughOutages } from '../fixtures/outages/outages.ts'
 
-/** `npm run test:faults` does the same for longer, with one worker, too. */
-t.test('backends flap, move, are all down and are drained under load', async t => {
+/** `npm run test:faults` does it for longer, with names that move and all backends down, too. */
+t.test('backends flap and are drained under load', async t => {
   const { served, problems } = await goThroughOutages({
     folder: t.testdir(),
     workers: 2,
-    outages,
+    outages: ['flapping', 'drained'],
     rounds: 1,
-    clients: 4,
+    clients: 2,
     onOutage: line => t.comment(line),
   })
   t.strictSame(problems, [])
-  t.ok(served > 40)
+  t.ok(served > 30)
 })
