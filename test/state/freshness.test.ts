@@ -47,7 +47,7 @@ async function farmOf(t: Test, place: SharedPlace, size: number): Promise<Member
       tables: { carts: {} },
       readBudget: 60_000,
       writeBudget: 60_000,
-      farmBudget: 2_000,
+      farmBudget: 60_000,
     })
     t.teardown(async () => {
       await state.close()
@@ -309,6 +309,8 @@ t.test('who asks after a change is not told what was loaded before it', async t 
       secret,
       tables: { carts: {} },
       cacheBytes: 0,
+      readBudget: 60_000,
+      writeBudget: 60_000,
     })
     t.teardown(() => state.close())
     const carts = state.table<number>('carts')

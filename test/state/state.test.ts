@@ -17,8 +17,8 @@ async function setUp(t: Test, place = new SharedPlace(), cacheTtl?: number) {
       database: place.open(),
       secret,
       tables: { ...tables, carts: { cacheTtl } },
-      readBudget: 5_000,
-      writeBudget: 5_000,
+      readBudget: 60_000,
+      writeBudget: 60_000,
     })
     t.teardown(() => state.close())
     return { state, carts: state.table<Cart>('carts') }

@@ -22,9 +22,9 @@ t.test('application state in Redis', { skip: noRedis }, async t => {
   const alive = setInterval(() => {}, 1_000)
   t.teardown(() => clearInterval(alive))
   const make = (options: RedisDatabaseOptions = {}) =>
-    redisDatabase({ url, connectTimeout: 5_000, commandTimeout: 2_000, ...options })
+    redisDatabase({ url, connectTimeout: 30_000, commandTimeout: 30_000, ...options })
   /** For who waits in vain. */
-  const soon = { connectTimeout: 4_000, commandTimeout: 500 }
+  const soon = { connectTimeout: 10_000, commandTimeout: 3_000 }
   const opened = async (options: RedisDatabaseOptions = {}): Promise<Database> => {
     const database = make(options)
     t.teardown(() => database.close())
