@@ -16,6 +16,5 @@ export const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   table: async () => (await import('./record-table.ts')).recordTable,
   repository: async () => (await import('./repository.ts')).repository,
   state: async () => (await import('./state.ts')).state,
-  'state-reads': async () => (await import('./state-reads.ts')).stateReads,
   communicator: async () => (await import('./packets.ts')).packets,
 }

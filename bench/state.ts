@@ -1,6 +1,7 @@
 import type { Benchmark } from './benchmark.ts'
 import { pairedRatio, summarize } from './harness/statistics.ts'
 import type { Comparison, Goal, Measurement } from './report/report.ts'
+import { measureReads } from './state/reads.ts'
 import { measureSessions } from './state/sessions.ts'
 import { measureWrites } from './state/writes.ts'
 
@@ -41,9 +42,11 @@ const limits: readonly {
 /** Application state beside what people use instead. */
 export const state: Benchmark = {
   name: 'state',
-  about: 'application state: sessions in Express, writes through to PostgreSQL',
+  about:
+    'application state: reads from the cache, writes to PostgreSQL, sessions in Express',
   async run(context) {
     const skipped: string[] = []
+    const reads = await measureReads(context)
     const writes = await measureWrites(context, skipped)
     const sessions = await measureSessions(context, skipped)
     const series: Series[] = [
@@ -69,10 +72,10 @@ export const state: Benchmark = {
         name: 'state',
         measurements: series.map(measurementOf),
         comparisons,
-        goals,
+        goals: [...reads.goals, ...goals],
         skipped,
-        notes: [],
-        failures: [],
+        notes: reads.notes,
+        failures: reads.failures,
       },
       tables: [
         {
