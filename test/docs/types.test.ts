@@ -5,7 +5,7 @@ import { codeBlocks, extensionOf, moduleOf } from '../fixtures/docs/code.ts'
 import { exampleModules } from '../fixtures/docs/examples.ts'
 import { modes, typeErrors } from '../fixtures/docs/type-check.ts'
 
-/** What the example for Nest uses of it: too many packages to have them here. */
+/** What the samples for Nest use of it: too many packages to have them here. */
 const nest = `
 declare module 'reflect-metadata' {}
 declare module '@nestjs/common' {
@@ -15,7 +15,8 @@ declare module '@nestjs/common' {
 }
 declare module '@nestjs/core' {
   export const NestFactory: {
-    create(module: Function, options: { httpsOptions: import('node:https').ServerOptions }): Promise<{
+    create(module: Function, options?: { httpsOptions: import('node:https').ServerOptions }): Promise<{
+      use(middleware: Function): unknown
       getHttpServer(): import('node:https').Server
       listen(port: number): Promise<void>
       close(): Promise<void>
