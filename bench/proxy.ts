@@ -12,7 +12,14 @@ const jobs: readonly ProxyJob[] = [
   { name: 'new-connection', kind: 'new', body: 'small', concurrency: 8, requests: 400 },
 ]
 
-/** HTTP requests through handfast, beside what else people put there. */
+/**
+ * HTTP requests through handfast, beside what else people put there.
+ *
+ * Where the CPU of a small request goes (`--cpu-prof` of the worker, kept-alive HTTP/1.1): a fifth
+ * in one write to the client, which is TLS and TCP, 6 % in the one to the backend, 2 % in that to
+ * the log, a third in Node's own JavaScript, 9 % in undici's, 4 % in the garbage collector. 18 % is
+ * code of handfast, and no function of it is 1 %: there is no hot spot left to take away.
+ */
 export const proxy: Benchmark = {
   name: 'proxy',
   about:
