@@ -69,7 +69,7 @@ t.test('Redis that is killed again and again', { skip: noRedis }, async t => {
   ]
   const server = await RedisServer.start(t, { config })
   const { url } = server
-  const open = () => redisDatabase({ url, connectTimeout: 500, commandTimeout: 500 })
+  const open = () => redisDatabase({ url, connectTimeout: 10_000, commandTimeout: 5_000 })
   await underKills(t, open, { die: () => server.stop(), rise: () => server.start() })
 })
 
