@@ -4,7 +4,7 @@ import { createServer } from 'node:tls'
 import t from 'tap'
 import type { ClientHello } from '../../lib/resumption/hello/client-hello.ts'
 import { offerOf, refusal, tls12, tls13 } from '../../lib/resumption/session/offer.ts'
-import { readSession } from '../../lib/resumption/session/session-der.ts'
+import { isSessionOf, readSession } from '../../lib/resumption/session/session-der.ts'
 import {
   decodeSessionRecord,
   encodeSessionRecord,
@@ -111,10 +111,17 @@ t.test("what is read from OpenSSL's own session", async t => {
   t.comment(`SEED=${seed}`)
   const random = seededRandom(seed)
   const whole = sessions[0] ?? Buffer.alloc(0)
+  const own = readSession(whole)?.id ?? Buffer.alloc(0)
+  t.ok(isSessionOf(whole, own), 'it names its id')
+  t.notOk(isSessionOf(whole, Buffer.alloc(own.length)), 'and no other')
+  t.notOk(isSessionOf(whole, own.subarray(1)), 'nor a part of it')
+  t.notOk(isSessionOf(whole.subarray(0, -1), own), 'cut short')
+  t.notOk(isSessionOf(Buffer.alloc(0), own), 'empty')
   for (let round = 0; round < 5000; round += 1) {
     const bytes = Buffer.from(whole.subarray(0, Math.ceil(random() * whole.length)))
     bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256)
     readSession(bytes)
+    isSessionOf(bytes, own)
   }
   t.equal(readSession(whole.subarray(0, -1)), undefined, 'cut short')
   t.equal(readSession(Buffer.alloc(0)), undefined, 'empty')

@@ -13,7 +13,7 @@ import { type ClientHello, parseClientHello } from './client-hello.ts'
  * The bytes are kept untouched in `bytes`, for TLS to read after us.
  */
 export class HelloReader {
-  #bytes: Buffer = Buffer.alloc(0)
+  #bytes: Buffer = nothing
   #length = 0
   /** Where the record begins that is not yet complete. */
   #recordAt = 0
@@ -104,6 +104,7 @@ export class HelloReader {
   }
 }
 
+const nothing = Buffer.alloc(0)
 const handshakeRecord = 22
 const versionMajor = 3
 const recordHeader = 5

@@ -270,11 +270,14 @@ export class Attachment {
     const pending = this.#correlation.current
     if (pending === undefined) return false
     const session = pending.session ?? null
+    // Never an error: Node would destroy the connection.
+    if (session === null || !pending.mayAskAgain) {
+      callback(null, session)
+      return true
+    }
     const handle = handleNow()
     const before = bytesSent(handle)
-    // Never an error: Node would destroy the connection.
     callback(null, session)
-    if (session === null || !pending.mayAskAgain) return true
     // TLS has read the hello by now.
     if (askedAgain(handle, before)) handle.loadSession?.(session)
     return true

@@ -131,25 +131,26 @@ export class PendingHandshake {
 
 /**
  * A connection may stay for hours, and needs no secret of its past. So these are bytes of their
- * own: views of the record would keep all of it. Written out since it is done for each.
+ * own: views of the record would keep all of it. One piece of memory for the three, and from no
+ * pool that keeps others alive; written out since it is done for each.
  */
 function withoutSecret({ id, source, record }: FoundSession): OfferedSession {
+  const { lineage, certificate } = record
+  const lineageAt = id.length
+  const certificateAt = lineageAt + lineage.length
+  const bytes = Buffer.allocUnsafeSlow(certificateAt + certificate.length)
+  bytes.set(id)
+  bytes.set(lineage, lineageAt)
+  bytes.set(certificate, certificateAt)
   return {
-    id: bytesOf(id),
+    id: bytes.subarray(0, lineageAt),
     source,
-    lineage: bytesOf(record.lineage),
+    lineage: bytes.subarray(lineageAt, certificateAt),
     originalAt: record.originalAt,
     serverName: record.serverName,
-    certificate: bytesOf(record.certificate),
+    certificate: bytes.subarray(certificateAt),
     clientAuthorized: record.clientAuthorized,
   }
-}
-
-/** Unlike Buffer.from, from no pool that keeps others alive. */
-function bytesOf(view: Buffer): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(view.length)
-  bytes.set(view)
-  return bytes
 }
 
 /** How the session of a connection resumes, and what the client is given for another time. */

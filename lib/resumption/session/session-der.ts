@@ -28,6 +28,8 @@ const context = { peer: 0xa3, verifyResult: 0xa5, flags: 0xad, alpn: 0xb0 } as c
 /** SSL_SESS_FLAG_EXTMS in OpenSSL's ssl.h. */
 const extendedMasterSecretFlag = 0x1
 const nothing = Buffer.alloc(0)
+/** Versions and cipher. */
+const beforeId = [tag.integer, tag.integer, tag.octetString] as const
 
 /** Undefined when the bytes are not such a session. */
 export function readSession(der: Buffer): SessionFacts | undefined {
@@ -58,6 +60,24 @@ export function readSession(der: Buffer): SessionFacts | undefined {
       (innerInteger(fields.get(context.flags)) & extendedMasterSecretFlag) !== 0,
     alpn: derWrapped(fields.get(context.alpn))?.toString('latin1') ?? '',
   }
+}
+
+/**
+ * The bytes are such a session, with this id. Looks no further than it has to: this is done for
+ * each session that a client offers, and TLS reads the rest.
+ */
+export function isSessionOf(der: Buffer, id: Buffer): boolean {
+  const outer = derElement(der, 0)
+  if (outer?.tag !== tag.sequence || outer.end !== der.length) return false
+  let at = outer.start
+  for (const before of beforeId) {
+    const field = derElement(der, at)
+    if (field?.tag !== before) return false
+    at = field.end
+  }
+  const own = derElement(der, at)
+  if (own?.tag !== tag.octetString || own.end - own.start !== id.length) return false
+  return der.compare(id, 0, id.length, own.start, own.end) === 0
 }
 
 /** Absent means 0, as OpenSSL leaves out zeros. */

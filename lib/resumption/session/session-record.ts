@@ -95,15 +95,10 @@ export function encodeSessionRecord(record: SessionRecord): Buffer {
 /** Undefined when the bytes are not a record of this layout. `session` is a view. */
 export function decodeSessionRecord(value: Buffer): SessionRecord | undefined {
   if (value.length < fixedLength || value[0] !== sessionLayout) return undefined
-  const strings: Buffer[] = []
-  let at = fixedLength
-  while (strings.length < 3) {
-    const length = value[at]
-    if (length === undefined || at + 1 + length > value.length) return undefined
-    strings.push(value.subarray(at + 1, at + 1 + length))
-    at += 1 + length
-  }
-  const [lineage, serverName, alpn] = strings as [Buffer, Buffer, Buffer]
+  const nameAt = stringEnd(value, fixedLength)
+  const alpnAt = stringEnd(value, nameAt)
+  const sessionAt = stringEnd(value, alpnAt)
+  if (Number.isNaN(sessionAt)) return undefined
   const flags = value.readUInt8(1)
   return {
     protocol: value.readUInt16BE(2),
@@ -115,11 +110,18 @@ export function decodeSessionRecord(value: Buffer): SessionRecord | undefined {
     certificate: value.subarray(24 + digestLength, fixedLength),
     clientAuthorized: (flags & authorizedFlag) !== 0,
     extendedMasterSecret: (flags & extendedMasterSecretFlag) !== 0,
-    lineage,
-    serverName: serverName.toString('latin1'),
-    alpn: alpn.toString('latin1'),
-    session: value.subarray(at),
+    lineage: value.subarray(fixedLength + 1, nameAt),
+    serverName: value.toString('latin1', nameAt + 1, alpnAt),
+    alpn: value.toString('latin1', alpnAt + 1, sessionAt),
+    session: value.subarray(sessionAt),
   }
+}
+
+/** Where the string that begins here ends; NaN when it is not all there. */
+function stringEnd(value: Buffer, at: number): number {
+  const length = value[at]
+  if (length === undefined || at + 1 + length > value.length) return Number.NaN
+  return at + 1 + length
 }
 
 /** The cut SHA-256 by which a certificate is known in session records. */

@@ -1,7 +1,7 @@
 import type { Cache, Found } from '../../cache/cache.ts'
 import { tables } from '../../record/key.ts'
 import type { FullCause } from '../handshake.ts'
-import { readSession } from './session-der.ts'
+import { isSessionOf } from './session-der.ts'
 import {
   decodeSessionRecord,
   encodeSessionRecord,
@@ -62,7 +62,7 @@ export class SessionStore {
  */
 function foundIn({ value, source }: Found, id: Buffer): Lookup {
   const record = decodeSessionRecord(value)
-  if (record === undefined || readSession(record.session)?.id.equals(id) !== true) {
+  if (record === undefined || !isSessionOf(record.session, id)) {
     return 'corrupt'
   }
   return { id, record, source }
