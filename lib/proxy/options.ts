@@ -371,7 +371,7 @@ export interface RunningProxy {
    * Gives connections to whoever keeps their checkpoints, as far as that can be, from now on and
    * without the end of a process: before a drain.
    */
-  leave(): void
+  leave(held: ReadonlySet<string>): void
   /** Connections that another process could go on with as they are now. */
   protectedNow(): CheckpointCounts
   /** What it tells of itself. */

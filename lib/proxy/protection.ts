@@ -136,9 +136,13 @@ export class Protection {
     return this.#checkpoints.counts()
   }
 
-  /** The connections that can be gone on with as they are go to another process. */
-  leave(): void {
+  /**
+   * The connections that can be gone on with as they are go to another process. `held`: the ids, in
+   * hexadecimal, of those of which there is a duplicate; without one a connection ends here.
+   */
+  leave(held: ReadonlySet<string>): void {
     for (const one of this.#checkpoints.all()) {
+      if (!held.has(one.id.toString('hex'))) continue
       const { socket } = one.opened
       const handle = handleOf(socket)
       if (handle === undefined || !this.#isStill(one, handle)) continue

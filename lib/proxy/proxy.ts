@@ -238,8 +238,8 @@ class HttpsProxy implements RunningProxy {
     return false
   }
 
-  leave(): void {
-    this.#protection?.leave()
+  leave(held: ReadonlySet<string>): void {
+    this.#protection?.leave(held)
   }
 
   protectedNow(): CheckpointCounts {

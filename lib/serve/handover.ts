@@ -42,6 +42,11 @@ export class Handover {
     }
   }
 
+  /** Ids of the connections of the worker that are here. */
+  heldOf(worker: Worker): string[] {
+    return this.#guardian.of(worker.id).map(({ id }) => id)
+  }
+
   /** It serves, and can have connections. */
   ready(worker: Worker): void {
     this.#heirs.set(worker.id, worker)

@@ -20,8 +20,11 @@ export type ToWorker =
   | { readonly type: 'reload'; readonly settings: ServeSettings }
   | { readonly type: 'reopen-logs' }
   | { readonly type: 'drain' }
-  /** The same where another worker is there already: what can be goes on with that one. */
-  | { readonly type: 'leave' }
+  /**
+   * The same where another worker is there already: what can be goes on with that one. `held`: ids
+   * of the connections that the guardian has; others it turned away, and they end here.
+   */
+  | { readonly type: 'leave'; readonly held: readonly string[] }
   /** Answer to `left`: nothing that was sent before is on its way any more. */
   | { readonly type: 'bye' }
 

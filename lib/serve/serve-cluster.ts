@@ -17,6 +17,7 @@ import type { ServeOptions } from './serve-alone.ts'
 import type { ServeSettings } from './settings.ts'
 import { Signals } from './signals.ts'
 import { Supervisor, type SupervisorEvent } from './supervisor.ts'
+import { closeUntaken } from './untaken-connections.ts'
 
 /** From the fork to the first client, the join of the farm included. */
 const startLimit = 60_000
@@ -136,6 +137,7 @@ class Primary {
   #start(slot: number, onUp?: () => void, onDown?: (why: string) => void): Worker {
     const { log } = this.#options
     const worker = cluster.fork()
+    closeUntaken(worker)
     const late = setTimeout(() => worker.process.kill('SIGKILL'), startLimit)
     late.unref()
     let failure: string | undefined
@@ -235,7 +237,7 @@ class Primary {
   #dismiss(worker: Worker): void {
     this.#leaving.add(worker)
     this.#handover?.gone(worker)
-    this.#tell(worker, { type: 'leave' })
+    this.#tell(worker, { type: 'leave', held: this.#handover?.heldOf(worker) ?? [] })
     const { drainTimeout } = resolveLimits(this.#reloader.settings.limits)
     const kill = () => worker.process.kill('SIGKILL')
     const timer = setTimeout(kill, drainTimeout + drainSlack).unref()

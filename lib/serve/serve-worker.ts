@@ -64,9 +64,9 @@ export async function serveWorker(): Promise<number> {
   const { host, port, farmAddress } = server
   tellParent({ type: 'listening', host, port, farmAddress })
   const how = await orders.drain
-  if (how === 'leave') server.leave()
+  if (how.type === 'leave') server.leave(new Set(how.held))
   await server.drain()
-  if (how === 'leave') {
+  if (how.type === 'leave') {
     tellParent({ type: 'left' })
     await Promise.race([orders.bye, setTimeout(longestBye, undefined, { ref: false })])
   }
@@ -85,10 +85,12 @@ async function guardOf(state: GuardianState): Promise<ServerGuard> {
   return { state, protection: { keeper, native, counters: new TakeoverCounters() } }
 }
 
+type Departure = Extract<ToWorker, { type: 'drain' | 'leave' }>
+
 /** What the primary says, kept until someone wants to know: it may speak before we serve. */
 class Orders {
   readonly start: Promise<Extract<ToWorker, { type: 'start' }>>
-  readonly drain: Promise<'drain' | 'leave'>
+  readonly drain: Promise<Departure>
   readonly bye: Promise<void>
   readonly readiness: Readiness = new Readiness('starting')
   #reopenLogs: () => void = ignore
@@ -98,7 +100,7 @@ class Orders {
 
   constructor() {
     let started: (message: Extract<ToWorker, { type: 'start' }>) => void = ignore
-    let drained: (how: 'drain' | 'leave') => void = ignore
+    let drained: (how: Departure) => void = ignore
     let saidBye: () => void = ignore
     this.bye = new Promise(resolve => {
       saidBye = resolve
@@ -114,7 +116,7 @@ class Orders {
         this.readiness.set(message.notReady)
       }
       if (message.type === 'start') started(message)
-      if (message.type === 'drain' || message.type === 'leave') drained(message.type)
+      if (message.type === 'drain' || message.type === 'leave') drained(message)
       if (message.type === 'bye') saidBye()
       if (message.type === 'reopen-logs') this.#reopenLogs()
       if (message.type === 'adopt' && handle) this.#adopt(message, handle as SystemHandle)

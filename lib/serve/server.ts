@@ -36,7 +36,7 @@ export interface Server {
   close(): Promise<void>
   stats(): ServerStats
   /** See RunningProxy. */
-  leave(): void
+  leave(held: ReadonlySet<string>): void
   adopt(handle: SystemHandle, checkpoint: Buffer): boolean
 }
 
@@ -115,7 +115,7 @@ export async function startServer(
         await closeAll()
       },
       close: closeAll,
-      leave: () => proxy.leave(),
+      leave: held => proxy.leave(held),
       adopt: (handle, checkpoint) => proxy.adopt(handle, checkpoint),
       stats() {
         const { full, causes } = farm.stats().handshakes

@@ -7,11 +7,14 @@ import type { Refusal } from '../dispatch/resumed-response/continuation.ts'
  * - `idle`: it waits for its next request. `asked`: its request was served anew.
  * - `failed`: its request could not be asked again; the client was told of a 502.
  *
- * The others were reset:
+ * These were closed as without a guardian, so that what the kernel has of an answer is not cut:
  *
  * - `stale`: more had happened on it than was written down.
  * - `input-lost`: what the client had said died with its process.
  * - `unreadable`: its checkpoint is not one of ours.
+ *
+ * The others were reset:
+ *
  * - a Refusal: its object is, or may be, another one by now.
  * - `unavailable`: no backend could say anything of it in time. `cut`: it went on, and broke off.
  * - `refused`: a limit of this process.

@@ -116,7 +116,7 @@ export class Checkpoints<Socket> {
   /**
    * Somebody else goes on with it, from whom it has to be kept that this process still does: it is
    * written down, then closed here, then given. What is written until it is closed counts. False:
-   * it can't be given now.
+   * it can't be given now. One that has grown is not: there may be no room for it.
    */
   give(
     one: CheckpointedConnection<Socket>,
@@ -124,7 +124,7 @@ export class Checkpoints<Socket> {
   ): boolean {
     const checkpoint = one.checkpoint(this.#clock.now())
     const bytes = checkpoint && encodeCheckpoint(checkpoint)
-    if (bytes === undefined) return false
+    if (bytes === undefined || bytes.length > one.size) return false
     const closeIt = () => close(() => this.#keeper.give(one))
     if (!this.#keeper.write(one, bytes, closeIt)) return false
     this.#watched.delete(one)
@@ -171,13 +171,13 @@ export class Checkpoints<Socket> {
     const bytes = checkpoint && encodeCheckpoint(checkpoint)
     // What can't be written down stays as it was told of, which its positions give away.
     if (bytes === undefined || this.#keeper.write(one, bytes)) {
-      one.told(now, bytes !== undefined)
+      one.told(now, bytes?.length)
     }
   }
 
   #progress(one: CheckpointedConnection<Socket>, now: number): void {
     this.#keeper.progress(one, one.acked)
-    one.told(now, false)
+    one.told(now, undefined)
   }
 }
 
@@ -197,6 +197,7 @@ export class CheckpointedConnection<Socket> {
   #answered = false
   #written: boolean
   #acked = 0
+  #size = 0
   #ended = false
 
   constructor(opened: OpenedConnection<Socket>, pace: Pace, watch: () => void) {
@@ -220,6 +221,11 @@ export class CheckpointedConnection<Socket> {
   /** Something of it has been written down. */
   get isWritten(): boolean {
     return this.#written
+  }
+
+  /** Bytes of the last checkpoint that this process has written. */
+  get size(): number {
+    return this.#size
   }
 
   /** What was written down last is what stands. */
@@ -311,8 +317,10 @@ export class CheckpointedConnection<Socket> {
     }
   }
 
-  told(now: number, written: boolean): void {
-    this.#written ||= written
+  /** `size`: bytes of what was written down; undefined: nothing was. */
+  told(now: number, size: number | undefined): void {
+    this.#written ||= size !== undefined
+    this.#size = size ?? this.#size
     this.#pace.told(this.#acked, now)
   }
 
