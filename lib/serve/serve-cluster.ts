@@ -17,7 +17,7 @@ import type { ServeOptions } from './serve-alone.ts'
 import type { ServeSettings } from './settings.ts'
 import { Signals } from './signals.ts'
 import { Supervisor, type SupervisorEvent } from './supervisor.ts'
-import { closeUntaken } from './untaken-connections.ts'
+import { untakenBy, whenSilent } from './untaken-connections.ts'
 
 /** From the fork to the first client, the join of the farm included. */
 const startLimit = 60_000
@@ -137,7 +137,7 @@ class Primary {
   #start(slot: number, onUp?: () => void, onDown?: (why: string) => void): Worker {
     const { log } = this.#options
     const worker = cluster.fork()
-    closeUntaken(worker)
+    const closeUntaken = untakenBy(worker)
     const late = setTimeout(() => worker.process.kill('SIGKILL'), startLimit)
     late.unref()
     let failure: string | undefined
@@ -175,9 +175,10 @@ class Primary {
       this.#leaving.delete(worker)
       this.#handover?.gone(worker)
       // What it said last may be on its way still.
-      const handOver = () => this.#handover?.died(worker)
-      if (worker.isConnected()) worker.once('disconnect', handOver)
-      else handOver()
+      whenSilent(worker, () => {
+        closeUntaken()
+        this.#handover?.died(worker)
+      })
       onDown?.(failure ?? `it ended with ${signal ?? code}`)
       if (this.#workers.get(slot) !== worker) return
       this.#workers.delete(slot)

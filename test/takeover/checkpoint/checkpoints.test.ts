@@ -193,12 +193,15 @@ t.test('a connection is given away when it is written down, and closed', async t
   const world = new World()
   const one = world.open()
   let closed: (() => void) | undefined
+  const never = () => t.fail('it is closed')
+  t.notOk(world.checkpoints.give(one, never), 'there may be no room for it')
+  world.checkpoints.flush()
   world.takes = false
-  t.notOk(world.checkpoints.give(one, () => {}))
+  t.notOk(world.checkpoints.give(one, never))
   world.takes = true
   t.ok(
     world.checkpoints.give(one, done => {
-      t.equal(world.written.length, 1)
+      t.equal(world.written.length, 2)
       closed = done
     }),
   )
@@ -215,4 +218,14 @@ t.test('one in an answer that nobody can make again is not given away', async t 
   one.asked(request, alone, world.clock.monotonic())
   one.began(undefined, world.clock.monotonic())
   t.notOk(world.checkpoints.give(one, () => t.fail('it is closed')))
+})
+
+t.test('one that has grown since it was written down is not given away', async t => {
+  const world = new World()
+  const one = world.open()
+  world.checkpoints.flush()
+  one.asked(request, alone, world.clock.monotonic())
+  t.notOk(world.checkpoints.give(one, () => t.fail('it is closed')))
+  world.checkpoints.flush()
+  t.ok(world.checkpoints.give(one, () => {}))
 })
