@@ -18,8 +18,7 @@ import type { ServeSettings } from './settings.ts'
  * it too, but it is the primary who decides.
  */
 export async function serveWorker(): Promise<number> {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, ignore)
+  for (const signal of signals) process.on(signal, ignore)
   const orders = new Orders()
   tellParent({ type: 'hello', protocol: workerProtocol })
   const { settings, slot, guardian } = await orders.start
@@ -141,5 +140,8 @@ class Orders {
     if (this.#fresh !== undefined) reload(this.#fresh)
   }
 }
+
+/** What a signal to the whole process group would else end, or open a debugger in. */
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 
 function ignore(): void {}
