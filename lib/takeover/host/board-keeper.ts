@@ -1,0 +1,44 @@
+import type { Socket } from 'node:net'
+import type {
+  CheckpointedConnection,
+  CheckpointKeeper,
+} from '../checkpoint/checkpoints.ts'
+import type { TakeoverBoard } from './board.ts'
+
+/** All other members of the farm, as this one writes down its connections for them. */
+export class BoardKeeper implements CheckpointKeeper<Socket> {
+  /** They can't ask the kernel of a host that is gone. */
+  readonly wantsProgress = true
+  readonly #board: TakeoverBoard
+  /** Of the connections in long answers. */
+  readonly #acked = new Map<string, number>()
+  #isTold = true
+
+  constructor(board: TakeoverBoard) {
+    this.#board = board
+  }
+
+  write(of: CheckpointedConnection<Socket>, checkpoint: Buffer): boolean {
+    const acked = of.opened.connection.acked()
+    // It has just been closed, and is retired before long.
+    if (acked !== undefined) this.#board.write(of.id, acked, checkpoint)
+    return true
+  }
+
+  progress(of: CheckpointedConnection<Socket>, acked: number): void {
+    this.#acked.set(of.id.toString('hex'), acked)
+    this.#isTold = false
+  }
+
+  retire(of: CheckpointedConnection<Socket>): void {
+    this.#acked.delete(of.id.toString('hex'))
+    this.#board.retire(of.id)
+  }
+
+  /** Tells of all progress at once. */
+  flush(): void {
+    if (this.#isTold) return
+    this.#isTold = true
+    this.#board.progress(this.#acked)
+  }
+}

@@ -1,0 +1,259 @@
+import type { Socket } from 'node:net'
+import type { Cache } from '../../cache/cache.ts'
+import type { Clock, Timer } from '../../clock.ts'
+import type { Log } from '../../log.ts'
+import { decodeCheckpoint } from '../checkpoint/codec.ts'
+import { wipe } from '../connection/connection-state.ts'
+import type { InterfaceAddresses } from '../native/interface-addresses.ts'
+import type { NativeSocket } from '../native/native-socket.ts'
+import type { PacketPorts } from '../native/packet-port.ts'
+import { endOf } from '../plan/planned-response.ts'
+import { type LeftConnection, TakeoverBoard } from './board.ts'
+import { BoardKeeper } from './board-keeper.ts'
+import type { Place, ResetCause } from './connection-takeover.ts'
+import type { Fencer } from './fencer.ts'
+import { Heartbeats, type HeartbeatTimes, type HeldAddress } from './heartbeats.ts'
+import { decodeKernel } from './kernel-codec.ts'
+import { type Succession, successions } from './succession.ts'
+import { type Bequest, Takeover } from './takeover.ts'
+
+export interface HostTakeoverOptions {
+  /** This member's own virtual address, and the interface that it stands on. */
+  readonly address: string
+  readonly interface: string
+  readonly times: HeartbeatTimes
+  readonly fencer: Fencer
+}
+
+export interface HostTakeoverParts {
+  readonly self: string
+  readonly cache: Cache
+  /** 32 bytes for this alone. */
+  readonly key: Buffer
+  readonly clock: Clock
+  readonly log: Log
+  readonly sockets: NativeSocket
+  readonly packets: PacketPorts
+  readonly addresses: InterfaceAddresses
+  /** Goes on with a connection of another host. */
+  adopt(socket: Socket, checkpoint: Buffer, place: Place): void
+  onReset(cause: ResetCause): void
+  /** Somebody else has the address now: what is served there must not say another word. */
+  onLost(address: string): void
+}
+
+/**
+ * This member's part in the takeover of hosts: it says that it lives, holds its own virtual
+ * address, and takes over those of members that fell silent, when its turn comes and they are
+ * fenced.
+ */
+export class HostTakeover {
+  readonly keeper: BoardKeeper
+  readonly #options: HostTakeoverOptions
+  readonly #parts: HostTakeoverParts
+  readonly #board: TakeoverBoard
+  readonly #heartbeats: Heartbeats
+  readonly #holds = new Map<string, HeldAddress>()
+  readonly #takes = new Map<string, HeldAddress>()
+  readonly #takeovers = new Set<Takeover<Buffer>>()
+  /** Failures that can't be helped; said once. */
+  readonly #refused = new Set<string>()
+  readonly #startedAt: number
+  #lastEpoch = 0
+  #timer: Timer | undefined
+  #closed = false
+
+  constructor(options: HostTakeoverOptions, parts: HostTakeoverParts) {
+    this.#options = options
+    this.#parts = parts
+    const { cache, key, self, clock } = parts
+    this.#startedAt = clock.monotonic()
+    this.#heartbeats = new Heartbeats(self, options.times, this.#startedAt)
+    this.#board = new TakeoverBoard(cache, key, self, clock, beat => {
+      this.#heartbeats.heard(beat, clock.monotonic())
+      for (const { address } of beat.holds)
+        this.#refused.delete(nameOf(beat.member, address))
+      for (const claim of beat.holds) this.#yieldTo(claim)
+    })
+    this.keeper = new BoardKeeper(this.#board)
+  }
+
+  /** Addresses that are here now. */
+  get holds(): readonly string[] {
+    return [...this.#holds.keys()]
+  }
+
+  start(): void {
+    this.#beat()
+    this.#next()
+  }
+
+  /** Takes its leave: nobody takes over anything for that. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#timer?.cancel()
+    for (const takeover of this.#takeovers) takeover.close()
+    for (const address of this.holds) this.#drop(address)
+    this.#takes.clear()
+    this.#beat()
+    this.#board.close()
+  }
+
+  #next(): void {
+    const { interval } = this.#options.times
+    this.#timer = this.#parts.clock.after(interval, () => {
+      this.#tick()
+      if (!this.#closed) this.#next()
+    })
+  }
+
+  #tick(): void {
+    const { self, clock } = this.#parts
+    const now = clock.monotonic()
+    this.#beat()
+    this.keeper.flush()
+    const failures = this.#heartbeats.judge(now)
+    for (const each of successions(self, failures, this.#heartbeats, now)) {
+      void this.#succeed(each)
+    }
+    const isLeft = failures.some(({ holds }) =>
+      holds.some(({ address }) => address === this.#options.address),
+    )
+    if (!isLeft) this.#comeHome(now)
+  }
+
+  /** Its own address is taken when nobody has it, and nobody is known to have had it. */
+  #comeHome(now: number): void {
+    const { address, times } = this.#options
+    const isClaimed = this.#heartbeats
+      .claims(now)
+      .some(({ claim }) => claim.address === address)
+    if (this.#holds.has(address) || this.#takes.has(address) || isClaimed) return
+    if (now - this.#startedAt < 2 * times.timeout) return
+    this.#hold({ address, epoch: this.#lastEpoch + 1 })
+    const port = this.#parts.packets.open(this.#options.interface, address)
+    port.announce()
+    port.close()
+    this.#parts.log.info({ address }, 'the virtual address is here')
+  }
+
+  async #succeed({ failed, claim, hasQuorum }: Succession): Promise<void> {
+    const { address } = claim
+    const { log, clock, sockets, packets } = this.#parts
+    const name = nameOf(failed, address)
+    if (this.#takes.has(address) || this.#refused.has(name)) return
+    if (!hasQuorum) {
+      this.#refused.add(name)
+      log.error(
+        { member: failed, address },
+        'a member is silent, and most others too: this one may be cut off itself, and takes nothing over',
+      )
+      return
+    }
+    const taken = { address, epoch: claim.epoch + 1 }
+    this.#takes.set(address, taken)
+    this.#beat()
+    const begun = clock.monotonic()
+    log.warn({ member: failed, address }, 'a member is silent and is being fenced')
+    const isFenced = await this.#options.fencer.fence(failed, address)
+    const left = this.#board.of(failed)
+    if (!isFenced || this.#closed) {
+      this.#takes.delete(address)
+      this.#refused.add(name)
+      for (const _ of left) this.#parts.onReset('unfenced')
+      log.error(
+        { member: failed, address },
+        'it could not be fenced, and keeps its address',
+      )
+      return
+    }
+    const fencing = Math.round(clock.monotonic() - begun)
+    const takeover: Takeover<Buffer> = new Takeover<Buffer>(
+      {
+        sockets,
+        port: packets.open(this.#options.interface, address),
+        clock,
+        bring: async () => this.#hold(taken),
+        serve: (socket, checkpoint, place) =>
+          this.#parts.adopt(socket, checkpoint, place),
+        onReset: (_checkpoint, cause) => this.#parts.onReset(cause),
+      },
+      left.flatMap(each => this.#bequestOf(each, address)),
+    )
+    this.#takeovers.add(takeover)
+    try {
+      const { served, reset, wait } = await takeover.run()
+      log.warn(
+        { member: failed, address, fencing, wait: Math.round(wait), served, reset },
+        'the address of a silent member is here, and its connections go on',
+      )
+    } catch (error) {
+      log.error({ address, reason: String(error) }, 'an address could not be taken over')
+      this.#refused.add(name)
+    } finally {
+      this.#takes.delete(address)
+      if (this.#takes.size === 0) {
+        this.#heartbeats.forget(failed)
+        this.#board.forget(failed)
+      }
+    }
+  }
+
+  /** Nothing for what can't be gone on with: its client meets a host that does not know it. */
+  #bequestOf(
+    { checkpoint: bytes, toldAt, acked }: LeftConnection,
+    address: string,
+  ): Bequest<Buffer>[] {
+    try {
+      const { local, remote, kernel, owed, at, readPosition, transport } =
+        decodeCheckpoint(bytes)
+      wipe(transport)
+      if (local.address !== address) return []
+      const { tcp, readAt } = decodeKernel(kernel)
+      const owedUntil = owed?.response && endOf(owed.response.planned)
+      const known = { local, remote, tcp, acked, readPosition, owedUntil }
+      return [{ known: { ...known, toldAt: toldAt - (at - readAt) }, subject: bytes }]
+    } catch {
+      this.#parts.onReset('lost')
+      return []
+    }
+  }
+
+  #hold(claim: HeldAddress): void {
+    this.#parts.addresses.add(this.#options.interface, claim.address)
+    this.#holds.set(claim.address, claim)
+    this.#beat()
+  }
+
+  /** A newer owner of an address of ours: we were taken for dead. */
+  #yieldTo({ address, epoch }: HeldAddress): void {
+    this.#lastEpoch = Math.max(this.#lastEpoch, epoch)
+    const own = this.#holds.get(address)
+    if (own === undefined || own.epoch >= epoch) return
+    this.#parts.log.error(
+      { address },
+      'another member has taken over the virtual address',
+    )
+    this.#parts.onLost(address)
+    this.#drop(address)
+  }
+
+  #drop(address: string): void {
+    this.#holds.delete(address)
+    try {
+      this.#parts.addresses.remove(this.#options.interface, address)
+    } catch (error) {
+      this.#parts.log.error({ address, reason: String(error) }, 'an address stays here')
+    }
+  }
+
+  #beat(): void {
+    const [holds, takes] = [[...this.#holds.values()], [...this.#takes.values()]]
+    this.#board.beat({ member: this.#parts.self, holds, takes })
+  }
+}
+
+function nameOf(member: string, address: string): string {
+  return `${member} ${address}`
+}
