@@ -207,6 +207,8 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
         ? undefined
         : adminToken(parseSecret(options.secret), name),
     stateKey: options.secret === undefined ? undefined : farmKey(secret, name, 'state'),
+    takeoverKey:
+      options.secret === undefined ? undefined : farmKey(secret, name, 'takeover'),
     log,
     clock,
     healthBoard: new FarmHealthBoard(cache, () => transport.members()[0]?.id ?? name),

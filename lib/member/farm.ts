@@ -109,8 +109,9 @@ export interface FarmParts {
   readonly wide: FarmWide
   /** Undefined where there is no secret of the farm's to make it from. */
   readonly adminToken: string | undefined
-  /** Undefined where the farm's secret is one that it drew for itself. */
+  /** These two are undefined where the farm's secret is one that it drew for itself. */
   readonly stateKey: Buffer | undefined
+  readonly takeoverKey: Buffer | undefined
   readonly log: Log
   readonly clock: Clock
 }
@@ -129,6 +130,15 @@ export interface FarmAdminOptions {
    * Called for `handfast reload`, `drain` and `upgrade`; false: not now. Default: they are refused.
    */
   readonly onAsked?: ((word: AskedWord) => boolean) | undefined
+}
+
+/** What a member needs of its farm to take over connections of others. */
+export interface TakeoverRoom {
+  readonly key: Buffer
+  readonly cache: Cache
+  readonly clock: Clock
+  /** As the others know it. */
+  readonly self: string
 }
 
 /** One member of a farm: the servers attached to it resume what any other member minted. */
@@ -225,6 +235,12 @@ export class Farm implements AsyncDisposable {
    */
   revocations(): ListedRevocation[] {
     return this.#parts.revocations.list()
+  }
+
+  /** For the takeover of hosts; undefined where the farm has no secret but its own. */
+  takeoverRoom(): TakeoverRoom | undefined {
+    const { takeoverKey: key, cache, clock, member } = this.#parts
+    return key && { key, cache, clock, self: member.transport.members()[0]?.id ?? '' }
   }
 
   /** Which backend of a proxy on top of this member holds which client. */

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Server } from 'node:tls'
 import type { Section } from '../admin/section/section.ts'
 import type { Answer } from '../auth/decision.ts'
@@ -21,7 +22,7 @@ import type { ProxyVersion } from '../proxy-protocol/header.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
 import type { CheckpointCounts } from '../takeover/checkpoint/checkpoints.ts'
 import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
-import type { ProtectionOptions } from '../takeover/protection-options.ts'
+import type { Base, ProtectionOptions } from '../takeover/protection-options.ts'
 
 /** What a proxy needs from the farm: its servers' sessions are shared once attached. */
 export interface SessionSharing {
@@ -372,6 +373,10 @@ export interface RunningProxy {
    * without the end of a process: before a drain.
    */
   leave(held: ReadonlySet<string>): void
+  /** The same for a connection of another host: a socket that stands where its client is. */
+  inherit(socket: Socket, checkpoint: Buffer, at: Base): boolean
+  /** Ends what is protected and served at an address of this host, without a word to anybody. */
+  silence(address: string): void
   /** Connections that another process could go on with as they are now. */
   protectedNow(): CheckpointCounts
   /** What it tells of itself. */

@@ -12,15 +12,20 @@ import {
 import { decodeCheckpoint } from '../takeover/checkpoint/codec.ts'
 import { wipe } from '../takeover/connection/connection-state.ts'
 import { ProtectedConnection } from '../takeover/connection/protected-connection.ts'
-import { type Adoption, judgeAdoption } from '../takeover/guardian/adoption.ts'
+import {
+  type Adoption,
+  judgeAdoption,
+  type LeftBehind,
+} from '../takeover/guardian/adoption.ts'
 import {
   handleOf,
   type SystemHandle,
   socketOf,
 } from '../takeover/guardian/system-handle.ts'
 import type { NativeSocket } from '../takeover/native/native-socket.ts'
+import { withoutMapping } from '../takeover/native/socket-address.ts'
 import { endOf } from '../takeover/plan/planned-response.ts'
-import type { ProtectionOptions } from '../takeover/protection-options.ts'
+import type { Base, ProtectionOptions } from '../takeover/protection-options.ts'
 import {
   type AdoptedConnection,
   AdoptedConnections,
@@ -47,6 +52,7 @@ export class Protection {
   readonly #clock: Clock
   readonly #checkpoints: Checkpoints<Socket>
   readonly #adopted: AdoptedConnections
+  readonly #open = new Set<ProtectedConnection>()
 
   constructor(
     options: ProtectionOptions,
@@ -69,18 +75,26 @@ export class Protection {
     connection: ClientConnection,
     transport: ProtectedConnection,
     id?: Buffer,
+    base: Base = fromAccept,
   ): CheckpointedConnection<Socket> {
     const { transport: socket } = transport
+    const { kernelOf, native } = this.#options
+    const handle = handleOf(socket)
     const one = this.#checkpoints.open({
-      connection: recordableOf(transport, this.#options.native),
+      connection: recordableOf(transport, native, base),
       socket,
       local: endpointOf(socket.localAddress, socket.localPort),
       remote: endpointOf(socket.remoteAddress, socket.remotePort),
       network: connection.network,
+      kernel: handle && kernelOf?.(handle.fd, base),
       id,
     })
     connection.written = new WrittenConnection(transport, one, this.#clock)
-    transport.once('close', () => this.#checkpoints.end(one))
+    this.#open.add(transport)
+    transport.once('close', () => {
+      this.#open.delete(transport)
+      this.#checkpoints.end(one)
+    })
     return one
   }
 
@@ -90,21 +104,45 @@ export class Protection {
    */
   adopt(handle: SystemHandle, bytes: Buffer): boolean {
     const { counters, native } = this.#options
-    let checkpoint: Checkpoint
-    let left: { written: number; read: number }
+    let left: LeftBehind
     try {
-      checkpoint = decodeCheckpoint(bytes)
       left = { written: native.written(handle.fd), read: native.read(handle.fd) }
     } catch {
       counters.count('unreadable')
       handle.close()
       return false
     }
+    // What the kernel has may be the end of a whole answer: it ends as without a guardian.
+    const socket = socketOf(handle)
+    return this.#take(socket, bytes, left, fromAccept, () => socket.destroy())
+  }
+
+  /** The same for a connection of another host, with a socket that was made for where it is. */
+  inherit(socket: Socket, bytes: Buffer, at: Base): boolean {
+    const left = { written: at.position, read: at.readPosition }
+    return this.#take(socket, bytes, left, at, () => socket.resetAndDestroy())
+  }
+
+  #take(
+    socket: Socket,
+    bytes: Buffer,
+    left: LeftBehind,
+    base: Base,
+    end: () => void,
+  ): boolean {
+    const { counters } = this.#options
+    let checkpoint: Checkpoint
+    try {
+      checkpoint = decodeCheckpoint(bytes)
+    } catch {
+      counters.count('unreadable')
+      end()
+      return false
+    }
     const adoption = judgeAdoption(checkpoint, left)
     if (adoption.kind === 'reset') {
-      // What the kernel has may be the end of a whole answer: it ends as without a guardian.
       counters.count(adoption.cause)
-      handle.close()
+      end()
       return false
     }
     const { transport: state, owed, id, remote, local } = checkpoint
@@ -112,10 +150,9 @@ export class Protection {
     if (isSaid) {
       // Its end counts as a byte, and has been said, too.
       counters.count('complete')
-      handle.close()
+      end()
       return false
     }
-    const socket = socketOf(handle)
     if (socket.remoteAddress !== remote.address) {
       showEndpoints(socket, { source: remote, destination: local })
     }
@@ -127,7 +164,13 @@ export class Protection {
       transport.resetAndDestroy()
       return false
     }
-    const one = this.begin(connection, transport, id)
+    // One of another host has a checkpoint of its own: the old one is that host's.
+    const one = this.begin(
+      connection,
+      transport,
+      base === fromAccept ? id : undefined,
+      base,
+    )
     this.#goOn({ connection, transport }, adoption, checkpoint, one)
     return true
   }
@@ -153,6 +196,18 @@ export class Protection {
       })
       // What the client says from now on is for whoever reads it next.
       if (given) handle.readStop?.()
+    }
+  }
+
+  /** Ends what is served at an address of this host, and not a word of it goes out. */
+  silence(address: string): void {
+    for (const transport of this.#open) {
+      const { transport: socket } = transport
+      const handle = handleOf(socket)
+      if (handle === undefined || withoutMapping(socket.localAddress ?? '') !== address)
+        continue
+      this.#options.native.silence(handle.fd)
+      transport.destroy()
     }
   }
 
@@ -214,9 +269,13 @@ export class Protection {
   }
 }
 
+/** Where a connection begins that was accepted here. */
+const fromAccept: Base = { position: 0, readPosition: 0 }
+
 function recordableOf(
   transport: ProtectedConnection,
   native: NativeSocket,
+  base: Base,
 ): Recordable & Acknowledged {
   return {
     get position() {
@@ -228,7 +287,7 @@ function recordableOf(
     state: () => transport.state(),
     acked: () => {
       const handle = handleOf(transport.transport)
-      return handle && native.acked(handle.fd)
+      return handle && base.position + native.acked(handle.fd)
     },
   }
 }

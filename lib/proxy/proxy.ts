@@ -20,7 +20,7 @@ import type { CheckpointCounts } from '../takeover/checkpoint/checkpoints.ts'
 import type { ProtectedConnection } from '../takeover/connection/protected-connection.ts'
 import { TlsFront } from '../takeover/connection/tls-front.ts'
 import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
-import type { ProtectionOptions } from '../takeover/protection-options.ts'
+import type { Base, ProtectionOptions } from '../takeover/protection-options.ts'
 import { createAccessLog } from './access-log.ts'
 import { backendsSection } from './backends-section.ts'
 import { brokenResponsesSection } from './broken-responses-section.ts'
@@ -240,6 +240,18 @@ class HttpsProxy implements RunningProxy {
 
   leave(held: ReadonlySet<string>): void {
     this.#protection?.leave(held)
+  }
+
+  inherit(socket: Socket, checkpoint: Buffer, at: Base): boolean {
+    if (this.#protection !== undefined && this.#closed === undefined) {
+      return this.#protection.inherit(socket, checkpoint, at)
+    }
+    socket.destroy()
+    return false
+  }
+
+  silence(address: string): void {
+    this.#protection?.silence(address)
   }
 
   protectedNow(): CheckpointCounts {

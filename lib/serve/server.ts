@@ -16,6 +16,7 @@ import type { ProtectionOptions } from '../takeover/protection-options.ts'
 import { TakeoverCounters } from '../takeover/takeover-counters.ts'
 import { type AccessLogFile, openAccessLog } from './access-log-file.ts'
 import { farmOptionsOf } from './farm-options.ts'
+import { hostMember } from './host-member.ts'
 import { explainListening } from './listen-error.ts'
 import type { ServerStats } from './messages.ts'
 import { Readiness } from './readiness.ts'
@@ -74,6 +75,8 @@ export async function startServer(
     const auths = new SiteAuths(farm, settings)
     const admin = await startAdmin(settings, farm, { notReady, onAsked })
     if (admin !== undefined) keep(admin)
+    const host = keep(await hostMember(settings.takeover, farm, log))
+    const kept = protection ?? host.protection
     const listening = auths.rebuild(settings.sites, sites =>
       createProxy({
         host: settings.listen.host,
@@ -92,13 +95,15 @@ export async function startServer(
         limitCounters: farm.limitCounters,
         log,
         accessLog: accessLog.target,
-        protection,
+        protection: kept,
       }),
     )
     const proxy = keep(await listening.catch(explain(settings.listen)))
     for (const section of proxy.sections) farm.sections.add(section)
-    const counters = protection?.counters ?? new TakeoverCounters()
-    farm.sections.add(takeoverSection(state, counters, () => proxy.protectedNow()))
+    const counters = kept?.counters ?? new TakeoverCounters()
+    const now = { protected: () => proxy.protectedNow(), host: () => host.read() }
+    farm.sections.add(takeoverSection(state, counters, now))
+    host.start(proxy)
     const redirect = await startRedirect(settings, proxy, farm, accessLog, log)
     if (redirect !== undefined) keep(redirect)
     return {

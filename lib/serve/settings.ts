@@ -12,6 +12,7 @@ import type {
   Site,
 } from '../proxy/options.ts'
 import type { GuardianSettings } from '../takeover/guardian/options.ts'
+import type { HostTakeoverSettings } from '../takeover/host/options.ts'
 
 /**
  * Everything a proxy process runs from, files already read: a worker gets it whole from the
@@ -36,6 +37,8 @@ export interface ServeSettings {
   readonly workers: number
   /** Whether client connections outlive the worker that serves them, and how many. */
   readonly guardian?: GuardianSettings | undefined
+  /** How connections outlive this host; undefined: they don't. */
+  readonly takeover?: HostTakeoverSettings | undefined
   readonly logLevel: NonNullable<LogOptions['level']>
   /** Undefined: as whoever reads standard output needs it. */
   readonly logFormat?: LogFormat | undefined

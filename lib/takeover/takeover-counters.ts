@@ -1,4 +1,5 @@
 import type { Refusal } from '../dispatch/resumed-response/continuation.ts'
+import type { ResetCause } from './host/connection-takeover.ts'
 
 /**
  * What became of a connection whose process, or host, was gone:
@@ -18,6 +19,7 @@ import type { Refusal } from '../dispatch/resumed-response/continuation.ts'
  * - a Refusal: its object is, or may be, another one by now.
  * - `unavailable`: no backend could say anything of it in time. `cut`: it went on, and broke off.
  * - `refused`: a limit of this process.
+ * - a ResetCause: its host was gone, and the client could not be met where it is.
  */
 export type Takeover =
   | 'resumed'
@@ -32,6 +34,7 @@ export type Takeover =
   | 'unavailable'
   | 'cut'
   | 'refused'
+  | ResetCause
 
 export const takeovers: readonly Takeover[] = [
   'resumed',
@@ -48,6 +51,13 @@ export const takeovers: readonly Takeover[] = [
   'unavailable',
   'cut',
   'refused',
+  'unanswered',
+  'unheard',
+  'spoke',
+  'unstable',
+  'lost',
+  'kernel',
+  'unfenced',
 ]
 
 /** Of this process, since its start. */

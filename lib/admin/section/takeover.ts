@@ -5,9 +5,17 @@ import { counter, gauge, samplesOf } from './family.ts'
 import type { Section } from './section.ts'
 import { sum } from './sum.ts'
 
+export interface HostTakeoverState {
+  /** `off`, `on`, or why it is not. */
+  readonly state: 'off' | 'on' | (string & {})
+  readonly addresses: readonly string[]
+}
+
 export interface TakeoverFigures {
   /** `off`, `on`, or why it is not. */
   readonly guardian: GuardianState
+  /** Whether others can take over from this host, and virtual addresses that are here. */
+  readonly host: HostTakeoverState
   /** Connections that others could go on with as they are now; those in a long answer. */
   readonly protected: CheckpointCounts
   /** Connections whose process was gone, by what became of them; see Takeover. Since start. */
@@ -17,17 +25,22 @@ export interface TakeoverFigures {
 export function takeoverSection(
   guardian: GuardianState,
   counters: TakeoverCounters,
-  protectedNow: () => CheckpointCounts,
+  now: {
+    readonly protected: () => CheckpointCounts
+    readonly host: () => HostTakeoverState
+  },
 ): Section<TakeoverFigures> {
   return {
     name: 'takeover',
     read: () => ({
       guardian,
-      protected: protectedNow(),
+      host: now.host(),
+      protected: now.protected(),
       connections: counters.read(),
     }),
     merge: (all, own) => ({
       guardian: own.guardian,
+      host: own.host,
       protected: sum(all.map(figures => figures.protected)),
       connections: sum(all.map(({ connections }) => connections)),
     }),

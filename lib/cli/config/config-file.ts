@@ -18,6 +18,7 @@ import type {
   SiteAuthSettings,
 } from '../../serve/settings.ts'
 import type { GuardianSettings } from '../../takeover/guardian/options.ts'
+import type { HostTakeoverSettings } from '../../takeover/host/options.ts'
 
 /** The config file as `schema.ts` reads it: times are milliseconds, sizes bytes. */
 export interface ConfigFile {
@@ -42,6 +43,7 @@ export interface ConfigFile {
   readonly healthPath?: string | undefined
   readonly workers?: number | undefined
   readonly guardian?: GuardianSettings | undefined
+  readonly takeover?: HostTakeoverSettings | undefined
   readonly logLevel?: ServeSettings['logLevel'] | undefined
   readonly logFormat?: ServeSettings['logFormat']
   readonly accessLog?: string | undefined

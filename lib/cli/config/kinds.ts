@@ -152,6 +152,12 @@ export const host: Kind<string> = {
   json: { type: 'string', pattern: '^[A-Za-z0-9._:-]{1,253}$' },
 }
 
+export const ipv4: Kind<string> = {
+  expected: 'an IPv4 address',
+  read: value => (typeof value === 'string' && isIP(value) === 4 ? value : undefined),
+  json: { type: 'string', pattern: '^\\d{1,3}(\\.\\d{1,3}){3}$' },
+}
+
 export const hostName: Kind<string> = { ...host, expected: 'a host name' }
 
 export const member: Kind<string> = {

@@ -100,11 +100,31 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     healthPath: config.healthPath,
     workers: flags.workers ?? config.workers ?? availableParallelism(),
     guardian: flags.guardian ? { ...config.guardian, enabled: true } : config.guardian,
+    takeover: takeoverOf(config, flags, listen, fault),
     logLevel: flags.logLevel ?? config.logLevel ?? logLevels[1],
     logFormat: flags.logFormat ?? config.logFormat,
     accessLog: accessLogOf(flags, config, folder, io.cwd),
     warnings: [...notes, ...warnings, ...ports, ...sites.flatMap(site => site.warnings)],
   }
+}
+
+/** What it can't be together with. */
+function takeoverOf(
+  { takeover, workers }: ConfigFile,
+  flags: ProxyFlags,
+  { host }: ListenAddress,
+  fault: (path: Path, expected: string) => HandfastError,
+): ServeSettings['takeover'] {
+  if (takeover === undefined) return undefined
+  const { heartbeat = 100, timeout = 300 } = takeover
+  if (timeout < 2 * heartbeat) {
+    throw fault(['takeover', 'timeout'], 'at least twice the heartbeat')
+  }
+  if ((flags.workers ?? workers) !== 1) throw fault(['workers'], '1, for takeover')
+  if (host !== undefined && host !== '0.0.0.0' && host !== '::') {
+    throw fault(['listen'], 'every address of the host (a port alone), for takeover')
+  }
+  return takeover
 }
 
 /** Where an auth is that wants what it says signed. */

@@ -4,6 +4,10 @@ import { farmNumbers, farmWords } from '../../member/options.ts'
 import { accessLogFormats } from '../../proxy/options.ts'
 import { logLevels } from '../../serve/settings.ts'
 import { type GuardianSettings, guardianRules } from '../../takeover/guardian/options.ts'
+import {
+  type HostTakeoverSettings,
+  hostTakeoverRules,
+} from '../../takeover/host/options.ts'
 import { nearestName, unknownName } from '../../unknown-name.ts'
 import { auth } from './auth-schema.ts'
 import type { ConfigFile, FarmConfig } from './config-file.ts'
@@ -15,8 +19,10 @@ import {
   folder,
   host,
   hostName,
+  ipv4,
   logPlace,
   member,
+  name,
   nameOfFarm,
   oneOf,
   path,
@@ -26,6 +32,7 @@ import {
   secret,
   serverName,
   subnet,
+  text,
   yesNo,
 } from './kinds.ts'
 import { limits } from './limits-schema.ts'
@@ -39,6 +46,7 @@ import {
   mapping,
   mappings,
   needed,
+  neededSome,
   option,
 } from './option.ts'
 import { flagOfOption } from './proxy-flags.ts'
@@ -236,6 +244,29 @@ const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
         maxBytes: 'of what it knows of them',
       }),
     } satisfies Record<keyof GuardianSettings, unknown>,
+  ).optional(),
+  takeover: mapping(
+    'client connections outlive this host: another member goes on with them; they speak HTTP/1.1 ' +
+      'then, not HTTP/2. Linux, CAP_NET_ADMIN and CAP_NET_RAW, the package koffi, a farm with a ' +
+      'secret, workers: 1',
+    {
+      address: needed(
+        ipv4,
+        'virtual IPv4 address of this member alone, which another one inherits; handfast puts it ' +
+          'on the interface',
+      ),
+      interface: needed(name, 'network interface that it stands on'),
+      fence: neededSome(
+        text,
+        'program and arguments that silence a host for good, called with the member and its ' +
+          'address behind them; 0: it is silent. Without that nothing is taken over',
+      ),
+      ...numbersOf(hostTakeoverRules, {
+        heartbeat: 'between two words of a member that it lives',
+        timeout: 'without one for so long a member has failed; the same on all members',
+        fenceTimeout: 'longest wait for the fence; then it has failed',
+      }),
+    } satisfies Record<keyof HostTakeoverSettings, unknown>,
   ).optional(),
   logLevel: option(oneOf(logLevels), 'lowest level that is logged', { usual: 'info' }),
   logFormat: option(

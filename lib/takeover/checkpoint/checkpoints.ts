@@ -51,6 +51,8 @@ export interface OpenedConnection<Socket> {
   readonly remote: Endpoint
   /** Network that the connection counts for; undefined for one that speaks for many clients. */
   readonly network: string | undefined
+  /** See Checkpoint. Undefined: the connection is not meant for other hosts. */
+  readonly kernel?: Buffer | undefined
   /** That it had in the process before this one, whose checkpoint is kept. */
   readonly id?: Buffer | undefined
 }
@@ -302,7 +304,7 @@ export class CheckpointedConnection<Socket> {
   checkpoint(at: number): Checkpoint | undefined {
     // What was sent ahead is lost with its process, and its client would wait for ever.
     if (this.#ended || this.#unplanned || this.#isAhead()) return undefined
-    const { connection, local, remote } = this.opened
+    const { connection, local, remote, kernel = none } = this.opened
     return {
       id: this.id,
       bundle: undefined,
@@ -313,7 +315,7 @@ export class CheckpointedConnection<Socket> {
       position: connection.position,
       readPosition: this.#read,
       owed: this.#owed,
-      kernel: none,
+      kernel,
     }
   }
 

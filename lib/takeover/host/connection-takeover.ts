@@ -54,8 +54,7 @@ export type TakeoverEvent =
  * - `unheard`: it has said something that died with the other host, and did not say it again.
  * - `spoke`: the same, while a response had to be mended once more.
  * - `unstable`: that was so too often.
- * - `lost`: what is owed is not known, or can't be made again from there.
- * - `changed`: it is another object by now.
+ * - `lost`: what was told of it can't be read.
  * - `kernel`: the kernel refused the socket.
  * - `unfenced`: nobody could say that the other host is silent.
  */
@@ -65,7 +64,6 @@ export type ResetCause =
   | 'spoke'
   | 'unstable'
   | 'lost'
-  | 'changed'
   | 'kernel'
   | 'unfenced'
 

@@ -1,0 +1,97 @@
+import type { Socket } from 'node:net'
+import type { HostTakeoverState } from '../admin/section/takeover.ts'
+import type { Log } from '../log.ts'
+import type { Farm } from '../member/farm.ts'
+import type { RunningProxy } from '../proxy/options.ts'
+import { CommandFencer } from '../takeover/host/fencer.ts'
+import { HostTakeover } from '../takeover/host/host-takeover.ts'
+import { encodeKernel } from '../takeover/host/kernel-codec.ts'
+import {
+  type HostTakeoverSettings,
+  resolveHostTakeover,
+} from '../takeover/host/options.ts'
+import { detectNative } from '../takeover/native/detect.ts'
+import { sequenceAt } from '../takeover/native/sequence.ts'
+import type { ProtectionOptions } from '../takeover/protection-options.ts'
+import { TakeoverCounters } from '../takeover/takeover-counters.ts'
+
+/** The takeover of hosts, where it is wished and can be. */
+export interface HostMember {
+  read(): HostTakeoverState
+  /** Undefined where connections stay on this host. */
+  readonly protection: ProtectionOptions | undefined
+  /** Whatever is taken over from now on goes to this proxy. */
+  start(proxy: RunningProxy): void
+  close(): void
+}
+
+const without = (state: string): HostMember => ({
+  read: () => ({ state, addresses: [] }),
+  protection: undefined,
+  start() {},
+  close() {},
+})
+
+/** Never throws for what a host lacks: it serves without, and says why. */
+export async function hostMember(
+  settings: HostTakeoverSettings | undefined,
+  farm: Farm,
+  log: Log,
+): Promise<HostMember> {
+  if (settings === undefined) return without('off')
+  const { sockets, packets, addresses, missing } = await detectNative()
+  const room = farm.takeoverRoom()
+  if (!sockets || !packets || !addresses || !room) {
+    const reason = missing?.text ?? 'it needs a farm with a secret'
+    log.warn({ reason }, 'no takeover of hosts: connections end with their host')
+    return without(reason)
+  }
+  const { heartbeat, timeout, fenceTimeout } = resolveHostTakeover(settings)
+  const counters = new TakeoverCounters()
+  let proxy: RunningProxy | undefined
+  const takeover = new HostTakeover(
+    {
+      address: settings.address,
+      interface: settings.interface,
+      times: { interval: heartbeat, timeout },
+      fencer: new CommandFencer(settings.fence, fenceTimeout),
+    },
+    {
+      ...room,
+      log,
+      sockets,
+      packets,
+      addresses,
+      adopt: (socket: Socket, checkpoint, place) => {
+        if (proxy === undefined) socket.resetAndDestroy()
+        else proxy.inherit(socket, checkpoint, place)
+      },
+      onReset: cause => counters.count(cause),
+      onLost: address => proxy?.silence(address),
+    },
+  )
+  return {
+    read: () => ({ state: 'on', addresses: takeover.holds }),
+    protection: {
+      keeper: takeover.keeper,
+      native: sockets,
+      counters,
+      kernelOf: (fd, { position, readPosition }) => {
+        const tcp = sockets.parameters(fd)
+        return encodeKernel({
+          tcp: {
+            ...tcp,
+            sendStart: sequenceAt(tcp.sendStart, -position),
+            receiveStart: sequenceAt(tcp.receiveStart, -readPosition),
+          },
+          readAt: room.clock.now(),
+        })
+      },
+    },
+    start(running) {
+      proxy = running
+      takeover.start()
+    },
+    close: () => takeover.close(),
+  }
+}

@@ -1,0 +1,37 @@
+import { fillNumbers, type NumberRules } from '../../number-options.ts'
+
+export interface HostTakeoverNumbers {
+  /** Between two words of a member that it lives, ms. Default 100 ms. */
+  readonly heartbeat: number
+  /** Without one for so long, ms, a member has failed; at least twice `heartbeat`. Default 300 ms. */
+  readonly timeout: number
+  /** Longest wait for the fence command, ms; then it has failed. Default 2 s. */
+  readonly fenceTimeout: number
+}
+
+/** Numbers that are not given are the usual ones. */
+export type HostTakeoverSettings = {
+  readonly [name in keyof HostTakeoverNumbers]?: number | undefined
+} & {
+  /** IPv4 address of this member alone, that others inherit. */
+  readonly address: string
+  readonly interface: string
+  /** A program and its arguments. */
+  readonly fence: readonly string[]
+}
+
+export const hostTakeoverRules: NumberRules<keyof HostTakeoverNumbers> = {
+  heartbeat: { unit: 'ms', usual: 100, least: 20, most: 10_000 },
+  timeout: { unit: 'ms', usual: 300, least: 40, most: 60_000 },
+  fenceTimeout: { unit: 'ms', usual: 2_000, least: 10, most: 60_000 },
+}
+
+/** Throws ERR_HANDFAST_CONFIG that names what is wrong. */
+export function resolveHostTakeover({
+  address: _,
+  interface: __,
+  fence: ___,
+  ...numbers
+}: HostTakeoverSettings): HostTakeoverNumbers {
+  return fillNumbers(hostTakeoverRules, numbers, { prefix: 'takeover.', whole: true })
+}
