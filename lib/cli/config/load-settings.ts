@@ -110,7 +110,7 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
 
 /** What it can't be together with. */
 function takeoverOf(
-  { takeover, workers }: ConfigFile,
+  { takeover, workers, guardian }: ConfigFile,
   flags: ProxyFlags,
   { host }: ListenAddress,
   fault: (path: Path, expected: string) => HandfastError,
@@ -119,6 +119,9 @@ function takeoverOf(
   const { heartbeat = 100, timeout = 300 } = takeover
   if (timeout < 2 * heartbeat) {
     throw fault(['takeover', 'timeout'], 'at least twice the heartbeat')
+  }
+  if (flags.guardian || guardian?.enabled === true) {
+    throw fault(['takeover'], 'no guardian beside it')
   }
   if ((flags.workers ?? workers) !== 1) throw fault(['workers'], '1, for takeover')
   if (host !== undefined && host !== '0.0.0.0' && host !== '::') {

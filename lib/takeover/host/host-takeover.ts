@@ -5,8 +5,9 @@ import type { Log } from '../../log.ts'
 import { decodeCheckpoint } from '../checkpoint/codec.ts'
 import { wipe } from '../connection/connection-state.ts'
 import type { InterfaceAddresses } from '../native/interface-addresses.ts'
-import type { NativeSocket } from '../native/native-socket.ts'
+import type { Endpoint, NativeSocket } from '../native/native-socket.ts'
 import type { PacketPorts } from '../native/packet-port.ts'
+import { withoutMapping } from '../native/socket-address.ts'
 import { endOf } from '../plan/planned-response.ts'
 import { type LeftConnection, TakeoverBoard } from './board.ts'
 import { BoardKeeper } from './board-keeper.ts'
@@ -206,8 +207,9 @@ export class HostTakeover {
     address: string,
   ): Bequest<Buffer>[] {
     try {
-      const { local, remote, kernel, owed, at, readPosition, transport } =
-        decodeCheckpoint(bytes)
+      const checkpoint = decodeCheckpoint(bytes)
+      const { kernel, owed, at, readPosition, transport } = checkpoint
+      const [local, remote] = [ipv4(checkpoint.local), ipv4(checkpoint.remote)]
       wipe(transport)
       if (local.address !== address) return []
       const { tcp, readAt } = decodeKernel(kernel)
@@ -252,6 +254,10 @@ export class HostTakeover {
     const [holds, takes] = [[...this.#holds.values()], [...this.#takes.values()]]
     this.#board.beat({ member: this.#parts.self, holds, takes })
   }
+}
+
+function ipv4({ address, port }: Endpoint): Endpoint {
+  return { address: withoutMapping(address), port }
 }
 
 function nameOf(member: string, address: string): string {
