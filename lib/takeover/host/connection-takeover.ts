@@ -40,8 +40,8 @@ export type TakeoverEvent =
   | { readonly kind: 'hold' }
   /** The address is here. */
   | { readonly kind: 'here' }
-  /** Time has passed. `received`: as above. */
-  | { readonly kind: 'tick'; readonly received: number }
+  /** Time has passed. `sent`, `received`: as above. */
+  | { readonly kind: 'tick'; readonly sent: number; readonly received: number }
   /** Our own side has ended it. */
   | { readonly kind: 'closed' }
   /** It can't be gone on with, for a reason of the application's or the kernel's. */
@@ -100,6 +100,8 @@ export interface TakeoverTimes {
   readonly hearing: number
   /** Late packets of the other host, and their consequences, are over. */
   readonly watch: number
+  /** From when a client turns out to have more than was sent until it is met there. */
+  readonly settle: number
 }
 
 export const takeoverTimes: TakeoverTimes = {
@@ -107,6 +109,7 @@ export const takeoverTimes: TakeoverTimes = {
   patience: 3_000,
   hearing: 3_000,
   watch: 5_000,
+  settle: 30,
 }
 
 /** By so much the probe's timestamp is ahead of where the clock should be, for each try, ms. */
@@ -137,6 +140,8 @@ export class ConnectionTakeover {
   #servedAt = 0
   #isHere = false
   #place: Place
+  /** Of the client: it is further than the socket that was made, and maybe further still. */
+  #newer: (Newer & { readonly due: number }) | undefined
   /** It has yet to say again what it said. */
   #isUnheard = false
 
@@ -157,10 +162,11 @@ export class ConnectionTakeover {
       case 'probed':
       case 'held':
         return Math.min(this.#nextProbe, this.#begun + this.#times.patience)
-      case 'watched':
-        return this.#isUnheard
-          ? this.#servedAt + Math.min(this.#times.hearing, this.#times.watch)
-          : this.#servedAt + this.#times.watch
+      case 'watched': {
+        const { hearing, watch } = this.#times
+        const end = this.#servedAt + (this.#isUnheard ? Math.min(hearing, watch) : watch)
+        return Math.min(end, this.#newer?.due ?? end)
+      }
       default:
         return undefined
     }
@@ -174,16 +180,17 @@ export class ConnectionTakeover {
         this.#state = 'probed'
         return [this.#probe(now)]
       case 'segment':
-        return this.#onSegment(event.segment, event.sent, event.received, now)
+        return this.#onSegment(event.segment, event.sent, now)
       case 'hold':
         if (this.#state !== 'probed') return []
         this.#state = 'held'
         return [{ kind: 'restore', point: this.#holdingPoint(now) }]
       case 'here':
         this.#isHere = true
-        return this.#state === 'restored' ? this.#serve(now) : []
+        if (this.#state !== 'restored') return []
+        return this.#newer === undefined ? this.#serve(now) : this.#meet(this.#newer, now)
       case 'tick':
-        return this.#onTick(event.received, now)
+        return this.#onTick(event.sent, event.received, now)
       case 'closed':
         this.#state = 'over'
         return [{ kind: 'done' }]
@@ -192,13 +199,20 @@ export class ConnectionTakeover {
     }
   }
 
-  #onTick(received: number, now: number): TakeoverAction[] {
+  #onTick(sent: number, received: number, now: number): TakeoverAction[] {
     if (this.#state === 'probed' || this.#state === 'held') {
       if (now >= this.#begun + this.#times.patience) return this.#reset('unanswered')
       return now >= this.#nextProbe ? [this.#probe(now)] : []
     }
     if (this.#state !== 'watched') return []
     if (received > 0) this.#isUnheard = false
+    const newer = this.#newer
+    if (newer !== undefined && now >= newer.due) {
+      this.#newer = undefined
+      if (newer.place.position > this.#place.position + sent) {
+        return received > 0 ? this.#reset('spoke') : this.#heal(newer, now)
+      }
+    }
     if (this.#isUnheard && now >= this.#servedAt + this.#times.hearing) {
       return this.#reset('unheard')
     }
@@ -207,12 +221,7 @@ export class ConnectionTakeover {
     return [{ kind: 'done' }]
   }
 
-  #onSegment(
-    segment: Segment,
-    sent: number,
-    received: number,
-    now: number,
-  ): TakeoverAction[] {
+  #onSegment(segment: Segment, sent: number, now: number): TakeoverAction[] {
     const place = this.#placeOf(segment)
     if (place === undefined) return []
     if ((segment.flags & flag.rst) !== 0) {
@@ -223,18 +232,23 @@ export class ConnectionTakeover {
       this.#place = place
       return this.#restore(segment, now)
     }
-    if (this.#state === 'restored') {
-      // A late packet of the other host came meanwhile: the newest word counts.
-      if (place.position <= this.#place.position) return []
-      this.#place = place
-      return this.#restore(segment, now)
-    }
-    if (this.#state !== 'watched') return []
-    if (place.position <= this.#place.position + sent) return []
-    if (received > 0) return this.#reset('spoke')
+    // Packets of the other host, which are still on their way: the newest word counts, and the
+    // socket that stands where they find it would have to be made anew for each of them.
+    const known = this.#newer?.place.position ?? this.#place.position + sent
+    if (place.position <= known) return []
+    this.#newer = { place, segment, due: this.#newer?.due ?? now + this.#times.settle }
+    return []
+  }
+
+  #heal({ place, segment }: Newer, now: number): TakeoverAction[] {
     const healed = this.#place.healed + 1
     if (healed > mostHealings) return this.#reset('unstable')
-    this.#place = { ...place, healed }
+    return this.#meet({ place: { ...place, healed }, segment }, now)
+  }
+
+  #meet({ place, segment }: Newer, now: number): TakeoverAction[] {
+    this.#newer = undefined
+    this.#place = place
     return this.#restore(segment, now)
   }
 
@@ -360,6 +374,11 @@ export class ConnectionTakeover {
     const unit = (timestamp & 1) === 1 ? 1000 : 1
     return Math.floor(timestamp + (time - toldAt) * unit) % 2 ** 32
   }
+}
+
+interface Newer {
+  readonly place: Place
+  readonly segment: Segment
 }
 
 /** One step on from what the client has heard last; even or odd, so that it keeps its unit. */

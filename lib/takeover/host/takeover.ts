@@ -137,8 +137,9 @@ export class Takeover<Subject> {
       if ((taken.machine.deadline ?? Infinity) > now) continue
       const { fd, socket } = taken
       const isOpen = fd !== undefined && socket?.destroyed === false
+      const sent = isOpen ? this.#parts.sockets.sent(fd) : 0
       const received = isOpen ? this.#parts.sockets.received(fd) : 0
-      this.#handle(taken, { kind: 'tick', received })
+      this.#handle(taken, { kind: 'tick', sent, received })
     }
     this.#arm()
   }
