@@ -18,7 +18,13 @@ export class BoardKeeper implements CheckpointKeeper<Socket> {
     this.#board = board
   }
 
-  write(of: CheckpointedConnection<Socket>, checkpoint: Buffer): boolean {
+  write(
+    of: CheckpointedConnection<Socket>,
+    checkpoint: Buffer,
+    done?: () => void,
+  ): boolean {
+    // Nobody else goes on with it while this host lives.
+    if (done !== undefined) return false
     const acked = of.opened.connection.acked()
     // It has just been closed, and is retired before long.
     if (acked !== undefined) this.#board.write(of.id, acked, checkpoint)
@@ -29,6 +35,8 @@ export class BoardKeeper implements CheckpointKeeper<Socket> {
     this.#acked.set(of.id.toString('hex'), acked)
     this.#isTold = false
   }
+
+  give(): void {}
 
   retire(of: CheckpointedConnection<Socket>): void {
     this.#acked.delete(of.id.toString('hex'))
