@@ -117,7 +117,11 @@ export class Protection {
     return this.#take(socket, bytes, left, fromAccept, () => socket.destroy())
   }
 
-  /** The same for a connection of another host, with a socket that was made for where it is. */
+  /**
+   * The same for a connection of another host, with a socket that was made for where it is. What
+   * that host has sealed last, and lost on its way, nobody knows: under TLS nothing is sealed but
+   * the rest of a planned response, which is the same bytes again.
+   */
   inherit(socket: Socket, bytes: Buffer, at: Base): boolean {
     const left = { written: at.position, read: at.readPosition }
     return this.#take(socket, bytes, left, at, () => socket.resetAndDestroy())
@@ -139,17 +143,20 @@ export class Protection {
       end()
       return false
     }
+    const { transport: state, owed, id, remote, local } = checkpoint
     const adoption = judgeAdoption(checkpoint, left)
-    if (adoption.kind === 'reset') {
-      counters.count(adoption.cause)
+    const isSealed = base !== fromAccept && state.kind === 'tls13'
+    if (adoption.kind === 'reset' || (isSealed && adoption.kind !== 'resume')) {
+      counters.count(adoption.kind === 'reset' ? adoption.cause : 'sealed')
+      wipe(state)
       end()
       return false
     }
-    const { transport: state, owed, id, remote, local } = checkpoint
     const isSaid = owed?.response && left.written === endOf(owed.response.planned) + 1
     if (isSaid) {
       // Its end counts as a byte, and has been said, too.
       counters.count('complete')
+      wipe(state)
       end()
       return false
     }
@@ -171,7 +178,7 @@ export class Protection {
       base === fromAccept ? id : undefined,
       base,
     )
-    this.#goOn({ connection, transport }, adoption, checkpoint, one)
+    this.#goOn({ connection, transport }, adoption, checkpoint, one, isSealed)
     return true
   }
 
@@ -240,6 +247,7 @@ export class Protection {
     adoption: Exclude<Adoption, { kind: 'reset' }>,
     { owed, readPosition }: Checkpoint,
     one: CheckpointedConnection<Socket>,
+    isSealed: boolean,
   ): void {
     const { counters } = this.#options
     if (adoption.kind === 'idle' || owed === undefined) {
@@ -254,16 +262,17 @@ export class Protection {
     } else {
       const { request, response } = owed
       const { planned } = response
-      const missing = adopted.transport.resumeResponse(planned)
+      const last = adoption.last || isSealed
+      const missing = adopted.transport.resumeResponse(planned, isSealed)
       if (missing === 'impossible') {
         counters.count('stale')
         adopted.transport.resetAndDestroy()
       } else if (missing === 'complete') {
         counters.count('complete')
-        this.#adopted.after(adopted, planned.keepAlive && !adoption.last)
+        this.#adopted.after(adopted, planned.keepAlive && !last)
       } else {
         one.resumed(owed, readPosition, this.#clock.monotonic())
-        this.#adopted.resume(adopted, request, response, missing, adoption.last)
+        this.#adopted.resume(adopted, request, response, missing, last)
       }
     }
   }

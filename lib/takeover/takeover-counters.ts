@@ -19,6 +19,7 @@ import type { ResetCause } from './host/connection-takeover.ts'
  * - a Refusal: its object is, or may be, another one by now.
  * - `unavailable`: no backend could say anything of it in time. `cut`: it went on, and broke off.
  * - `refused`: a limit of this process.
+ * - `sealed`: its host may have sealed something else under the next number.
  * - a ResetCause: its host was gone, and the client could not be met where it is.
  */
 export type Takeover =
@@ -34,6 +35,7 @@ export type Takeover =
   | 'unavailable'
   | 'cut'
   | 'refused'
+  | 'sealed'
   | ResetCause
 
 export const takeovers: readonly Takeover[] = [
@@ -51,6 +53,7 @@ export const takeovers: readonly Takeover[] = [
   'unavailable',
   'cut',
   'refused',
+  'sealed',
   'unanswered',
   'unheard',
   'spoke',

@@ -46,4 +46,6 @@ export interface RestOfPlan {
   readonly length: number
   readonly record: number | undefined
   readonly skip: number
+  /** Nothing is sealed after it: what follows may have been said by another host. */
+  readonly last: boolean
 }

@@ -155,21 +155,23 @@ export class ProtectedConnection extends Duplex {
    * Goes on in a response that another process has begun, at the position of this connection.
    * What is left of its head is written by this call; the caller then writes `length` bytes of
    * the representation from byte `from` on. `complete`: nothing of it is missing.
+   * @param last The connection ends after it, and TLS seals nothing more, not even its end.
    */
   resumeResponse(
     response: PlannedResponse,
+    last = false,
   ): { readonly from: number; readonly length: number } | 'complete' | 'impossible' {
     const sealed = response.record !== undefined
     if (sealed !== this.encrypted || this.#channel.inPlan) return 'impossible'
     const rest = remainderAt(response, this.#position)
     if (rest.kind === 'end') {
       const record = recordAfter(response)
-      this.#channel.resume({ head: 0, length: 0, record, skip: 0 })
+      this.#channel.resume({ head: 0, length: 0, record, skip: 0, last })
       return 'complete'
     }
     if (rest.kind !== 'rest') return 'impossible'
     const { head, from, length, record, skip } = rest
-    this.#channel.resume({ head: head.length, length, record, skip })
+    this.#channel.resume({ head: head.length, length, record, skip, last })
     if (head.length > 0) this.write(head)
     return { from, length }
   }
@@ -399,7 +401,13 @@ export class ProtectedConnection extends Duplex {
       return
     }
     const wasInPlan = this.#channel.inPlan
-    const parts = this.#channel.say(chunks)
+    let parts: Buffer[]
+    try {
+      parts = this.#channel.say(chunks)
+    } catch (error) {
+      callback(error as Error)
+      return
+    }
     this.transport.cork()
     const last = parts.pop() ?? nothing
     for (const part of parts) this.#send(part)

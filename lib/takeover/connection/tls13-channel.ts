@@ -40,6 +40,7 @@ export class Tls13Channel implements Channel {
   #empty = 0
   #owesUpdate = false
   #ended = false
+  #isLast = false
 
   /** `mostRecords`: under one key; for tests. */
   constructor(state: Tls13State, mostRecords: number = suites[state.suite].mostRecords) {
@@ -70,7 +71,7 @@ export class Tls13Channel implements Channel {
   hear(): Buffer | 'end' | undefined {
     // An update that is owed has to go out before more data (RFC 8446 4.6.3), and no record of
     // a planned response may have another number. So it counts as not read until then.
-    while (!this.#ended && !(this.#owesUpdate && this.inPlan)) {
+    while (!this.#ended && !(this.#owesUpdate && (this.inPlan || this.#isLast))) {
       const record = this.#reader.next()
       if (record === undefined) return undefined
       const { type, content } = this.#opener.open(record)
@@ -90,7 +91,7 @@ export class Tls13Channel implements Channel {
   }
 
   answer(): Buffer | undefined {
-    if (!this.#owesUpdate || this.inPlan) return undefined
+    if (!this.#owesUpdate || this.inPlan || this.#isLast) return undefined
     this.#owesUpdate = false
     return this.#updateKeys()
   }
@@ -116,6 +117,7 @@ export class Tls13Channel implements Channel {
           at = 0
         }
         if (this.#sealer.missing === 0) {
+          if (!this.inPlan && this.#isLast) throw afterLast()
           if (!this.inPlan && this.#isUsedUp(1)) {
             put()
             parts.push(this.#updateKeys())
@@ -140,6 +142,7 @@ export class Tls13Channel implements Channel {
   }
 
   makeRoom(length: number): readonly Buffer[] | false {
+    if (this.#isLast) return false
     const records = recordsFor(length)
     if (!this.#isUsedUp(records)) return []
     if (records + spare > this.#mostRecords) return false
@@ -151,15 +154,16 @@ export class Tls13Channel implements Channel {
     this.#body = length
   }
 
-  resume({ head, length, record, skip }: RestOfPlan): void {
+  resume({ head, length, record, skip, last }: RestOfPlan): void {
     if (record === undefined) throw new TypeError('a response without records')
     this.#sealer.keys.number = record
     this.#skip = skip
+    this.#isLast = last
     this.plan(head, length)
   }
 
   last(error?: unknown): Buffer | undefined {
-    if (this.inPlan) return undefined
+    if (this.inPlan || this.#isLast) return undefined
     const alert = error instanceof RecordFault ? error.alert : 'close_notify'
     return this.#sealer.seal(contentType.alert, alertContent(alert))
   }
@@ -240,6 +244,13 @@ export class Tls13Channel implements Channel {
       throw new RecordFault('unexpected_message', 'empty records and nothing else')
     }
   }
+}
+
+function afterLast(): HandfastError {
+  return new HandfastError(
+    'ERR_HANDFAST_USAGE',
+    'nothing can be said after this response',
+  )
 }
 
 const buffers = new SealedBuffers()

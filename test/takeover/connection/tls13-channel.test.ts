@@ -68,12 +68,31 @@ t.test('any other channel goes on with it from any byte, to the bit', async t =>
       if (rest.kind !== 'rest') throw new Error(rest.kind)
       const other = new Tls13Channel(tls13State(suite))
       const { head, record, skip, length, from } = rest
-      other.resume({ head: head.length, length, record, skip })
+      other.resume({ head: head.length, length, record, skip, last: false })
       const said = sayAll(other, { ...response, head }, from)
       if (!said.equals(whole.subarray(cut))) t.fail(`${suite}, cut at ${cut}`)
       t.equal(other.record, channel.record)
     }
   }
+})
+
+t.test('behind the rest of a response of another host nothing is sealed', async t => {
+  const { channel, peer } = pair()
+  const response = planned(40_000, 0)
+  channel.plan(response.head.length, response.length)
+  const whole = sayAll(channel, response, 0)
+  const rest = remainderAt(response, response.at + 20_000)
+  if (rest.kind !== 'rest') throw new Error(rest.kind)
+  const other = new Tls13Channel(tls13State(names[0]))
+  const { head, record, skip, length, from } = rest
+  other.resume({ head: head.length, length, record, skip, last: true })
+  t.ok(sayAll(other, { ...response, head }, from).equals(whole.subarray(20_000)))
+  t.throws(() => other.say([Buffer.from('HTTP/1.1 200 OK')]))
+  t.equal(other.makeRoom(1), false, 'no other response')
+  other.push(peer.keyUpdate(1))
+  t.equal(other.hear(), undefined)
+  t.equal(other.answer(), undefined, 'no update of keys')
+  t.equal(other.last(), undefined, 'not even a farewell')
 })
 
 t.test('nothing else takes a number within a planned response', async t => {
