@@ -49,9 +49,17 @@ t.test('who misses most at once is cut off itself', async t => {
   const long = seen('a', { b: 1_000, c: 100 }, 2_000).failures
   t.match(
     long.find(({ member }) => member === 'b'),
-    { hasQuorum: true },
-    'one that was gone long before does not count',
+    { hasQuorum: false },
+    'one that was gone before, and was not fenced, may live elsewhere',
   )
+  const heartbeats = new Heartbeats('a', times, 0)
+  heartbeats.heard(beat('c', { holds: [] }), 0)
+  for (let now = 0; now <= 2_000; now += 100) {
+    if (now < 1_000) heartbeats.heard(beat('b'), now)
+    heartbeats.judge(now)
+  }
+  const fenced = heartbeats.judge(2_100).find(({ member }) => member === 'b')
+  t.match(fenced, { hasQuorum: true }, 'of one that has no address any more nobody cares')
 })
 
 t.test(

@@ -102,11 +102,15 @@ export class Heartbeats {
     return now - heardAt < this.#times.timeout
   }
 
-  /** Of those that were heard about when the failed one was, and this one. */
+  /**
+   * Of those that were heard about when the failed one was, and this one. Who fell silent before
+   * and still has an address was not fenced, and may live where this one does not see it.
+   */
   #hasQuorum(heardAt: number, failed: string, now: number): boolean {
     const were = [...this.#members.values()].filter(
       ({ beat, heardAt: at }) =>
-        beat.member !== failed && at > heardAt - this.#times.timeout,
+        beat.member !== failed &&
+        (at > heardAt - this.#times.timeout || beat.holds.length > 0),
     )
     const are = were.filter(known => this.#isLive(known, now))
     return 2 * (are.length + 1) > were.length + 1
