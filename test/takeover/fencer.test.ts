@@ -18,5 +18,6 @@ t.test('the command is told who, and 0 means that it is done', async t => {
 t.test('whatever else happens, nobody is fenced', async t => {
   t.equal(await new CommandFencer(['sh', '-c', 'exit 3'], minute).fence('a', 'b'), false)
   t.equal(await new CommandFencer(['/no/such/program'], minute).fence('a', 'b'), false)
+  t.equal(await new CommandFencer([''], minute).fence('a', 'b'), false, 'no program')
   t.equal(await new CommandFencer(['sleep', '600'], 100).fence('', '600'), false, 'late')
 })

@@ -31,10 +31,10 @@ export class CommandFencer implements Fencer {
       killSignal: 'SIGKILL',
       maxBuffer: mostOutput,
     } as const
-    return new Promise(resolve => {
+    return new Promise<boolean>(resolve => {
       execFile(program, [...args, member, address], options, error =>
         resolve(error === null),
       )
-    })
+    }).catch(() => false)
   }
 }

@@ -132,11 +132,19 @@ export class HostTakeover {
       .some(({ claim }) => claim.address === address)
     if (this.#holds.has(address) || this.#takes.has(address) || isClaimed) return
     if (now - this.#startedAt < 2 * times.timeout) return
-    this.#hold({ address, epoch: this.#lastEpoch + 1 })
-    const port = this.#parts.packets.open(this.#options.interface, address)
-    port.announce()
-    port.close()
-    this.#parts.log.info({ address }, 'the virtual address is here')
+    const { log, packets } = this.#parts
+    try {
+      this.#hold({ address, epoch: this.#lastEpoch + 1 })
+      const port = packets.open(this.#options.interface, address)
+      port.announce()
+      port.close()
+      log.info({ address }, 'the virtual address is here')
+    } catch (error) {
+      const name = nameOf(this.#parts.self, address)
+      if (this.#refused.has(name)) return
+      this.#refused.add(name)
+      log.error({ address, reason: String(error) }, 'the virtual address is not here')
+    }
   }
 
   async #succeed({ failed, claim, hasQuorum }: Succession): Promise<void> {
@@ -170,20 +178,21 @@ export class HostTakeover {
       return
     }
     const fencing = Math.round(clock.monotonic() - begun)
-    const takeover: Takeover<Buffer> = new Takeover<Buffer>(
-      {
-        sockets,
-        port: packets.open(this.#options.interface, address),
-        clock,
-        bring: async () => this.#hold(taken),
-        serve: (socket, checkpoint, place) =>
-          this.#parts.adopt(socket, checkpoint, place),
-        onReset: (_checkpoint, cause) => this.#parts.onReset(cause),
-      },
-      left.flatMap(each => this.#bequestOf(each, address)),
-    )
-    this.#takeovers.add(takeover)
+    let takeover: Takeover<Buffer> | undefined
     try {
+      takeover = new Takeover<Buffer>(
+        {
+          sockets,
+          port: packets.open(this.#options.interface, address),
+          clock,
+          bring: async () => this.#bring(taken),
+          serve: (socket, checkpoint, place) =>
+            this.#parts.adopt(socket, checkpoint, place),
+          onReset: (_checkpoint, cause) => this.#parts.onReset(cause),
+        },
+        left.flatMap(each => this.#bequestOf(each, address)),
+      )
+      this.#takeovers.add(takeover)
       const { served, reset, wait } = await takeover.run()
       log.warn(
         { member: failed, address, fencing, wait: Math.round(wait), served, reset },
@@ -192,6 +201,7 @@ export class HostTakeover {
     } catch (error) {
       log.error({ address, reason: String(error) }, 'an address could not be taken over')
       this.#refused.add(name)
+      takeover?.close()
     } finally {
       this.#takes.delete(address)
       if (this.#takes.size === 0) {
@@ -220,6 +230,12 @@ export class HostTakeover {
       this.#parts.onReset('lost')
       return []
     }
+  }
+
+  /** It was closed while the clients were asked: then the address is nobody's. */
+  #bring(claim: HeldAddress): void {
+    if (this.#closed) throw new Error('this member is leaving')
+    this.#hold(claim)
   }
 
   #hold(claim: HeldAddress): void {

@@ -57,7 +57,7 @@ export class Takeover<Subject> {
   #unanswered = 0
   #onAnswered: (() => void) | undefined
   #timer: Timer | undefined
-  #isHere = false
+  #isAnnounced = false
   #served = 0
   #reset = 0
 
@@ -83,10 +83,14 @@ export class Takeover<Subject> {
     await this.#answers()
     for (const taken of this.#connections.values()) this.#handle(taken, { kind: 'hold' })
     await this.#parts.bring()
-    this.#isHere = true
     for (const wait of announcements) {
       this.#timers.push(clock.after(wait, () => port.announce()))
     }
+    const announced = clock.after(Math.max(...announcements) + 1, () => {
+      this.#isAnnounced = true
+      this.#closeIfOver()
+    })
+    this.#timers.push(announced)
     for (const taken of this.#connections.values()) this.#handle(taken, { kind: 'here' })
     this.#arm()
     return {
@@ -218,7 +222,11 @@ export class Takeover<Subject> {
 
   #forget(taken: Taken<Subject>): void {
     this.#connections.delete(taken.key)
-    if (this.#connections.size === 0 && this.#isHere) this.#parts.port.close()
+    this.#closeIfOver()
+  }
+
+  #closeIfOver(): void {
+    if (this.#connections.size === 0 && this.#isAnnounced) this.#parts.port.close()
   }
 
   /** One timer for all. */

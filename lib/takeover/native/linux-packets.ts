@@ -44,6 +44,8 @@ class LinuxPacketPort implements PacketPort {
   readonly #announcing: number
   readonly #packet: Buffer = Buffer.alloc(headers)
   #stop: (() => void) | undefined
+  /** The numbers of its sockets may be somebody else's by now. */
+  #isClosed = false
 
   constructor(libc: Libc, name: string, address: string) {
     this.#libc = libc
@@ -86,6 +88,7 @@ class LinuxPacketPort implements PacketPort {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#stop?.()
     this.#stop = undefined
     for (const fd of this.#sockets.splice(0)) this.#libc.closeLater(fd)
@@ -114,6 +117,7 @@ class LinuxPacketPort implements PacketPort {
 
   /** A link that is down, or a full queue: as good as lost on the way. */
   #attempt(send: () => void): void {
+    if (this.#isClosed) return
     try {
       send()
     } catch (error) {
