@@ -203,6 +203,9 @@ export class Backends {
     backend.onHealth = reason => {
       if (reason === undefined) this.#log.info({ backend: origin }, 'a backend is back')
       else this.#log.warn({ backend: origin, reason }, 'a backend is passed over')
+      // A check contradicts that, and nothing else: a page that is there says nothing of what
+      // becomes of requests.
+      if (reason === 'unreachable') this.#checkers.get(backend)?.doubt()
     }
   }
 

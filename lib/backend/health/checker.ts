@@ -45,6 +45,8 @@ export class Checker {
   #asking = false
   /** What another host says, to be seen with own eyes. */
   #rumour: boolean | undefined
+  /** A request has found otherwise than what is thought. */
+  #doubted = false
   readonly #heard = new Map<string, Heard>()
   #timer: Timer | undefined
   #unwatch: () => void = () => {}
@@ -66,6 +68,23 @@ export class Checker {
     this.#unwatch()
   }
 
+  /**
+   * A request could not reach the backend, and it may be passed over for longer than it is down: it
+   * is asked soon, and the first check that begins from now on and finds it well is a verdict, even
+   * where it was never found down.
+   */
+  doubt(): void {
+    if (this.#closed || this.#doubted || this.#up === false) return
+    this.#doubted = true
+    // With a check under way the next one follows upon it.
+    if (!this.#asking) this.#soon()
+  }
+
+  /** Not all of a farm at the same moment. */
+  #soon(): void {
+    this.#later(Math.min(soon, this.#context.options.interval) * this.#context.random())
+  }
+
   #later(ms: number): void {
     this.#timer?.cancel()
     if (this.#closed) return
@@ -79,24 +98,30 @@ export class Checker {
     const { options, random } = this.#context
     const { interval, jitter } = options
     const part = 1 + ((2 * random() - 1) * jitter) / 100
-    const doubtful = this.#against > 0 || this.#up === undefined
+    const doubtful = this.#against > 0 || this.#up === undefined || this.#doubted
     this.#later((doubtful ? Math.min(soon, interval) : interval) * part)
   }
 
   #ask(): void {
     if (this.#asking || this.#closed) return
     this.#asking = true
+    const doubted = this.#doubted
     this.#context.ask(fault => {
       this.#asking = false
       if (this.#closed) return
-      this.#result(fault)
+      this.#result(fault, doubted)
       this.#next()
     })
   }
 
-  #result(fault: string | undefined): void {
+  /** `doubted`: when the check began. */
+  #result(fault: string | undefined, doubted: boolean): void {
     const { options, board, name } = this.#context
     const well = fault === undefined
+    if (doubted && well) {
+      this.#doubted = false
+      this.#judge(true, undefined)
+    }
     const confirmed = this.#rumour === well
     this.#rumour = undefined
     if (well === this.#up) this.#against = 0
@@ -112,6 +137,7 @@ export class Checker {
   #judge(up: boolean, fault: string | undefined): void {
     this.#up = up
     this.#against = 0
+    if (!up) this.#doubted = false
     this.#context.onVerdict(up, fault)
   }
 
@@ -126,17 +152,15 @@ export class Checker {
       this.#judge(report.up, report.up ? undefined : 'told')
     } else if (this.#rumour === undefined) {
       this.#rumour = report.up
-      // Not all of a farm at the same moment.
-      this.#later(Math.min(soon, this.#context.options.interval) * this.#context.random())
+      this.#soon()
     }
   }
 
   /** Whether others are checking, so that this one need not. */
   #isSeenTo(): boolean {
     const { board, clock, name } = this.#context
-    if (this.#up === undefined || this.#against > 0 || this.#rumour !== undefined) {
-      return false
-    }
+    if (this.#up === undefined || this.#against > 0 || this.#doubted) return false
+    if (this.#rumour !== undefined) return false
     this.#forget(clock.monotonic())
     const { host, process } = board.self
     let before = 0

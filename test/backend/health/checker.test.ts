@@ -70,6 +70,10 @@ class World {
     checker.start()
   }
 
+  doubt(name: string): void {
+    this.#checkers.get(name)?.doubt()
+  }
+
   close(name: string): void {
     this.#checkers.get(name)?.close()
   }
@@ -155,6 +159,66 @@ t.test('a host that can not reach a backend does not take it from the others', t
   t.equal(world.verdicts['a 1']?.at(-1), true)
   t.end()
 })
+
+t.test(
+  'a backend that was away for less than it takes to find it down is found well',
+  t => {
+    const world = new World()
+    let fault: string | undefined
+    world.add('h', 'p', () => fault)
+    world.pass(5_000)
+    fault = 'ECONNREFUSED'
+    world.doubt('h p')
+    world.pass(1_200)
+    t.strictSame(world.verdicts['h p'], [true], 'not often enough to be down')
+    fault = undefined
+    world.pass(1_500)
+    t.strictSame(world.verdicts['h p'], [true, true], 'once')
+    world.pass(10_000)
+    t.strictSame(world.verdicts['h p'], [true, true])
+    t.end()
+  },
+)
+
+t.test('what a check has found that began before a request failed is not believed', t => {
+  const world = new World()
+  const found: (() => string | undefined)[] = []
+  world.add('h', 'p', () => found.shift()?.())
+  world.pass(5_000)
+  found.push(
+    () => undefined,
+    () => 'ECONNREFUSED',
+  )
+  // Which is asked 5 ms before it is answered.
+  const asked = world.checks['h p']
+  while (world.checks['h p'] === asked) world.pass(1)
+  world.doubt('h p')
+  world.pass(5)
+  t.equal(found.length, 1)
+  t.strictSame(world.verdicts['h p'], [true])
+  world.pass(3_000)
+  t.equal(found.length, 0)
+  t.strictSame(world.verdicts['h p'], [true, true])
+  t.end()
+})
+
+t.test(
+  'who leaves the checks to others looks when a request of its own has failed',
+  t => {
+    const world = new World()
+    for (const process of ['1', '2']) world.add('h', process, () => undefined)
+    world.pass(10_000)
+    const before = world.checks['h 2']
+    world.pass(10_000)
+    t.equal(world.checks['h 2'], before)
+    world.doubt('h 2')
+    world.pass(1_100)
+    t.equal(world.checks['h 2'], (before as number) + 1)
+    t.equal(world.verdicts['h 2']?.length, 2)
+    t.equal(world.verdicts['h 1']?.length, 1, 'others are not told what they know')
+    t.end()
+  },
+)
 
 t.test('what an answer must be', t => {
   const of = (more: object) => new CheckAnswer(resolveCheck({ path: '/', ...more }))
