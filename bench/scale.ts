@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { type TopologyName, topologyOf } from '../lib/cache/topology.ts'
-import { linkSettings } from '../lib/farm/engine/settings.ts'
+import { linkSettings } from '../lib/farm/settings.ts'
 import { tables } from '../lib/record/key.ts'
 import { CalmFarm } from '../test/fixtures/simulator/calm-farm.ts'
 import type { Benchmark, BenchmarkContext } from './benchmark.ts'

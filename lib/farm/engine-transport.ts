@@ -14,16 +14,16 @@ import {
 } from './datagram/packet-sockets.ts'
 import { PacketEngine } from './engine/engine.ts'
 import type { PacketAction, PacketEvent } from './engine/engine-event.ts'
-import type { Path } from './engine/peer.ts'
+import type { ControlChannel } from './link/control-channel.ts'
+import type { Path } from './peer/peer.ts'
+import type { Topology } from './placement/topology.ts'
+import { farmKey, parseSecret } from './secret.ts'
 import {
   ceilingFor,
   defaultPacketSettings,
   linkSettings,
   type PacketSettings,
-} from './engine/settings.ts'
-import type { ControlChannel } from './link/control-channel.ts'
-import type { Topology } from './placement/topology.ts'
-import { farmKey, parseSecret } from './secret.ts'
+} from './settings.ts'
 import type {
   AbsentMember,
   FoundRecord,

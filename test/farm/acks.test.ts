@@ -1,6 +1,6 @@
 import t from 'tap'
-import { AckSchedule } from '../../lib/farm/engine/ack-schedule.ts'
-import { chooseAckers } from '../../lib/farm/engine/acker-choice.ts'
+import { AckSchedule } from '../../lib/farm/peer/ack-schedule.ts'
+import { chooseAckers } from '../../lib/farm/peer/acker-choice.ts'
 
 t.test('who acknowledges', async t => {
   const members = ['m1', 'm3', 'm5', 'm7'].map(id => ({ id, repository: false }))

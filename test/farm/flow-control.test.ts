@@ -1,7 +1,7 @@
 import t from 'tap'
-import { AckWindow } from '../../lib/farm/engine/ack-window.ts'
-import { OwnLoop } from '../../lib/farm/engine/own-loop.ts'
-import { ceilingFor } from '../../lib/farm/engine/settings.ts'
+import { AckWindow } from '../../lib/farm/sending/ack-window.ts'
+import { OwnLoop } from '../../lib/farm/sending/own-loop.ts'
+import { ceilingFor } from '../../lib/farm/settings.ts'
 
 t.test('strict: the next segment leaves when the one before came back', async t => {
   const loop = new OwnLoop('strict', 0)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { linkSettings } from '../../lib/farm/engine/settings.ts'
+import { linkSettings } from '../../lib/farm/settings.ts'
 import { CalmFarm } from '../fixtures/simulator/calm-farm.ts'
 import type { SimulatedMember } from '../fixtures/simulator/member.ts'
 

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { LossDetector } from '../../lib/farm/engine/loss-detector.ts'
-import { nackDelay } from '../../lib/farm/engine/nack-delay.ts'
-import { ReceiveWindow } from '../../lib/farm/engine/receive-window.ts'
+import { LossDetector } from '../../lib/farm/peer/loss-detector.ts'
+import { nackDelay } from '../../lib/farm/peer/nack-delay.ts'
+import { ReceiveWindow } from '../../lib/farm/peer/receive-window.ts'
 import { Chance } from '../fixtures/simulator/chance.ts'
 
 const alone = { size: 1, rank: 0 }

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { ForgeryBudget } from '../../lib/farm/engine/forgery-budget.ts'
-import { Heartbeats } from '../../lib/farm/engine/heartbeats.ts'
-import { Membership } from '../../lib/farm/engine/membership.ts'
+import { ForgeryBudget } from '../../lib/farm/peer/forgery-budget.ts'
+import { Heartbeats } from '../../lib/farm/peer/heartbeats.ts'
+import { Membership } from '../../lib/farm/peer/membership.ts'
 
 t.test('heartbeats follow data closely, then the clock', async t => {
   const beats = new Heartbeats(500, 0)

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { OutQueue } from '../../lib/farm/engine/out-queue.ts'
-import { Reassembly } from '../../lib/farm/engine/reassembly.ts'
+import { Reassembly } from '../../lib/farm/peer/reassembly.ts'
+import { OutQueue } from '../../lib/farm/sending/out-queue.ts'
 import { tables } from '../../lib/record/key.ts'
 import { type CacheRecord, readRecord } from '../../lib/record/record.ts'
 

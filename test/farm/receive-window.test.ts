@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ReceiveWindow } from '../../lib/farm/engine/receive-window.ts'
+import { ReceiveWindow } from '../../lib/farm/peer/receive-window.ts'
 import { Chance } from '../fixtures/simulator/chance.ts'
 
 t.test('a receive window agrees with a set', async t => {

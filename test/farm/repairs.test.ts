@@ -1,6 +1,6 @@
 import t from 'tap'
-import { RepairRing } from '../../lib/farm/engine/repair-ring.ts'
-import { maxRepairsPerNack, Repairs } from '../../lib/farm/engine/repairs.ts'
+import { RepairRing } from '../../lib/farm/sending/repair-ring.ts'
+import { maxRepairsPerNack, Repairs } from '../../lib/farm/sending/repairs.ts'
 
 t.test('a ring forgets by number, by bytes and by age', async t => {
   const ring = new RepairRing({ length: 4, bytes: 50, age: 100 }, 0)

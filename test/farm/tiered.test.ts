@@ -1,6 +1,6 @@
 import t from 'tap'
 import { topologyOf } from '../../lib/cache/topology.ts'
-import { linkSettings } from '../../lib/farm/engine/settings.ts'
+import { linkSettings } from '../../lib/farm/settings.ts'
 import { tables } from '../../lib/record/key.ts'
 import { CalmFarm } from '../fixtures/simulator/calm-farm.ts'
 import type { SimulatedMember } from '../fixtures/simulator/member.ts'

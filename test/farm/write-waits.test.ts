@@ -1,5 +1,5 @@
 import t from 'tap'
-import { WriteWaits } from '../../lib/farm/engine/write-waits.ts'
+import { WriteWaits } from '../../lib/farm/sending/write-waits.ts'
 
 t.test('writes settle when their level is reached, or their time is up', async t => {
   const waits = new WriteWaits()

@@ -1,11 +1,11 @@
 import type { SenderTag } from '../../wire/datagram.ts'
+import type { Roster } from '../peer/roster.ts'
 import type { Topology } from '../placement/topology.ts'
+import type { Sender } from '../sending/sender.ts'
+import type { PacketSettings } from '../settings.ts'
 import type { Replica } from '../transport.ts'
 import type { Counters } from './counters.ts'
 import type { Outlet } from './outlet.ts'
-import type { Roster } from './roster.ts'
-import type { Sender } from './sender.ts'
-import type { PacketSettings } from './settings.ts'
 
 export interface EngineOptions {
   readonly id: string

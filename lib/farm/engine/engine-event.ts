@@ -1,7 +1,7 @@
 import type { CacheRecord } from '../../record/record.ts'
 import type { LinkedMember } from '../link/control-channel.ts'
+import type { Address, Path } from '../peer/peer.ts'
 import type { WriteLevel } from '../transport.ts'
-import type { Address, Path } from './peer.ts'
 
 /** What can happen to a packet engine. */
 export type PacketEvent =

@@ -9,10 +9,10 @@ import {
   type SequenceRange,
   writeGone,
 } from '../../wire/datagram-control.ts'
+import type { Path, Peer } from '../peer/peer.ts'
 import type { Placement } from '../placement/placement.ts'
 import { type EngineContext, wake } from './engine-context.ts'
 import { Intake, type Opened } from './intake.ts'
-import type { Path, Peer } from './peer.ts'
 import type { Peers } from './peers.ts'
 import type { Publication } from './publication.ts'
 import type { Reception } from './reception.ts'

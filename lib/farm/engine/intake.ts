@@ -1,10 +1,10 @@
 import { type DatagramHeader, isDataType, readHeader } from '../../wire/datagram.ts'
+import { ForgeryBudget } from '../peer/forgery-budget.ts'
+import type { Peer } from '../peer/peer.ts'
+import { receiveWindowLength } from '../peer/receive-window.ts'
+import type { Roster } from '../peer/roster.ts'
+import type { Sender } from '../sending/sender.ts'
 import type { Counters } from './counters.ts'
-import { ForgeryBudget } from './forgery-budget.ts'
-import type { Peer } from './peer.ts'
-import { receiveWindowLength } from './receive-window.ts'
-import type { Roster } from './roster.ts'
-import type { Sender } from './sender.ts'
 
 export interface Opened {
   readonly peer: Peer

@@ -1,6 +1,6 @@
 import type { SenderTag } from '../../wire/datagram.ts'
+import type { Peer } from '../peer/peer.ts'
 import type { EngineContext } from './engine-context.ts'
-import type { Peer } from './peer.ts'
 
 /** Lives of members that are remembered after they have ended. */
 const mostPast = 1_024

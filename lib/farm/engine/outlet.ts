@@ -1,8 +1,8 @@
 import { type ControlMessage, writeControlMessage } from '../../wire/control-message.ts'
+import type { Peer } from '../peer/peer.ts'
+import type { Roster } from '../peer/roster.ts'
+import type { Settlement } from '../sending/write-waits.ts'
 import type { PacketAction } from './engine-event.ts'
-import type { Peer } from './peer.ts'
-import type { Roster } from './roster.ts'
-import type { Settlement } from './write-waits.ts'
 
 /** Where everything leaves an engine: datagrams by each member's path, and what else is done. */
 export class Outlet {

@@ -2,10 +2,10 @@ import type { ControlMessage } from '../../wire/control-message.ts'
 import { datagramTypes, type SenderTag } from '../../wire/datagram.ts'
 import { type Heartbeat, writeAccusation } from '../../wire/datagram-control.ts'
 import type { LinkedMember } from '../link/control-channel.ts'
+import { Heartbeats } from '../peer/heartbeats.ts'
+import type { MembershipAnswer } from '../peer/membership.ts'
+import { type Hearing, type Path, Peer } from '../peer/peer.ts'
 import { type EngineContext, type EngineOptions, wake } from './engine-context.ts'
-import { Heartbeats } from './heartbeats.ts'
-import type { MembershipAnswer } from './membership.ts'
-import { type Hearing, type Path, Peer } from './peer.ts'
 
 /** Members have the next key this long, ms, before it is used. */
 const keyLead = 1_000

@@ -1,12 +1,12 @@
 import type { CacheRecord } from '../../record/record.ts'
 import type { SenderTag } from '../../wire/datagram.ts'
 import type { SequenceRange, Status } from '../../wire/datagram-control.ts'
+import type { Peer } from '../peer/peer.ts'
+import { maxRepairsPerNack } from '../sending/repairs.ts'
+import { type Settlement, type WriteWait, WriteWaits } from '../sending/write-waits.ts'
 import type { WriteLevel } from '../transport.ts'
 import { type EngineContext, wake } from './engine-context.ts'
 import { LinkFeeds } from './link-feeds.ts'
-import type { Peer } from './peer.ts'
-import { maxRepairsPerNack } from './repairs.ts'
-import { type Settlement, type WriteWait, WriteWaits } from './write-waits.ts'
 
 export interface Write {
   readonly record: CacheRecord

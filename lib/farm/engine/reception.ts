@@ -10,12 +10,12 @@ import {
   writeStatus,
 } from '../../wire/datagram-control.ts'
 import { backedPause } from '../backed.ts'
+import type { Peer } from '../peer/peer.ts'
+import { receiveWindowLength } from '../peer/receive-window.ts'
 import type { Replica } from '../transport.ts'
 import { type EngineContext, wake } from './engine-context.ts'
 import type { Opened } from './intake.ts'
 import { Orphans } from './orphans.ts'
-import type { Peer } from './peer.ts'
-import { receiveWindowLength } from './receive-window.ts'
 import { Synchronizer } from './synchronizer.ts'
 
 /** Between two looks at whether what is in the table is everywhere behind it, ms. */

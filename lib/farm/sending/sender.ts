@@ -11,12 +11,12 @@ import {
   tagLength,
 } from '../../wire/datagram.ts'
 import { Sealer } from '../../wire/seal.ts'
+import type { PacketSettings } from '../settings.ts'
 import { AckWindow } from './ack-window.ts'
 import { type Batch, OutQueue, type QueuedWrite } from './out-queue.ts'
 import { OwnLoop } from './own-loop.ts'
 import { RepairRing } from './repair-ring.ts'
 import { Repairs } from './repairs.ts'
-import type { PacketSettings } from './settings.ts'
 import type { WriteWait } from './write-waits.ts'
 
 const burst = 32

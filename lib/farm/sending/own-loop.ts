@@ -1,4 +1,4 @@
-import type { OwnWindow } from './settings.ts'
+import type { OwnWindow } from '../settings.ts'
 
 const firstWindow = 16
 const largestWindow = 64

@@ -1,4 +1,4 @@
-import type { Acks } from './settings.ts'
+import type { Acks } from '../settings.ts'
 
 export interface Candidate {
   readonly id: string

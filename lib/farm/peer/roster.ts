@@ -1,9 +1,9 @@
 import type { SenderTag } from '../../wire/datagram.ts'
+import type { PacketSettings } from '../settings.ts'
 import type { WriteLevel } from '../transport.ts'
 import { chooseAckers } from './acker-choice.ts'
 import { Membership } from './membership.ts'
 import type { Peer } from './peer.ts'
-import type { PacketSettings } from './settings.ts'
 
 /** The other members, and what follows from who they are. */
 export class Roster {

@@ -1,4 +1,4 @@
-import { defaultDatagramLength } from '../../wire/datagram.ts'
+import { defaultDatagramLength } from '../wire/datagram.ts'
 
 /**
  * Who acknowledges what this member sends. `all`: everybody (1 + N packets, row A14). `none`:
