@@ -182,7 +182,7 @@ export class Tls13Channel implements Channel {
 
   wipe(): void {
     this.#opener.keys.wipe()
-    this.#sealer.keys.wipe()
+    this.#sealer.wipe()
   }
 
   /** Content of the record that begins now, with so many bytes of it there. */

@@ -1,6 +1,7 @@
 import { endianness } from 'node:os'
 import type { InterfaceAddresses } from './interface-addresses.ts'
 import { type Libc, loadLibc } from './libc.ts'
+import { findLibcrypto } from './libcrypto.ts'
 import { LinuxAddresses } from './linux-addresses.ts'
 import { LinuxPackets } from './linux-packets.ts'
 import { LinuxSocket } from './linux-socket.ts'
@@ -49,6 +50,7 @@ export async function detectNative(): Promise<NativeSupport> {
       `the package koffi is needed, and can't be loaded (${why})`,
     )
   }
+  await findLibcrypto()
   return supportBy(libc)
 }
 

@@ -1,8 +1,9 @@
 import { getSystemErrorName } from 'node:util'
+import { loadKoffi } from './koffi.ts'
 
 /**
- * The few calls of the C library that Node has none for, through koffi, which is loaded here and
- * nowhere else. A call that fails throws an error with the `code` of its errno.
+ * The few calls of the C library that Node has none for, through koffi. A call that fails throws
+ * an error with the `code` of its errno.
  */
 export interface Libc {
   socket(domain: number, type: number, protocol: number): number
@@ -28,7 +29,7 @@ export interface Libc {
 
 /** Rejects when koffi is not installed, or has no build for this system. */
 export async function loadLibc(): Promise<Libc> {
-  const { default: koffi } = await import('koffi')
+  const koffi = await loadKoffi()
   // The process itself: whatever C library Node was linked with.
   const library = koffi.load(null)
   const socket = library.func('int socket(int, int, int)')

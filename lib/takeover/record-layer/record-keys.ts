@@ -26,6 +26,7 @@ export class RecordKeys {
     return this.#secret
   }
 
+  /** Another object after each update. */
   get key(): KeyObject {
     return this.#key
   }

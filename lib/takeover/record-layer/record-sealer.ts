@@ -1,4 +1,5 @@
-import { type CipherGCM, createCipheriv } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import { type AeadSealer, type Libcrypto, libcrypto } from '../native/libcrypto.ts'
 import {
   contentType,
   headerBytes,
@@ -6,6 +7,7 @@ import {
   tagBytes,
   typeBytes,
 } from './layout.ts'
+import { NodeSealer } from './node-sealer.ts'
 import { RecordKeys } from './record-keys.ts'
 import { type SuiteName, suites } from './suite.ts'
 
@@ -15,12 +17,22 @@ import { type SuiteName, suites } from './suite.ts'
  */
 export class RecordSealer {
   readonly keys: RecordKeys
-  #cipher: CipherGCM | undefined
+  readonly #library: Libcrypto | 'node:crypto'
+  #sealer: AeadSealer
+  #key: KeyObject
   #missing = 0
 
-  /** `secret` is taken over. `number`: of the next record. */
-  constructor(suite: SuiteName, secret: Buffer, number: number) {
+  /** `secret` is taken over. `number`: of the next record. `library`: what seals. */
+  constructor(
+    suite: SuiteName,
+    secret: Buffer,
+    number: number,
+    library: Libcrypto | 'node:crypto' = libcrypto() ?? 'node:crypto',
+  ) {
     this.keys = new RecordKeys(suite, secret, number)
+    this.#library = library
+    this.#key = this.keys.key
+    this.#sealer = this.#makeSealer()
   }
 
   /** Bytes that the record under way still needs; 0 when none is. */
@@ -47,6 +59,11 @@ export class RecordSealer {
     return out
   }
 
+  wipe(): void {
+    this.keys.wipe()
+    this.#sealer.wipe()
+  }
+
   #begin(length: number, out: Buffer, at: number): number {
     const sealed = length + typeBytes + tagBytes
     out[at] = contentType.applicationData
@@ -54,11 +71,8 @@ export class RecordSealer {
     out[at + 2] = 3
     out[at + 3] = sealed >> 8
     out[at + 4] = sealed & 0xff
-    const { suite, key, nonce } = this.keys
-    // Node's types name the modes one by one, and they all have the same calls.
-    const cipher = suites[suite].cipher as 'aes-128-gcm'
-    this.#cipher = createCipheriv(cipher, key, nonce, { authTagLength: tagBytes })
-    this.#cipher.setAAD(out.subarray(at, at + headerBytes))
+    this.#renew()
+    this.#sealer.begin(this.keys.nonce, out.subarray(at, at + headerBytes))
     this.#missing = length
     this.keys.number += 1
     return at + headerBytes
@@ -66,16 +80,33 @@ export class RecordSealer {
 
   #add(content: Buffer, out: Buffer, at: number): number {
     this.#missing -= content.length
-    return at + (this.#cipher as CipherGCM).update(content).copy(out, at)
+    this.#sealer.add(content, out, at)
+    return at + content.length
   }
 
   #end(type: Buffer, out: Buffer, at: number): number {
-    const cipher = this.#cipher as CipherGCM
-    this.#cipher = undefined
-    let end = at + cipher.update(type).copy(out, at)
-    cipher.final()
-    end += cipher.getAuthTag().copy(out, end)
-    return end
+    this.#sealer.add(type, out, at)
+    this.#sealer.end(out, at + typeBytes)
+    return at + typeBytes + tagBytes
+  }
+
+  /** After an update of the keys. */
+  #renew(): void {
+    if (this.#key === this.keys.key) return
+    this.#sealer.wipe()
+    this.#key = this.keys.key
+    this.#sealer = this.#makeSealer()
+  }
+
+  #makeSealer(): AeadSealer {
+    const { cipher } = suites[this.keys.suite]
+    if (this.#library === 'node:crypto') return new NodeSealer(cipher, this.#key)
+    const key = this.#key.export()
+    try {
+      return this.#library.sealer(cipher, key)
+    } finally {
+      key.fill(0)
+    }
   }
 }
 

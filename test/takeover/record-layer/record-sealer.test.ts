@@ -1,5 +1,6 @@
 import { createCipheriv } from 'node:crypto'
 import t from 'tap'
+import { findLibcrypto } from '../../../lib/takeover/native/libcrypto.ts'
 import { trafficKeys } from '../../../lib/takeover/record-layer/key-schedule.ts'
 import { fullRecord, recordOverhead } from '../../../lib/takeover/record-layer/layout.ts'
 import { RecordOpener } from '../../../lib/takeover/record-layer/record-opener.ts'
@@ -14,6 +15,8 @@ import { seededRandom, testSeed } from '../../fixtures/random.ts'
 const seed = testSeed()
 const random = seededRandom(seed)
 t.comment(`SEED=${seed}`)
+
+const library = await findLibcrypto()
 
 const names = Object.keys(suites) as SuiteName[]
 
@@ -47,6 +50,43 @@ t.test('the pieces make no difference', async t => {
     const sealer = new RecordSealer(suite, secretOf(suite), 5)
     t.ok(sealInPieces(sealer, content).equals(whole))
   }
+})
+
+const both = library === undefined ? { skip: 'needs Linux and the package koffi' } : {}
+
+t.test('OpenSSL called directly seals as node:crypto does', both, async t => {
+  for (const suite of names) {
+    const ours = new RecordSealer(suite, secretOf(suite), 2 ** 32 - 2, library)
+    const nodes = new RecordSealer(suite, secretOf(suite), 2 ** 32 - 2, 'node:crypto')
+    for (let i = 0; i < 6; i++) {
+      const content = randomBytes(1 + Math.floor(random() * fullRecord))
+      t.ok(sealInPieces(ours, content).equals(sealInPieces(nodes, content)), suite)
+      if (i === 3) for (const { keys } of [ours, nodes]) keys.update()
+    }
+    t.equal(ours.keys.number, nodes.keys.number)
+    t.ok(ours.seal(21, Buffer.from([1, 0])).equals(nodes.seal(21, Buffer.from([1, 0]))))
+    for (const sealer of [ours, nodes]) {
+      sealer.wipe()
+      t.throws(() => sealer.seal(23, Buffer.from('x')), /the key is gone/)
+    }
+  }
+})
+
+t.test('nothing is written beside a buffer', both, async t => {
+  const sealer = library?.sealer('aes-128-gcm', Buffer.alloc(16))
+  const [nonce, header, out] = [Buffer.alloc(12), Buffer.alloc(5), Buffer.alloc(40)]
+  sealer?.begin(nonce, header)
+  for (const at of [-1, 10, 41]) {
+    t.throws(() => sealer?.add(Buffer.alloc(31), out, at), /no room/)
+  }
+  sealer?.add(Buffer.alloc(31), out, 9)
+  t.throws(() => sealer?.end(out, 25), /no room/)
+  t.throws(() => sealer?.begin(Buffer.alloc(11), header), /a nonce/)
+  t.throws(() => library?.sealer('aes-256-gcm', Buffer.alloc(16)), /a key/)
+  sealer?.wipe()
+  sealer?.wipe()
+  t.throws(() => sealer?.begin(nonce, header), /the key is gone/)
+  t.throws(() => sealer?.add(nonce, out, 0), /the key is gone/)
 })
 
 t.test('numbers beyond 2^32 go into the nonce as they are', async t => {
