@@ -1,7 +1,9 @@
 import t from 'tap'
 import {
+  addressProbe,
   announcementLength,
   announcements,
+  isOfAnother,
 } from '../../lib/takeover/native/announcement.ts'
 import {
   type BareSegment,
@@ -124,6 +126,29 @@ t.test('an announcement is a request and a reply, to everybody', async t => {
   t.equal(reply?.length, announcementLength)
   t.throws(() => announcements(mac, '::1'), { code: 'ERR_HANDFAST_USAGE' })
 })
+
+t.test(
+  'a probe asks for an address in the name of none, and an answer is known',
+  async t => {
+    const mac = Buffer.from('020304050607', 'hex')
+    const other = Buffer.from('0a0b0c0d0e0f', 'hex')
+    const probe = addressProbe(mac, '10.0.0.100')
+    const asked = '000108000604000102030405060700000000000000000000' + '0a000064'
+    t.equal(probe.toString('hex'), asked)
+    const [request, reply] = announcements(other, '10.0.0.100').map(frame =>
+      frame.subarray(14),
+    )
+    for (const message of [request, reply]) {
+      if (message === undefined) throw new Error('there are two')
+      t.ok(isOfAnother(message, mac, '10.0.0.100'))
+      t.notOk(isOfAnother(message, other, '10.0.0.100'), 'it is what we have said')
+      t.notOk(isOfAnother(message, mac, '10.0.0.101'), 'of another address')
+      t.notOk(isOfAnother(message.subarray(0, 27), mac, '10.0.0.100'), 'cut off')
+      t.notOk(isOfAnother(Buffer.alloc(28), mac, '0.0.0.0'), 'no ARP')
+    }
+    t.notOk(isOfAnother(probe, other, '10.0.0.100'), 'who asks does not have it')
+  },
+)
 
 function changed(at: number, to: number): Buffer {
   const packet = Buffer.from(segmentPacket(probe))

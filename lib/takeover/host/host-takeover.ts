@@ -6,7 +6,7 @@ import { decodeCheckpoint } from '../checkpoint/codec.ts'
 import { wipe } from '../connection/connection-state.ts'
 import type { InterfaceAddresses } from '../native/interface-addresses.ts'
 import type { Endpoint, NativeSocket } from '../native/native-socket.ts'
-import type { PacketPorts } from '../native/packet-port.ts'
+import type { AddressQuestion, PacketPorts } from '../native/packet-port.ts'
 import { withoutMapping } from '../native/socket-address.ts'
 import { endOf } from '../plan/planned-response.ts'
 import { type LeftConnection, TakeoverBoard } from './board.ts'
@@ -59,7 +59,10 @@ export class HostTakeover {
   readonly #takeovers = new Set<Takeover<Buffer>>()
   /** Failures that can't be helped; said once. */
   readonly #refused = new Set<string>()
-  readonly #startedAt: number
+  /** To the link, of its own address; undefined while that is here, or known to be elsewhere. */
+  #question: AddressQuestion | undefined
+  /** Since when nobody has said to have it. */
+  #freeSince = Infinity
   #lastEpoch = 0
   #timer: Timer | undefined
   #closed = false
@@ -68,8 +71,7 @@ export class HostTakeover {
     this.#options = options
     this.#parts = parts
     const { cache, key, self, clock } = parts
-    this.#startedAt = clock.monotonic()
-    this.#heartbeats = new Heartbeats(self, options.times, this.#startedAt)
+    this.#heartbeats = new Heartbeats(self, options.times, clock.monotonic())
     this.#board = new TakeoverBoard(cache, key, self, clock, beat => {
       this.#heartbeats.heard(beat, clock.monotonic())
       for (const { address } of beat.holds)
@@ -86,6 +88,7 @@ export class HostTakeover {
 
   start(): void {
     this.#beat()
+    this.#comeHome(this.#parts.clock.monotonic())
     this.#next()
   }
 
@@ -94,6 +97,7 @@ export class HostTakeover {
     if (this.#closed) return
     this.#closed = true
     this.#timer?.cancel()
+    this.#stopAsking()
     for (const takeover of this.#takeovers) takeover.close()
     for (const address of this.holds) this.#drop(address)
     this.#takes.clear()
@@ -121,19 +125,31 @@ export class HostTakeover {
     const isLeft = failures.some(({ holds }) =>
       holds.some(({ address }) => address === this.#options.address),
     )
-    if (!isLeft) this.#comeHome(now)
+    if (isLeft) this.#stopAsking()
+    else this.#comeHome(now)
+    for (const { member, holds, since } of failures) {
+      if (holds.length === 0 && now - since > remembrance) this.#forget(member)
+    }
   }
 
-  /** Its own address is taken when nobody has it, and nobody is known to have had it. */
+  /**
+   * Its own address is taken when nobody has it, and nobody is known to have had it. Whoever took it
+   * over while this host was away may not be heard in the farm yet, so the link is asked as well.
+   */
   #comeHome(now: number): void {
     const { address, times } = this.#options
     const isClaimed = this.#heartbeats
       .claims(now)
       .some(({ claim }) => claim.address === address)
-    if (this.#holds.has(address) || this.#takes.has(address) || isClaimed) return
-    if (now - this.#startedAt < 2 * times.timeout) return
+    if (this.#holds.has(address) || this.#takes.has(address) || isClaimed) {
+      this.#stopAsking()
+      return
+    }
     const { log, packets } = this.#parts
     try {
+      this.#ask(now)
+      if (now - this.#freeSince < 2 * times.timeout) return
+      this.#stopAsking()
       this.#hold({ address, epoch: this.#lastEpoch + 1 })
       const port = packets.open(this.#options.interface, address)
       port.announce()
@@ -145,6 +161,31 @@ export class HostTakeover {
       this.#refused.add(name)
       log.error({ address, reason: String(error) }, 'the virtual address is not here')
     }
+  }
+
+  #ask(now: number): void {
+    if (this.#question !== undefined) {
+      this.#question.again()
+      return
+    }
+    const { log, clock, packets } = this.#parts
+    const { address } = this.#options
+    let isSaid = false
+    this.#freeSince = now
+    this.#question = packets.ask(this.#options.interface, address, () => {
+      this.#freeSince = clock.monotonic()
+      if (isSaid) return
+      isSaid = true
+      log.warn(
+        { address },
+        'another host on the link has the virtual address: it stays there',
+      )
+    })
+  }
+
+  #stopAsking(): void {
+    this.#question?.close()
+    this.#question = undefined
   }
 
   async #succeed({ failed, claim, hasQuorum }: Succession): Promise<void> {
@@ -184,6 +225,7 @@ export class HostTakeover {
         {
           sockets,
           port: packets.open(this.#options.interface, address),
+          device: this.#options.interface,
           clock,
           bring: async () => this.#bring(taken),
           serve: (socket, checkpoint, place) =>
@@ -204,11 +246,13 @@ export class HostTakeover {
       takeover?.close()
     } finally {
       this.#takes.delete(address)
-      if (this.#takes.size === 0) {
-        this.#heartbeats.forget(failed)
-        this.#board.forget(failed)
-      }
+      if (this.#takes.size === 0) this.#forget(failed)
     }
+  }
+
+  #forget(member: string): void {
+    this.#heartbeats.forget(member)
+    this.#board.forget(member)
   }
 
   /** Nothing for what can't be gone on with: its client meets a host that does not know it. */
@@ -271,6 +315,9 @@ export class HostTakeover {
     this.#board.beat({ member: this.#parts.self, holds, takes })
   }
 }
+
+/** Milliseconds for which one is remembered that has left, and has nothing. */
+const remembrance = 60_000
 
 function ipv4({ address, port }: Endpoint): Endpoint {
   return { address: withoutMapping(address), port }

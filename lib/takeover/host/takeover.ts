@@ -18,6 +18,8 @@ export interface TakeoverParts<Subject> {
   readonly sockets: NativeSocket
   /** Of the address; this takeover starts it, and closes it. */
   readonly port: PacketPort
+  /** The interface that it is on. */
+  readonly device: string
   readonly clock: Clock
   /** Makes the address one of this host. */
   bring(): Promise<void>
@@ -186,9 +188,14 @@ export class Takeover<Subject> {
     }
   }
 
+  /** The one that may be there goes when the other one is there: else a client may meet neither. */
   #restore(taken: Taken<Subject>, point: RestorePoint): void {
+    const { sockets, device } = this.#parts
+    const { fd, socket } = taken
+    if (fd !== undefined && socket?.destroyed !== true) sockets.giveWay(fd, device)
+    const restored = sockets.restore(point)
     this.#silence(taken)
-    taken.fd = this.#parts.sockets.restore(point)
+    taken.fd = restored
   }
 
   #serve(taken: Taken<Subject>, place: Place): void {

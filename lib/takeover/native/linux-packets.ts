@@ -1,8 +1,8 @@
 import { networkInterfaces } from 'node:os'
 import { HandfastError } from '../../errors.ts'
-import { announcements, arpProtocol } from './announcement.ts'
+import { addressProbe, announcements, arpProtocol, isOfAnother } from './announcement.ts'
 import type { Libc } from './libc.ts'
-import type { PacketPort, PacketPorts } from './packet-port.ts'
+import type { AddressQuestion, PacketPort, PacketPorts } from './packet-port.ts'
 import { type BareSegment, readSegment, type Segment, segmentPacket } from './segment.ts'
 import { addressBytes, socketAddress } from './socket-address.ts'
 
@@ -30,6 +30,43 @@ export class LinuxPackets implements PacketPorts {
 
   open(name: string, address: string): PacketPort {
     return new LinuxPacketPort(this.#libc, name, address)
+  }
+
+  ask(name: string, address: string, onElsewhere: () => void): AddressQuestion {
+    const libc = this.#libc
+    const mac = macOf(name)
+    const everybody = linkAddress(arpProtocol, libc.interfaceIndex(name))
+    const probe = addressProbe(mac, address)
+    const fd = libc.socket(family.packet, kind.datagram | kind.closeOnExec, 0)
+    let stop = () => {}
+    let isClosed = false
+    const close = () => {
+      if (isClosed) return
+      isClosed = true
+      stop()
+      libc.closeLater(fd)
+    }
+    const again = () => {
+      if (!isClosed) attempt(() => libc.sendTo(fd, probe, everybody))
+    }
+    try {
+      libc.bind(fd, everybody)
+      const message = Buffer.alloc(headers)
+      stop = libc.whenReadable(fd, () => {
+        attempt(() => {
+          for (let count = 0; count < turn && !isClosed; count++) {
+            const heard = libc.receive(fd, message)
+            if (heard === undefined) return
+            if (isOfAnother(heard, mac, address)) onElsewhere()
+          }
+        })
+      })
+      again()
+    } catch (error) {
+      close()
+      throw error
+    }
+    return { again, close }
   }
 }
 
@@ -115,14 +152,17 @@ class LinuxPacketPort implements PacketPort {
     }
   }
 
-  /** A link that is down, or a full queue: as good as lost on the way. */
   #attempt(send: () => void): void {
-    if (this.#isClosed) return
-    try {
-      send()
-    } catch (error) {
-      if (!lost.has((error as NodeJS.ErrnoException).code ?? '')) throw error
-    }
+    if (!this.#isClosed) attempt(send)
+  }
+}
+
+/** A link that is down, or a full queue: as good as lost on the way. */
+function attempt(call: () => void): void {
+  try {
+    call()
+  } catch (error) {
+    if (!lost.has((error as NodeJS.ErrnoException).code ?? '')) throw error
   }
 }
 

@@ -7,6 +7,7 @@ import { readTcpInfo, type TcpInfo } from './tcp-info.ts'
 /** Levels and options of linux/tcp.h, linux/in.h and asm-generic/socket.h. */
 const level = { ip: 0, socket: 1, tcp: 6 } as const
 const reuseAddress = 2
+const bindToDevice = 25
 const transparent = 19
 const option = {
   maxSegment: 2,
@@ -121,6 +122,14 @@ export class LinuxSocket implements NativeSocket {
       this.#libc.close(fd)
       throw error
     }
+  }
+
+  /**
+   * Two sockets are of one connection to the kernel unless they are bound to different devices,
+   * or one of them to none (`inet_match`); of two that a segment fits the newer one gets it.
+   */
+  giveWay(fd: number, device: string): void {
+    this.#libc.setOption(fd, level.socket, bindToDevice, Buffer.from(`${device}\0`))
   }
 
   release(fd: number): void {

@@ -70,6 +70,13 @@ export interface NativeSocket {
    * CAP_NET_ADMIN. The descriptor is the caller's.
    */
   restore(point: RestorePoint): number
+  /**
+   * From now on another socket can be restored for the same connection, which has what comes as
+   * soon as it is there; until then this one has what comes on the interface. So there is no
+   * moment in which the kernel would answer the peer that it knows no such connection. This one
+   * is to be silenced and closed then. Needs CAP_NET_RAW.
+   */
+  giveWay(fd: number, device: string): void
   /** From now on the kernel serves the connection; with a probe of the peer's window. */
   release(fd: number): void
   /** From now on the socket says nothing, not even when it is closed. There is no way back. */

@@ -4,6 +4,17 @@ import type { BareSegment, Segment } from './segment.ts'
 export interface PacketPorts {
   /** On an interface, such as `eth0`, for what comes to an IPv4 address; throws when there is none. */
   open(name: string, address: string): PacketPort
+  /**
+   * Asks everybody on the link whether they have an address, which must not be one of this host,
+   * and hears of each that says so.
+   */
+  ask(name: string, address: string, onElsewhere: () => void): AddressQuestion
+}
+
+export interface AddressQuestion {
+  /** Once more: a question may be lost. */
+  again(): void
+  close(): void
 }
 
 /**
