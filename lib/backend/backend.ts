@@ -48,7 +48,10 @@ export interface BackendState {
    * request which can be sent again, unless none has come for long.
    */
   readonly unproven: boolean
-  /** May be sent some where too few others are ready: it is not well, but it is there. */
+  /**
+   * May be sent some where too few others are ready: it is not well, but it is there, or nobody has
+   * looked for a while.
+   */
   readonly reachable: boolean
   /**
    * Monotonic milliseconds since when it is there for new clients: `-Infinity` when it has been
@@ -60,8 +63,8 @@ export interface BackendState {
   /** Requests under way, as far as they cost it work. */
   readonly inFlight: number
   /**
-   * It owes answers for a second or longer, or a connection to it was found dead, and it has said
-   * nothing since.
+   * It owes answers for a second or longer, or a connection to it was found dead a moment ago, and
+   * it has said nothing since.
    */
   readonly doubtful: boolean
   /** Its part of what it would get, 0 to 1; 0: no new clients. `now`: monotonic milliseconds. */
@@ -73,6 +76,13 @@ export interface BackendState {
  * from a backend that was seen to close one while a request was on its way.
  */
 const distrust = 60_000
+
+/**
+ * For so long, in milliseconds, a dead connection says that the backend may be about to go. Where
+ * all that comes can't be sent again, nothing would ever find out that it is not; and a connection
+ * of before has been let go by then.
+ */
+const alarm = 4_000
 
 /** Of so many milliseconds it is told that a backend says nothing. */
 const silence = 1_000
@@ -100,7 +110,8 @@ export class Backend implements BackendState {
   #found: boolean | undefined
   #foundAt = -Infinity
   readonly #beforeUse: boolean
-  #deadUntil = -Infinity
+  /** When a kept-alive connection was found dead; has the backend said anything since? */
+  #deadAt = -Infinity
   #foundDead = false
   /** When it was sent the first request since it last said anything. */
   #unheardSince = Infinity
@@ -137,7 +148,9 @@ export class Backend implements BackendState {
   }
 
   get reachable(): boolean {
-    return this.#passive.reason !== 'unreachable'
+    // Where checks say that all are down, nobody is ready and so nobody would try it ever again.
+    const { reason } = this.#passive
+    return reason !== 'unreachable' || this.#passive.isReady(this.#clock.monotonic())
   }
 
   get readySince(): number {
@@ -177,7 +190,7 @@ export class Backend implements BackendState {
   }
 
   get doubtful(): boolean {
-    if (this.#foundDead) return true
+    if (this.#foundDead && this.#clock.monotonic() - this.#deadAt < alarm) return true
     if (this.#unheardSince === Infinity || this.inFlight === 0) return false
     return this.#clock.monotonic() - this.#unheardSince >= silence
   }
@@ -189,7 +202,10 @@ export class Backend implements BackendState {
   /** Sends a request, for which a slot has been taken. `fresh`: on a new connection. */
   send(request: BackendRequest, handler: BackendHandler, fresh = false): PoolCall {
     this.sent += 1
-    if (this.#unheardSince === Infinity) this.#unheardSince = this.#clock.monotonic()
+    // Those before it that it never answered were given up: it owes this one alone.
+    if (this.#unheardSince === Infinity || this.inFlight <= 1) {
+      this.#unheardSince = this.#clock.monotonic()
+    }
     if (this.#passive.reason !== undefined) {
       this.#judge(() => this.#passive.sent(this.#clock.monotonic()))
     }
@@ -201,14 +217,14 @@ export class Backend implements BackendState {
 
   /** A request has found a kept-alive connection dead. */
   foundDead(): void {
-    this.#deadUntil = this.#clock.monotonic() + distrust
+    this.#deadAt = this.#clock.monotonic()
     this.#foundDead = true
   }
 
   /** It can't be sent again, and a connection that was kept alive may not be. */
   #isTooDear(request: BackendRequest): boolean {
-    if (this.#deadUntil === -Infinity || isIdempotent(request)) return false
-    return this.#clock.monotonic() < this.#deadUntil
+    if (this.#deadAt === -Infinity || isIdempotent(request)) return false
+    return this.#clock.monotonic() - this.#deadAt < distrust
   }
 
   /** Whether connections to it are bound to this client by a log-in. */

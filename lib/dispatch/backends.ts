@@ -142,7 +142,7 @@ export class Backends {
         if (this.#byKey.size > 0) backend.join()
         this.#listen(backend)
         this.#tell(backend)
-        if (options.check !== undefined) this.#check(backend, options.check)
+        if (options.check !== undefined) this.#check(backend, options.check, options)
         made.push(backend)
       }
       next.set(key, backend)
@@ -218,14 +218,14 @@ export class Backends {
     this.#log.info({ backend: origin }, draining ? 'backend drains' : 'backend enabled')
   }
 
-  #check(backend: Backend, options: CheckOptions): void {
+  #check(backend: Backend, options: CheckOptions, by: BackendOptions): void {
     const { clock, random } = this.#context
     const { host } = new URL(backend.origin)
     const send: SendProbe = (request, handler) => backend.probe(request, handler)
     const probe = new Probe(options, host, send, clock)
     const checker = new Checker({
       options,
-      name: JSON.stringify([backend.origin, Object.entries(options).sort()]),
+      name: checkName(backend.origin, options, by),
       ask: done => probe.run(done),
       board: this.#board,
       clock,
@@ -279,9 +279,26 @@ function priorityOf({ backup = false, priority = 0 }: BackendTarget): number {
 }
 
 /** Equal for options that are. Of keys and certificates it has a digest. */
-function keyOf(address: string, { ca, cert, key, ...others }: BackendOptions): string {
-  const digest = createHash('sha256')
+function keyOf(address: string, options: BackendOptions): string {
+  const { ca, cert, key, ...others } = options
+  return JSON.stringify([
+    address,
+    credentialsDigest(options),
+    Object.entries(others).sort(),
+  ])
+}
+
+/**
+ * Equal on all proxies for checks that must come to the same: with other certificates, or in
+ * another protocol, the same address may well answer otherwise.
+ */
+function checkName(origin: string, options: CheckOptions, by: BackendOptions): string {
+  const way = [by.protocol ?? 'http1', by.proxyProtocol ?? 0, credentialsDigest(by)]
+  return JSON.stringify([origin, way, Object.entries(options).sort()])
+}
+
+function credentialsDigest({ ca, cert, key }: BackendOptions): string {
+  return createHash('sha256')
     .update(JSON.stringify([ca, cert, key].map(pem => String(pem ?? ''))))
     .digest('base64')
-  return JSON.stringify([address, digest, Object.entries(others).sort()])
 }

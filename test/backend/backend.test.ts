@@ -110,6 +110,87 @@ t.test('cool for a while after a failure', t => {
   t.end()
 })
 
+/** One that is nowhere, in a time that the test moves. */
+function timed(t: { teardown(fn: () => unknown): void }) {
+  const at = { now: 0 }
+  const clock = { monotonic: () => at.now } as Clock
+  const backend = new Backend('http://127.0.0.1:1', { ...limits, clock })
+  t.teardown(() => backend.destroy())
+  const send = () => {
+    const slot = backend.slots.take('request', undefined)
+    if (typeof slot === 'string') throw new Error(slot)
+    const { request, handler } = anything()
+    backend.send(request, handler)
+    return slot
+  }
+  return { at, backend, send }
+}
+
+/** A request of whose answer nobody wants to know. */
+function anything() {
+  const handler: BackendHandler = {
+    onSend() {},
+    onInform() {},
+    onResponse() {},
+    onData() {},
+    onEnd() {},
+    onUpgrade() {},
+    onError() {},
+  }
+  const request = {
+    method: 'POST',
+    path: '/',
+    fields: ['Host', 'a'],
+    body: undefined,
+    upgrade: undefined,
+  }
+  return { request, handler }
+}
+
+t.test('one that checks call down and that was away can be reached after a while', t => {
+  const { at, backend } = timed(t)
+  // A page of checks that is broken says nothing of the backend.
+  backend.found(false)
+  t.ok(backend.reachable)
+  backend.failed(new Error('refused'), backend.epoch, false)
+  t.notOk(backend.reachable)
+  at.now = 1_999
+  t.notOk(backend.reachable)
+  at.now = 2_000
+  t.ok(backend.reachable, 'one request may look')
+  t.notOk(backend.ready)
+  t.end()
+})
+
+t.test('a dead connection speaks against a backend for a few seconds', t => {
+  const { at, backend } = timed(t)
+  backend.foundDead()
+  t.ok(backend.doubtful)
+  at.now = 3_999
+  t.ok(backend.doubtful)
+  at.now = 4_000
+  t.notOk(backend.doubtful, 'it may be that nothing comes that can be sent again')
+  backend.foundDead()
+  backend.answered(200, backend.epoch)
+  t.notOk(backend.doubtful, 'or until it says something')
+  t.end()
+})
+
+t.test('a request that was given up long ago is no answer that is owed', t => {
+  const { at, backend, send } = timed(t)
+  send().release()
+  at.now = 60_000
+  t.notOk(backend.doubtful)
+  send()
+  t.notOk(backend.doubtful, 'this one has just been sent')
+  at.now = 60_999
+  send()
+  t.notOk(backend.doubtful)
+  at.now = 61_000
+  t.ok(backend.doubtful, 'the first of them has waited for a second')
+  t.end()
+})
+
 t.test('addresses that name no backend', t => {
   t.equal(parseOrigin('http://127.0.0.1:80').origin, 'http://127.0.0.1')
   t.equal(parseOrigin('https://[::1]:8443/').origin, 'https://[::1]:8443')

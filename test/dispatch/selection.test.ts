@@ -318,6 +318,27 @@ t.test('when too few are well those that can be reached are used as well', t => 
   t.end()
 })
 
+t.test('one that is drained is no sign that too few are well', t => {
+  const backends = ['a', 'b', 'c', 'd'].map(name => fake(name))
+  const [a, b, c] = backends as [Fake, Fake, Fake]
+  const tiers = selection(backends, {}, { b: { weight: 0 } })
+  a.draining = true
+  c.ready = false
+  t.equal(firsts(tiers, 4), 'dddd', 'of two that are for clients one is well')
+  b.draining = true
+  t.equal(firsts(tiers, 4), 'dddd')
+  t.end()
+})
+
+t.test('a tier that is not for new clients is no other tier', t => {
+  const [a, b, c, d] = [fake('a'), fake('b'), fake('c'), fake('d')]
+  a.ready = false
+  b.ready = false
+  const tiers = selection([a, b, c, d], {}, { d: { priority: 1, weight: 0 } })
+  t.equal([...new Set(firsts(tiers, 20))].sort().join(''), 'abc')
+  t.end()
+})
+
 t.test("a second try goes to another backend, and is nobody's turn", t => {
   const [a, b, c] = [fake('a'), fake('b'), fake('c')]
   const tiers = selection([a, b])

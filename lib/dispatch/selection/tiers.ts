@@ -106,7 +106,8 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
     let usable = 0
     for (const member of members) if (this.#weigh(member, now, once)) usable += 1
     if (usable === members.length) return members
-    if (usable * 100 < this.#options.panic * members.length && this.#isLast(members)) {
+    const meant = members.filter(isForNewClients).length
+    if (usable * 100 < this.#options.panic * meant && this.#isLast(members)) {
       for (const member of members) this.#weigh(member, now, once, true)
     }
     return members.filter(({ weight }) => weight > 0)
@@ -129,8 +130,7 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
   #isLast(members: readonly OwnMember<Backend>[]): boolean {
     const priority = members[0]?.priority ?? 0
     return !this.#members.some(
-      other =>
-        other.priority > priority && other.backend.ready && !other.backend.draining,
+      other => other.priority > priority && other.backend.ready && isForNewClients(other),
     )
   }
 
@@ -151,6 +151,11 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
     }
     return member.weight > 0
   }
+}
+
+/** The operator wants it to have some. One that is drained is no sign of an outage. */
+function isForNewClients({ fullWeight, backend }: OwnMember<BackendState>): boolean {
+  return fullWeight > 0 && !backend.draining
 }
 
 class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
@@ -213,8 +218,8 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
     let last: OwnMember<Backend> | undefined
     for (const { members } of this.#tiers) {
       for (const member of this.#left(members)) {
-        const { backend, fullWeight } = member
-        if (fullWeight === 0 || backend.draining) continue
+        const { backend } = member
+        if (!isForNewClients(member)) continue
         if (backend === this.#request.preference?.first) return member
         last ??= member
       }
