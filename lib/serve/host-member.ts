@@ -10,7 +10,7 @@ import {
   type HostTakeoverSettings,
   resolveHostTakeover,
 } from '../takeover/host/options.ts'
-import { detectNative } from '../takeover/native/detect.ts'
+import { detectNative, type NativeSupport } from '../takeover/native/detect.ts'
 import { sequenceAt } from '../takeover/native/sequence.ts'
 import type { ProtectionOptions } from '../takeover/protection-options.ts'
 import { TakeoverCounters } from '../takeover/takeover-counters.ts'
@@ -35,11 +35,12 @@ const without = (state: string): HostMember => ({
 /** Never throws for what a host lacks: it serves without, and says why. */
 export async function hostMember(
   settings: HostTakeoverSettings | undefined,
-  farm: Farm,
+  farm: Pick<Farm, 'takeoverRoom'>,
   log: Log,
+  detect: () => Promise<NativeSupport> = detectNative,
 ): Promise<HostMember> {
   if (settings === undefined) return without('off')
-  const { sockets, packets, addresses, missing } = await detectNative()
+  const { sockets, packets, addresses, missing } = await detect()
   const room = farm.takeoverRoom()
   if (!sockets || !packets || !addresses || !room) {
     const reason = missing?.text ?? 'it needs a farm with a secret'

@@ -47,6 +47,8 @@ class Primary {
   readonly #supervisor: Supervisor
   readonly #signals = new Signals()
   readonly #workers = new Map<number, Worker>()
+  /** Those that take connections. */
+  readonly #serving = new Set<Worker>()
   /** Undefined without a guardian. */
   readonly #handover: Handover | undefined
   /** Of this farm when the operator gave none: no other host is meant to join it. */
@@ -137,7 +139,7 @@ class Primary {
   #start(slot: number, onUp?: () => void, onDown?: (why: string) => void): Worker {
     const { log } = this.#options
     const worker = cluster.fork()
-    const closeUntaken = untakenBy(worker)
+    const giveUntaken = untakenBy(worker)
     const late = setTimeout(() => worker.process.kill('SIGKILL'), startLimit)
     late.unref()
     let failure: string | undefined
@@ -151,6 +153,7 @@ class Primary {
       } else if (message.type === 'listening') {
         clearTimeout(late)
         this.#listening ??= { host: message.host, port: message.port }
+        this.#serving.add(worker)
         onUp?.()
         this.#on({ type: 'ready', slot })
         this.#handover?.ready(worker)
@@ -171,12 +174,13 @@ class Primary {
     )
     worker.on('exit', (code, signal) => {
       clearTimeout(late)
+      this.#serving.delete(worker)
       log.info({ slot, code, signal }, 'worker ended')
       this.#leaving.delete(worker)
       this.#handover?.gone(worker)
       // What it said last may be on its way still.
       whenSilent(worker, () => {
-        closeUntaken()
+        giveUntaken(this.#heir)
         this.#handover?.died(worker)
       })
       onDown?.(failure ?? `it ended with ${signal ?? code}`)
@@ -185,6 +189,12 @@ class Primary {
       this.#on({ type: 'exited', slot })
     })
     return worker
+  }
+
+  /** Whoever takes what another one has left; undefined where nobody serves. */
+  get #heir(): Worker | undefined {
+    if (this.#draining || this.#killed) return undefined
+    return [...this.#serving].find(worker => worker.isConnected())
   }
 
   #begin(worker: Worker, slot: number): void {
@@ -236,6 +246,7 @@ class Primary {
 
   /** Another worker is there in its place. */
   #dismiss(worker: Worker): void {
+    this.#serving.delete(worker)
     this.#leaving.add(worker)
     this.#handover?.gone(worker)
     this.#tell(worker, { type: 'leave', held: this.#handover?.heldOf(worker) ?? [] })

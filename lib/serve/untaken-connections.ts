@@ -4,17 +4,18 @@ import type { EventEmitter } from 'node:events'
 /**
  * What node:cluster has sent to a worker that has not said yet whether it takes it. When that
  * worker dies Node hears no answer and keeps the socket open, so its client would wait for ever
- * (Node 20 to 24, lib/internal/cluster/round_robin_handle.js). Answers what closes them. The
- * messages of the two are not documented; where they look otherwise nothing is done.
+ * (Node 20 to 24, lib/internal/cluster/round_robin_handle.js). Answers what gives them to another
+ * worker, whose answer Node takes for the one that it waits for, or closes them where there is
+ * none. The messages of the two are not documented; where they look otherwise nothing is done.
  */
-export function untakenBy({ process: child }: Pick<Worker, 'process'>): () => void {
-  const untaken = new Map<number, { close(): void }>()
-  const send = child.send.bind(child) as (...args: unknown[]) => boolean
-  const watched = (message: unknown, handle?: unknown, ...more: unknown[]) => {
+export function untakenBy({ process: child }: Of): (heir: Of | undefined) => void {
+  const untaken = new Map<number, Untaken>()
+  const send = child.send.bind(child) as Send
+  const watched: Send = (message, handle, ...more) => {
     const { cmd, act, seq } = message as Record<string, unknown>
     const isConnection = cmd === 'NODE_CLUSTER' && act === 'newconn'
     if (isConnection && typeof seq === 'number' && canBeClosed(handle)) {
-      untaken.set(seq, handle)
+      untaken.set(seq, { message, handle })
     }
     return send(message, handle, ...more)
   }
@@ -24,10 +25,22 @@ export function untakenBy({ process: child }: Pick<Worker, 'process'>): () => vo
   events.on('internalMessage', ({ ack }: { ack?: number }) => {
     if (ack !== undefined) untaken.delete(ack)
   })
-  return () => {
-    for (const handle of untaken.values()) handle.close()
+  return heir => {
+    for (const { message, handle } of untaken.values()) {
+      const give = heir?.process.send.bind(heir.process) as Send | undefined
+      if (give === undefined) handle.close()
+      else give(message, handle)
+    }
     untaken.clear()
   }
+}
+
+type Of = Pick<Worker, 'process'>
+type Send = (message: unknown, handle?: unknown, ...more: unknown[]) => boolean
+
+interface Untaken {
+  readonly message: unknown
+  readonly handle: { close(): void }
 }
 
 function canBeClosed(handle: unknown): handle is { close(): void } {

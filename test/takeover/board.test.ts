@@ -35,7 +35,12 @@ function pair(otherKey = key) {
 
 t.test('a member hears of the other, and of its connections', async t => {
   const { a, b, beats } = pair()
-  const said = { member: 'a', holds: [{ address: '10.0.0.100', epoch: 3 }], takes: [] }
+  const said = {
+    member: 'a',
+    holds: [{ address: '10.0.0.100', epoch: 3 }],
+    takes: [],
+    votes: [],
+  }
   a.beat(said)
   t.strictSame(beats, [said])
   a.write(id, 2 ** 40, Buffer.from('a checkpoint'))
@@ -51,7 +56,7 @@ t.test('a member hears of the other, and of its connections', async t => {
 
 t.test('nothing of it stands anywhere in clear', async t => {
   const { a, written } = pair()
-  a.beat({ member: 'member a', holds: [], takes: [] })
+  a.beat({ member: 'member a', holds: [], takes: [], votes: [] })
   a.write(id, 0, Buffer.from('a secret'))
   t.equal(written.length, 2)
   for (const { key, value } of written) {
@@ -62,7 +67,7 @@ t.test('nothing of it stands anywhere in clear', async t => {
 
 t.test('what was sealed with another key is nothing', async t => {
   const { a, b, beats } = pair(Buffer.alloc(32, 8))
-  a.beat({ member: 'a', holds: [], takes: [] })
+  a.beat({ member: 'a', holds: [], takes: [], votes: [] })
   a.write(id, 0, Buffer.from('a secret'))
   t.strictSame(beats, [])
   t.strictSame(b.of('a'), [])
@@ -70,7 +75,7 @@ t.test('what was sealed with another key is nothing', async t => {
 
 t.test("a beat under another member's name is nothing", async t => {
   const { a, beats } = pair()
-  a.beat({ member: 'c', holds: [], takes: [] })
+  a.beat({ member: 'c', holds: [], takes: [], votes: [] })
   t.strictSame(beats, [])
 })
 

@@ -5,7 +5,13 @@ import { lineOf, successions, turn } from '../../lib/takeover/host/succession.ts
 const times = { interval: 100, timeout: 300 }
 
 function beat(member: string, more: Partial<Beat> = {}): Beat {
-  return { member, holds: [{ address: `ip of ${member}`, epoch: 1 }], takes: [], ...more }
+  return {
+    member,
+    holds: [{ address: `ip of ${member}`, epoch: 1 }],
+    takes: [],
+    votes: [],
+    ...more,
+  }
 }
 
 /** What `self` sees of members that beat until they are silent, from 0 to `end`. */

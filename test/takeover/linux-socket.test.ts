@@ -2,9 +2,12 @@ import { once } from 'node:events'
 import net from 'node:net'
 import t, { type Test } from 'tap'
 import { detectNative, supportBy } from '../../lib/takeover/native/detect.ts'
-import type { Libc } from '../../lib/takeover/native/libc.ts'
+import { type Libc, loadLibc } from '../../lib/takeover/native/libc.ts'
+import { LinuxSocket } from '../../lib/takeover/native/linux-socket.ts'
 import type { NativeSocket } from '../../lib/takeover/native/native-socket.ts'
+import { socketAddress } from '../../lib/takeover/native/socket-address.ts'
 import { readTcpInfo } from '../../lib/takeover/native/tcp-info.ts'
+import { FakeLibc } from '../fixtures/takeover/fake-libc.ts'
 
 const { sockets } = await detectNative()
 const here = sockets === undefined ? { skip: 'not Linux, or without koffi' } : {}
@@ -127,3 +130,139 @@ function queued(server: net.Socket): number {
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise(resolve => setTimeout(resolve, 5))
 }
+
+t.test('a connection is made again with its numbers, options and window', async t => {
+  const libc = new FakeLibc()
+  const native = new LinuxSocket(libc)
+  const point = {
+    local: { address: '10.0.0.100', port: 443 },
+    remote: { address: '10.0.0.7', port: 51_000 },
+    tcp: {
+      sendStart: 1,
+      receiveStart: 2,
+      mss: 1_448,
+      sack: true,
+      scale: { send: 7, receive: 9 },
+      timestamp: 5,
+    },
+    send: 2 ** 32 - 1,
+    receive: 70_000,
+    window: 65_536,
+    deaf: true,
+    timestamp: 2 ** 32 - 3,
+  }
+  const fd = native.restore(point)
+  const set = libc.of('setOption').map(([, level, name, value]) => {
+    return `${level}/${name} ${(value as Buffer).toString('hex')}`
+  })
+  t.strictSame(set, [
+    '6/19 01000000',
+    '0/19 01000000',
+    '6/20 01000000',
+    '6/21 70110100',
+    '6/20 02000000',
+    '6/21 ffffffff',
+    '6/22 04000000000000000300000007000900080000000000000002000000a8050000',
+    '6/24 fdffffff',
+    '6/29 7011010000000100000001000000000070110100',
+  ])
+  native.release(fd)
+  native.silence(fd)
+  t.strictSame(
+    libc
+      .of('setOption')
+      .slice(-3)
+      .map(([, level, name, value]) => [level, name, value]),
+    [
+      [6, 19, Buffer.from('00000000', 'hex')],
+      [1, 2, Buffer.from('01000000', 'hex')],
+      [6, 19, Buffer.from('01000000', 'hex')],
+    ],
+  )
+  native.close(fd)
+  t.equal(libc.open.size, 0)
+  const bare = { ...point.tcp, sack: false, scale: undefined, timestamp: undefined }
+  native.restore({ ...point, tcp: bare, timestamp: undefined, deaf: false })
+  libc.fails.set('bind', 'EADDRINUSE')
+  t.throws(() => native.restore(point), { code: 'EADDRINUSE' })
+  t.equal(libc.open.size, 1, 'one that the kernel refuses does not stay')
+})
+
+t.test('what both ends agreed on is read, and the socket speaks again', async t => {
+  const libc = new FakeLibc()
+  const info = Buffer.alloc(256)
+  info.writeUInt8(7, 5)
+  info.writeUInt8(0x97, 6)
+  info.writeBigUInt64LE(100n, 120)
+  info.writeBigUInt64LE(40n, 128)
+  libc.options.set('6/11', info)
+  const number = Buffer.alloc(4)
+  number.writeUInt32LE(50)
+  libc.options.set('6/21', number)
+  t.match(new LinuxSocket(libc).parameters(5), {
+    sendStart: 2 ** 32 - 50,
+    receiveStart: 10,
+    sack: true,
+    scale: { send: 7, receive: 9 },
+  })
+  const [last] = libc.of('setOption').slice(-2)
+  t.strictSame(last, [5, 6, 19, Buffer.from('ffffffff', 'hex')], 'without a probe')
+})
+
+t.test('a socket that never stands still is an error, not an endless loop', async t => {
+  const libc = new FakeLibc()
+  let acked = 0n
+  libc.getOption = () => {
+    const info = Buffer.alloc(256)
+    info.writeBigUInt64LE(acked++, 120)
+    return info
+  }
+  t.throws(() => new LinuxSocket(libc).written(5), { code: 'EBUSY' })
+})
+
+t.test('without koffi, and on other systems, it is said', async t => {
+  const code = 'ERR_MODULE_NOT_FOUND'
+  const load = () => Promise.reject(Object.assign(new Error('no'), { code }))
+  t.match(await detectNative(load, 'linux'), {
+    sockets: undefined,
+    missing: { reason: 'no-koffi', text: /koffi is needed.*ERR_MODULE_NOT_FOUND/ },
+  })
+  t.match(await detectNative(load, 'darwin'), { missing: { reason: 'not-linux' } })
+})
+
+t.test('the calls of the C library do what their names say', here, async t => {
+  const libc = await loadLibc()
+  const one = libc.socket(2, 2, 0)
+  const other = libc.socket(2, 2, 0)
+  libc.bind(one, socketAddress({ address: '127.0.0.1', port: 0 }))
+  t.equal(libc.receive(one, Buffer.alloc(10)), undefined)
+  t.throws(() => libc.bind(one, socketAddress({ address: '127.0.0.1', port: 0 })), {
+    code: 'EINVAL',
+    syscall: 'bind',
+  })
+  t.throws(() => libc.setOption(one, 6, 19, Buffer.alloc(4)), /setsockopt 6\/19: E/)
+  t.throws(() => libc.receive(-1, Buffer.alloc(10)), { code: 'EBADF' })
+  t.throws(() => libc.interfaceIndex('no such thing'), { code: 'ENODEV' })
+  t.ok(libc.interfaceIndex('lo') > 0)
+  t.ok(libc.addressOf(Buffer.alloc(8)) > 0n)
+  libc.connect(other, socketAddress({ address: '127.0.0.1', port: 9 }))
+  const readable = new Promise<void>(resolve => {
+    const stop = libc.whenReadable(other, () => {
+      stop()
+      resolve()
+    })
+  })
+  const timer = setInterval(() => {}, 1_000)
+  // Nobody listens there, which the socket is told.
+  libc.sendTo(
+    other,
+    Buffer.from('word'),
+    socketAddress({ address: '127.0.0.1', port: 9 }),
+  )
+  await readable
+  clearInterval(timer)
+  t.throws(() => libc.receive(other, Buffer.alloc(10)), { code: 'ECONNREFUSED' })
+  libc.close(one)
+  libc.closeLater(other)
+  t.throws(() => libc.close(one), { code: 'EBADF' })
+})

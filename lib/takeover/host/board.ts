@@ -3,7 +3,7 @@ import type { Cache } from '../../cache/cache.ts'
 import type { Clock } from '../../clock.ts'
 import { tables } from '../../record/key.ts'
 import { type RecordSealer, recordSealer } from '../../record/record-sealer.ts'
-import type { Beat } from './heartbeats.ts'
+import type { Beat, Vote } from './heartbeats.ts'
 
 /**
  * In the virtual table `connection` of the farm's cache, sealed with a key of its own: what is in
@@ -179,9 +179,12 @@ function hashOf(member: string): Buffer {
 function readBeat(bytes: Buffer | undefined): Beat | undefined {
   if (bytes === undefined) return undefined
   try {
-    const { member, holds, takes } = JSON.parse(bytes.toString())
-    const isForm = typeof member === 'string' && [holds, takes].every(areAddresses)
-    return isForm ? { member, holds, takes } : undefined
+    const { member, holds, takes, votes = [] } = JSON.parse(bytes.toString())
+    const isForm = typeof member === 'string' && [holds, takes, votes].every(areAddresses)
+    if (!isForm || !votes.every((vote: Vote) => typeof vote.member === 'string')) {
+      return undefined
+    }
+    return { member, holds, takes, votes }
   } catch {
     return undefined
   }
@@ -190,8 +193,12 @@ function readBeat(bytes: Buffer | undefined): Beat | undefined {
 function areAddresses(value: unknown): boolean {
   return (
     Array.isArray(value) &&
+    value.length <= mostAddresses &&
     value.every(
       each => typeof each?.address === 'string' && Number.isSafeInteger(each?.epoch),
     )
   )
 }
+
+/** In each list of a beat. */
+const mostAddresses = 1_000

@@ -4,12 +4,18 @@ export interface HeldAddress {
   readonly epoch: number
 }
 
+/** A word of whoever tells it that `member` may have the address, and nobody else in this move. */
+export interface Vote extends HeldAddress {
+  readonly member: string
+}
+
 /** What a member says every `interval`. */
 export interface Beat {
   readonly member: string
   readonly holds: readonly HeldAddress[]
   /** Addresses that it is about to take over. */
   readonly takes: readonly HeldAddress[]
+  readonly votes: readonly Vote[]
 }
 
 export interface HeartbeatTimes {
@@ -25,7 +31,7 @@ export interface Failure {
   readonly holds: readonly HeldAddress[]
   /** Since when it is silent, by our own steady clock. */
   readonly since: number
-  /** More than half of those that were there with it are there now, this member among them. */
+  /** More than half of all, it and this member included, are there; or these two were all. */
   readonly hasQuorum: boolean
 }
 
@@ -34,8 +40,8 @@ export interface Failure {
  * members are not compared.
  *
  * A member that stood still itself has heard nobody meanwhile, and judges nobody for it. One that
- * misses all others at once is the one that is cut off: without more than half of those that it
- * heard lately it takes nothing over.
+ * misses all others at once is the one that is cut off: without more than half of the farm
+ * it takes nothing over, of two members excepted.
  */
 export class Heartbeats {
   readonly #self: string
@@ -51,12 +57,34 @@ export class Heartbeats {
 
   heard(beat: Beat, now: number): void {
     if (beat.member === this.#self) return
-    this.#members.set(beat.member, { beat, heardAt: now })
-    // What it has taken over is no longer the other's.
+    this.#members.set(beat.member, { beat, heardAt: now, isFenced: false })
+    for (const claim of beat.holds) this.took(claim)
+  }
+
+  /** Whoever had the address before has it no longer. */
+  took({ address, epoch }: HeldAddress): void {
     for (const known of this.#members.values()) {
-      const holds = known.beat.holds.filter(held => !beat.holds.some(isNewer(held)))
-      if (holds.length < known.beat.holds.length) known.beat = { ...known.beat, holds }
+      const { beat } = known
+      const isPast = (held: HeldAddress) => held.address === address && held.epoch < epoch
+      if (!beat.holds.some(isPast)) continue
+      known.beat = { ...beat, holds: beat.holds.filter(held => !isPast(held)) }
     }
+  }
+
+  /** Until it is heard again it neither speaks nor counts. */
+  fenced(member: string): void {
+    const known = this.#members.get(member)
+    if (known !== undefined) known.isFenced = true
+  }
+
+  /** All that it had is somebody else's, or it took its leave. */
+  hasNothing(member: string): boolean {
+    const beat = this.#members.get(member)?.beat
+    return beat === undefined || beat.holds.length === 0
+  }
+
+  isFenced(member: string): boolean {
+    return this.#members.get(member)?.isFenced === true
   }
 
   /** To be called once in an interval. Those that are silent now, until they are forgotten. */
@@ -74,8 +102,28 @@ export class Heartbeats {
         member: beat.member,
         holds: beat.holds,
         since: heardAt,
-        hasQuorum: this.#hasQuorum(heardAt, beat.member, now),
+        hasQuorum: this.#isMost(heardAt, beat.member, now, () => true),
       }))
+  }
+
+  /** As many as make a quorum are for this claim. */
+  elects(failed: string, { address, epoch }: HeldAddress, now: number): boolean {
+    const known = this.#members.get(failed)
+    if (known === undefined) return false
+    const isOurs = (vote: Vote) =>
+      vote.address === address && vote.epoch === epoch && vote.member === this.#self
+    return this.#isMost(known.heardAt, failed, now, ({ votes }) => votes.some(isOurs))
+  }
+
+  /** What it said last, when that is known; `isLive`: and not long ago. */
+  of(member: string, now: number): { beat: Beat; isLive: boolean } | undefined {
+    const known = this.#members.get(member)
+    return known && { beat: known.beat, isLive: this.#isLive(known, now) }
+  }
+
+  /** The last words of all others, of those that are silent as well. */
+  beats(): Beat[] {
+    return [...this.#members.values()].map(({ beat }) => beat)
   }
 
   /** It took its leave, or all that it had is somebody else's. */
@@ -89,10 +137,13 @@ export class Heartbeats {
     return [this.#self, ...others.map(({ beat }) => beat.member)]
   }
 
-  /** What live members hold or are about to. */
-  claims(now: number): { readonly member: string; readonly claim: HeldAddress }[] {
+  /** What live members hold or are about to. `most`: whoever was not heard for so long is none. */
+  claims(
+    now: number,
+    most: number = this.#times.timeout,
+  ): { readonly member: string; readonly claim: HeldAddress }[] {
     return [...this.#members.values()]
-      .filter(known => this.#isLive(known, now))
+      .filter(({ heardAt }) => now - heardAt < most)
       .flatMap(({ beat: { member, holds, takes } }) =>
         [...holds, ...takes].map(claim => ({ member, claim })),
       )
@@ -103,25 +154,30 @@ export class Heartbeats {
   }
 
   /**
-   * Of those that were heard about when the failed one was, and this one. Who fell silent before
-   * and still has an address was not fenced, and may live where this one does not see it.
+   * Of the failed one, those that were heard about when it was, and this one. Who fell silent before
+   * and still has an address was not fenced, and may live where this one does not see it. Were half
+   * enough, the halves of a farm that do not hear each other would fence each other.
    */
-  #hasQuorum(heardAt: number, failed: string, now: number): boolean {
+  #isMost(
+    heardAt: number,
+    failed: string,
+    now: number,
+    isFor: (beat: Beat) => boolean,
+  ): boolean {
     const were = [...this.#members.values()].filter(
-      ({ beat, heardAt: at }) =>
+      ({ beat, heardAt: at, isFenced }) =>
         beat.member !== failed &&
+        !isFenced &&
         (at > heardAt - this.#times.timeout || beat.holds.length > 0),
     )
-    const are = were.filter(known => this.#isLive(known, now))
-    return 2 * (are.length + 1) > were.length + 1
+    const are = were.filter(known => this.#isLive(known, now) && isFor(known.beat))
+    const [here, all] = [are.length + 1, were.length + 2]
+    return all === 2 || 2 * here > all
   }
-}
-
-function isNewer(held: HeldAddress): (other: HeldAddress) => boolean {
-  return ({ address, epoch }) => address === held.address && epoch > held.epoch
 }
 
 interface Known {
   beat: Beat
   heardAt: number
+  isFenced: boolean
 }

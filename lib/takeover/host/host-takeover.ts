@@ -12,8 +12,14 @@ import { endOf } from '../plan/planned-response.ts'
 import { type LeftConnection, TakeoverBoard } from './board.ts'
 import { BoardKeeper } from './board-keeper.ts'
 import type { Place, ResetCause } from './connection-takeover.ts'
+import { type Elected, Elections } from './elections.ts'
 import type { Fencer } from './fencer.ts'
-import { Heartbeats, type HeartbeatTimes, type HeldAddress } from './heartbeats.ts'
+import {
+  type Beat,
+  Heartbeats,
+  type HeartbeatTimes,
+  type HeldAddress,
+} from './heartbeats.ts'
 import { decodeKernel } from './kernel-codec.ts'
 import { type Succession, successions } from './succession.ts'
 import { type Bequest, Takeover } from './takeover.ts'
@@ -55,14 +61,16 @@ export class HostTakeover {
   readonly #board: TakeoverBoard
   readonly #heartbeats: Heartbeats
   readonly #holds = new Map<string, HeldAddress>()
-  readonly #takes = new Map<string, HeldAddress>()
+  readonly #elections: Elections
   readonly #takeovers = new Set<Takeover<Buffer>>()
-  /** Failures that can't be helped; said once. */
+  /** Failures that can't be helped. */
   readonly #refused = new Set<string>()
   /** To the link, of its own address; undefined while that is here, or known to be elsewhere. */
   #question: AddressQuestion | undefined
   /** Since when nobody has said to have it. */
   #freeSince = Infinity
+  /** Those that may pass; said once. */
+  readonly #said = new Set<string>()
   #lastEpoch = 0
   #timer: Timer | undefined
   #closed = false
@@ -71,13 +79,17 @@ export class HostTakeover {
     this.#options = options
     this.#parts = parts
     const { cache, key, self, clock } = parts
-    this.#heartbeats = new Heartbeats(self, options.times, clock.monotonic())
-    this.#board = new TakeoverBoard(cache, key, self, clock, beat => {
-      this.#heartbeats.heard(beat, clock.monotonic())
-      for (const { address } of beat.holds)
-        this.#refused.delete(nameOf(beat.member, address))
-      for (const claim of beat.holds) this.#yieldTo(claim)
+    const heartbeats = new Heartbeats(self, options.times, clock.monotonic())
+    this.#heartbeats = heartbeats
+    this.#elections = new Elections({
+      self,
+      times: options.times,
+      clock,
+      heartbeats,
+      holds: address => this.#holds.has(address),
+      tell: () => this.#beat(),
     })
+    this.#board = new TakeoverBoard(cache, key, self, clock, beat => this.#heard(beat))
     this.keeper = new BoardKeeper(this.#board)
   }
 
@@ -100,9 +112,20 @@ export class HostTakeover {
     this.#stopAsking()
     for (const takeover of this.#takeovers) takeover.close()
     for (const address of this.holds) this.#drop(address)
-    this.#takes.clear()
+    this.#elections.close()
     this.#beat()
     this.#board.close()
+  }
+
+  #heard(beat: Beat): void {
+    this.#heartbeats.heard(beat, this.#parts.clock.monotonic())
+    for (const claim of beat.holds) {
+      for (const names of [this.#refused, this.#said]) {
+        names.delete(nameOf(beat.member, claim.address))
+      }
+      this.#yieldTo(claim)
+    }
+    this.#elections.heard(beat)
   }
 
   #next(): void {
@@ -118,6 +141,7 @@ export class HostTakeover {
     const now = clock.monotonic()
     this.#beat()
     this.keeper.flush()
+    this.#elections.review()
     const failures = this.#heartbeats.judge(now)
     for (const each of successions(self, failures, this.#heartbeats, now)) {
       void this.#succeed(each)
@@ -141,7 +165,8 @@ export class HostTakeover {
     const isClaimed = this.#heartbeats
       .claims(now)
       .some(({ claim }) => claim.address === address)
-    if (this.#holds.has(address) || this.#takes.has(address) || isClaimed) {
+    const isTaken = this.#holds.has(address) || this.#elections.isTaking(address)
+    if (isTaken || isClaimed) {
       this.#stopAsking()
       return
     }
@@ -190,64 +215,90 @@ export class HostTakeover {
 
   async #succeed({ failed, claim, hasQuorum }: Succession): Promise<void> {
     const { address } = claim
-    const { log, clock, sockets, packets } = this.#parts
+    const { log } = this.#parts
     const name = nameOf(failed, address)
-    if (this.#takes.has(address) || this.#refused.has(name)) return
+    const isOurs = this.#holds.has(address) || this.#elections.isTaking(address)
+    if (isOurs || this.#refused.has(name)) return
     if (!hasQuorum) {
-      this.#refused.add(name)
+      if (this.#said.has(name)) return
+      this.#said.add(name)
       log.error(
         { member: failed, address },
         'a member is silent, and most others too: this one may be cut off itself, and takes nothing over',
       )
       return
     }
-    const taken = { address, epoch: claim.epoch + 1 }
-    this.#takes.set(address, taken)
-    this.#beat()
+    const elected = await this.#elections.stand(failed, claim)
+    if (elected === undefined) return
+    try {
+      await this.#inherit(failed, elected)
+    } catch (error) {
+      if (this.#closed) return
+      log.error({ address, reason: String(error) }, 'an address could not be taken over')
+      this.#refused.add(name)
+    } finally {
+      this.#elections.end(address)
+    }
+  }
+
+  /** Throws when the address does not come. */
+  async #inherit(failed: string, { claim, toFence }: Elected): Promise<void> {
+    const { address } = claim
+    const { log, clock, sockets, packets } = this.#parts
     const begun = clock.monotonic()
     log.warn({ member: failed, address }, 'a member is silent and is being fenced')
-    const isFenced = await this.#options.fencer.fence(failed, address)
-    const left = this.#board.of(failed)
-    if (!isFenced || this.#closed) {
-      this.#takes.delete(address)
-      this.#refused.add(name)
-      for (const _ of left) this.#parts.onReset('unfenced')
-      log.error(
-        { member: failed, address },
-        'it could not be fenced, and keeps its address',
-      )
+    const isFenced = await this.#fence(toFence, address)
+    if (this.#closed) return
+    const bequests = toFence
+      .flatMap(member => this.#board.of(member))
+      .flatMap(left => this.#bequestOf(left, address))
+    if (!isFenced) {
+      this.#refused.add(nameOf(failed, address))
+      for (const _ of bequests) this.#parts.onReset('unfenced')
+      const text = 'it could not be fenced, and keeps its address'
+      log.error({ member: failed, address }, text)
       return
     }
     const fencing = Math.round(clock.monotonic() - begun)
-    let takeover: Takeover<Buffer> | undefined
+    const takeover = new Takeover<Buffer>(
+      {
+        sockets,
+        port: packets.open(this.#options.interface, address),
+        device: this.#options.interface,
+        clock,
+        bring: async () => this.#bring(claim),
+        serve: (socket, checkpoint, place) =>
+          this.#parts.adopt(socket, checkpoint, place),
+        onReset: (_checkpoint, cause) => this.#parts.onReset(cause),
+      },
+      bequests,
+    )
+    this.#takeovers.add(takeover)
     try {
-      takeover = new Takeover<Buffer>(
-        {
-          sockets,
-          port: packets.open(this.#options.interface, address),
-          device: this.#options.interface,
-          clock,
-          bring: async () => this.#bring(taken),
-          serve: (socket, checkpoint, place) =>
-            this.#parts.adopt(socket, checkpoint, place),
-          onReset: (_checkpoint, cause) => this.#parts.onReset(cause),
-        },
-        left.flatMap(each => this.#bequestOf(each, address)),
-      )
-      this.#takeovers.add(takeover)
       const { served, reset, wait } = await takeover.run()
       log.warn(
         { member: failed, address, fencing, wait: Math.round(wait), served, reset },
         'the address of a silent member is here, and its connections go on',
       )
     } catch (error) {
-      log.error({ address, reason: String(error) }, 'an address could not be taken over')
-      this.#refused.add(name)
-      takeover?.close()
-    } finally {
-      this.#takes.delete(address)
-      if (this.#takes.size === 0) this.#forget(failed)
+      takeover.close()
+      throw error
     }
+    for (const member of toFence) {
+      if (this.#heartbeats.hasNothing(member)) this.#forget(member)
+    }
+  }
+
+  async #fence(members: readonly string[], address: string): Promise<boolean> {
+    const { fencer } = this.#options
+    const done = await Promise.all(
+      members.map(async member => {
+        const isFenced = await fencer.fence(member, address)
+        if (isFenced) this.#heartbeats.fenced(member)
+        return isFenced
+      }),
+    )
+    return done.every(isFenced => isFenced)
   }
 
   #forget(member: string): void {
@@ -279,12 +330,18 @@ export class HostTakeover {
   /** It was closed while the clients were asked: then the address is nobody's. */
   #bring(claim: HeldAddress): void {
     if (this.#closed) throw new Error('this member is leaving')
+    const { address, epoch } = claim
+    const isPast = this.#heartbeats
+      .beats()
+      .some(({ holds }) => holds.some(o => o.address === address && o.epoch > epoch))
+    if (isPast) throw new Error('another member has it by now')
     this.#hold(claim)
   }
 
   #hold(claim: HeldAddress): void {
     this.#parts.addresses.add(this.#options.interface, claim.address)
     this.#holds.set(claim.address, claim)
+    this.#heartbeats.took(claim)
     this.#beat()
   }
 
@@ -311,8 +368,9 @@ export class HostTakeover {
   }
 
   #beat(): void {
-    const [holds, takes] = [[...this.#holds.values()], [...this.#takes.values()]]
-    this.#board.beat({ member: this.#parts.self, holds, takes })
+    const { takes, votes } = this.#elections
+    const holds = [...this.#holds.values()]
+    this.#board.beat({ member: this.#parts.self, holds, takes, votes })
   }
 }
 

@@ -1,4 +1,4 @@
-import net from 'node:net'
+import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../clock.ts'
 import type { NativeSocket, RestorePoint } from '../native/native-socket.ts'
 import type { PacketPort } from '../native/packet-port.ts'
@@ -24,7 +24,7 @@ export interface TakeoverParts<Subject> {
   /** Makes the address one of this host. */
   bring(): Promise<void>
   /** Goes on with a connection. Whoever has the socket sees it closed when it has to let go. */
-  serve(socket: net.Socket, subject: Subject, place: Place): void
+  serve(socket: Socket, subject: Subject, place: Place): void
   onReset(subject: Subject, cause: ResetCause): void
   readonly times?: TakeoverTimes | undefined
 }
@@ -126,13 +126,8 @@ export class Takeover<Subject> {
   #onSegment(segment: Segment): void {
     const taken = this.#connections.get(keyOf(segment.source, segment.destination))
     if (taken === undefined) return
-    const { sockets } = this.#parts
-    const { fd } = taken
-    const isOpen = fd !== undefined && taken.socket?.destroyed === false
-    const sent = isOpen ? sockets.sent(fd) : 0
-    const received = isOpen ? sockets.received(fd) : 0
     const before = taken.machine.deadline
-    this.#handle(taken, { kind: 'segment', segment, sent, received })
+    this.#handle(taken, { kind: 'segment', segment, ...this.#told(taken) })
     if (taken.machine.deadline !== before) this.#arm()
   }
 
@@ -141,13 +136,20 @@ export class Takeover<Subject> {
     const now = this.#parts.clock.monotonic()
     for (const taken of this.#connections.values()) {
       if ((taken.machine.deadline ?? Infinity) > now) continue
-      const { fd, socket } = taken
-      const isOpen = fd !== undefined && socket?.destroyed === false
-      const sent = isOpen ? this.#parts.sockets.sent(fd) : 0
-      const received = isOpen ? this.#parts.sockets.received(fd) : 0
-      this.#handle(taken, { kind: 'tick', sent, received })
+      this.#handle(taken, { kind: 'tick', ...this.#told(taken) })
     }
     this.#arm()
+  }
+
+  /** By the socket that is served; one of which the kernel tells nothing has done nothing. */
+  #told({ fd, socket }: Taken<Subject>): { sent: number; received: number } {
+    const { sockets } = this.#parts
+    if (fd === undefined || socket?.destroyed !== false) return { sent: 0, received: 0 }
+    try {
+      return { sent: sockets.sent(fd), received: sockets.received(fd) }
+    } catch {
+      return { sent: 0, received: 0 }
+    }
   }
 
   #handle(taken: Taken<Subject>, event: TakeoverEvent): void {
@@ -202,7 +204,7 @@ export class Takeover<Subject> {
     const { fd, subject } = taken
     if (fd === undefined) return
     this.#parts.sockets.release(fd)
-    const socket = new net.Socket({ fd, readable: true, writable: true })
+    const socket = this.#parts.sockets.stream(fd)
     taken.socket = socket
     if (place.healed === 0) this.#served += 1
     socket.once('close', () => {
@@ -256,7 +258,7 @@ interface Taken<Subject> {
   readonly subject: Subject
   /** The socket that stands for it now: ours alone until it is served. */
   fd: number | undefined
-  socket: net.Socket | undefined
+  socket: Socket | undefined
 }
 
 interface End {

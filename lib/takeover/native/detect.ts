@@ -36,13 +36,16 @@ export type MissingReason =
   | 'no-net-raw'
 
 /** To be asked once, at the start. Never throws: what is missing is no fault. */
-export async function detectNative(): Promise<NativeSupport> {
-  if (process.platform !== 'linux' || endianness() !== 'LE') {
+export async function detectNative(
+  load: () => Promise<Libc> = loadLibc,
+  platform: string = process.platform,
+): Promise<NativeSupport> {
+  if (platform !== 'linux' || endianness() !== 'LE') {
     return nothing('not-linux', 'TCP connections can be moved on Linux only')
   }
   let libc: Libc
   try {
-    libc = await loadLibc()
+    libc = await load()
   } catch (error) {
     const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message
     return nothing(

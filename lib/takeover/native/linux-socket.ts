@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import type { Libc } from './libc.ts'
 import type { NativeSocket, RestorePoint, TcpParameters } from './native-socket.ts'
 import { sequenceAt } from './sequence.ts'
@@ -135,6 +136,10 @@ export class LinuxSocket implements NativeSocket {
   release(fd: number): void {
     this.#set(fd, option.repair, repair.off)
     this.#allowReuse(fd)
+  }
+
+  stream(fd: number): Socket {
+    return new Socket({ fd, readable: true, writable: true })
   }
 
   silence(fd: number): void {

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { WindowScale } from './tcp-info.ts'
 
 /** IPv4 in dotted form. */
@@ -79,6 +80,8 @@ export interface NativeSocket {
   giveWay(fd: number, device: string): void
   /** From now on the kernel serves the connection; with a probe of the peer's window. */
   release(fd: number): void
+  /** The stream of a descriptor of `restore`, whose it is from now on. */
+  stream(fd: number): Socket
   /** From now on the socket says nothing, not even when it is closed. There is no way back. */
   silence(fd: number): void
   /** For a descriptor of `restore` that nothing else has taken. */

@@ -1,0 +1,212 @@
+import type { Clock, Timer } from '../../clock.ts'
+import type { Beat, Heartbeats, HeartbeatTimes, HeldAddress, Vote } from './heartbeats.ts'
+import { lineOf, turn } from './succession.ts'
+
+export interface ElectionParts {
+  readonly self: string
+  readonly times: HeartbeatTimes
+  readonly clock: Clock
+  readonly heartbeats: Heartbeats
+  /** An address that this member has now. */
+  holds(address: string): boolean
+  /** Votes or claims have changed, and others wait to hear of it. */
+  tell(): void
+}
+
+/** This member alone may take over the address, once all of these are fenced. */
+export interface Elected {
+  readonly claim: HeldAddress
+  /** Whose it was, and silent ones that may have been elected before. */
+  readonly toFence: readonly string[]
+}
+
+/**
+ * Who of several that believe an address to be theirs may take it. The order of succession alone
+ * does not say: members that hear each other late, or in one direction only, compute different ones.
+ *
+ * Each move of an address has a number, and in each member gives one vote, which it tells in its
+ * beats. Whoever has more than half of them is alone, for any two halves have a member in common
+ * (as in Lamport, The Part-Time Parliament, 1998). The next move has a higher number; that common
+ * member tells in it for whom it was before, and that one, silent by now, has to be fenced as well.
+ */
+export class Elections {
+  readonly #parts: ElectionParts
+  readonly #startedAt: number
+  readonly #candidacies = new Map<string, Candidacy>()
+  /** By address; those that may yet matter, the newest last. */
+  readonly #votes = new Map<string, readonly Vote[]>()
+  /** By address: a number is used once, even where nothing came of it. */
+  readonly #used = new Map<string, number>()
+
+  constructor(parts: ElectionParts) {
+    this.#parts = parts
+    this.#startedAt = parts.clock.monotonic()
+  }
+
+  /** Addresses that this member is about to take over. */
+  get takes(): HeldAddress[] {
+    return [...this.#candidacies.values()].map(({ claim }) => claim)
+  }
+
+  get votes(): Vote[] {
+    return [...this.#votes.values()].flat()
+  }
+
+  isTaking(address: string): boolean {
+    return this.#candidacies.has(address)
+  }
+
+  /** Resolves with undefined when others are for somebody else, or say nothing. */
+  stand(
+    failed: string,
+    { address, epoch: last }: HeldAddress,
+  ): Promise<Elected | undefined> {
+    if (this.#isNew || this.isTaking(address)) return Promise.resolve(undefined)
+    const claim = { address, epoch: this.#nextEpoch(address, last) }
+    this.#used.set(address, claim.epoch)
+    this.#add({ ...claim, member: this.#parts.self })
+    return new Promise(resolve => {
+      const timer = this.#parts.clock.after(turn, () => this.end(address))
+      this.#candidacies.set(address, { claim, failed, resolve, timer, isElected: false })
+      this.#parts.tell()
+      this.review()
+    })
+  }
+
+  /** The address is here, or will not come by this claim. */
+  end(address: string): void {
+    const candidacy = this.#candidacies.get(address)
+    if (candidacy === undefined) return
+    this.#candidacies.delete(address)
+    candidacy.timer.cancel()
+    if (!this.#parts.holds(address)) {
+      this.#drop(address, ({ member }) => member === this.#parts.self)
+    }
+    candidacy.resolve(undefined)
+    this.#parts.tell()
+  }
+
+  /** To be told after Heartbeats was. */
+  heard(beat: Beat): void {
+    const { self } = this.#parts
+    for (const { address, epoch } of beat.holds) {
+      this.#drop(address, vote => vote.epoch < epoch)
+      const own = this.#candidacies.get(address)
+      if (own?.isElected === false && own.claim.epoch <= epoch) this.end(address)
+    }
+    for (const [address, votes] of this.#votes) {
+      const isClaim = ({ epoch, member }: Vote) =>
+        member !== beat.member ||
+        [...beat.holds, ...beat.takes].some(
+          claim => claim.address === address && claim.epoch >= epoch,
+        )
+      // It gave up, and will not come back to this number.
+      if (!votes.every(isClaim)) this.#drop(address, vote => !isClaim(vote))
+    }
+    let isChanged = false
+    for (const claim of beat.takes) {
+      const { address } = claim
+      const own = this.#candidacies.get(address)
+      const isBehind = lineOf(address, [self, beat.member])[0] !== self
+      if (own?.isElected === false && isBehind) this.end(address)
+      if (!this.#isFor(beat.member, claim)) continue
+      this.#add({ ...claim, member: beat.member })
+      isChanged = true
+    }
+    if (isChanged) this.#parts.tell()
+    this.review()
+  }
+
+  /** Whoever is waited for may have fallen silent. */
+  review(): void {
+    const { heartbeats, clock } = this.#parts
+    const now = clock.monotonic()
+    for (const candidacy of this.#candidacies.values()) {
+      const { claim, failed, isElected, resolve, timer } = candidacy
+      if (isElected || !heartbeats.elects(failed, claim, now)) continue
+      const rivals = this.#rivalsOf(claim, now)
+      // One that lives says itself before long whether it goes on.
+      if (rivals.some(member => heartbeats.of(member, now)?.isLive === true)) continue
+      candidacy.isElected = true
+      timer.cancel()
+      const others = rivals.filter(member => member !== failed)
+      resolve({
+        claim,
+        toFence: [failed, ...others.filter(o => !heartbeats.isFenced(o))],
+      })
+    }
+  }
+
+  close(): void {
+    for (const address of this.#candidacies.keys()) this.end(address)
+    this.#votes.clear()
+  }
+
+  /** It may have voted before, as the process that it was then. */
+  get #isNew(): boolean {
+    const { clock, times } = this.#parts
+    return clock.monotonic() - this.#startedAt < 2 * times.timeout
+  }
+
+  #isFor(member: string, { address, epoch }: HeldAddress): boolean {
+    const { heartbeats, clock, times, holds } = this.#parts
+    if (this.#isNew || holds(address) || this.isTaking(address)) return false
+    if ((this.#votes.get(address) ?? []).some(vote => vote.epoch >= epoch)) return false
+    const isThere = (claim: HeldAddress) => claim.address === address
+    const isPast = heartbeats
+      .beats()
+      .filter(beat => beat.member !== member)
+      .some(({ holds, takes }) =>
+        [...holds, ...takes].some(claim => isThere(claim) && claim.epoch >= epoch),
+      )
+    // Whoever asks has seen the end of the time-out a moment before this member does.
+    const most = times.timeout - times.interval
+    return !(
+      isPast ||
+      heartbeats
+        .claims(clock.monotonic(), most)
+        .some(other => other.member !== member && isThere(other.claim))
+    )
+  }
+
+  /** Others that may have been elected for the address before, as far as voters tell. */
+  #rivalsOf({ address, epoch }: HeldAddress, now: number): string[] {
+    const { self, heartbeats } = this.#parts
+    const beats = heartbeats.beats()
+    const told = beats.filter(beat => heartbeats.of(beat.member, now)?.isLive === true)
+    const votes = [...this.votes, ...told.flatMap(beat => beat.votes)]
+    const voted = votes.filter(vote => vote.address === address && vote.epoch < epoch)
+    const claiming = beats.filter(({ holds, takes }) =>
+      [...holds, ...takes].some(claim => claim.address === address),
+    )
+    const names = [...voted, ...claiming].map(({ member }) => member)
+    return [...new Set(names)].filter(member => member !== self)
+  }
+
+  #nextEpoch(address: string, last: number): number {
+    const told = this.#parts.heartbeats
+      .beats()
+      .flatMap(({ holds, takes, votes }) => [...holds, ...takes, ...votes])
+    const known = [...told, ...this.votes].filter(claim => claim.address === address)
+    const used = this.#used.get(address) ?? 0
+    return 1 + Math.max(last, used, ...known.map(({ epoch }) => epoch))
+  }
+
+  #add(vote: Vote): void {
+    this.#votes.set(vote.address, [...(this.#votes.get(vote.address) ?? []), vote])
+  }
+
+  #drop(address: string, isOver: (vote: Vote) => boolean): void {
+    const left = this.#votes.get(address)?.filter(vote => !isOver(vote)) ?? []
+    if (left.length > 0) this.#votes.set(address, left)
+    else this.#votes.delete(address)
+  }
+}
+
+interface Candidacy {
+  readonly claim: HeldAddress
+  readonly failed: string
+  readonly resolve: (elected: Elected | undefined) => void
+  readonly timer: Timer
+  isElected: boolean
+}
