@@ -39,7 +39,7 @@ export interface AdminOptions {
 }
 
 /** What a process that serves may be asked for from outside, as by a signal. */
-export type AskedWord = 'reload' | 'drain' | 'upgrade'
+export type AskedWord = 'reload' | 'drain' | 'move' | 'upgrade'
 
 export interface Admin {
   readonly host: string
@@ -155,13 +155,15 @@ async function answer(call: Call): Promise<void> {
       return trusted ? ask(call, 'reload') : refuse(response)
     case 'POST /drain':
       return trusted ? ask(call, 'drain') : refuse(response)
+    case 'POST /move':
+      return trusted ? ask(call, 'move') : refuse(response)
     case 'POST /upgrade':
       return trusted ? ask(call, 'upgrade') : refuse(response)
     default:
       send(response, 404, {
         error:
           'not found: /, /events, /metrics, /status, /healthz, /readyz, /revocations, ' +
-          'POST /revoke, /backends, /reload, /drain, /upgrade',
+          'POST /revoke, /backends, /reload, /drain, /move, /upgrade',
       })
   }
 }

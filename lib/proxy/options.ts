@@ -22,7 +22,8 @@ import type { ProxyVersion } from '../proxy-protocol/header.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
 import type { CheckpointCounts } from '../takeover/checkpoint/checkpoints.ts'
 import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
-import type { Base, ProtectionOptions } from '../takeover/protection-options.ts'
+import type { Holding } from '../takeover/host/holding.ts'
+import type { Inheritance, ProtectionOptions } from '../takeover/protection-options.ts'
 
 /** What a proxy needs from the farm: its servers' sessions are shared once attached. */
 export interface SessionSharing {
@@ -374,9 +375,14 @@ export interface RunningProxy {
    */
   leave(held: ReadonlySet<string>): void
   /** The same for a connection of another host: a socket that stands where its client is. */
-  inherit(socket: Socket, checkpoint: Buffer, at: Base): boolean
+  inherit(socket: Socket, checkpoint: Buffer, at: Inheritance): boolean
   /** Ends what is protected and served at an address of this host, without a word to anybody. */
   silence(address: string): void
+  /**
+   * The connections of an address of this host, which is about to go to another one. Those that
+   * can't be moved end after their answer from now on. Undefined without `protection`.
+   */
+  holding(address: string): Holding | undefined
   /** Connections that another process could go on with as they are now. */
   protectedNow(): CheckpointCounts
   /** What it tells of itself. */

@@ -22,10 +22,16 @@ import {
   type SystemHandle,
   socketOf,
 } from '../takeover/guardian/system-handle.ts'
+import type { Holding } from '../takeover/host/holding.ts'
 import type { NativeSocket } from '../takeover/native/native-socket.ts'
 import { withoutMapping } from '../takeover/native/socket-address.ts'
 import { endOf } from '../takeover/plan/planned-response.ts'
-import type { Base, ProtectionOptions } from '../takeover/protection-options.ts'
+import type {
+  Base,
+  Inheritance,
+  ProtectionOptions,
+} from '../takeover/protection-options.ts'
+import { AddressHolding, type OpenConnection } from './address-holding.ts'
 import {
   type AdoptedConnection,
   AdoptedConnections,
@@ -52,7 +58,7 @@ export class Protection {
   readonly #clock: Clock
   readonly #checkpoints: Checkpoints<Socket>
   readonly #adopted: AdoptedConnections
-  readonly #open = new Set<ProtectedConnection>()
+  readonly #open = new Map<ProtectedConnection, OpenConnection>()
 
   constructor(
     options: ProtectionOptions,
@@ -90,7 +96,7 @@ export class Protection {
       id,
     })
     connection.written = new WrittenConnection(transport, one, this.#clock)
-    this.#open.add(transport)
+    this.#open.set(transport, { transport, one, base })
     transport.once('close', () => {
       this.#open.delete(transport)
       this.#checkpoints.end(one)
@@ -120,9 +126,9 @@ export class Protection {
   /**
    * The same for a connection of another host, with a socket that was made for where it is. What
    * that host has sealed last, and lost on its way, nobody knows: under TLS nothing is sealed but
-   * the rest of a planned response, which is the same bytes again.
+   * the rest of a planned response, which is the same bytes again. One that was moved is exact.
    */
-  inherit(socket: Socket, bytes: Buffer, at: Base): boolean {
+  inherit(socket: Socket, bytes: Buffer, at: Inheritance): boolean {
     const left = { written: at.position, read: at.readPosition }
     return this.#take(socket, bytes, left, at, () => socket.resetAndDestroy())
   }
@@ -131,7 +137,7 @@ export class Protection {
     socket: Socket,
     bytes: Buffer,
     left: LeftBehind,
-    base: Base,
+    base: Inheritance,
     end: () => void,
   ): boolean {
     const { counters } = this.#options
@@ -145,7 +151,8 @@ export class Protection {
     }
     const { transport: state, owed, id, remote, local } = checkpoint
     const adoption = judgeAdoption(checkpoint, left)
-    const isSealed = base !== fromAccept && state.kind === 'tls13'
+    const isSealed =
+      base !== fromAccept && base.isExact !== true && state.kind === 'tls13'
     if (adoption.kind === 'reset' || (isSealed && adoption.kind !== 'resume')) {
       counters.count(adoption.kind === 'reset' ? adoption.cause : 'sealed')
       wipe(state)
@@ -208,7 +215,7 @@ export class Protection {
 
   /** Ends what is served at an address of this host, and not a word of it goes out. */
   silence(address: string): void {
-    for (const transport of this.#open) {
+    for (const transport of this.#open.keys()) {
       const { transport: socket } = transport
       const handle = handleOf(socket)
       if (handle === undefined || withoutMapping(socket.localAddress ?? '') !== address)
@@ -216,6 +223,22 @@ export class Protection {
       this.#options.native.silence(handle.fd)
       transport.destroy()
     }
+  }
+
+  /** The connections of an address of this host, on their way to another host. */
+  holding(
+    address: string,
+    listener: number | undefined,
+    sockets: () => Iterable<Socket>,
+  ): Holding {
+    return new AddressHolding({
+      address,
+      native: this.#options.native,
+      listener,
+      sockets,
+      open: () => this.#open.values(),
+      clock: this.#clock,
+    })
   }
 
   drain(): void {

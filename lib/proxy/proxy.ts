@@ -19,8 +19,9 @@ import {
 import type { CheckpointCounts } from '../takeover/checkpoint/checkpoints.ts'
 import type { ProtectedConnection } from '../takeover/connection/protected-connection.ts'
 import { TlsFront } from '../takeover/connection/tls-front.ts'
-import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
-import type { Base, ProtectionOptions } from '../takeover/protection-options.ts'
+import { handleOf, type SystemHandle } from '../takeover/guardian/system-handle.ts'
+import type { Holding } from '../takeover/host/holding.ts'
+import type { Inheritance, ProtectionOptions } from '../takeover/protection-options.ts'
 import { createAccessLog } from './access-log.ts'
 import { backendsSection } from './backends-section.ts'
 import { brokenResponsesSection } from './broken-responses-section.ts'
@@ -242,7 +243,7 @@ class HttpsProxy implements RunningProxy {
     this.#protection?.leave(held)
   }
 
-  inherit(socket: Socket, checkpoint: Buffer, at: Base): boolean {
+  inherit(socket: Socket, checkpoint: Buffer, at: Inheritance): boolean {
     if (this.#protection !== undefined && this.#closed === undefined) {
       return this.#protection.inherit(socket, checkpoint, at)
     }
@@ -252,6 +253,13 @@ class HttpsProxy implements RunningProxy {
 
   silence(address: string): void {
     this.#protection?.silence(address)
+  }
+
+  holding(address: string): Holding | undefined {
+    if (this.#protection === undefined || this.#closed !== undefined) return undefined
+    this.#http1.drainUnwritten(this.#connections)
+    const listener = handleOf(this.#listener)?.fd
+    return this.#protection.holding(address, listener, () => this.#sockets)
   }
 
   protectedNow(): CheckpointCounts {

@@ -22,13 +22,22 @@ export interface HostMember {
   readonly protection: ProtectionOptions | undefined
   /** Whatever is taken over from now on goes to this proxy. */
   start(proxy: RunningProxy): void
+  /** Gives all to others; see HostTakeover. */
+  leave(patience: number): Promise<void>
   close(): void
 }
 
-const without = (state: string): HostMember => ({
+/** Of a process that is to move its connections, and has nobody to take them. */
+export const nothingMoves =
+  'without takeover between hosts nothing can be moved: what is under way is finished here'
+
+const without = (state: string, log: Log): HostMember => ({
   read: () => ({ state, addresses: [] }),
   protection: undefined,
   start() {},
+  async leave() {
+    log.warn({}, nothingMoves)
+  },
   close() {},
 })
 
@@ -39,13 +48,13 @@ export async function hostMember(
   log: Log,
   detect: () => Promise<NativeSupport> = detectNative,
 ): Promise<HostMember> {
-  if (settings === undefined) return without('off')
+  if (settings === undefined) return without('off', log)
   const { sockets, packets, addresses, missing } = await detect()
   const room = farm.takeoverRoom()
   if (!sockets || !packets || !addresses || !room) {
     const reason = missing?.text ?? 'it needs a farm with a secret'
     log.warn({ reason }, 'no takeover of hosts: connections end with their host')
-    return without(reason)
+    return without(reason, log)
   }
   const { heartbeat, timeout, fenceTimeout } = resolveHostTakeover(settings)
   const counters = new TakeoverCounters()
@@ -67,6 +76,7 @@ export async function hostMember(
         if (proxy === undefined) socket.resetAndDestroy()
         else proxy.inherit(socket, checkpoint, place)
       },
+      holding: address => proxy?.holding(address),
       onReset: cause => counters.count(cause),
       onLost: address => proxy?.silence(address),
     },
@@ -93,6 +103,7 @@ export async function hostMember(
       proxy = running
       takeover.start()
     },
+    leave: patience => takeover.leave(patience),
     close: () => takeover.close(),
   }
 }

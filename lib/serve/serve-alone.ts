@@ -47,11 +47,15 @@ export async function serveAlone(options: ServeOptions): Promise<number> {
   let delayed: NodeJS.Timeout | undefined
   const exitCode = new Promise<number>((resolve, reject) => {
     const stopListening = signals.listen({
-      drain(signal) {
-        const { shutdownDelay } = resolveLimits(reloader.settings.limits)
-        log.info({ signal, shutdownDelay }, 'draining')
+      drain(signal, moves) {
+        const { shutdownDelay, drainTimeout } = resolveLimits(reloader.settings.limits)
+        log.info({ signal, shutdownDelay, moves }, 'draining')
         readiness.set('draining')
-        delayed = setTimeout(() => server.drain().then(() => end(0), fail), shutdownDelay)
+        const leave = async () => {
+          if (moves) await server.move(drainTimeout)
+          await server.drain()
+        }
+        delayed = setTimeout(() => leave().then(() => end(0), fail), shutdownDelay)
       },
       abort: () => server.close().then(() => end(1), fail),
       reload: () => void reloader.request(),

@@ -6,6 +6,7 @@ import { Guardian } from '../takeover/guardian/guardian.ts'
 import { resolveGuardian } from '../takeover/guardian/options.ts'
 import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
 import { Handover } from './handover.ts'
+import { nothingMoves } from './host-member.ts'
 import {
   type FromServer,
   isToGuardian,
@@ -84,7 +85,7 @@ class Primary {
   async run(): Promise<number> {
     cluster.setupPrimary(this.#options.worker)
     const stopListening = this.#signals.listen({
-      drain: signal => this.#drain(signal),
+      drain: (signal, moves) => this.#drain(signal, moves),
       abort: () => this.#kill(),
       reload: () => void this.#reloader.request(),
       reopenLogs: () => this.#tellAll({ type: 'reopen-logs' }),
@@ -256,8 +257,9 @@ class Primary {
     worker.once('exit', () => clearTimeout(timer))
   }
 
-  #drain(signal: string): void {
+  #drain(signal: string, moves: boolean): void {
     const { log } = this.#options
+    if (moves) log.warn({}, nothingMoves)
     const { shutdownDelay } = resolveLimits(this.#reloader.settings.limits)
     log.info({ signal, workers: this.#workers.size, shutdownDelay }, draining)
     this.#tellReadiness(draining)

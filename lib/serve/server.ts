@@ -32,6 +32,11 @@ export interface Server {
   reload(settings: ServeSettings): void
   /** What rotates logs has moved the files. */
   reopenLogs(): void
+  /**
+   * Gives addresses and connections to other hosts, as far as that can be. `patience`: ms for what
+   * can't be moved to end.
+   */
+  move(patience: number): Promise<void>
   /** Lets open requests finish within the limit, then leaves the farm. */
   drain(): Promise<void>
   close(): Promise<void>
@@ -115,6 +120,7 @@ export async function startServer(
         redirect?.setProxyProtocol(fresh.proxyProtocol ?? [])
       },
       reopenLogs: () => accessLog.reopen(),
+      move: patience => host.leave(patience),
       async drain() {
         await Promise.all([proxy.drain(), redirect?.close()])
         await closeAll()

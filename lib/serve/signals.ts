@@ -1,8 +1,11 @@
 import type { AskedWord } from '../admin/admin.ts'
 
 export interface SignalHandlers {
-  /** Finish what is under way, then go. Called once. `why`: the signal, or `asked`. */
-  drain(why: string): void
+  /**
+   * Finish what is under way, then go. Called once. `why`: the signal, or `asked`. `moves`: what
+   * another host can go on with goes there first.
+   */
+  drain(why: string, moves: boolean): void
   /** The second SIGTERM or SIGINT: go now. */
   abort(): void
   /** SIGHUP. */
@@ -50,13 +53,13 @@ export class Signals {
     if (this.#handlers === undefined) return false
     if (word === 'reload') this.#handlers.reload()
     else if (word === 'upgrade') this.#handlers.upgrade()
-    else this.#drain('asked')
+    else this.#drain('asked', word === 'move')
     return true
   }
 
-  #drain(why: string): void {
+  #drain(why: string, moves = false): void {
     if (this.#draining) return
     this.#draining = true
-    this.#handlers?.drain(why)
+    this.#handlers?.drain(why, moves)
   }
 }

@@ -9,6 +9,12 @@ export interface Base {
   readonly readPosition: number
 }
 
+/** How far a connection of another host is, where it goes on here. */
+export interface Inheritance extends Base {
+  /** That host has said nothing on it that its checkpoint does not tell of. Default: it may have. */
+  readonly isExact?: boolean | undefined
+}
+
 /** Given to who serves connections that are to outlive its process. */
 export interface ProtectionOptions {
   /** Where it is written down what others need to go on with a connection. */

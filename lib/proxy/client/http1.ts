@@ -29,6 +29,8 @@ export class Http1 {
   readonly #queues = new WeakMap<Duplex, Http1Exchange[]>()
   readonly #connections = new WeakMap<Duplex, ClientConnection>()
   #draining = false
+  /** The connections that are not written down are to end. */
+  #drainsUnwritten = false
 
   constructor(
     limits: Limits,
@@ -109,6 +111,14 @@ export class Http1 {
     this.#server.closeIdleConnections()
   }
 
+  /** The same for those of them that nobody else could go on with; others go on. */
+  drainUnwritten(connections: Iterable<ClientConnection>): void {
+    this.#drainsUnwritten = true
+    for (const { written, exchanges, socket } of connections) {
+      if (written === undefined && exchanges.size === 0) closeSoon(socket)
+    }
+  }
+
   close(): void {
     // Stops the clock. It never listened, so there is nothing else to close.
     this.#server.close(() => {})
@@ -125,14 +135,17 @@ export class Http1 {
     const { socket } = exchange.connection
     const queue = this.#queues.get(socket) as Http1Exchange[]
     queue.push(exchange)
-    exchange.isLast = () => this.#draining
+    const isLast = () =>
+      this.#draining ||
+      (this.#drainsUnwritten && exchange.connection.written === undefined)
+    exchange.isLast = isLast
     exchange.onDone = () => {
       queue.shift()
       exchange.connection.written?.answered()
       // Nobody waits any more for what a client sent ahead before it left.
       const next = exchange.last || socket.destroyed ? undefined : queue[0]
       if (next !== undefined) this.#start(next)
-      else if (this.#draining) closeSoon(socket)
+      else if (isLast()) closeSoon(socket)
     }
     if (queue.length === 1) this.#start(exchange)
   }

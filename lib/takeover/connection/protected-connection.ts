@@ -52,6 +52,8 @@ export class ProtectedConnection extends Duplex {
   /** The last bytes that were given to the application, four at most, as a number. */
   #lastHeard = emptyLine
   #wantsMore = false
+  /** What waits for the end of `hold`; undefined: nothing has to. */
+  #held: (() => void)[] | undefined
   /** The transport has said all. */
   #isOver = false
   #heardEnd = false
@@ -143,7 +145,13 @@ export class ProtectedConnection extends Duplex {
       return false
     }
     const isReady = this.writableLength === 0 && this.writable && !this.#heardEnd
-    if (!isReady || !this.isBetweenRequests || plan.length < 1) return false
+    if (
+      this.#held !== undefined ||
+      !isReady ||
+      !this.isBetweenRequests ||
+      plan.length < 1
+    )
+      return false
     const before = this.#channel.makeRoom(plan.length)
     if (before === false) return false
     for (const bytes of before) this.#send(bytes)
@@ -179,6 +187,21 @@ export class ProtectedConnection extends Duplex {
   /** What another process needs to go on with it; the secrets in it are copies. */
   state(): ConnectionState {
     return this.#channel.state()
+  }
+
+  /**
+   * From now on nothing is given to the transport: what is written waits, its end included. So
+   * `state` and `position` stay as they are, whatever its user does, but for its destruction.
+   */
+  hold(): void {
+    this.#held ??= []
+  }
+
+  /** All goes on. */
+  release(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const goOn of held) goOn()
   }
 
   getProtocol(): SecureVersion | null {
@@ -311,6 +334,10 @@ export class ProtectedConnection extends Duplex {
   }
 
   override _final(callback: (error?: Error | null) => void): void {
+    if (this.#held !== undefined) {
+      this.#held.push(() => this._final(callback))
+      return
+    }
     const last = this.#channel.last()
     if (last !== undefined) this.#send(last)
     this.transport.end(() => callback())
@@ -333,7 +360,7 @@ export class ProtectedConnection extends Duplex {
     try {
       while (this.#wantsMore && !this.#heardEnd && !this.destroyed) {
         const heard = this.#channel.hear()
-        const answer = this.#channel.answer()
+        const answer = this.#held ? undefined : this.#channel.answer()
         if (answer !== undefined) this.#send(answer)
         const isEnd = heard === 'end' || (heard === undefined && this.#hasHeardAll)
         if (isEnd) {
@@ -370,6 +397,10 @@ export class ProtectedConnection extends Duplex {
   }
 
   #write(chunks: Buffer[], callback: (error?: Error | null) => void): void {
+    if (this.#held !== undefined) {
+      this.#held.push(() => this.#write(chunks, callback))
+      return
+    }
     const next = this.#next
     this.#next = undefined
     const wait = next === undefined ? undefined : this.#begin(next, chunks)
@@ -396,6 +427,10 @@ export class ProtectedConnection extends Duplex {
   }
 
   #say(chunks: readonly Buffer[], callback: (error?: Error | null) => void): void {
+    if (this.#held !== undefined) {
+      this.#held.push(() => this.#say(chunks, callback))
+      return
+    }
     if (this.destroyed) {
       callback()
       return

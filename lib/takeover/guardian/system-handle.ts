@@ -1,4 +1,4 @@
-import { Socket } from 'node:net'
+import { type Server, Socket } from 'node:net'
 
 /**
  * What Node has of a socket of the system: `_handle` of a net.Socket, which is not documented,
@@ -13,7 +13,7 @@ export interface SystemHandle {
 }
 
 /** Undefined for a socket that is closed, or has none. */
-export function handleOf(socket: Socket): SystemHandle | undefined {
+export function handleOf(socket: Socket | Server): SystemHandle | undefined {
   const handle = (socket as unknown as { _handle?: SystemHandle | null })._handle
   return handle && typeof handle.fd === 'number' && handle.fd >= 0 ? handle : undefined
 }

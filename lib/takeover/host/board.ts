@@ -20,7 +20,7 @@ import type { Beat, Vote } from './heartbeats.ts'
  *      progress     for each connection: id 16 B | bytes that the client has acknowledged u64
  */
 const kind = { beat: 1, checkpoint: 2, progress: 3 } as const
-const memberLength = 16
+export const memberLength = 16
 const idLength = 16
 const positionLength = 8
 const progressLength = idLength + positionLength
@@ -28,7 +28,7 @@ const progressLength = idLength + positionLength
 const shortly = 60_000
 const long = 24 * 3_600_000
 /** Of one member; and entries of one progress. */
-const mostConnections = 25_000
+export const mostConnections = 25_000
 const mostProgress = 2_000
 
 /** What another member has told of one of its connections. */
@@ -171,7 +171,7 @@ interface Left {
   acked: number
 }
 
-function hashOf(member: string): Buffer {
+export function hashOf(member: string): Buffer {
   return createHash('sha256').update(member).digest().subarray(0, memberLength)
 }
 
@@ -179,12 +179,14 @@ function hashOf(member: string): Buffer {
 function readBeat(bytes: Buffer | undefined): Beat | undefined {
   if (bytes === undefined) return undefined
   try {
-    const { member, holds, takes, votes = [] } = JSON.parse(bytes.toString())
-    const isForm = typeof member === 'string' && [holds, takes, votes].every(areAddresses)
+    const { member, holds, takes, votes = [], home } = JSON.parse(bytes.toString())
+    const areTexts = [member, home ?? ''].every(text => typeof text === 'string')
+    const isForm = areTexts && [holds, takes, votes].every(areAddresses)
     if (!isForm || !votes.every((vote: Vote) => typeof vote.member === 'string')) {
       return undefined
     }
-    return { member, holds, takes, votes }
+    const said = { member, holds, takes, votes }
+    return home === undefined ? said : { ...said, home }
   } catch {
     return undefined
   }

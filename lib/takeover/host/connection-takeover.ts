@@ -15,6 +15,11 @@ export interface KnownConnection {
   readonly owedUntil: number | undefined
   /** By our own steady clock, when `tcp.timestamp` was true. */
   readonly toldAt: number
+  /**
+   * The other host has taken nothing from the client that it did not tell of: what the client has
+   * said since was acknowledged by nobody, and it says it again. Default: it may have.
+   */
+  readonly isExact?: boolean | undefined
 }
 
 /**
@@ -308,7 +313,9 @@ export class ConnectionTakeover {
     const expected = sequenceAt(tcp.receiveStart, readPosition)
     const ahead = signedDistance(expected, sequence)
     if (ahead < 0 || ahead > largestWindow) return undefined
-    if (ahead === 0) return { position, readPosition, last: false, healed }
+    if (ahead === 0 || this.#known.isExact === true) {
+      return { position, readPosition, last: false, healed }
+    }
     // It has said more. While something is owed to it, that comes first, and what it said is lost.
     if (owedUntil !== undefined && position < owedUntil) {
       return { position, readPosition: readPosition + ahead, last: true, healed }

@@ -35,6 +35,8 @@ export class Elections {
   readonly #candidacies = new Map<string, Candidacy>()
   /** By address; those that may yet matter, the newest last. */
   readonly #votes = new Map<string, readonly Vote[]>()
+  /** By address, of those that this member has: for whom it would part with it. */
+  readonly #nominations = new Map<string, Vote>()
   /** By address: a number is used once, even where nothing came of it. */
   readonly #used = new Map<string, number>()
 
@@ -49,7 +51,7 @@ export class Elections {
   }
 
   get votes(): Vote[] {
-    return [...this.#votes.values()].flat()
+    return [...[...this.#votes.values()].flat(), ...this.#nominations.values()]
   }
 
   isTaking(address: string): boolean {
@@ -62,7 +64,37 @@ export class Elections {
     { address, epoch: last }: HeldAddress,
   ): Promise<Elected | undefined> {
     if (this.#isNew || this.isTaking(address)) return Promise.resolve(undefined)
-    const claim = { address, epoch: this.#nextEpoch(address, last) }
+    return this.#candidate(failed, { address, epoch: this.#nextEpoch(address, last) })
+  }
+
+  /**
+   * This member has the address, and is for another one: whoever hears of it may be, too. The
+   * number of that move.
+   */
+  nominate({ address, epoch: last }: HeldAddress, member: string): number {
+    const epoch = this.#nextEpoch(address, last)
+    this.#used.set(address, epoch)
+    this.#nominations.set(address, { address, epoch, member })
+    this.#parts.tell()
+    return epoch
+  }
+
+  /** It is so no more. */
+  withdraw(address: string): void {
+    if (this.#nominations.delete(address)) this.#parts.tell()
+  }
+
+  /** This member was nominated. True: it is elected, until `end`. */
+  async accept(nominator: string, claim: HeldAddress): Promise<boolean> {
+    const { address, epoch } = claim
+    const votes = this.#votes.get(address) ?? []
+    const isPast = votes.some(vote => vote.epoch >= epoch)
+    if (this.#isNew || this.isTaking(address) || isPast) return false
+    return (await this.#candidate(nominator, claim)) !== undefined
+  }
+
+  #candidate(failed: string, claim: HeldAddress): Promise<Elected | undefined> {
+    const { address } = claim
     this.#used.set(address, claim.epoch)
     this.#add({ ...claim, member: this.#parts.self })
     return new Promise(resolve => {
@@ -91,6 +123,8 @@ export class Elections {
     const { self } = this.#parts
     for (const { address, epoch } of beat.holds) {
       this.#drop(address, vote => vote.epoch < epoch)
+      const isOver = (this.#nominations.get(address)?.epoch ?? Infinity) <= epoch
+      if (isOver) this.#nominations.delete(address)
       const own = this.#candidacies.get(address)
       if (own?.isElected === false && own.claim.epoch <= epoch) this.end(address)
     }
@@ -126,7 +160,10 @@ export class Elections {
       if (isElected || !heartbeats.elects(failed, claim, now)) continue
       const rivals = this.#rivalsOf(claim, now)
       // One that lives says itself before long whether it goes on.
-      if (rivals.some(member => heartbeats.of(member, now)?.isLive === true)) continue
+      const isOpen = (member: string) =>
+        heartbeats.of(member, now)?.isLive === true &&
+        !this.#consents(member, { ...claim, member: this.#parts.self })
+      if (rivals.some(isOpen)) continue
       candidacy.isElected = true
       timer.cancel()
       const others = rivals.filter(member => member !== failed)
@@ -140,6 +177,7 @@ export class Elections {
   close(): void {
     for (const address of this.#candidacies.keys()) this.end(address)
     this.#votes.clear()
+    this.#nominations.clear()
   }
 
   /** It may have voted before, as the process that it was then. */
@@ -165,7 +203,21 @@ export class Elections {
       isPast ||
       heartbeats
         .claims(clock.monotonic(), most)
-        .some(other => other.member !== member && isThere(other.claim))
+        .some(
+          other =>
+            other.member !== member &&
+            isThere(other.claim) &&
+            !this.#consents(other.member, { address, epoch, member }),
+        )
+    )
+  }
+
+  /** Whoever has the address now has nominated another. */
+  #consents(holder: string, { address, epoch, member }: Vote): boolean {
+    const { heartbeats, clock } = this.#parts
+    const votes = heartbeats.of(holder, clock.monotonic())?.beat.votes ?? []
+    return votes.some(
+      vote => vote.address === address && vote.epoch === epoch && vote.member === member,
     )
   }
 

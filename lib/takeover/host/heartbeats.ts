@@ -16,6 +16,8 @@ export interface Beat {
   /** Addresses that it is about to take over. */
   readonly takes: readonly HeldAddress[]
   readonly votes: readonly Vote[]
+  /** Its own address, wherever that is now. */
+  readonly home?: string | undefined
 }
 
 export interface HeartbeatTimes {
@@ -135,6 +137,23 @@ export class Heartbeats {
   live(now: number): string[] {
     const others = [...this.#members.values()].filter(known => this.#isLive(known, now))
     return [this.#self, ...others.map(({ beat }) => beat.member)]
+  }
+
+  /** Whether a member lives, and has the address by an older claim than this. */
+  holds(member: string, { address, epoch }: HeldAddress, now: number): boolean {
+    const known = this.#members.get(member)
+    return (
+      known !== undefined &&
+      this.#isLive(known, now) &&
+      known.beat.holds.some(held => held.address === address && held.epoch < epoch)
+    )
+  }
+
+  /** Whose own address it is, if that one lives. */
+  homeOf(address: string, now: number): string | undefined {
+    return [...this.#members.values()].find(
+      known => known.beat.home === address && this.#isLive(known, now),
+    )?.beat.member
   }
 
   /** What live members hold or are about to. `most`: whoever was not heard for so long is none. */

@@ -9,9 +9,11 @@ import type { Endpoint, NativeSocket } from '../native/native-socket.ts'
 import type { AddressQuestion, PacketPorts } from '../native/packet-port.ts'
 import { withoutMapping } from '../native/socket-address.ts'
 import { endOf } from '../plan/planned-response.ts'
+import type { Inheritance } from '../protection-options.ts'
 import { type LeftConnection, TakeoverBoard } from './board.ts'
 import { BoardKeeper } from './board-keeper.ts'
 import type { Place, ResetCause } from './connection-takeover.ts'
+import { Departure } from './departure.ts'
 import { type Elected, Elections } from './elections.ts'
 import type { Fencer } from './fencer.ts'
 import {
@@ -20,9 +22,11 @@ import {
   type HeartbeatTimes,
   type HeldAddress,
 } from './heartbeats.ts'
+import type { Holding } from './holding.ts'
 import { decodeKernel } from './kernel-codec.ts'
+import { Moves } from './moves.ts'
 import { type Succession, successions } from './succession.ts'
-import { type Bequest, Takeover } from './takeover.ts'
+import { type Bequest, Takeover, type TakeoverReport } from './takeover.ts'
 
 export interface HostTakeoverOptions {
   /** This member's own virtual address, and the interface that it stands on. */
@@ -43,7 +47,9 @@ export interface HostTakeoverParts {
   readonly packets: PacketPorts
   readonly addresses: InterfaceAddresses
   /** Goes on with a connection of another host. */
-  adopt(socket: Socket, checkpoint: Buffer, place: Place): void
+  adopt(socket: Socket, checkpoint: Buffer, at: Place & Inheritance): void
+  /** The connections of an address that is to go to another host; undefined: they end with this. */
+  holding(address: string): Holding | undefined
   onReset(cause: ResetCause): void
   /** Somebody else has the address now: what is served there must not say another word. */
   onLost(address: string): void
@@ -62,7 +68,7 @@ export class HostTakeover {
   readonly #heartbeats: Heartbeats
   readonly #holds = new Map<string, HeldAddress>()
   readonly #elections: Elections
-  readonly #takeovers = new Set<Takeover<Buffer>>()
+  readonly #takeovers = new Set<Takeover<Left>>()
   /** Failures that can't be helped. */
   readonly #refused = new Set<string>()
   /** To the link, of its own address; undefined while that is here, or known to be elsewhere. */
@@ -71,6 +77,9 @@ export class HostTakeover {
   #freeSince = Infinity
   /** Those that may pass; said once. */
   readonly #said = new Set<string>()
+  readonly #moves: Moves
+  readonly #departure: Departure
+  #leaving = false
   #lastEpoch = 0
   #timer: Timer | undefined
   #closed = false
@@ -91,6 +100,22 @@ export class HostTakeover {
     })
     this.#board = new TakeoverBoard(cache, key, self, clock, beat => this.#heard(beat))
     this.keeper = new BoardKeeper(this.#board)
+    this.#moves = new Moves({
+      self,
+      cache,
+      key,
+      clock,
+      votes: this.#elections,
+      holds: (member, claim) => this.#heartbeats.holds(member, claim, clock.monotonic()),
+      isLeaving: () => this.#leaving || this.#closed,
+      receive: (claim, from, left) => this.#receive(claim, from, left),
+    })
+    this.#departure = new Departure({
+      ...parts,
+      heartbeats: this.#heartbeats,
+      moves: this.#moves,
+      letGo: address => this.#letGo(address),
+    })
   }
 
   /** Addresses that are here now. */
@@ -104,12 +129,25 @@ export class HostTakeover {
     this.#next()
   }
 
+  /**
+   * Gives the addresses that are here to other members, with their connections (row C8). Those
+   * that can't be moved are waited for, `patience` ms at most, and then cut. What nobody takes
+   * stays here.
+   */
+  async leave(patience: number): Promise<void> {
+    this.#leaving = true
+    this.#stopAsking()
+    await this.#departure.give([...this.#holds.values()], patience)
+  }
+
   /** Takes its leave: nobody takes over anything for that. */
   close(): void {
     if (this.#closed) return
     this.#closed = true
     this.#timer?.cancel()
     this.#stopAsking()
+    this.#departure.close()
+    this.#moves.close()
     for (const takeover of this.#takeovers) takeover.close()
     for (const address of this.holds) this.#drop(address)
     this.#elections.close()
@@ -143,6 +181,8 @@ export class HostTakeover {
     this.keeper.flush()
     this.#elections.review()
     const failures = this.#heartbeats.judge(now)
+    for (const { member } of failures) this.#moves.failed(member)
+    if (this.#leaving) return
     for (const each of successions(self, failures, this.#heartbeats, now)) {
       void this.#succeed(each)
     }
@@ -170,6 +210,7 @@ export class HostTakeover {
       this.#stopAsking()
       return
     }
+    if (this.#leaving) return
     const { log, packets } = this.#parts
     try {
       this.#ask(now)
@@ -244,7 +285,7 @@ export class HostTakeover {
   /** Throws when the address does not come. */
   async #inherit(failed: string, { claim, toFence }: Elected): Promise<void> {
     const { address } = claim
-    const { log, clock, sockets, packets } = this.#parts
+    const { log, clock } = this.#parts
     const begun = clock.monotonic()
     log.warn({ member: failed, address }, 'a member is silent and is being fenced')
     const isFenced = await this.#fence(toFence, address)
@@ -260,30 +301,11 @@ export class HostTakeover {
       return
     }
     const fencing = Math.round(clock.monotonic() - begun)
-    const takeover = new Takeover<Buffer>(
-      {
-        sockets,
-        port: packets.open(this.#options.interface, address),
-        device: this.#options.interface,
-        clock,
-        bring: async () => this.#bring(claim),
-        serve: (socket, checkpoint, place) =>
-          this.#parts.adopt(socket, checkpoint, place),
-        onReset: (_checkpoint, cause) => this.#parts.onReset(cause),
-      },
-      bequests,
+    const { served, reset, wait } = await this.#goOn(claim, bequests)
+    log.warn(
+      { member: failed, address, fencing, wait: Math.round(wait), served, reset },
+      'the address of a silent member is here, and its connections go on',
     )
-    this.#takeovers.add(takeover)
-    try {
-      const { served, reset, wait } = await takeover.run()
-      log.warn(
-        { member: failed, address, fencing, wait: Math.round(wait), served, reset },
-        'the address of a silent member is here, and its connections go on',
-      )
-    } catch (error) {
-      takeover.close()
-      throw error
-    }
     for (const member of toFence) {
       if (this.#heartbeats.hasNothing(member)) this.#forget(member)
     }
@@ -306,11 +328,67 @@ export class HostTakeover {
     this.#board.forget(member)
   }
 
+  /** Throws when the address does not come. */
+  async #goOn(
+    claim: HeldAddress,
+    bequests: readonly Bequest<Left>[],
+  ): Promise<TakeoverReport> {
+    const { clock, sockets, packets } = this.#parts
+    const takeover = new Takeover<Left>(
+      {
+        sockets,
+        port: packets.open(this.#options.interface, claim.address),
+        device: this.#options.interface,
+        clock,
+        bring: async () => this.#bring(claim),
+        serve: (socket, { checkpoint, isExact }, place) =>
+          // Met again, it may have been told more by this host meanwhile.
+          this.#parts.adopt(socket, checkpoint, {
+            ...place,
+            isExact: isExact && place.healed === 0,
+          }),
+        onReset: (_subject, cause) => this.#parts.onReset(cause),
+      },
+      bequests,
+    )
+    this.#takeovers.add(takeover)
+    try {
+      return await takeover.run()
+    } catch (error) {
+      takeover.close()
+      throw error
+    }
+  }
+
+  /** An address that its member has given to this one. */
+  async #receive(
+    claim: HeldAddress,
+    from: string,
+    left: readonly LeftConnection[],
+  ): Promise<void> {
+    const { log } = this.#parts
+    const { address } = claim
+    try {
+      const bequests = left.flatMap(each => this.#bequestOf(each, address, true))
+      const { served, reset, wait } = await this.#goOn(claim, bequests)
+      log.info(
+        { member: from, address, wait: Math.round(wait), served, reset },
+        'an address that another member has given is here, and its connections go on',
+      )
+    } catch (error) {
+      log.error(
+        { member: from, address, reason: String(error) },
+        'an address that another member has given can not be had, and is of nobody',
+      )
+    }
+  }
+
   /** Nothing for what can't be gone on with: its client meets a host that does not know it. */
   #bequestOf(
     { checkpoint: bytes, toldAt, acked }: LeftConnection,
     address: string,
-  ): Bequest<Buffer>[] {
+    isExact = false,
+  ): Bequest<Left>[] {
     try {
       const checkpoint = decodeCheckpoint(bytes)
       const { kernel, owed, at, readPosition, transport } = checkpoint
@@ -319,8 +397,9 @@ export class HostTakeover {
       if (local.address !== address) return []
       const { tcp, readAt } = decodeKernel(kernel)
       const owedUntil = owed?.response && endOf(owed.response.planned)
-      const known = { local, remote, tcp, acked, readPosition, owedUntil }
-      return [{ known: { ...known, toldAt: toldAt - (at - readAt) }, subject: bytes }]
+      const known = { local, remote, tcp, acked, readPosition, owedUntil, isExact }
+      const subject = { checkpoint: bytes, isExact }
+      return [{ known: { ...known, toldAt: toldAt - (at - readAt) }, subject }]
     } catch {
       this.#parts.onReset('lost')
       return []
@@ -358,6 +437,13 @@ export class HostTakeover {
     this.#drop(address)
   }
 
+  /** By an order of this member's own: throws when the address stays. */
+  #letGo(address: string): void {
+    this.#parts.addresses.remove(this.#options.interface, address)
+    this.#holds.delete(address)
+    this.#beat()
+  }
+
   #drop(address: string): void {
     this.#holds.delete(address)
     try {
@@ -370,12 +456,20 @@ export class HostTakeover {
   #beat(): void {
     const { takes, votes } = this.#elections
     const holds = [...this.#holds.values()]
-    this.#board.beat({ member: this.#parts.self, holds, takes, votes })
+    const { address: home } = this.#options
+    this.#board.beat({ member: this.#parts.self, holds, takes, votes, home })
   }
 }
 
 /** Milliseconds for which one is remembered that has left, and has nothing. */
 const remembrance = 60_000
+
+/** A connection that was another host's. */
+interface Left {
+  readonly checkpoint: Buffer
+  /** See Inheritance. */
+  readonly isExact: boolean
+}
 
 function ipv4({ address, port }: Endpoint): Endpoint {
   return { address: withoutMapping(address), port }

@@ -2,6 +2,7 @@ import { networkInterfaces } from 'node:os'
 import { HandfastError } from '../../errors.ts'
 import { addressProbe, announcements, arpProtocol, isOfAnother } from './announcement.ts'
 import type { Libc } from './libc.ts'
+import { attachFilter, type FilterInstruction } from './packet-filter.ts'
 import type { AddressQuestion, PacketPort, PacketPorts } from './packet-port.ts'
 import { type BareSegment, readSegment, type Segment, segmentPacket } from './segment.ts'
 import { addressBytes, socketAddress } from './socket-address.ts'
@@ -13,7 +14,7 @@ const internetProtocol = 0x0800
 /** What is sent has its own header of IP; nothing is received. */
 const bareProtocol = 255
 const level = 1
-const option = { attachFilter: 26, receiveBuffer: 8 } as const
+const option = { receiveBuffer: 8 } as const
 /** Bytes, as far as net.core.rmem_max allows. What comes while the loop is busy waits here. */
 const receiveBuffer = 8 * 2 ** 20
 /** The longest headers of IP and TCP; nothing behind them is looked at. */
@@ -105,9 +106,7 @@ class LinuxPacketPort implements PacketPort {
     room.writeUInt32LE(receiveBuffer)
     const fd = this.#receiving
     this.#libc.setOption(fd, level, option.receiveBuffer, room)
-    const filter = tcpTo(this.#address)
-    const program = filterProgram(filter, this.#libc.addressOf(filter))
-    this.#libc.setOption(fd, level, option.attachFilter, program)
+    attachFilter(this.#libc, fd, tcpTo(this.#address))
     this.#libc.bind(fd, linkAddress(internetProtocol, this.#index))
     this.#stop = this.#libc.whenReadable(fd, () => this.#read(onSegment))
   }
@@ -188,12 +187,9 @@ function linkAddress(protocol: number, index: number): Buffer {
   return bytes
 }
 
-/**
- * A filter (linux/filter.h) that lets headers of TCP to one address pass: of all that comes to a
- * busy host, nothing else is copied. Each instruction: code u16, jump if true u8, if false u8, k u32.
- */
-function tcpTo(address: string): Buffer {
-  const instructions: readonly [code: number, yes: number, no: number, k: number][] = [
+/** Lets headers of TCP to one address pass: of all that comes to a busy host, nothing else is copied. */
+function tcpTo(address: string): readonly FilterInstruction[] {
+  return [
     [0x30, 0, 0, 9],
     [0x15, 0, 3, 6],
     [0x20, 0, 0, 16],
@@ -201,20 +197,4 @@ function tcpTo(address: string): Buffer {
     [0x06, 0, 0, headers],
     [0x06, 0, 0, 0],
   ]
-  const bytes = Buffer.alloc(8 * instructions.length)
-  for (const [index, [code, yes, no, k]] of instructions.entries()) {
-    bytes.writeUInt16LE(code, 8 * index)
-    bytes.writeUInt8(yes, 8 * index + 2)
-    bytes.writeUInt8(no, 8 * index + 3)
-    bytes.writeUInt32LE(k, 8 * index + 4)
-  }
-  return bytes
-}
-
-/** `struct sock_fprog`. */
-function filterProgram(filter: Buffer, address: bigint): Buffer {
-  const bytes = Buffer.alloc(16)
-  bytes.writeUInt16LE(filter.length / 8, 0)
-  bytes.writeBigUInt64LE(address, 8)
-  return bytes
 }

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net'
 import type { Libc } from './libc.ts'
 import type { NativeSocket, RestorePoint, TcpParameters } from './native-socket.ts'
+import { allButTo, attachFilter, detachFilter, nothingPasses } from './packet-filter.ts'
 import { sequenceAt } from './sequence.ts'
 import { socketAddress } from './socket-address.ts'
 import { readTcpInfo, type TcpInfo } from './tcp-info.ts'
@@ -144,6 +145,16 @@ export class LinuxSocket implements NativeSocket {
 
   silence(fd: number): void {
     this.#set(fd, option.repair, repair.on)
+  }
+
+  /** A filter, which sockets of TCP ask first of all (`tcp_v4_rcv`). Needs no privilege. */
+  block(fd: number, address?: string): void {
+    const filter = address === undefined ? nothingPasses : allButTo(address)
+    attachFilter(this.#libc, fd, filter)
+  }
+
+  unblock(fd: number): void {
+    detachFilter(this.#libc, fd)
   }
 
   close(fd: number): void {

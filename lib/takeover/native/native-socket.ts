@@ -84,6 +84,14 @@ export interface NativeSocket {
   stream(fd: number): Socket
   /** From now on the socket says nothing, not even when it is closed. There is no way back. */
   silence(fd: number): void
+  /**
+   * From now on nothing that comes reaches the socket, as if the network had lost it: it is neither
+   * taken nor acknowledged, and who said it says it again. What came before has been taken. Of a
+   * socket that listens: what comes for `address` alone.
+   */
+  block(fd: number, address?: string): void
+  /** From now on it does again. */
+  unblock(fd: number): void
   /** For a descriptor of `restore` that nothing else has taken. */
   close(fd: number): void
 }
