@@ -151,6 +151,24 @@ t.test('a third-party package is imported in one file', async t => {
   t.ok(importers.has('pino'), 'the reader of imports reads')
 })
 
+t.test(
+  'what a server attaches loads nothing that only proxies and commands need',
+  async t => {
+    const loaded = new Set(['lib/index.ts'])
+    const packages = new Set<string>()
+    for (const path of loaded) {
+      for (const { from, specifier, typeOnly, lazy } of imports) {
+        if (from !== path || typeOnly || lazy) continue
+        if (isOurs(specifier))
+          loaded.add(relative(root, join(root, dirname(from), specifier)))
+        else if (!specifier.startsWith('node:')) packages.add(packageOf(specifier))
+      }
+    }
+    t.strictSame([...packages].sort(), ['jose', 'pino'])
+    t.ok(loaded.has('lib/resumption/resumption.ts'), 'the reader of imports reads')
+  },
+)
+
 t.test('every package that is imported is a dependency, and no other is', async t => {
   const text = readFileSync(join(root, 'package.json'), 'utf8')
   const described = JSON.parse(text)

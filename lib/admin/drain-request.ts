@@ -1,4 +1,4 @@
-import { parseOrigin } from '../backend/backend.ts'
+import { parseOrigin } from '../backend/origin.ts'
 import { HandfastError } from '../errors.ts'
 
 /** What POST /backends takes: `{ "drain": "http://10.0.0.1:3000" }`, or `enable`. */

@@ -1,12 +1,11 @@
 import { type Clock, systemClock } from '../clock.ts'
-import { HandfastError } from '../errors.ts'
-import { shown } from '../shown.ts'
 import { type FailureKind, failureKind } from './failure.ts'
 import type { CheckOptions } from './health/check-options.ts'
 import { type EjectOptions, resolveEject } from './health/options.ts'
 import { type EjectReason, PassiveHealth } from './health/passive-health.ts'
 import { Http1Pool } from './http1-pool.ts'
 import { Http2Pool } from './http2-pool.ts'
+import { parseOrigin } from './origin.ts'
 import type { PoolCall, PoolOptions } from './pool.ts'
 import {
   type BackendHandler,
@@ -310,17 +309,4 @@ function originOf(url: URL, address: string | undefined): string {
   return new URL(
     `${url.protocol}//${host}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`,
   ).origin
-}
-
-/** The scheme, host and port of a backend; anything more is a mistake worth telling. */
-export function parseOrigin(address: string): URL {
-  const url = URL.canParse(address) ? new URL(address) : undefined
-  const plain = url !== undefined && url.pathname === '/' && url.search === ''
-  if (!plain || !/^https?:$/.test(url.protocol) || url.username + url.password !== '') {
-    throw new HandfastError(
-      'ERR_HANDFAST_CONFIG',
-      `a backend must look like http://host:port or https://host:port, got ${shown(address)}`,
-    )
-  }
-  return url
 }

@@ -1,4 +1,4 @@
-import { parseOrigin } from '../backend/backend.ts'
+import { parseOrigin } from '../backend/origin.ts'
 import { systemClock } from '../clock.ts'
 import { Affinity } from './affinity/affinity.ts'
 import { LocalAffinity } from './affinity/affinity-table.ts'

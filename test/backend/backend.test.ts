@@ -1,5 +1,6 @@
 import t from 'tap'
-import { Backend, parseOrigin } from '../../lib/backend/backend.ts'
+import { Backend } from '../../lib/backend/backend.ts'
+import { parseOrigin } from '../../lib/backend/origin.ts'
 import type { BackendCall, BackendHandler } from '../../lib/backend/request.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { startBackend } from '../fixtures/proxy-servers.ts'
