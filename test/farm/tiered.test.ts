@@ -1,5 +1,6 @@
 import t from 'tap'
-import { topologyOf } from '../../lib/cache/topology.ts'
+import { type TopologyName, topologyOf } from '../../lib/cache/topology.ts'
+import type { Topology } from '../../lib/farm/placement/topology.ts'
 import { linkSettings } from '../../lib/farm/settings.ts'
 import { tables } from '../../lib/record/key.ts'
 import { CalmFarm } from '../fixtures/simulator/calm-farm.ts'
@@ -13,17 +14,17 @@ interface Shape {
 
 /** The repositories come first. */
 function farmOf({ proxies, repositories, copies }: Shape): CalmFarm {
-  const topology = topologyOf({
-    name: 'auto',
-    copies: 2,
-    repositoryCopies: copies,
-    asks: 'sequence',
-    seed: 7,
-  })
   return new CalmFarm(proxies + repositories, linkSettings, {
     datagrams: false,
     repositories,
-    topology,
+    topology: told('auto', copies),
+  })
+}
+
+function told(name: TopologyName, copies: number | undefined): Topology {
+  return topologyOf({
+    ...{ name, copies: 2, asks: 'sequence', seed: 7 },
+    repositoryCopies: copies,
   })
 }
 
@@ -219,6 +220,25 @@ t.test('where no repository can hold all, each has a part', async t => {
     t.equal(holders, 2, `key ${i} has two again`)
   }
 })
+
+t.test(
+  'a repository told to have everything sees to its part as the others do',
+  async t => {
+    const farm = farmOf({ proxies: 4, repositories: 2, copies: 2 })
+    const stubborn = farm.add(true, told('replicated', 2))
+    farm.run(2_000)
+    for (let i = 0; i < 400; i++) farm.write(farm.at(2 + (i % 4)), `key ${i}`, 'one')
+    farm.run(1_000)
+    const repositories = [farm.at(0), farm.at(1), stubborn, farm.add(true)]
+    farm.run(3_000)
+    const order = told('auto', 2).among(repositories.map(({ id }) => id))
+    const lonely = Array.from({ length: 400 }, (_, i) => i).filter(i => {
+      const owners = order.first(tables.session, keyOf(i), 2)
+      return !repositories.every(member => !owners.includes(member.id) || has(member, i))
+    })
+    t.same(lonely, [])
+  },
+)
 
 t.test('a farm that gets its first repositories gives them what it has', async t => {
   const farm = farmOf({ proxies: 3, repositories: 0 })

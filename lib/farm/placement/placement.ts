@@ -363,13 +363,22 @@ export class Placement {
     return this.#rankings
   }
 
+  /**
+   * How others share out what they write. One that is told to have everything on all hosts is given
+   * copies, too, and sees to them as they count on it.
+   */
+  get #sharing(): Layout {
+    if (this.#layout !== 'replicated') return this.#layout
+    return this.#hasMet ? 'tiered' : 'partitioned'
+  }
+
   get #copies(): number {
     const { copies, repositoryCopies } = this.#parts.topology
-    return this.#layout === 'tiered' ? repositoryCopies : copies
+    return this.#sharing === 'tiered' ? repositoryCopies : copies
   }
 
   #mayOwn({ repository }: { readonly repository: boolean }): boolean {
-    return this.#layout !== 'tiered' || repository
+    return this.#sharing !== 'tiered' || repository
   }
 
   /** The order of some owners, with this member where it is one. */
