@@ -15,7 +15,10 @@ export function plotsOf({ name, measurements }: BenchmarkResult): string[] {
     case 'farm-size':
       return [growth(measurements)]
     case 'scale':
-      return byHosts(measurements)
+      return [
+        ...byProxies(measurements.filter(({ scenario }) => scenario !== 'load')),
+        ...byRate(measurements.filter(({ scenario }) => scenario === 'load')),
+      ]
     default:
       return []
   }
@@ -195,9 +198,11 @@ function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): [string, T
   return [...groups]
 }
 
-/** What a stored session costs farms of so many hosts; a line for each topology. */
-function byHosts(measurements: readonly Measurement[]): string[] {
-  const topologies = groupBy(measurements, ({ scenario }) => scenario)
+/** What a stored session costs farms of so many proxies; a line for each topology. */
+function byProxies(measurements: readonly Measurement[]): string[] {
+  const topologies = groupBy(measurements, ({ scenario }) => scenario).filter(
+    ([, rows]) => rows.length > 1,
+  )
   return [
     ['packets', 'Packets of a stored session, all hosts together', 'packets', 12],
     ['cpu', 'CPU of a stored session, all hosts together', 'us', undefined],
@@ -205,24 +210,60 @@ function byHosts(measurements: readonly Measurement[]): string[] {
   ].map(([measure, title, label, most]) =>
     lineChart(
       `${title}`,
-      { label: 'hosts' },
+      { label: 'proxies' },
       { label: `${label}`, ...(most !== undefined && { most: Number(most) }) },
       topologies.map(
         ([topology, rows], at): Line => ({
           label: topology,
           colour: at + 1,
           dots: true,
-          points: rows
-            .map(
-              ({ parameters, measures }) =>
-                [
-                  Number(parameters['hosts']),
-                  measures[`${measure}`]?.median ?? 0,
-                ] as const,
-            )
-            .filter(([, y]) => most === undefined || y <= Number(most)),
+          points: pointsOf(rows, 'proxies', `${measure}`).filter(
+            ([, y]) => most === undefined || y <= Number(most),
+          ),
         }),
       ),
     ),
   )
+}
+
+/** What new sessions cost at so many a second in the whole farm; a line for each farm. */
+function byRate(measurements: readonly Measurement[]): string[] {
+  const stored = measurements.filter(
+    ({ parameters: { resumption, repositories } }) =>
+      resumption === 'stateful' && (repositories === 0 || repositories === 3),
+  )
+  const farms = groupBy(stored, ({ parameters: { proxies, topology } }) =>
+    [`${proxies} proxies`, topology].join(', '),
+  )
+  const sizes = [...new Set(stored.map(({ parameters: { proxies } }) => proxies))]
+  return [
+    ['packets', 'Packets of a stored session, all hosts together', 'packets'],
+    ['traffic', 'What a host sends and receives for sessions', 'kB/s'],
+  ].map(([measure = '', title = '', label = '']) =>
+    lineChart(
+      title,
+      { label: 'new sessions a second in the whole farm' },
+      { label },
+      farms.map(
+        ([name, rows]): Line => ({
+          label: name,
+          colour: sizes.indexOf(rows[0]?.parameters['proxies'] ?? 0) + 1,
+          dashed: rows[0]?.parameters['topology'] === 'tiered',
+          dots: true,
+          points: pointsOf(rows, 'rate', measure),
+        }),
+      ),
+    ),
+  )
+}
+
+function pointsOf(
+  rows: readonly Measurement[],
+  parameter: string,
+  measure: string,
+): (readonly [number, number])[] {
+  return rows.map(({ parameters, measures }) => [
+    Number(parameters[parameter]),
+    measures[measure]?.median ?? 0,
+  ])
 }
