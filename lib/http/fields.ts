@@ -39,14 +39,19 @@ export function firstValueOf(fields: Fields, name: string): string | undefined {
 export function tokensOf(fields: Fields, name: string): readonly string[] {
   const values = valuesOf(fields, name)
   if (values.length === 0) return none
-  return values
-    .flatMap(value => value.split(','))
-    .map(token => token.trim().toLowerCase())
-    .filter(token => token !== '')
+  return values.length === 1 ? tokensIn(values[0] as string) : values.flatMap(tokensIn)
 }
 
 /** The name of a field in lower case. The same few come in all requests. */
 export const lowerCase: (name: string) => string = perName(name => name.toLowerCase())
+
+/** Of one field: `keep-alive` and the like, which come with nearly all messages. */
+const tokensIn: (value: string) => readonly string[] = perName(value =>
+  value
+    .split(',')
+    .map(token => token.trim().toLowerCase())
+    .filter(token => token !== ''),
+)
 
 /**
  * `judge`, with its answers remembered. Clients make up the names of fields, so what is kept of

@@ -4,7 +4,7 @@ import {
   type Representation,
   representationOf,
 } from '../../dispatch/resumed-response/representation.ts'
-import { type Fields, filterFields } from '../../http/fields.ts'
+import { type Fields, filterFields, lowerCase } from '../../http/fields.ts'
 import type { RequestHead } from '../message/request-check.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { Exchange } from './exchange.ts'
@@ -55,10 +55,6 @@ export class Http1Exchange implements Exchange {
       fields: request.rawHeaders,
     }
     connection.exchanges.add(this)
-    response.on('drain', () => {
-      this.#blocked = false
-      this.onDrain()
-    })
     response.on('finish', () => this.#finish())
   }
 
@@ -110,7 +106,7 @@ export class Http1Exchange implements Exchange {
   respond(status: number, text: string, fields: Fields, last: boolean): void {
     if (this.final || this.isLast()) this.response.shouldKeepAlive = false
     const reason = text.replace(notInReason, '') || STATUS_CODES[status]
-    this.response.writeHead(status, reason, this.#sayable(fields, last))
+    this.response.writeHead(status, reason, this.#sayable(fields, last) as string[])
     this.status = status
     const { written } = this.connection
     written?.answers(this.#represented, fields, this.response.shouldKeepAlive)
@@ -120,7 +116,15 @@ export class Http1Exchange implements Exchange {
 
   write(chunk: Buffer): boolean {
     this.bytes += chunk.length
+    const waits = this.#blocked
     this.#blocked = !this.response.write(chunk)
+    // Most answers never wait.
+    if (this.#blocked && !waits) {
+      this.response.once('drain', () => {
+        this.#blocked = false
+        this.onDrain()
+      })
+    }
     return !this.#blocked
   }
 
@@ -172,18 +176,23 @@ export class Http1Exchange implements Exchange {
   }
 
   /** The fields as Node takes them for this client. */
-  #sayable(fields: Fields, last: boolean): string[] {
-    const lengths = filterFields(fields, isContentLength)
+  #sayable(fields: Fields, last: boolean): readonly string[] {
+    const others: string[] = []
+    const lengths: string[] = []
+    let trailers = false
+    for (let i = 0; i < fields.length; i += 2) {
+      const name = lowerCase(fields[i] as string)
+      trailers ||= name === 'trailer'
+      const into = name === 'content-length' ? lengths : others
+      into.push(fields[i] as string, fields[i + 1] as string)
+    }
     this.#sized = lengths.length > 0
-    // Node throws at a Trailer where there are no chunks to follow.
-    const chunks = this.head.httpVersion === '1.1' && lengths.length === 0 && !last
-    const others = filterFields(
-      fields,
-      name => name !== 'content-length' && (chunks || name !== 'trailer'),
-    )
     // A Content-Disposition after the length is taken for UTF-8, and refused or garbled when it
     // has other bytes (nodejs/node#58240).
-    return [...others, ...lengths]
+    others.push(...lengths)
+    // Node throws at a Trailer where there are no chunks to follow.
+    const chunks = this.head.httpVersion === '1.1' && !this.#sized && !last
+    return trailers && !chunks ? filterFields(others, isNoTrailer) : others
   }
 
   /** A body that is long in coming must not hold back the header section. */
@@ -202,8 +211,8 @@ export class Http1Exchange implements Exchange {
 /** Control bytes, which Node throws at. */
 const notInReason = /[^\t\x20-\x7e\x80-\xff]/g
 
-function isContentLength(name: string): boolean {
-  return name === 'content-length'
+function isNoTrailer(name: string): boolean {
+  return name !== 'trailer'
 }
 
 function headerSection(status: number, reason: string, fields: Fields): string {

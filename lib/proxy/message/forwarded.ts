@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net'
-import { type Fields, valuesOf } from '../../http/fields.ts'
+import { type Fields, lowerCase, valuesOf } from '../../http/fields.ts'
 
 /** What the connection itself tells of a client: the part nobody can make up. */
 export interface Hop {
@@ -14,21 +14,30 @@ export interface Hop {
 /** `Forwarded` (RFC 7239) and its older kin, for the request to the backend. */
 export function forwardedFields(incoming: Fields, hop: Hop, authority: string): string[] {
   const host = authority === '' ? '' : `host=${quote(authority)};`
-  const before = (name: string) => (hop.trusted ? valuesOf(incoming, name) : [])
-  const append = (name: string, value: string) => [...before(name), value].join(', ')
-  const keepFirst = (name: string, value: string) => before(name)[0] ?? value
-  return [
+  const own = [
     'Forwarded',
-    append('forwarded', `for=${hop.forwardedNode};${host}proto=https`),
+    `for=${hop.forwardedNode};${host}proto=https`,
     'X-Forwarded-For',
-    append('x-forwarded-for', hop.clientAddress),
+    hop.clientAddress,
     'X-Forwarded-Proto',
-    keepFirst('x-forwarded-proto', 'https'),
+    'https',
     'X-Forwarded-Host',
-    keepFirst('x-forwarded-host', authority),
+    authority,
     'X-Forwarded-Port',
-    keepFirst('x-forwarded-port', String(hop.localPort)),
+    String(hop.localPort),
   ]
+  return hop.trusted ? behind(incoming, own) : own
+}
+
+/** What a trusted proxy has said of the way before it, with our own word where that goes on. */
+function behind(incoming: Fields, own: readonly string[]): string[] {
+  return own.map((text, i) => {
+    if (i % 2 === 0) return text
+    const name = lowerCase(own[i - 1] as string)
+    const before = valuesOf(incoming, name)
+    const isList = name === 'forwarded' || name === 'x-forwarded-for'
+    return isList ? [...before, text].join(', ') : (before[0] ?? text)
+  })
 }
 
 /** An IPv4 client of a dual-stack socket is an IPv4 client. */

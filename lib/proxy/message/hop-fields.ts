@@ -1,6 +1,13 @@
 import { plainName } from '../../auth/identity-headers.ts'
-import { type Fields, filterFields, tokensOf, valuesOf } from '../../http/fields.ts'
-import { claimOf } from './claims.ts'
+import {
+  type Fields,
+  filterFields,
+  lowerCase,
+  perName,
+  tokensOf,
+  valuesOf,
+} from '../../http/fields.ts'
+import { type Claim, claimOf } from './claims.ts'
 import { forwardedFields, type Hop } from './forwarded.ts'
 import type { CheckedRequest } from './request-check.ts'
 
@@ -45,46 +52,52 @@ export interface RequestContext {
   readonly ownFields: ReadonlySet<string>
 }
 
+/**
+ * What becomes of a field of a request, by its name: these concern this connection, or are said
+ * anew; `cookie` is put together; the others are as `claimOf` has them.
+ */
+const fateOf: (name: string) => 'own' | 'cookie' | Claim | undefined = perName(name => {
+  if (name === 'cookie') return 'cookie'
+  const own = ['host', 'expect', 'content-length', 'via'].includes(name)
+  return own || hopByHop.has(name) ? 'own' : claimOf(name)
+})
+
 /** The header section for the backend. */
 export function requestFields(
   request: CheckedRequest,
   { hop, clientCertificate, identity, ownFields }: RequestContext,
 ): string[] {
-  const listed = listedOf(request.fields)
+  const { fields: asked } = request
+  const listed = listedOf(asked)
   const fields = ['Host', request.authority]
-  const cookies: string[] = []
-  fields.push(
-    ...filterFields(request.fields, (name, value) => {
+  let cookies: string | undefined
+  for (let i = 0; i < asked.length; i += 2) {
+    const name = lowerCase(asked[i] as string)
+    const value = asked[i + 1] as string
+    const fate = fateOf(name)
+    if (fate === 'cookie') {
       // RFC 9113 8.2.3: HTTP/2 may split a cookie, HTTP/1.1 may not.
-      if (name === 'cookie') {
-        cookies.push(value)
-        return false
-      }
-      if (name === 'host' || name === 'expect' || name === 'content-length') return false
-      if (name === 'via' || listed.has(name) || hopByHop.has(name)) return false
-      if (ownFields.size > 0 && ownFields.has(plainName(name))) return false
-      switch (claimOf(name)) {
-        case undefined:
-          return true
-        // Who the user is a client never says, and a proxy in front only where we do not ask.
-        case 'user':
-          return hop.trusted && identity === undefined
-        case 'way':
-          return hop.trusted
-        default:
-          return false
-      }
-    }),
-  )
-  if (cookies.length > 0) fields.push('Cookie', cookies.join('; '))
+      cookies = cookies === undefined ? value : `${cookies}; ${value}`
+      continue
+    }
+    const kept =
+      fate === undefined ||
+      // Who the user is a client never says, and a proxy in front only where we do not ask.
+      (fate === 'user' && hop.trusted && identity === undefined) ||
+      (fate === 'way' && hop.trusted)
+    if (!kept || listed.has(name)) continue
+    if (ownFields.size > 0 && ownFields.has(plainName(name))) continue
+    fields.push(asked[i] as string, value)
+  }
+  if (cookies !== undefined) fields.push('Cookie', cookies)
   if (typeof request.bodyLength === 'number' && request.bodyLength > 0) {
     fields.push('Content-Length', String(request.bodyLength))
   }
-  if (tokensOf(request.fields, 'te').some(token => token.startsWith('trailers'))) {
+  if (tokensOf(asked, 'te').some(token => token.startsWith('trailers'))) {
     fields.push('TE', 'trailers')
   }
   fields.push('Via', via(request))
-  fields.push(...forwardedFields(request.fields, hop, request.authority))
+  fields.push(...forwardedFields(asked, hop, request.authority))
   if (identity !== undefined) fields.push(...identity)
   if (clientCertificate !== undefined) {
     // RFC 9440 2.2: a byte sequence of RFC 8941.
@@ -98,13 +111,16 @@ const none: ReadonlySet<string> = new Set()
 /** The fields that Connection names: they concern the connection as well. */
 function listedOf(fields: Fields): ReadonlySet<string> {
   const listed = tokensOf(fields, 'connection')
-  return listed.length === 0 ? none : new Set(listed)
+  // Those that are no business of the next hop anyway need not be said.
+  return listed.every(isHopByHop) ? none : new Set(listed)
 }
 
 /** RFC 9110 7.6.3. A gateway must say it on the way in. */
 function via(request: CheckedRequest): string {
   const version = request.httpVersion.startsWith('2') ? '2.0' : request.httpVersion
-  return [...valuesOf(request.fields, 'via'), `${version} handfast`].join(', ')
+  const before = valuesOf(request.fields, 'via')
+  const own = `${version} handfast`
+  return before.length === 0 ? own : [...before, own].join(', ')
 }
 
 /** The header section for the client. */
