@@ -16,5 +16,6 @@ export const benchmarks: Readonly<Record<string, () => Promise<Benchmark>>> = {
   table: async () => (await import('./record-table.ts')).recordTable,
   repository: async () => (await import('./repository.ts')).repository,
   state: async () => (await import('./state.ts')).state,
+  takeover: async () => (await import('./takeover.ts')).takeover,
   communicator: async () => (await import('./packets.ts')).packets,
 }
