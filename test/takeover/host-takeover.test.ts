@@ -283,6 +283,26 @@ t.test(
   },
 )
 
+t.test(
+  'nor does it take what another one has that it does not hear in the farm',
+  async t => {
+    const world = await farm(2)
+    world.of('a').kill()
+    await world.advance(1_000)
+    world.cut.add('b>c')
+    const again = world.start('c', addressOf('a'))
+    await world.advance(10_000)
+    t.strictSame(again.takeover.holds, [])
+    const said = again.log.filter(line => line.includes('another host on the link has'))
+    t.equal(said.length, 1, 'which is said once')
+    t.strictSame(world.holders(addressOf('a')), ['b'])
+    world.of('b').kill()
+    await world.advance(1_000)
+    t.strictSame(again.takeover.holds, [addressOf('a')], 'it does when nobody answers')
+    t.strictSame(world.wrong, [])
+  },
+)
+
 t.test('one that was taken for dead says nothing more when it hears of it', async t => {
   const world = await farm(3)
   // What it said before is lost with its ways; it is heard again when it was fenced.
