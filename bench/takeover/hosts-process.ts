@@ -30,7 +30,7 @@ for (let round = 0; round < (isQuick ? 1 : 5); round++) {
   say({ step: `a host of ${many} connections dies, ${round + 1}` })
   say({ death: await death(many, 5_000_000, patience), clients: many })
 }
-const rounds = isQuick ? 7 : 15
+const rounds = isQuick ? 5 : 15
 say({
   cost: {
     what: 'CPU with checkpoints to CPU without, objects of 200 MB',
@@ -42,7 +42,7 @@ say({
   cost: {
     what: 'CPU with checkpoints to CPU without, objects of 1 KB',
     limit: 1.03,
-    ratios: await cost(1_000, 50, 6_000, rounds),
+    ratios: await cost(1_000, 50, 4_000, rounds),
   },
 })
 process.exit(0)
