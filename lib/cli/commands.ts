@@ -67,4 +67,8 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: '',
     load: async () => (await import('./commands/worker.ts')).workerCommand,
   },
+  'demo-part': {
+    summary: '',
+    load: async () => (await import('./commands/demo-part.ts')).demoPartCommand,
+  },
 }

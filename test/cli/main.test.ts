@@ -69,6 +69,7 @@ t.test('an unknown command, option or argument is one line and exit 2', async t 
     [['certs', '--days', '0'], /^handfast certs: --days: expected a whole number/],
     [['certs', '--name', 'a b'], /^handfast certs: --name: expected a host name/],
     [['worker'], /^handfast worker: only handfast proxy starts workers\n$/],
+    [['demo-part'], /^handfast demo-part: only handfast demo starts its parts\n$/],
   ]
   for (const [args, expected] of cases) {
     const { code, out, err } = await run(cwd, args)

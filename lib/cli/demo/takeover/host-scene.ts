@@ -5,7 +5,7 @@ import type { DemoCertificate } from '../certificate.ts'
 import { apart } from './networks.ts'
 import type { SceneSize } from './process-scene.ts'
 import { ProgressLine } from './progress-line.ts'
-import { programAt } from './proxy.ts'
+import { handfast } from './proxy.ts'
 
 /** To the program in networks of its own. */
 export interface HostWish extends SceneSize {
@@ -28,7 +28,7 @@ export async function showHost(
   { cert, certFile, keyFile }: DemoCertificate,
   io: Io,
 ): Promise<boolean> {
-  const inside = [process.execPath, ...programAt('hosts-program')]
+  const inside = [process.execPath, ...handfast, 'demo-part', 'hosts']
   const child = spawn('unshare', [...apart, ...inside], {
     cwd: io.cwd,
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

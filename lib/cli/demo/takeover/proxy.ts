@@ -7,11 +7,11 @@ import { fileURLToPath } from 'node:url'
 /** Until a proxy says what it is waited for, ms. */
 const patience = 60_000
 
-/** A program of this folder, or above it, in the form in which this one runs. */
-export function programAt(name: string): string[] {
-  const url = new URL(`${name}${extname(import.meta.url)}`, import.meta.url)
-  return [...process.execArgv, fileURLToPath(url)]
-}
+/** This program itself, as it runs now, for Node. */
+export const handfast: readonly string[] = [
+  ...process.execArgv,
+  fileURLToPath(new URL(`../../main${extname(import.meta.url)}`, import.meta.url)),
+]
 
 interface Status {
   readonly takeover: { readonly protected: { readonly answers: number } }
@@ -29,9 +29,8 @@ export class DemoProxy {
     flags: readonly string[],
     options: { readonly cwd: string; readonly secret: string },
   ) {
-    const main = programAt('../../main')
     const proxy = ['proxy', ...flags, '--log-format', 'json', '--access-log', 'off']
-    const [command = '', ...args] = [...before, process.execPath, ...main, ...proxy]
+    const [command = '', ...args] = [...before, process.execPath, ...handfast, ...proxy]
     this.process = spawn(command, args, {
       cwd: options.cwd,
       env: { ...process.env, HANDFAST_SECRET: options.secret },

@@ -4,11 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generateSecret } from '../../../farm/secret.ts'
-import type { ClientWish, ClientWord } from './client-program.ts'
+import type { ClientWish, ClientWord } from './demo-client.ts'
 import type { HostWish, HostWord } from './host-scene.ts'
 import { Cable, makeSwitch, switchAddress } from './networks.ts'
 import { sha256Of, startObjectBackend } from './object.ts'
-import { DemoProxy, programAt } from './proxy.ts'
+import { DemoProxy, handfast } from './proxy.ts'
 
 /** The networks of `handfast demo --takeover`: a switch, two hosts with a proxy each, a client. */
 const port = 8443
@@ -92,7 +92,7 @@ async function show(wish: HostWish): Promise<boolean> {
   const [one, other] = [new ProxyHost(1), new ProxyHost(2)]
   const client = spawn(
     'unshare',
-    ['-n', process.execPath, ...programAt('client-program')],
+    ['-n', process.execPath, ...handfast, 'demo-part', 'client'],
     {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     },
@@ -136,16 +136,19 @@ function say(word: HostWord): void {
   if (process.connected) process.send?.(word)
 }
 
-process.once('disconnect', () => process.exit(1))
-const wished = once(process, 'message')
-say({ kind: 'ready' })
-const [wish] = await wished
-const bye = once(process, 'message')
-try {
-  say({ kind: 'end', isRight: await show(wish as HostWish) })
-} catch (error) {
-  say({ kind: 'failed', reason: String(error) })
-  say({ kind: 'end', isRight: false })
+/** The program; it ends with whoever started it. */
+export async function runHosts(): Promise<void> {
+  process.once('disconnect', () => process.exit())
+  const wished = once(process, 'message')
+  say({ kind: 'ready' })
+  const [wish] = await wished
+  const bye = once(process, 'message')
+  try {
+    say({ kind: 'end', isRight: await show(wish as HostWish) })
+  } catch (error) {
+    say({ kind: 'failed', reason: String(error) })
+    say({ kind: 'end', isRight: false })
+  }
+  await bye
+  if (process.connected) process.disconnect()
 }
-await bye
-process.exit(0)
