@@ -9,7 +9,7 @@ import { withGuardian } from '../fixtures/guarded-proxy.ts'
 import { localhostFiles } from '../fixtures/localhost-files.ts'
 
 // A busy machine stands still for longer than a second.
-const size = { bytes: 40e6, rate: 40e6, timeout: 5_000 }
+const size = { bytes: 40e6, rate: 40e6, timeout: 3_000 }
 
 t.test(
   'a download outlives its processes, and its host where it can',

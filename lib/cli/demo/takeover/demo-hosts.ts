@@ -100,8 +100,10 @@ async function show(wish: HostWish): Promise<boolean> {
   try {
     await new Cable(3).plug(client.pid ?? 0)
     const secret = generateSecret()
-    await one.start(wish, backend.port, other.cable, secret)
-    await other.start(wish, backend.port, one.cable, secret)
+    await Promise.all([
+      one.start(wish, backend.port, other.cable, secret),
+      other.start(wish, backend.port, one.cable, secret),
+    ])
     say({
       kind: 'say',
       text: `one download over https://${other.virtual}:${port}, the address of host 2`,

@@ -7,10 +7,12 @@ import { fileURLToPath } from 'node:url'
 /** Until a proxy says what it is waited for, ms. */
 const patience = 60_000
 
-/** This program itself, as it runs now, for Node. */
+const extension = extname(import.meta.url)
+
+/** This program itself, as it runs now, for Node; from the sources with what loads them. */
 export const handfast: readonly string[] = [
-  ...process.execArgv,
-  fileURLToPath(new URL(`../../main${extname(import.meta.url)}`, import.meta.url)),
+  ...(extension === '.js' ? [] : process.execArgv),
+  fileURLToPath(new URL(`../../main${extension}`, import.meta.url)),
 ]
 
 interface Status {
