@@ -6,7 +6,10 @@ export const demoPartCommand: Command = {
   flags: {},
   help: 'Usage: handfast demo --takeover (which starts its parts itself)\n',
   async run([part]) {
-    if (process.send === undefined) throw badFlag('only handfast demo starts its parts')
+    const isPart = part === 'client' || part === 'hosts'
+    if (!isPart || process.send === undefined) {
+      throw badFlag('only handfast demo starts its parts')
+    }
     if (part === 'client')
       await (await import('../demo/takeover/demo-client.ts')).runClient()
     else await (await import('../demo/takeover/demo-hosts.ts')).runHosts()
