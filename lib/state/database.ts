@@ -21,19 +21,14 @@ export interface Database {
   readonly isVolatile?: boolean
 
   /**
-   * Makes what it needs, tables and scripts. Rejects with ERR_HANDFAST_SCHEMA when what is there
-   * was made by a later release. Called once, before anything else.
+   * Makes what it needs, tables and scripts. Called before anything else, and again after it has
+   * rejected with ERR_HANDFAST_DATABASE: it does not answer yet. ERR_HANDFAST_SCHEMA: what is there
+   * was made by a later release. ERR_HANDFAST_CONFIG: it refuses us, and no time mends that.
    */
   open(): Promise<void>
 
   /** What is there; never older than a write that had resolved, anywhere, when this began. */
   get(table: string, key: string): Promise<Stored | undefined>
-
-  /**
-   * The same, at once: where looking costs a few microseconds and doesn't wait, so that a cached
-   * value can be compared with it at each read. The version alone, for it says all.
-   */
-  versionOf?(table: string, key: string): bigint | undefined
 
   /**
    * Stores the value where the version is `expected`, or, for undefined, where nothing is. Resolves

@@ -8,6 +8,7 @@ import {
   type ScanPage,
   type Stored,
 } from './database.ts'
+import { MemoryEntries } from './memory-entries.ts'
 
 const usualMost = 256 * 1024 * 1024
 /** What an entry costs beside its key and value, about. */
@@ -39,7 +40,7 @@ class MemoryDatabase implements Database {
   readonly isVolatile = true
   readonly #clock: Clock
   readonly #maxBytes: number
-  readonly #tables = new Map<string, Map<string, Stored>>()
+  readonly #tables = new Map<string, MemoryEntries>()
   #bytes = 0
   #version: bigint
   #closed = false
@@ -59,10 +60,6 @@ class MemoryDatabase implements Database {
     return this.#read(table, key)
   }
 
-  versionOf(table: string, key: string): bigint | undefined {
-    return this.#read(table, key)?.version
-  }
-
   async compareAndSet(
     table: string,
     key: string,
@@ -77,7 +74,7 @@ class MemoryDatabase implements Database {
     const grown = costOf(key, value) - (old === undefined ? 0 : costOf(key, old.value))
     if (grown > 0 && this.#bytes + grown > this.#maxBytes) throw full(this.#maxBytes)
     this.#version += 1n
-    const entries = this.#tables.get(table) ?? new Map<string, Stored>()
+    const entries = this.#tables.get(table) ?? new MemoryEntries()
     this.#tables.set(table, entries)
     entries.set(key, { value: Buffer.from(value), version: this.#version, expiresAt })
     this.#bytes += grown
@@ -110,19 +107,18 @@ class MemoryDatabase implements Database {
     return moveOf(old.expiresAt, expiresAt)
   }
 
-  /** In the order of the keys; the cursor is the last one that was seen. */
-  async scan(table: string, cursor?: string, limit = 100): Promise<ScanPage> {
+  /** The cursor is the number of a bucket. */
+  async scan(table: string, cursor = '0', limit = 100): Promise<ScanPage> {
     this.#checkOpen()
-    const keys = [...(this.#tables.get(table)?.keys() ?? [])].sort()
-    const from = cursor === undefined ? 0 : keys.findIndex(key => key > cursor)
-    const seen = from < 0 ? [] : keys.slice(from, from + limit)
+    const { keys, next } = this.#tables.get(table)?.keysFrom(Number(cursor), limit) ?? {
+      keys: [],
+    }
     const entries: ScannedEntry[] = []
-    for (const key of seen) {
+    for (const key of keys) {
       const stored = this.#read(table, key)
       if (stored !== undefined) entries.push({ ...stored, key })
     }
-    const more = from >= 0 && from + limit < keys.length
-    return { entries, next: more ? seen.at(-1) : undefined }
+    return { entries, next: next === undefined ? undefined : String(next) }
   }
 
   async close(): Promise<void> {
@@ -166,7 +162,7 @@ class MemoryDatabase implements Database {
 }
 
 function* walk(
-  tables: ReadonlyMap<string, Map<string, Stored>>,
+  tables: ReadonlyMap<string, MemoryEntries>,
 ): Generator<[string, string, Stored], undefined> {
   for (const [table, entries] of tables) {
     for (const [key, stored] of entries) yield [table, key, stored]

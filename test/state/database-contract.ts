@@ -34,7 +34,6 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
     const version = await put(key)
     t.same(await database.get(table, key), { value, version, expiresAt: undefined })
     t.equal(await database.get('other', key), undefined, 'tables are apart')
-    if (database.versionOf) t.equal(database.versionOf(table, key), version)
     t.ok(version > 0n && version < 2n ** 63n)
   })
 
@@ -150,7 +149,6 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
       const key = newKey()
       const first = await put(key, value, Date.now() + 30)
       await until(async () => (await database.get(table, key)) === undefined)
-      if (database.versionOf) t.equal(database.versionOf(table, key), undefined)
       t.equal(await database.delete(table, key), undefined)
       t.equal(await database.expire(table, key, undefined), undefined)
       t.equal(
@@ -250,7 +248,6 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
       const key = newKey()
       let version: bigint = await put(key)
       t.equal((await second.get(table, key))?.version, version)
-      if (second.versionOf) t.equal(second.versionOf(table, key), version)
       for (let round = 0; round < 20; round += 1) {
         const tries = [database, second].map(one =>
           one.compareAndSet(table, key, version, Buffer.from([round]), undefined),
@@ -262,7 +259,6 @@ export async function databaseContract(t: Test, world: ContractWorld): Promise<v
         t.ok(version > before)
         for (const one of [database, second]) {
           t.equal((await one.get(table, key))?.version, version)
-          if (one.versionOf) t.equal(one.versionOf(table, key), version)
         }
       }
       await second.delete(table, key)

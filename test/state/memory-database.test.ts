@@ -32,3 +32,27 @@ t.test('what has ended makes room without being asked for', async t => {
     )
   }
 })
+
+t.test('a walk over many sees each once, whatever comes and goes meanwhile', async t => {
+  const database = memoryDatabase()
+  const put = (key: string) =>
+    database.compareAndSet('carts', key, undefined, Buffer.alloc(1), undefined)
+  const stays = Array.from({ length: 3_000 }, (_, number) => `stays ${number}`)
+  const goes = Array.from({ length: 1_000 }, (_, number) => `goes ${number}`)
+  for (const key of [...stays, ...goes]) await put(key)
+  const seen: string[] = []
+  let next: string | undefined
+  let steps = 0
+  do {
+    const page = await database.scan('carts', next, 100)
+    t.ok(page.entries.length < 200, 'about as many as were asked for')
+    seen.push(...page.entries.map(({ key }) => key))
+    await database.delete('carts', goes.pop() ?? '')
+    await put(`comes ${steps}`)
+    next = page.next
+    steps += 1
+  } while (next !== undefined)
+  t.ok(steps >= 20)
+  const kept = seen.filter(key => key.startsWith('stays'))
+  t.same(kept.sort(), stays.sort())
+})
