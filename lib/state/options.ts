@@ -38,6 +38,11 @@ export interface StateOptions {
    * in memory only. Of a table: its own option.
    */
   readonly sealed?: boolean | undefined
+  /**
+   * For so long a database that does not answer yet is waited for at the start; the log is told.
+   * Default 30 000; 0: it is asked once.
+   */
+  readonly openBudget?: number | undefined
   /** Longest wait for the database to answer a read. Default 1000. */
   readonly readBudget?: number | undefined
   /** Longest wait for it to store something. Default 3000. */
@@ -86,6 +91,7 @@ const stateRules: OptionRules<StateOptions> = {
   tables: aMappingOfTables,
   secret: aSecret,
   sealed: aSwitch,
+  openBudget: anything,
   readBudget: anything,
   writeBudget: anything,
   farmBudget: anything,
@@ -108,8 +114,9 @@ const hour = 3_600_000
 export const longestTtl: number = 100 * 365 * 24 * hour
 
 export const stateNumbers: NumberRules<
-  'readBudget' | 'writeBudget' | 'farmBudget' | 'maxPending' | 'cacheBytes'
+  'openBudget' | 'readBudget' | 'writeBudget' | 'farmBudget' | 'maxPending' | 'cacheBytes'
 > = {
+  openBudget: { unit: 'ms', usual: 30_000, least: 0, most: 3_600_000 },
   readBudget: { unit: 'ms', usual: 1_000, least: 1, most: 60_000 },
   writeBudget: { unit: 'ms', usual: 3_000, least: 1, most: 60_000 },
   farmBudget: { unit: 'ms', usual: 1_000, least: 0, most: 60_000 },

@@ -11,6 +11,7 @@ import { Freshness } from './cache/freshness.ts'
 import { MemoryCache } from './cache/memory-cache.ts'
 import { GuardedDatabase } from './guarded-database.ts'
 import { mostKeyBytes } from './names.ts'
+import { openDatabase } from './open-database.ts'
 import {
   checkStateOptions,
   type StateOptions,
@@ -42,7 +43,8 @@ import { StateTable } from './state-table.ts'
  * ```
  *
  * Rejects with ERR_HANDFAST_CONFIG for a bad option, ERR_HANDFAST_SCHEMA when the database was
- * written by a later release, and with what the database says when it can't be opened.
+ * written by a later release, and with ERR_HANDFAST_DATABASE when it does not answer within
+ * `openBudget`.
  */
 export async function createState(options: StateOptions): Promise<State> {
   const numbers = checkStateOptions(options)
@@ -63,13 +65,7 @@ export async function createState(options: StateOptions): Promise<State> {
     farm === undefined || isExclusive
       ? new MemoryCache(clock, numbers.cacheBytes)
       : new FarmCache(farm.forState)
-  try {
-    await database.open()
-  } catch (error) {
-    // Else one that looks for its server would go on for good.
-    await database.close().catch(() => {})
-    throw error
-  }
+  await openDatabase(database, { clock, log, budget: numbers.openBudget })
   const counters = new StateCounters()
   const guarded = new GuardedDatabase(database, { clock, ...numbers })
   const made = new Map<string, StateTable>()

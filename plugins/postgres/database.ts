@@ -12,6 +12,7 @@ import {
 import { Feed } from '../../lib/state/feed/feed.ts'
 import { channelOf } from './channel.ts'
 import { connectionSettings } from './connection-settings.ts'
+import { notOpened } from './fault.ts'
 import { Listener } from './listener.ts'
 import { checkPostgresOptions, type PostgresOptions } from './options.ts'
 import { Pool, type Row } from './pool.ts'
@@ -78,23 +79,12 @@ class PostgresDatabase implements Database {
   }
 
   async open(): Promise<void> {
-    const key = await openSchema(this.#pool, {
-      schema: this.#schema,
-      dangerAcceptLoss: this.#dangerAcceptLoss,
-    })
+    try {
+      await this.#open()
+    } catch (error) {
+      throw notOpened(error)
+    }
     this.#sweeper.start()
-    if (this.watch === undefined) return
-    const channel = channelOf(this.#schema)
-    const [pool, clock, log] = [this.#pool, this.#clock, this.#log]
-    this.#feed = new Feed({
-      key,
-      clock,
-      maxBytes: mostOfMessage,
-      publish: message =>
-        pool.run(this.#statements.publish, [channel, message.toString('base64')]),
-      listen: receiver => new Listener({ pool, channel, clock, log, receiver }),
-    })
-    await this.#feed.open()
   }
 
   async get(table: string, key: string): Promise<Stored | undefined> {
@@ -164,6 +154,25 @@ class PostgresDatabase implements Database {
   async close(): Promise<void> {
     this.#closed ??= this.#close()
     await this.#closed
+  }
+
+  async #open(): Promise<void> {
+    const key = await openSchema(this.#pool, {
+      schema: this.#schema,
+      dangerAcceptLoss: this.#dangerAcceptLoss,
+    })
+    if (this.watch === undefined) return
+    const channel = channelOf(this.#schema)
+    const [pool, clock, log] = [this.#pool, this.#clock, this.#log]
+    this.#feed = new Feed({
+      key,
+      clock,
+      maxBytes: mostOfMessage,
+      publish: message =>
+        pool.run(this.#statements.publish, [channel, message.toString('base64')]),
+      listen: receiver => new Listener({ pool, channel, clock, log, receiver }),
+    })
+    await this.#feed.open()
   }
 
   async #close(): Promise<void> {

@@ -2,17 +2,33 @@ import { HandfastError } from '../../lib/errors.ts'
 
 /** SQLSTATE of disk_full. */
 const diskFull = '53100'
+/** Who we are, the password, the database and what we may do there: no time mends these. */
+const refusals: ReadonlySet<unknown> = new Set(['28000', '28P01', '3D000', '42501'])
 /** What PgBouncer says of `statement_timeout`, which a connection of its own would be given. */
 const poolerRefusal = /unsupported startup parameter/
 
 /** Nothing was changed. */
 export function undone(error: unknown): HandfastError {
-  return (error as { code?: string }).code === diskFull
+  const { code } = error as { code?: string }
+  return code === diskFull
     ? new HandfastError(
         'ERR_HANDFAST_DATABASE_FULL',
         'PostgreSQL has no room on its disk',
       )
-    : unavailable(messageOf(error))
+    : unavailable(messageOf(error), code)
+}
+
+/**
+ * The same at the start: what no time mends is a fault of the options, and of what is made there
+ * nobody needs to know whether it was, for it is made once only.
+ */
+export function notOpened(error: unknown): unknown {
+  if (!(error instanceof HandfastError)) return error
+  const { cause, code, message } = error
+  if (refusals.has(cause)) return new HandfastError('ERR_HANDFAST_CONFIG', message)
+  return code === 'ERR_HANDFAST_OUTCOME_UNKNOWN'
+    ? new HandfastError('ERR_HANDFAST_DATABASE', message)
+    : error
 }
 
 /** Nobody knows whether something was changed. */
@@ -23,11 +39,13 @@ export function unknown(error: unknown): HandfastError {
   )
 }
 
-export function unavailable(why: string): HandfastError {
+/** `code`: SQLSTATE, or Node's. */
+export function unavailable(why: string, code?: string): HandfastError {
   const advice = poolerRefusal.test(why)
     ? '; behind a pooler it needs transactionPooling: true'
     : ''
-  return new HandfastError('ERR_HANDFAST_DATABASE', `PostgreSQL: ${why}${advice}`)
+  const message = `PostgreSQL: ${why}${advice}`
+  return new HandfastError('ERR_HANDFAST_DATABASE', message, { cause: code })
 }
 
 /**

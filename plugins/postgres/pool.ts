@@ -154,7 +154,7 @@ export class Pool {
     try {
       return await this.#pool.connect()
     } catch (error) {
-      throw unavailable(messageOf(error))
+      throw undone(error)
     }
   }
 

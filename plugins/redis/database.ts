@@ -81,9 +81,8 @@ class RedisDatabase implements Database {
     try {
       await this.#masters.open()
     } catch (error) {
-      throw error instanceof HandfastError && error.code === 'ERR_HANDFAST_CONFIG'
-        ? error
-        : unavailable(error)
+      // Redis refuses us, or the options are wrong: it would again.
+      throw new HandfastError('ERR_HANDFAST_CONFIG', messageOf(error))
     }
     if (!this.#dangerAcceptLoss) {
       for (let shard = 0; shard < this.#masters.shardCount; shard++) {

@@ -1,6 +1,8 @@
 import { inspect } from 'node:util'
 import t from 'tap'
+import { generateSecret } from '../../lib/farm/secret.ts'
 import type { Database } from '../../lib/state/database.ts'
+import { createState } from '../../lib/state/state.ts'
 import { postgres } from '../../plugins/postgres/database.ts'
 import type { PostgresOptions } from '../../plugins/postgres/options.ts'
 import { freePort } from '../fixtures/free-port.ts'
@@ -74,6 +76,25 @@ t.test('PostgreSQL', { skip: withoutPostgres }, async t => {
     t.equal(await hears(database, await opened({ schema: hostile })), true)
   })
 
+  await t.test('one that comes up after the server is waited for', async t => {
+    await server.kill()
+    const log = new MemoryLog()
+    const opening = createState({
+      database: make({ schema: 'early' }),
+      secret: generateSecret(),
+      log,
+      openBudget: 600_000,
+      readBudget: 60_000,
+      writeBudget: 60_000,
+    })
+    await until(() => log.lines.length > 0)
+    await server.rise()
+    const state = await opening
+    await state.table('sessions').set('ann', 1)
+    t.equal((await state.table('sessions').get('ann', { fresh: true }))?.value, 1)
+    await state.close()
+  })
+
   await t.test('a schema that is newer than the code is refused', async t => {
     await (await opened({ schema: 'later' })).close()
     await server.ask('INSERT INTO later.migrations VALUES (99)')
@@ -89,7 +110,7 @@ t.test('PostgreSQL', { skip: withoutPostgres }, async t => {
     const { host, port, database: name } = server
     const own = { host, port, database: name, ...clerk }
     await t.rejects(postgres({ ...own, schema: 'clerks' }).open(), {
-      code: 'ERR_HANDFAST_DATABASE',
+      code: 'ERR_HANDFAST_CONFIG',
       message: /permission denied/,
     })
     await (await opened({ schema: 'clerks' })).close()
@@ -137,13 +158,16 @@ t.test('PostgreSQL', { skip: withoutPostgres }, async t => {
     const log = new MemoryLog()
     const wrong = url.replace(password, `wrong-${password}`)
     const dead = url.replace(`:${server.port}/`, `:${await freePort()}/`)
-    for (const options of [{ url: wrong }, { url: dead }]) {
-      const database = postgres({ ...options, log })
+    for (const [url, code] of [
+      [wrong, 'ERR_HANDFAST_CONFIG'],
+      [dead, 'ERR_HANDFAST_DATABASE'],
+    ]) {
+      const database = postgres({ url, log })
       const fault = await database.open().then(
         () => t.fail('it opened'),
         error => error,
       )
-      t.match(fault, { code: 'ERR_HANDFAST_DATABASE' })
+      t.equal(fault.code, code)
       const shown = inspect([fault, database, log], { depth: 9, showHidden: true })
       t.notMatch(shown, password)
     }

@@ -1,9 +1,14 @@
+import { inspect } from 'node:util'
 import t from 'tap'
+import { generateSecret } from '../../../lib/farm/secret.ts'
 import type { Database } from '../../../lib/state/database.ts'
+import { createState } from '../../../lib/state/state.ts'
 import {
   type RedisDatabaseOptions,
   redisDatabase,
 } from '../../../plugins/redis/database.ts'
+import { freePort } from '../../fixtures/free-port.ts'
+import { MemoryLog } from '../../fixtures/proxy-servers.ts'
 import { noRedis, RedisServer, redisCluster } from '../../fixtures/redis-server.ts'
 import { until } from '../../fixtures/until.ts'
 import { Watched } from '../../fixtures/watched.ts'
@@ -77,13 +82,44 @@ t.test('application state in Redis', { skip: noRedis }, async t => {
     await t.rejects(make({ prefix: 'later' }).open(), { code: 'ERR_HANDFAST_SCHEMA' })
   })
 
+  await t.test('a password that Redis refuses is a fault of the options', async t => {
+    const wrong = make({ username: 'clerk', password: 'wrong-sesame' })
+    const fault = await wrong.open().catch(error => error)
+    t.match(fault, { code: 'ERR_HANDFAST_CONFIG', message: /WRONGPASS/ })
+    t.notMatch(inspect(fault, { depth: 9 }), 'sesame')
+    await wrong.close()
+  })
+
+  await t.test('one that comes up after the server is waited for', async t => {
+    const port = await freePort()
+    const config = [['appendonly', 'yes']]
+    const log = new MemoryLog()
+    const database = make({ url: `redis://127.0.0.1:${port}`, connectTimeout: 1_000 })
+    const opening = createState({
+      database,
+      secret: generateSecret(),
+      log,
+      openBudget: 600_000,
+      readBudget: 60_000,
+      writeBudget: 60_000,
+    })
+    await until(() => log.lines.length > 0)
+    await RedisServer.start(t, { config, port })
+    const state = await opening
+    await state.table('sessions').set('ann', 1)
+    t.equal((await state.table('sessions').get('ann', { fresh: true }))?.value, 1)
+    await state.close()
+  })
+
   await t.test('a server that keeps nothing is refused', async t => {
     const forgetful = await RedisServer.start(t)
     await t.rejects(make({ url: forgetful.url }).open(), {
       code: 'ERR_HANDFAST_CONFIG',
       message: /appendonly is no/,
     })
-    await opened({ url: forgetful.url, dangerAcceptLoss: true })
+    const forgotten = await opened({ url: forgetful.url, dangerAcceptLoss: true })
+    // Later it would wait for a server that is gone.
+    await forgotten.close()
     await forgetful.say('CONFIG', 'SET', 'appendonly', 'yes')
     await forgetful.say('CONFIG', 'SET', 'maxmemory', '100mb')
     await forgetful.say('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
