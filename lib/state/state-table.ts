@@ -333,12 +333,10 @@ export class StateTable<T = unknown> {
       const stored = await database.get(table, name)
       if (stored === undefined) {
         const known = cache.read(table, name)
-        // Written while we looked, or what was known is there no more.
-        if (known?.version !== before?.version) {
-          if (isValue(known)) return known
-        } else if (isValue(known)) {
-          cache.keep(table, name, floorAt(known.version + 1n, asOf))
-        }
+        if (!isValue(known)) return undefined
+        // It came while we looked: written since, or a load that is late, of what was deleted.
+        if (known.version !== before?.version) continue
+        cache.keep(table, name, floorAt(known.version + 1n, asOf))
         return undefined
       }
       const found = { ...this.#opened(key, name, stored), asOf }

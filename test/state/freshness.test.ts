@@ -263,6 +263,25 @@ t.test('where nobody tells', async t => {
     t.equal((await b.carts.get('ann'))?.value, 2)
   })
 
+  t.test('a late load of what was deleted is not taken for a new value', async t => {
+    const place = new SharedPlace()
+    const [a, b] = [await server(t, place), await server(t, place)]
+    await a.carts.set('ann', 1)
+    const [late, look] = [gate(), gate()]
+    const held = [late.passed, look.passed]
+    let loads = 0
+    place.after = call => (call === 'get' ? held[loads++] : undefined)
+    const early = b.carts.get('ann')
+    await until(() => loads === 1)
+    await a.carts.delete('ann')
+    const fresh = b.carts.get('ann', { fresh: true })
+    await until(() => loads === 2)
+    late.open()
+    await early
+    look.open()
+    t.equal(await fresh, undefined)
+  })
+
   t.test('cacheTtl says how old a value may be', async t => {
     const place = new SharedPlace()
     const [a, b] = [await server(t, place), await server(t, place, 3_600_000)]
