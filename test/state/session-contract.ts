@@ -14,6 +14,17 @@ export type MakeStore = (options?: SessionStoreOptions) => Store
 
 type Answered<T> = (error: unknown, value?: T) => void
 
+/** The store, where no callbacks are given. */
+interface PromisedStore {
+  get(sid: string): Promise<object | undefined>
+  set(sid: string, session: object): Promise<void>
+  touch(sid: string, session: object): Promise<void>
+  destroy(sid: string): Promise<void>
+  all(): Promise<{ readonly id: string }[]>
+  length(): Promise<number>
+  clear(): Promise<void>
+}
+
 declare module 'express-session' {
   interface SessionData {
     count: number
@@ -63,13 +74,29 @@ async function byItself(t: Test, make: MakeStore): Promise<void> {
     await ask('destroy', '456')
     await ask('destroy', '456')
     t.equal(await ask('length'), 1)
+    // More than a step of a walk over them.
     await Promise.all(
-      Array.from({ length: 50 }, (_, n) => ask('set', `s${n}`, lasting(60_000))),
+      Array.from({ length: 250 }, (_, n) => ask('set', `s${n}`, lasting(60_000))),
     )
-    t.equal(await ask('length'), 51)
+    t.equal(await ask('length'), 251)
     await ask('clear')
     t.equal(await ask('length'), 0)
     t.same(await ask('all'), [])
+  })
+
+  await t.test('answers with promises who leaves the callback out', async t => {
+    const store = make() as unknown as PromisedStore
+    await store.set('123', plain())
+    await store.set('456', lasting(60_000))
+    t.same(await store.get('123'), plain())
+    t.equal(await store.get('nobody'), undefined)
+    await store.touch('456', lasting(90_000))
+    t.same((await store.all()).map(({ id }) => id).sort(), ['123', '456'])
+    t.equal(await store.length(), 2)
+    await store.destroy('456')
+    t.equal(await store.length(), 1)
+    await store.clear()
+    t.equal(await store.length(), 0)
   })
 
   await t.test('has no session whose end has come', async t => {
@@ -154,6 +181,23 @@ async function underExpress(t: Test, make: MakeStore): Promise<void> {
     await until(() => Date.now() - 60_000 > before - 119_990)
     t.equal(await ann.get('/look'), '1')
     t.ok((await end()) > before)
+  })
+
+  await t.test('one that is used goes on, and one that is not ends', async t => {
+    const terms = { resave: false, cookie: { maxAge: 1_000 } }
+    const { ask, browse, port } = await expressApp(t, make({ touchInterval: 0 }), terms)
+    const [ann, bob] = [browse(port), browse(port)]
+    await bob.get('/count')
+    await ann.get('/count')
+    const { sid } = ann
+    // She is there as long as he was, and longer.
+    await until(async () => {
+      await ann.get('/look')
+      return (await ask('get', bob.sid)) === undefined
+    })
+    // A machine that stood still so long may have ended hers, too.
+    if (ann.sid === sid) t.equal(await ann.get('/look'), '1')
+    await ask('clear')
   })
 
   await t.test('while the store says that it is away there are no sessions', async t => {
