@@ -244,6 +244,7 @@ export class Cache implements Replica {
   scan(
     cursor: ScanCursor | undefined,
     limit: number,
+    isBorrowed = false,
     table: RecordTable = this.#table,
   ): ScanStep {
     const walk = (cursor as Walk | undefined) ?? { kept: this.#kept.all() }
@@ -251,9 +252,12 @@ export class Cache implements Replica {
     while (records.length < limit) {
       const { done, value } = walk.kept.next()
       if (done === true) {
-        const step = table.scan(walk.next, limit - records.length)
+        const step = table.scan(walk.next, limit - records.length, isBorrowed)
         const next = step.next && { kept: walk.kept, next: step.next }
-        return { records: [...records, ...step.records], next }
+        return {
+          records: records.length === 0 ? step.records : [...records, ...step.records],
+          next,
+        }
       }
       records.push(value)
     }

@@ -114,7 +114,7 @@ export class Tiers {
         return changed
       },
       read: (table, key) => replica.read(table, key),
-      scan: (cursor, limit) => replica.scan(cursor, limit),
+      scan: (...args) => replica.scan(...args),
       isSettled: () => replica.isSettled?.() !== false,
       backing: this.#backing,
     }

@@ -68,6 +68,7 @@ export interface Replica {
   scan(
     cursor: object | undefined,
     limit: number,
+    isBorrowed?: boolean,
   ): { records: CacheRecord[]; next: object | undefined }
   /**
    * False while somebody behind this replica may lack what it has: another process of the host.

@@ -107,7 +107,7 @@ export function memberTransport(parts: MemberParts): MemberTransport {
     clock,
     log,
     replica: cache,
-    scanShared: (cursor, limit) => cache.scan(cursor, limit, records),
+    scanShared: (cursor, limit) => cache.scan(cursor, limit, false, records),
     shelf: new HostShelf(clock, log, numbers.memory, shelf => shelved.use(shelf)),
     member: memberId,
     makeOuter: (replica, memberId, before) => {

@@ -164,7 +164,7 @@ export class OffHeapTable implements RecordTable {
     }
   }
 
-  scan(cursor: ScanCursor | undefined, limit: number): ScanStep {
+  scan(cursor: ScanCursor | undefined, limit: number, isBorrowed = false): ScanStep {
     const now = this.#clock.now()
     const records: CacheRecord[] = []
     const corrupt: { bucket: BucketIndex; segment: Segment; offset: Offset }[] = []
@@ -173,7 +173,8 @@ export class OffHeapTable implements RecordTable {
     for (let left = limit + mostEmpty; left > 0 && records.length < limit; left -= 1) {
       this.#index.visit(group, (bucket, segment, offset) => {
         if (!this.#isIntact(segment, offset)) corrupt.push({ bucket, segment, offset })
-        else if (segment.expiryAt(offset) > now) records.push(segment.recordAt(offset))
+        else if (segment.expiryAt(offset) > now)
+          records.push(segment.recordAt(offset, isBorrowed))
       })
       group = this.#index.after(group)
       if (group === undefined) break

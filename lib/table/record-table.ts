@@ -35,8 +35,10 @@ export interface RecordTable {
    * and the cursor of the next step; undefined when the walk is over. Each record that was
    * there at the start is seen at least once, no older than it was then, whatever is written
    * meanwhile. Records may be seen twice, and a step may be empty though the walk goes on.
+   * `isBorrowed`: keys and values may be views of the table, good until the next write, for who
+   * writes them down at once; else they are the caller's own copies, which cost as much again.
    */
-  scan(cursor: ScanCursor | undefined, limit: number): ScanStep
+  scan(cursor: ScanCursor | undefined, limit: number, isBorrowed?: boolean): ScanStep
   stats(): TableStats
   /** Of the stats what costs nothing to know. */
   memory(): TableMemory

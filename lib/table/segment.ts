@@ -215,16 +215,18 @@ export class Segment {
     }
   }
 
-  /** The record, in bytes of its own. */
-  recordAt(offset: Offset): CacheRecord {
+  /** The record, in bytes of its own, or in views of the segment. */
+  recordAt(offset: Offset, isBorrowed = false): CacheRecord {
     const shape = this.#view.getInt32(offset + at.shape, true)
     const keyStart = offset + headerLength(shape)
     const valueStart = keyStart + (shape >>> keyLengthShift)
     const valueEnd = valueStart + (shape & valueLengthMask)
+    const key = this.bytes.subarray(keyStart, valueStart)
+    const value = this.bytes.subarray(valueStart, valueEnd)
     return {
       table: this.table,
-      key: Buffer.from(this.bytes.subarray(keyStart, valueStart)),
-      value: Buffer.from(this.bytes.subarray(valueStart, valueEnd)),
+      key: isBorrowed ? key : Buffer.from(key),
+      value: isBorrowed ? value : Buffer.from(value),
       version: this.versionAt(offset),
       expiresAt: this.expiryAt(offset),
       tombstone: (shape & tombstoneBit) !== 0,

@@ -72,15 +72,15 @@ export class ShelvedTable implements RecordTable {
   }
 
   /** First the shelf, then the table. */
-  scan(cursor: ScanCursor | undefined, limit: number): ScanStep {
+  scan(cursor: ScanCursor | undefined, limit: number, isBorrowed = false): ScanStep {
     if (cursor !== undefined && !(cursor instanceof ShelfCursor)) {
-      return this.#table.scan(cursor, limit)
+      return this.#table.scan(cursor, limit, isBorrowed)
     }
-    if (this.#shelf === undefined) return this.#table.scan(undefined, limit)
+    if (this.#shelf === undefined) return this.#table.scan(undefined, limit, isBorrowed)
     const { records, next } = this.#shelf.scan(cursor?.bucket ?? 0, limit)
     const live = records.filter(record => !this.#isPurged(record))
     if (next !== undefined) return { records: live, next: new ShelfCursor(next) }
-    const rest = this.#table.scan(undefined, limit)
+    const rest = this.#table.scan(undefined, limit, isBorrowed)
     return { records: [...live, ...rest.records], next: rest.next }
   }
 

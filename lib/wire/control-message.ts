@@ -417,7 +417,7 @@ function readTaken(bytes: Buffer): ControlMessage {
 /** Bytes that end with the records; what stands before them is for the caller to write. */
 function withRecords(headerLength: number, records: readonly CacheRecord[]): Buffer {
   const length = records.reduce((sum, record) => sum + recordLength(record), 0)
-  const body = Buffer.alloc(headerLength + length)
+  const body = Buffer.allocUnsafe(headerLength + length)
   let offset = headerLength
   for (const record of records) offset = writeRecord(record, body, offset)
   return body

@@ -46,15 +46,19 @@ export interface Frame {
 
 /** A frame with its body, in one piece. */
 export function writeFrame(type: FrameType, body: Buffer): Buffer {
-  if (body.length > maxFrameBody) {
-    throw new RangeError(
-      `a frame holds at most ${maxFrameBody} bytes, got ${body.length}`,
-    )
-  }
+  checkBody(body.length)
   const frame = Buffer.allocUnsafe(frameHeaderLength + body.length)
   writeFrameHeader(frame, type, body.length)
   body.copy(frame, frameHeaderLength)
   return frame
+}
+
+/** The header alone, for a long body that is sent behind it as it is. */
+export function frameHeader(type: FrameType, length: number): Buffer {
+  checkBody(length)
+  const header = Buffer.allocUnsafe(frameHeaderLength)
+  writeFrameHeader(header, type, length)
+  return header
 }
 
 /** `length`: of the body, which follows. */
@@ -77,6 +81,11 @@ export function notAllowed(type: number): HandfastError {
     'ERR_HANDFAST_PROTOCOL',
     `frame of type ${type} not allowed here`,
   )
+}
+
+function checkBody(length: number): void {
+  if (length <= maxFrameBody) return
+  throw new RangeError(`a frame holds at most ${maxFrameBody} bytes, got ${length}`)
 }
 
 /** Cuts a stream of bytes, split anywhere, into frames. */

@@ -35,6 +35,19 @@ t.test('a record comes back as it was put', async t => {
   t.equal(table.get(session, key)?.toString(), 'value', 'what was read is a copy')
 })
 
+t.test('a walk answers copies, or views for who writes them down at once', async t => {
+  const { table } = newTable()
+  const given = record()
+  table.put(given)
+  const [own] = table.scan(undefined, 10_000).records
+  t.same(own, given)
+  own?.value.fill(0)
+  t.equal(table.get(session, key)?.toString(), 'value', 'a copy')
+  const [borrowed] = table.scan(undefined, 10_000, true).records
+  t.same(borrowed, given)
+  t.equal(borrowed?.value.buffer, table.get(session, key)?.buffer, 'a view')
+})
+
 t.test('it works as it comes, without options but the clock', async t => {
   const table = new OffHeapTable({ clock: systemClock })
   t.equal(table.stats().maxBytes, defaultTableBytes)

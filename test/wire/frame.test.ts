@@ -3,6 +3,7 @@ import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
 import {
   FrameReader,
+  frameHeader,
   frameHeaderLength,
   frameTypes,
   maxFrameBody,
@@ -70,6 +71,7 @@ t.test('sizes', async t => {
   t.equal(frameHeaderLength, 5)
   t.equal(maxFrameBody, 1_048_576)
   t.equal(writeFrame(frameTypes.ping, Buffer.alloc(0)).toString('hex'), '0000000007')
+  t.equal(frameHeader(frameTypes.message, 0x10203).toString('hex'), '0001020312')
   t.equal(new Set(Object.values(frameTypes)).size, Object.keys(frameTypes).length)
 })
 
@@ -119,6 +121,7 @@ t.test('what must not be', async t => {
     () => writeFrame(frameTypes.message, Buffer.alloc(maxFrameBody + 1)),
     RangeError,
   )
+  t.throws(() => frameHeader(frameTypes.message, maxFrameBody + 1), RangeError)
   t.throws(
     () => writeGet({ id: 1, table: tables.auth, key: Buffer.alloc(0) }),
     RangeError,

@@ -351,7 +351,7 @@ export class Synchronizer {
     }
     let seen = 0
     while (!donation.walked && lengthOf(donation.rest) < pageBytes && seen < stepLength) {
-      const step = donation.replica.scan(donation.cursor, scanLength)
+      const step = donation.replica.scan(donation.cursor, scanLength, true)
       seen += step.records.length
       for (const record of step.records)
         if (donation.buckets?.has(bucketOf(record)) !== false) donation.rest.push(record)
@@ -362,7 +362,10 @@ export class Synchronizer {
   }
 }
 
-/** Records for one page, so that no message is longer than a page and one record. */
+/**
+ * Records for one page, so that no message is longer than a page and one record. They are views of
+ * the table; those that are left for the next page are not.
+ */
 function cutPage(donation: Donation): { records: CacheRecord[]; last: boolean } {
   let bytes = 0
   let count = 0
@@ -372,7 +375,12 @@ function cutPage(donation: Donation): { records: CacheRecord[]; last: boolean } 
     count += 1
   }
   const records = donation.rest.splice(0, count)
+  donation.rest = donation.rest.map(ownCopy)
   return { records, last: donation.walked && donation.rest.length === 0 }
+}
+
+function ownCopy(record: CacheRecord): CacheRecord {
+  return { ...record, key: Buffer.from(record.key), value: Buffer.from(record.value) }
 }
 
 function lengthOf(records: readonly CacheRecord[]): number {

@@ -9,8 +9,8 @@ export function spreadReplica(
   return {
     apply: record => replica.apply(record),
     read: (table, key) => replica.read(table, key),
-    scan: (cursor, limit) => {
-      const { records, next } = replica.scan(cursor, limit)
+    scan: (...args) => {
+      const { records, next } = replica.scan(...args)
       return { records: records.filter(isForAll), next }
     },
     isSettled: () => replica.isSettled?.() !== false,
