@@ -45,6 +45,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
     'plan',
     'connection',
     'checkpoint',
+    'commit',
     'guardian',
     'host',
   ],

@@ -59,6 +59,8 @@ export class Protection {
   readonly #checkpoints: Checkpoints<Socket>
   readonly #adopted: AdoptedConnections
   readonly #open = new Map<ProtectedConnection, OpenConnection>()
+  /** By the checkpoint that they had from another host. */
+  readonly #inherited = new WeakMap<Buffer, OpenConnection>()
 
   constructor(
     options: ProtectionOptions,
@@ -95,7 +97,14 @@ export class Protection {
       kernel: handle && kernelOf?.(handle.fd, base),
       id,
     })
-    connection.written = new WrittenConnection(transport, one, this.#clock)
+    const commit = () => this.#checkpoints.commit(one)
+    connection.written = new WrittenConnection(transport, one, this.#clock, commit)
+    if (this.#options.keeper.output !== undefined) {
+      transport.guard = {
+        suspend: () => this.#checkpoints.suspend(one),
+        settled: () => this.#checkpoints.settled(one),
+      }
+    }
     this.#open.set(transport, { transport, one, base })
     transport.once('close', () => {
       this.#open.delete(transport)
@@ -124,13 +133,24 @@ export class Protection {
   }
 
   /**
-   * The same for a connection of another host, with a socket that was made for where it is. What
-   * that host has sealed last, and lost on its way, nobody knows: under TLS nothing is sealed but
+   * The same for a connection of another host, with a socket that was made for where it is; once
+   * more with the same bytes when the client turns out to be further. Unless it is `exact`, nobody
+   * knows what that host has sealed last and lost on its way: under TLS nothing is sealed then but
    * the rest of a planned response, which is the same bytes again. One that was moved is exact.
    */
   inherit(socket: Socket, bytes: Buffer, at: Inheritance): boolean {
+    const end = () => socket.resetAndDestroy()
+    if (at.standing === 'suspended') {
+      this.#options.counters.count('stale')
+      end()
+      return false
+    }
+    const before = this.#inherited.get(bytes)
+    // What was said here meanwhile, or told to others, is not in the bytes.
+    const hasMore = before?.transport.hasSpoken || before?.one.isWritten
+    const from: Inheritance = hasMore ? { ...at, standing: 'loose' } : at
     const left = { written: at.position, read: at.readPosition }
-    return this.#take(socket, bytes, left, at, () => socket.resetAndDestroy())
+    return this.#take(socket, bytes, left, from, end)
   }
 
   #take(
@@ -152,7 +172,7 @@ export class Protection {
     const { transport: state, owed, id, remote, local } = checkpoint
     const adoption = judgeAdoption(checkpoint, left)
     const isSealed =
-      base !== fromAccept && base.isExact !== true && state.kind === 'tls13'
+      base !== fromAccept && base.standing !== 'exact' && state.kind === 'tls13'
     if (adoption.kind === 'reset' || (isSealed && adoption.kind !== 'resume')) {
       counters.count(adoption.kind === 'reset' ? adoption.cause : 'sealed')
       wipe(state)
@@ -185,6 +205,7 @@ export class Protection {
       base === fromAccept ? id : undefined,
       base,
     )
+    if (base !== fromAccept) this.#inherited.set(bytes, { transport, one, base })
     this.#goOn({ connection, transport }, adoption, checkpoint, one, isSealed)
     return true
   }
@@ -302,7 +323,7 @@ export class Protection {
 }
 
 /** Where a connection begins that was accepted here. */
-const fromAccept: Base = { position: 0, readPosition: 0 }
+const fromAccept: Inheritance = { position: 0, readPosition: 0, standing: 'loose' }
 
 function recordableOf(
   transport: ProtectedConnection,

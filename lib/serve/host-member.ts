@@ -32,7 +32,7 @@ export const nothingMoves =
   'without takeover between hosts nothing can be moved: what is under way is finished here'
 
 const without = (state: string, log: Log): HostMember => ({
-  read: () => ({ state, addresses: [] }),
+  read: () => ({ state, addresses: [], commits: {} }),
   protection: undefined,
   start() {},
   async leave() {
@@ -56,7 +56,8 @@ export async function hostMember(
     log.warn({ reason }, 'no takeover of hosts: connections end with their host')
     return without(reason, log)
   }
-  const { heartbeat, timeout, fenceTimeout } = resolveHostTakeover(settings)
+  const { heartbeat, timeout, fenceTimeout, commitTimeout } =
+    resolveHostTakeover(settings)
   const counters = new TakeoverCounters()
   let proxy: RunningProxy | undefined
   const takeover = new HostTakeover(
@@ -65,6 +66,7 @@ export async function hostMember(
       interface: settings.interface,
       times: { interval: heartbeat, timeout },
       fencer: new CommandFencer(settings.fence, fenceTimeout),
+      commit: settings.commit === 'before-response' ? commitTimeout : undefined,
     },
     {
       ...room,
@@ -82,7 +84,11 @@ export async function hostMember(
     },
   )
   return {
-    read: () => ({ state: 'on', addresses: takeover.holds }),
+    read: () => ({
+      state: 'on',
+      addresses: takeover.holds,
+      commits: takeover.commits,
+    }),
     protection: {
       keeper: takeover.keeper,
       native: sockets,

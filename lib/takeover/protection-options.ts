@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { CheckpointKeeper } from './checkpoint/checkpoints.ts'
+import type { Standing } from './commit/commit-word.ts'
 import type { NativeSocket } from './native/native-socket.ts'
 import type { TakeoverCounters } from './takeover-counters.ts'
 
@@ -11,8 +12,7 @@ export interface Base {
 
 /** How far a connection of another host is, where it goes on here. */
 export interface Inheritance extends Base {
-  /** That host has said nothing on it that its checkpoint does not tell of. Default: it may have. */
-  readonly isExact?: boolean | undefined
+  readonly standing: Standing
 }
 
 /** Given to who serves connections that are to outlive its process. */

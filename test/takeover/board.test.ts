@@ -6,6 +6,7 @@ import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
 import { OffHeapTable } from '../../lib/table/off-heap-table.ts'
 import { TakeoverBoard } from '../../lib/takeover/host/board.ts'
+import { ConnectionTable } from '../../lib/takeover/host/connection-table.ts'
 import type { Beat } from '../../lib/takeover/host/heartbeats.ts'
 
 const key = Buffer.alloc(32, 7)
@@ -28,8 +29,12 @@ function pair(otherKey = key) {
     written.push(record)
     two.apply(record)
   })
-  const a = new TakeoverBoard(one, key, 'a', clock, () => t.fail('its own word'))
-  const b = new TakeoverBoard(two, otherKey, 'b', clock, beat => beats.push(beat))
+  const a = new TakeoverBoard(new ConnectionTable(one, key, 'a'), clock, () =>
+    t.fail('its own word'),
+  )
+  const b = new TakeoverBoard(new ConnectionTable(two, otherKey, 'b'), clock, beat =>
+    beats.push(beat),
+  )
   return { a, b, beats, written, two }
 }
 

@@ -9,6 +9,8 @@ export interface HostTakeoverState {
   /** `off`, `on`, or why it is not. */
   readonly state: 'off' | 'on' | (string & {})
   readonly addresses: readonly string[]
+  /** Answers since start that waited for other members, by what came of it; see CommitOutcome. */
+  readonly commits: Readonly<Record<string, number>>
 }
 
 export interface TakeoverFigures {
@@ -44,7 +46,7 @@ export function takeoverSection(
       protected: sum(all.map(figures => figures.protected)),
       connections: sum(all.map(({ connections }) => connections)),
     }),
-    families: ({ connections, protected: now }) => [
+    families: ({ connections, host, protected: now }) => [
       gauge(
         'handfast_protected_connections',
         'Client connections that another process could go on with as they are now',
@@ -54,6 +56,11 @@ export function takeoverSection(
         'handfast_takeovers_total',
         'Connections since start whose process was gone, by what became of them',
         samplesOf('outcome', connections),
+      ),
+      counter(
+        'handfast_takeover_commits_total',
+        'Waits since start for other members to know what a client is told, by what came of them',
+        samplesOf('outcome', host.commits),
       ),
     ],
   }

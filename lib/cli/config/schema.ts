@@ -5,6 +5,7 @@ import { accessLogFormats } from '../../proxy/options.ts'
 import { logLevels } from '../../serve/settings.ts'
 import { type GuardianSettings, guardianRules } from '../../takeover/guardian/options.ts'
 import {
+  commitModes,
   type HostTakeoverSettings,
   hostTakeoverRules,
 } from '../../takeover/host/options.ts'
@@ -261,10 +262,19 @@ const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
         'program and arguments that silence a host for good, called with the member and its ' +
           'address behind them; 0: it is silent. Without that nothing is taken over',
       ),
+      commit: option(
+        oneOf(commitModes),
+        'before-response: nothing is said to a client before other members know what it follows ' +
+          'from, so that a connection serves its next requests after a takeover; none: at once',
+        { usual: 'none' },
+      ),
       ...numbersOf(hostTakeoverRules, {
         heartbeat: 'between two words of a member that it lives',
         timeout: 'without one for so long a member has failed; the same on all members',
         fenceTimeout: 'longest wait for the fence; then it has failed',
+        commitTimeout:
+          'longest wait of an answer for other members, with commit; then the connection is reset ' +
+          'where they could go on from before it',
       }),
     } satisfies Record<keyof HostTakeoverSettings, unknown>,
   ).optional(),

@@ -251,6 +251,7 @@ export class Http1Upgrade extends Http1Exchange {
     const { socket } = this.connection
     this.status = 101
     this.response.detachSocket(socket)
+    this.connection.written?.switches()
     const said = ['Connection', 'Upgrade', ...fields]
     socket.write(headerSection(101, 'Switching Protocols', said), 'latin1')
     if (this.#early.length > 0) socket.unshift(this.#early)

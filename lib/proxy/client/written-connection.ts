@@ -15,15 +15,19 @@ export class WrittenConnection {
   readonly #connection: ProtectedConnection
   readonly #checkpoints: CheckpointedConnection<Socket>
   readonly #clock: Clock
+  readonly #commit: () => Promise<void> | undefined
 
+  /** `commit`: what an answer that begins has to wait for. */
   constructor(
     connection: ProtectedConnection,
     checkpoints: CheckpointedConnection<Socket>,
     clock: Clock,
+    commit: () => Promise<void> | undefined,
   ) {
     this.#connection = connection
     this.#checkpoints = checkpoints
     this.#clock = clock
+    this.#commit = commit
   }
 
   /** A request has its turn. `isAhead`: whether the client has sent others meanwhile. */
@@ -52,7 +56,13 @@ export class WrittenConnection {
     this.#connection.plan({ first, length: last - first + 1, keepAlive }, planned => {
       const response = { planned, representation: represented }
       checkpoints.began(response, this.#clock.monotonic())
+      return this.#commit()
     })
+  }
+
+  /** What follows is another protocol, and nobody else can go on with it. */
+  switches(): void {
+    this.#checkpoints.began(undefined, this.#clock.monotonic())
   }
 
   /** All of the answer has been given to the connection. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, Timer } from '../../clock.ts'
+import { HandfastError } from '../../errors.ts'
 import type { ConnectionState } from '../connection/connection-state.ts'
 import { endOf } from '../plan/planned-response.ts'
 import type {
@@ -25,10 +26,30 @@ export interface Acknowledged {
   acked(): number | undefined
 }
 
+/**
+ * Nothing is said to a client before those who keep its checkpoints know what it follows from (row
+ * C7). Both resolve with false when it must not be said: one of them may go on from before it.
+ * Undefined: nobody has to be waited for.
+ */
+export interface OutputCommit<Socket> {
+  /** Writes a checkpoint, from which all follows that is said next. */
+  commit(
+    of: CheckpointedConnection<Socket>,
+    checkpoint: Buffer,
+  ): Promise<boolean> | undefined
+  /** What is said next nobody else could say. Until the next checkpoint nobody goes on. */
+  suspend(
+    of: CheckpointedConnection<Socket>,
+    checkpoint: Buffer,
+  ): Promise<boolean> | undefined
+}
+
 /** Where checkpoints are kept, apart from the process that writes them. */
 export interface CheckpointKeeper<Socket> {
   /** Who has the socket itself asks its kernel, and needs to be told nothing. */
   readonly wantsProgress: boolean
+  /** Undefined: what is said waits for nobody. */
+  readonly output?: OutputCommit<Socket> | undefined
   /** False: not now; it is asked again. `done`: it has left this process, or never will. */
   write(
     of: CheckpointedConnection<Socket>,
@@ -135,6 +156,36 @@ export class Checkpoints<Socket> {
     return true
   }
 
+  /**
+   * The answer that is about to begin is written down first, where that is wanted. Rejects when it
+   * must not be said; the connection is of no use any more then.
+   */
+  commit(one: CheckpointedConnection<Socket>): Promise<void> | undefined {
+    const { output } = this.#keeper
+    if (output === undefined) return undefined
+    const checkpoint = one.checkpoint(this.#clock.now())
+    const bytes = checkpoint && encodeCheckpoint(checkpoint)
+    if (bytes === undefined) return this.suspend(one)
+    one.told(this.#clock.monotonic(), bytes.length)
+    return sayable(output.commit(one, bytes))
+  }
+
+  /** What is about to be said is in no plan. As `commit`. */
+  suspend(one: CheckpointedConnection<Socket>): Promise<void> | undefined {
+    const { output } = this.#keeper
+    if (output === undefined) return undefined
+    one.speaks()
+    if (!one.isWritten) return undefined
+    // An outline is never too long.
+    const bytes = encodeCheckpoint(one.outline(this.#clock.now())) ?? none
+    return sayable(output.suspend(one, bytes))
+  }
+
+  /** What was said outside of an answer is out. */
+  settled(one: CheckpointedConnection<Socket>): void {
+    one.spoke(this.#clock.monotonic())
+  }
+
   /** The connection is over. */
   end(one: CheckpointedConnection<Socket>): void {
     this.#watched.delete(one)
@@ -195,6 +246,8 @@ export class CheckpointedConnection<Socket> {
   #isAhead: () => boolean = () => false
   /** The response is not one that could be made again. */
   #unplanned = false
+  /** Something is being said that is in no plan, be it of a response or not. */
+  #speaks = false
   /** It has been given to the transport in full, and the client may lack a part of it. */
   #answered = false
   #written: boolean
@@ -232,7 +285,8 @@ export class CheckpointedConnection<Socket> {
 
   /** What was written down last is what stands. */
   get isCurrent(): boolean {
-    return this.#written && this.#pace.isWritten && !this.#unplanned
+    const isSpeaking = this.#unplanned || this.#speaks
+    return this.#written && this.#pace.isWritten && !isSpeaking
   }
 
   /** A request has its turn. `isAhead`: whether the client has sent others meanwhile. */
@@ -241,6 +295,7 @@ export class CheckpointedConnection<Socket> {
     this.#isAhead = isAhead
     this.#read = this.opened.connection.readPosition
     this.#unplanned = false
+    this.#speaks = false
     this.#answered = false
     this.changed(now)
   }
@@ -253,7 +308,19 @@ export class CheckpointedConnection<Socket> {
       return
     }
     this.#unplanned = false
+    this.#speaks = false
     this.#owed = { ...this.#owed, response }
+    this.changed(now)
+  }
+
+  /** What is said from now on is in no checkpoint. */
+  speaks(): void {
+    this.#speaks = true
+  }
+
+  /** No more of that, unless it is part of a response. */
+  spoke(now: number): void {
+    this.#speaks = false
     this.changed(now)
   }
 
@@ -268,6 +335,7 @@ export class CheckpointedConnection<Socket> {
   answered(now: number): void {
     this.#answered = true
     this.#unplanned = false
+    this.#speaks = false
     // Its end was not known before. What is already there of the next request is little.
     if (this.#owed?.request.hasBody) this.#read = this.opened.connection.readPosition
     if (this.#owed?.response !== undefined) {
@@ -303,7 +371,14 @@ export class CheckpointedConnection<Socket> {
   /** As it stands. Undefined while nobody else could go on with it. */
   checkpoint(at: number): Checkpoint | undefined {
     // What was sent ahead is lost with its process, and its client would wait for ever.
-    if (this.#ended || this.#unplanned || this.#isAhead()) return undefined
+    const isSpeaking = this.#unplanned || this.#speaks
+    if (this.#ended || isSpeaking || this.#isAhead()) return undefined
+    const transport = this.opened.connection.state()
+    return { ...this.outline(at), transport, owed: this.#owed }
+  }
+
+  /** Whose it is and how far, to end it where it can't be gone on with. */
+  outline(at: number): Checkpoint {
     const { connection, local, remote, kernel = none } = this.opened
     return {
       id: this.id,
@@ -311,10 +386,10 @@ export class CheckpointedConnection<Socket> {
       at,
       local,
       remote,
-      transport: connection.state(),
+      transport: { kind: 'plain' },
       position: connection.position,
       readPosition: this.#read,
-      owed: this.#owed,
+      owed: undefined,
       kernel,
     }
   }
@@ -336,3 +411,11 @@ export class CheckpointedConnection<Socket> {
 }
 
 const none = Buffer.alloc(0)
+
+function sayable(settled: Promise<boolean> | undefined): Promise<void> | undefined {
+  return settled?.then(isSayable => {
+    if (isSayable) return
+    const text = 'others could go on with the connection from before this'
+    throw new HandfastError('ERR_HANDFAST_CLOSED', text)
+  })
+}

@@ -16,8 +16,12 @@ export interface Channel {
   say(chunks: readonly Buffer[]): Buffer[]
   /** What the last `say` gave has gone out; not called when it never will. */
   sent(): void
-  /** What has to go out for what was heard, now; undefined when there is nothing. */
+  /** Something has to go out for what was heard, and may now. */
+  readonly owesAnswer: boolean
+  /** That; undefined when there is nothing. */
   answer(): Buffer | undefined
+  /** A response with so long a body could be planned, and nothing has to go out before it. */
+  hasRoom(length: number): boolean
   /**
    * Makes sure that a response with so long a body can be planned: what has to go out before it.
    * False when none so long can be.
@@ -27,6 +31,8 @@ export interface Channel {
   plan(head: number, length: number): void
   /** A planned response is not said to its end. */
   readonly inPlan: boolean
+  /** Bytes that are missing from it. */
+  readonly planned: number
   /** Number of the next record; undefined where there are none. */
   readonly record: number | undefined
   /** Before anything is said: goes on in, or behind, what another process has begun. */

@@ -15,6 +15,14 @@ export class PlainChannel implements Channel {
     return this.#planned > 0
   }
 
+  get planned(): number {
+    return this.#planned
+  }
+
+  get owesAnswer(): boolean {
+    return false
+  }
+
   push(chunk: Buffer): void {
     this.#heard.push(chunk)
   }
@@ -32,6 +40,10 @@ export class PlainChannel implements Channel {
 
   answer(): undefined {
     return undefined
+  }
+
+  hasRoom(): boolean {
+    return true
   }
 
   makeRoom(): readonly Buffer[] {

@@ -29,6 +29,14 @@ export interface ResponsePlan {
  */
 export type Planned = (response: PlannedResponse) => void | Promise<void>
 
+/** What has to be done before something is said that is in no planned response. */
+export interface OutputGuard {
+  /** Undefined: nothing. When it rejects, nothing is said any more, and the connection is reset. */
+  suspend(): Promise<void> | undefined
+  /** What had to be said of the connection itself is out; its user may not have said anything. */
+  settled(): void
+}
+
 /**
  * A client connection that another process can go on with: the stream that an HTTP/1.1 server
  * is given in place of a socket, or of a TLSSocket. What is on the wire follows from what is
@@ -44,6 +52,8 @@ export class ProtectedConnection extends Duplex {
   readonly servername: string | false
   /** The connection under it, which belongs to this one. */
   readonly transport: Socket
+  /** Undefined: whatever is written is said at once. To be set before anything is. */
+  guard: OutputGuard | undefined
   readonly #channel: Channel
   readonly #tls: Tls13State | undefined
   #position: number
@@ -52,6 +62,8 @@ export class ProtectedConnection extends Duplex {
   /** The last bytes that were given to the application, four at most, as a number. */
   #lastHeard = emptyLine
   #wantsMore = false
+  #isAnswering = false
+  #hasSpoken = false
   /** What waits for the end of `hold`; undefined: nothing has to. */
   #held: (() => void)[] | undefined
   /** The transport has said all. */
@@ -132,6 +144,11 @@ export class ProtectedConnection extends Duplex {
     return this.#lastHeard === emptyLine
   }
 
+  /** It has said more than the rest of a response that it was to resume. */
+  get hasSpoken(): boolean {
+    return this.#hasSpoken
+  }
+
   /**
    * What is written next is a response that can be made again, its head in one piece. True when
    * it will be laid out so, and `planned` told. False when it can't be: something written before
@@ -152,8 +169,12 @@ export class ProtectedConnection extends Duplex {
       plan.length < 1
     )
       return false
+    // What would have to go out before it is in no plan.
+    const isFree = this.#channel.hasRoom(plan.length) && !this.#channel.owesAnswer
+    if (this.guard !== undefined && !isFree) return false
     const before = this.#channel.makeRoom(plan.length)
     if (before === false) return false
+    this.#hasSpoken ||= before.length > 0
     for (const bytes of before) this.#send(bytes)
     this.#next = { plan, planned }
     return true
@@ -338,9 +359,15 @@ export class ProtectedConnection extends Duplex {
       this.#held.push(() => this._final(callback))
       return
     }
-    const last = this.#channel.last()
-    if (last !== undefined) this.#send(last)
-    this.transport.end(() => callback())
+    const wait = this.#channel.inPlan ? undefined : this.guard?.suspend()
+    // Without a word TCP alone says that this is the end.
+    if (wait === undefined) this.#end(callback)
+    else {
+      wait.then(
+        () => this.#end(callback),
+        () => this.transport.end(() => callback()),
+      )
+    }
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -360,8 +387,7 @@ export class ProtectedConnection extends Duplex {
     try {
       while (this.#wantsMore && !this.#heardEnd && !this.destroyed) {
         const heard = this.#channel.hear()
-        const answer = this.#held ? undefined : this.#channel.answer()
-        if (answer !== undefined) this.#send(answer)
+        if (this.#channel.owesAnswer) this.#answer()
         const isEnd = heard === 'end' || (heard === undefined && this.#hasHeardAll)
         if (isEnd) {
           this.#heardEnd = true
@@ -388,12 +414,71 @@ export class ProtectedConnection extends Duplex {
 
   /** It is told what was wrong, where that can be said, and hears no more. */
   #fail(error: Error): void {
-    const last = this.#channel.last(error)
+    const wait = this.#channel.inPlan ? undefined : this.guard?.suspend()
+    if (wait === undefined) {
+      this.#sayFault(error)
+      return
+    }
+    this.#heardEnd = true
+    wait.then(
+      () => this.#sayFault(error),
+      () => this.destroy(error),
+    )
+  }
+
+  #sayFault(error: Error): void {
+    const last = this.destroyed ? undefined : this.#channel.last(error)
     if (last === undefined || !this.transport.writable) {
       this.destroy(error)
       return
     }
+    this.#hasSpoken = true
     this.transport.end(last, () => this.destroy(error))
+  }
+
+  #end(callback: () => void): void {
+    if (this.#held !== undefined) {
+      this.#held.push(() => this.#end(callback))
+      return
+    }
+    const last = this.destroyed ? undefined : this.#channel.last()
+    this.#hasSpoken = true
+    if (last !== undefined) this.#send(last)
+    this.transport.end(() => callback())
+  }
+
+  /** What the client has to be told for what it said. */
+  #answer(): void {
+    if (this.#isAnswering || this.#held !== undefined) return
+    const wait = this.guard?.suspend()
+    if (wait === undefined) {
+      this.#sayAnswer()
+      return
+    }
+    this.#isAnswering = true
+    wait.then(
+      () => {
+        this.#isAnswering = false
+        this.#sayAnswer()
+      },
+      error => this.#giveUp(error, error => this.destroy(error)),
+    )
+  }
+
+  #sayAnswer(): void {
+    if (this.#held !== undefined) {
+      this.#held.push(() => this.#sayAnswer())
+      return
+    }
+    const answer = this.destroyed ? undefined : this.#channel.answer()
+    this.#hasSpoken = true
+    if (answer !== undefined) this.#send(answer)
+    this.guard?.settled()
+  }
+
+  #giveUp(error: Error, callback: (error: Error) => void): void {
+    this.transport.resetAndDestroy()
+    callback(error)
   }
 
   #write(chunks: Buffer[], callback: (error?: Error | null) => void): void {
@@ -404,8 +489,39 @@ export class ProtectedConnection extends Duplex {
     const next = this.#next
     this.#next = undefined
     const wait = next === undefined ? undefined : this.#begin(next, chunks)
+    if (wait === undefined) this.#sayGuarded(chunks, callback)
+    else {
+      wait.then(
+        () => this.#sayGuarded(chunks, callback),
+        error => this.#giveUp(error, callback),
+      )
+    }
+  }
+
+  /** What is in no plan waits for the guard, be it behind something that is. */
+  #sayGuarded(chunks: readonly Buffer[], callback: (error?: Error | null) => void): void {
+    const { planned } = this.#channel
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    if (this.guard === undefined || length <= planned) {
+      this.#say(chunks, callback)
+      return
+    }
+    if (planned > 0) {
+      const all = Buffer.concat(chunks)
+      this.#say([all.subarray(0, planned)], error => {
+        if (error) callback(error)
+        else this.#sayGuarded([all.subarray(planned)], callback)
+      })
+      return
+    }
+    const wait = this.guard.suspend()
     if (wait === undefined) this.#say(chunks, callback)
-    else wait.then(() => this.#say(chunks, callback), callback)
+    else {
+      wait.then(
+        () => this.#say(chunks, callback),
+        error => this.#giveUp(error, callback),
+      )
+    }
   }
 
   /** The head of a planned response is the first chunk, or the front of it. */
@@ -423,6 +539,7 @@ export class ProtectedConnection extends Duplex {
       record: this.#channel.record,
     }
     this.#channel.plan(end, length)
+    this.#hasSpoken = true
     return planned(response) ?? undefined
   }
 
@@ -436,6 +553,7 @@ export class ProtectedConnection extends Duplex {
       return
     }
     const wasInPlan = this.#channel.inPlan
+    this.#hasSpoken ||= !wasInPlan
     let parts: Buffer[]
     try {
       parts = this.#channel.say(chunks)

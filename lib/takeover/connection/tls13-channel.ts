@@ -60,7 +60,15 @@ export class Tls13Channel implements Channel {
   }
 
   get inPlan(): boolean {
-    return this.#head > 0 || this.#body > 0 || this.#sealer.missing > 0
+    return this.planned > 0
+  }
+
+  get planned(): number {
+    return this.#head + this.#body + this.#sealer.missing
+  }
+
+  get owesAnswer(): boolean {
+    return this.#owesUpdate && !this.inPlan && !this.#isLast
   }
 
   push(chunk: Buffer): void {
@@ -91,7 +99,7 @@ export class Tls13Channel implements Channel {
   }
 
   answer(): Buffer | undefined {
-    if (!this.#owesUpdate || this.inPlan || this.#isLast) return undefined
+    if (!this.owesAnswer) return undefined
     this.#owesUpdate = false
     return this.#updateKeys()
   }
@@ -139,6 +147,10 @@ export class Tls13Channel implements Channel {
   sent(): void {
     for (const buffer of this.#out) buffers.give(buffer)
     this.#out = []
+  }
+
+  hasRoom(length: number): boolean {
+    return !this.#isLast && !this.#isUsedUp(recordsFor(length))
   }
 
   makeRoom(length: number): readonly Buffer[] | false {

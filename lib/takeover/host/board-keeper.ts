@@ -4,18 +4,18 @@ import type {
   CheckpointKeeper,
 } from '../checkpoint/checkpoints.ts'
 import type { TakeoverBoard } from './board.ts'
+import { ProgressBook } from './progress.ts'
 
 /** All other members of the farm, as this one writes down its connections for them. */
 export class BoardKeeper implements CheckpointKeeper<Socket> {
   /** They can't ask the kernel of a host that is gone. */
   readonly wantsProgress = true
   readonly #board: TakeoverBoard
-  /** Of the connections in long answers. */
-  readonly #acked = new Map<string, number>()
-  #isTold = true
+  readonly #progress: ProgressBook
 
   constructor(board: TakeoverBoard) {
     this.#board = board
+    this.#progress = new ProgressBook(board)
   }
 
   write(
@@ -32,21 +32,18 @@ export class BoardKeeper implements CheckpointKeeper<Socket> {
   }
 
   progress(of: CheckpointedConnection<Socket>, acked: number): void {
-    this.#acked.set(of.id.toString('hex'), acked)
-    this.#isTold = false
+    this.#progress.note(of.id.toString('hex'), acked)
   }
 
   give(): void {}
 
   retire(of: CheckpointedConnection<Socket>): void {
-    this.#acked.delete(of.id.toString('hex'))
+    this.#progress.forget(of.id.toString('hex'))
     this.#board.retire(of.id)
   }
 
   /** Tells of all progress at once. */
   flush(): void {
-    if (this.#isTold) return
-    this.#isTold = true
-    this.#board.progress(this.#acked)
+    this.#progress.flush()
   }
 }

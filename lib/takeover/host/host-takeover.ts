@@ -3,6 +3,8 @@ import type { Cache } from '../../cache/cache.ts'
 import type { Clock, Timer } from '../../clock.ts'
 import type { Log } from '../../log.ts'
 import { decodeCheckpoint } from '../checkpoint/codec.ts'
+import type { CommitOutcome } from '../commit/commit-log.ts'
+import type { Standing } from '../commit/commit-word.ts'
 import { wipe } from '../connection/connection-state.ts'
 import type { InterfaceAddresses } from '../native/interface-addresses.ts'
 import type { Endpoint, NativeSocket } from '../native/native-socket.ts'
@@ -12,6 +14,8 @@ import { endOf } from '../plan/planned-response.ts'
 import type { Inheritance } from '../protection-options.ts'
 import { type LeftConnection, TakeoverBoard } from './board.ts'
 import { BoardKeeper } from './board-keeper.ts'
+import type { CommitKeeper } from './commit-keeper.ts'
+import { ConnectionTable } from './connection-table.ts'
 import type { Place, ResetCause } from './connection-takeover.ts'
 import { Departure } from './departure.ts'
 import { type Elected, Elections } from './elections.ts'
@@ -24,6 +28,7 @@ import {
 } from './heartbeats.ts'
 import type { Holding } from './holding.ts'
 import { decodeKernel } from './kernel-codec.ts'
+import { MemberCommit } from './member-commit.ts'
 import { Moves } from './moves.ts'
 import { type Succession, successions } from './succession.ts'
 import { type Bequest, Takeover, type TakeoverReport } from './takeover.ts'
@@ -34,6 +39,8 @@ export interface HostTakeoverOptions {
   readonly interface: string
   readonly times: HeartbeatTimes
   readonly fencer: Fencer
+  /** Longest wait of an answer for others to know of it, ms. Undefined: none waits. */
+  readonly commit?: number | undefined
 }
 
 export interface HostTakeoverParts {
@@ -61,7 +68,9 @@ export interface HostTakeoverParts {
  * fenced.
  */
 export class HostTakeover {
-  readonly keeper: BoardKeeper
+  readonly keeper: BoardKeeper | CommitKeeper
+  readonly #table: ConnectionTable
+  readonly #commit: MemberCommit
   readonly #options: HostTakeoverOptions
   readonly #parts: HostTakeoverParts
   readonly #board: TakeoverBoard
@@ -98,8 +107,18 @@ export class HostTakeover {
       holds: address => this.#holds.has(address),
       tell: () => this.#beat(),
     })
-    this.#board = new TakeoverBoard(cache, key, self, clock, beat => this.#heard(beat))
-    this.keeper = new BoardKeeper(this.#board)
+    this.#table = new ConnectionTable(cache, key, self)
+    this.#board = new TakeoverBoard(this.#table, clock, beat => this.#heard(beat))
+    this.#commit = new MemberCommit({
+      self,
+      clock,
+      table: this.#table,
+      board: this.#board,
+      patience: options.commit ?? 0,
+      isLive: member => heartbeats.live(clock.monotonic()).includes(member),
+    })
+    this.keeper =
+      options.commit === undefined ? new BoardKeeper(this.#board) : this.#commit.keeper
     this.#moves = new Moves({
       self,
       cache,
@@ -123,7 +142,13 @@ export class HostTakeover {
     return [...this.#holds.keys()]
   }
 
+  /** Answers that waited for others, by what came of it. */
+  get commits(): Readonly<Record<CommitOutcome, number>> {
+    return this.#commit.counts
+  }
+
   start(): void {
+    this.#commit.start()
     this.#beat()
     this.#comeHome(this.#parts.clock.monotonic())
     this.#next()
@@ -152,7 +177,9 @@ export class HostTakeover {
     for (const address of this.holds) this.#drop(address)
     this.#elections.close()
     this.#beat()
+    this.#commit.close()
     this.#board.close()
+    this.#table.close()
   }
 
   #heard(beat: Beat): void {
@@ -263,6 +290,7 @@ export class HostTakeover {
     if (!hasQuorum) {
       if (this.#said.has(name)) return
       this.#said.add(name)
+      this.#commit.distrust()
       log.error(
         { member: failed, address },
         'a member is silent, and most others too: this one may be cut off itself, and takes nothing over',
@@ -272,7 +300,7 @@ export class HostTakeover {
     const elected = await this.#elections.stand(failed, claim)
     if (elected === undefined) return
     try {
-      await this.#inherit(failed, elected)
+      await this.#inherit(failed, claim, elected)
     } catch (error) {
       if (this.#closed) return
       log.error({ address, reason: String(error) }, 'an address could not be taken over')
@@ -283,23 +311,38 @@ export class HostTakeover {
   }
 
   /** Throws when the address does not come. */
-  async #inherit(failed: string, { claim, toFence }: Elected): Promise<void> {
+  async #inherit(
+    failed: string,
+    held: HeldAddress,
+    { claim, toFence }: Elected,
+  ): Promise<void> {
     const { address } = claim
     const { log, clock } = this.#parts
     const begun = clock.monotonic()
     log.warn({ member: failed, address }, 'a member is silent and is being fenced')
     const isFenced = await this.#fence(toFence, address)
     if (this.#closed) return
+    // In a later move than the next one somebody may have gone on from the same words.
+    const isNext = claim.epoch === held.epoch + 1
     const bequests = toFence
-      .flatMap(member => this.#board.of(member))
+      .flatMap(member => {
+        const committed = this.#commit.of(member)
+        const isFirst = isNext && member === failed
+        return [
+          ...this.#board.of(member),
+          ...(isFirst ? committed : committed.map(loose)),
+        ]
+      })
       .flatMap(left => this.#bequestOf(left, address))
     if (!isFenced) {
+      this.#commit.distrust()
       this.#refused.add(nameOf(failed, address))
       for (const _ of bequests) this.#parts.onReset('unfenced')
       const text = 'it could not be fenced, and keeps its address'
       log.error({ member: failed, address }, text)
       return
     }
+    for (const member of toFence) this.#commit.fenced(member)
     const fencing = Math.round(clock.monotonic() - begun)
     const { served, reset, wait } = await this.#goOn(claim, bequests)
     log.warn(
@@ -316,8 +359,9 @@ export class HostTakeover {
     const done = await Promise.all(
       members.map(async member => {
         const isFenced = await fencer.fence(member, address)
-        if (isFenced) this.#heartbeats.fenced(member)
-        return isFenced
+        if (!isFenced) return false
+        this.#heartbeats.fenced(member)
+        return true
       }),
     )
     return done.every(isFenced => isFenced)
@@ -326,6 +370,7 @@ export class HostTakeover {
   #forget(member: string): void {
     this.#heartbeats.forget(member)
     this.#board.forget(member)
+    this.#commit.forget(member)
   }
 
   /** Throws when the address does not come. */
@@ -341,12 +386,8 @@ export class HostTakeover {
         device: this.#options.interface,
         clock,
         bring: async () => this.#bring(claim),
-        serve: (socket, { checkpoint, isExact }, place) =>
-          // Met again, it may have been told more by this host meanwhile.
-          this.#parts.adopt(socket, checkpoint, {
-            ...place,
-            isExact: isExact && place.healed === 0,
-          }),
+        serve: (socket, { checkpoint, standing }, place) =>
+          this.#parts.adopt(socket, checkpoint, { ...place, standing }),
         onReset: (_subject, cause) => this.#parts.onReset(cause),
       },
       bequests,
@@ -385,9 +426,9 @@ export class HostTakeover {
 
   /** Nothing for what can't be gone on with: its client meets a host that does not know it. */
   #bequestOf(
-    { checkpoint: bytes, toldAt, acked }: LeftConnection,
+    { checkpoint: bytes, toldAt, acked, standing }: LeftConnection,
     address: string,
-    isExact = false,
+    isMoved = false,
   ): Bequest<Left>[] {
     try {
       const checkpoint = decodeCheckpoint(bytes)
@@ -397,8 +438,9 @@ export class HostTakeover {
       if (local.address !== address) return []
       const { tcp, readAt } = decodeKernel(kernel)
       const owedUntil = owed?.response && endOf(owed.response.planned)
-      const known = { local, remote, tcp, acked, readPosition, owedUntil, isExact }
-      const subject = { checkpoint: bytes, isExact }
+      const told = { local, remote, tcp, acked, readPosition, owedUntil }
+      const known = { ...told, isExact: isMoved }
+      const subject = { checkpoint: bytes, standing }
       return [{ known: { ...known, toldAt: toldAt - (at - readAt) }, subject }]
     } catch {
       this.#parts.onReset('lost')
@@ -433,6 +475,7 @@ export class HostTakeover {
       { address },
       'another member has taken over the virtual address',
     )
+    this.#commit.distrust()
     this.#parts.onLost(address)
     this.#drop(address)
   }
@@ -467,8 +510,11 @@ const remembrance = 60_000
 /** A connection that was another host's. */
 interface Left {
   readonly checkpoint: Buffer
-  /** See Inheritance. */
-  readonly isExact: boolean
+  readonly standing: Standing
+}
+
+function loose(left: LeftConnection): LeftConnection {
+  return left.standing === 'exact' ? { ...left, standing: 'loose' } : left
 }
 
 function ipv4({ address, port }: Endpoint): Endpoint {

@@ -2,7 +2,8 @@ import type { Cache } from '../../cache/cache.ts'
 import type { Clock } from '../../clock.ts'
 import { tables } from '../../record/key.ts'
 import { type RecordSealer, recordSealer } from '../../record/record-sealer.ts'
-import { hashOf, type LeftConnection, memberLength, mostConnections } from './board.ts'
+import { type LeftConnection, mostConnections } from './board.ts'
+import { hashOf, memberLength } from './connection-table.ts'
 import type { MovedConnection } from './holding.ts'
 import { type MoveWord, readMoveWord } from './move-word.ts'
 
@@ -83,7 +84,8 @@ export class MoveBoard {
       if (value === undefined || value.length < positionLength) return []
       const acked = Number(value.readBigUInt64BE(0))
       if (!Number.isSafeInteger(acked)) return []
-      return [{ checkpoint: value.subarray(positionLength), toldAt, acked }]
+      const checkpoint = value.subarray(positionLength)
+      return [{ checkpoint, toldAt, acked, standing: 'exact' }]
     })
   }
 

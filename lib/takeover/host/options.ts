@@ -7,7 +7,13 @@ export interface HostTakeoverNumbers {
   readonly timeout: number
   /** Longest wait for the fence command, ms; then it has failed. Default 2 s. */
   readonly fenceTimeout: number
+  /** Longest wait of an answer for other members to know of it, ms. Default 3 s. */
+  readonly commitTimeout: number
 }
+
+/** When a client is told something: after other members know what it follows from, or at once. */
+export type CommitMode = 'before-response' | 'none'
+export const commitModes: readonly CommitMode[] = ['before-response', 'none']
 
 /** Numbers that are not given are the usual ones. */
 export type HostTakeoverSettings = {
@@ -18,12 +24,15 @@ export type HostTakeoverSettings = {
   readonly interface: string
   /** A program and its arguments. */
   readonly fence: readonly string[]
+  /** Default `none`. */
+  readonly commit?: CommitMode | undefined
 }
 
 export const hostTakeoverRules: NumberRules<keyof HostTakeoverNumbers> = {
   heartbeat: { unit: 'ms', usual: 100, least: 20, most: 10_000 },
   timeout: { unit: 'ms', usual: 300, least: 40, most: 60_000 },
   fenceTimeout: { unit: 'ms', usual: 2_000, least: 10, most: 60_000 },
+  commitTimeout: { unit: 'ms', usual: 3_000, least: 10, most: 60_000 },
 }
 
 /** Throws ERR_HANDFAST_CONFIG that names what is wrong. */
@@ -31,6 +40,7 @@ export function resolveHostTakeover({
   address: _,
   interface: __,
   fence: ___,
+  commit: ____,
   ...numbers
 }: HostTakeoverSettings): HostTakeoverNumbers {
   return fillNumbers(hostTakeoverRules, numbers, { prefix: 'takeover.', whole: true })

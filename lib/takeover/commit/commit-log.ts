@@ -1,0 +1,210 @@
+import type { Clock, Timer } from '../../clock.ts'
+import { type Life, mostNames } from './commit-word.ts'
+
+/**
+ * Whether what follows from a word may be said:
+ *
+ * - `known`: all who could go on with the connection have the word.
+ * - `late`: not all have it, and none of these has an older one to go on from.
+ * - `refused`: one of them may have. Whatever is said now could be said otherwise by that one.
+ */
+export type CommitOutcome = 'known' | 'late' | 'refused'
+
+export interface CommitLogParts {
+  readonly clock: Clock
+  /** Longest wait for others, ms. */
+  readonly patience: number
+  /** Whether a member was heard lately. Who was not is not named in new words. */
+  readonly isLive: (member: string) => boolean
+}
+
+/**
+ * What this member has told the others of its connections, and who has it by now.
+ *
+ * The rule that makes it safe to go on with a connection of TLS, where no two texts may be sealed
+ * under one number: before something is said that does not follow from a word that another member
+ * may hold, that member has said that it holds a newer one, or it is certain that it never takes
+ * anything over again. Who may count on a word is named in it, so whoever came by one in another
+ * way, or was started anew since, counts on none. No clock is part of it: however long somebody
+ * is silent, it is waited for, or the connection is given up.
+ *
+ * Each connection, or bundle, has a key here; of each the last word alone counts.
+ */
+export class CommitLog {
+  readonly #parts: CommitLogParts
+  readonly #members = new Map<string, Life>()
+  /** Those that did not answer in time, until they do. */
+  readonly #outOfStep = new Set<Life>()
+  /** Those that were certain to take nothing over; never named again. */
+  readonly #gone = new Set<Life>()
+  readonly #threads = new Map<string, Thread>()
+  /** By the number of its last word. */
+  readonly #byNumber = new Map<number, Thread>()
+  #lastNumber = 0
+  readonly #counts = { known: 0, late: 0, refused: 0 }
+
+  constructor(parts: CommitLogParts) {
+    this.#parts = parts
+  }
+
+  /** Waits since start, by what came of them. */
+  get counts(): Readonly<Record<CommitOutcome, number>> {
+    return { ...this.#counts }
+  }
+
+  /** Connections and bundles of which others hold something. */
+  get size(): number {
+    return this.#threads.size
+  }
+
+  /** A member that may take over says so. Its former life is over, if this is another one. */
+  met(member: string, life: Life): void {
+    const before = this.#members.get(member)
+    if (before === life || this.#gone.has(life)) return
+    this.#members.set(member, life)
+    if (before !== undefined) this.gone(before)
+  }
+
+  lifeOf(member: string): Life | undefined {
+    return this.#members.get(member)
+  }
+
+  /** It never takes anything over again: it has left, or it is fenced. */
+  gone(life: Life): void {
+    if (this.#gone.has(life)) return
+    this.#gone.add(life)
+    if (this.#gone.size > mostGone) this.#gone.delete([...this.#gone][0] as Life)
+    this.#outOfStep.delete(life)
+    for (const [member, own] of this.#members) {
+      if (own === life) this.#members.delete(member)
+    }
+    for (const thread of this.#threads.values()) {
+      thread.holders.delete(life)
+      this.#has(thread, life)
+    }
+  }
+
+  /** The next word: its number, and who is named in it. `exact`: others may go on from it. */
+  next(
+    key: string,
+    exact: boolean,
+  ): { readonly number: number; readonly names: readonly Life[] } {
+    const thread = this.#threads.get(key) ?? newThread(key)
+    this.#threads.set(key, thread)
+    const names = exact ? this.#named() : []
+    for (const life of thread.holders) thread.older.add(life)
+    thread.holders = exact ? new Set([...thread.holders, ...names]) : new Set()
+    thread.missing = new Set([...thread.older, ...names])
+    this.#byNumber.delete(thread.number)
+    this.#lastNumber += 1
+    thread.number = this.#lastNumber
+    this.#byNumber.set(thread.number, thread)
+    return { number: thread.number, names }
+  }
+
+  /** A member has these words, or nothing of their connections. */
+  received(life: Life, numbers: readonly number[]): void {
+    this.#outOfStep.delete(life)
+    for (const number of numbers) {
+      const thread = this.#byNumber.get(number)
+      if (thread !== undefined) this.#has(thread, life)
+    }
+  }
+
+  /**
+   * Waits for the last word. `all`: until everybody named has it; else until nobody is left that
+   * could go on from an older one. Undefined: there is nobody to wait for.
+   */
+  settled(key: string, all: boolean): Promise<CommitOutcome> | undefined {
+    const thread = this.#threads.get(key)
+    if (thread === undefined || lacking(thread, all).size === 0) return undefined
+    return new Promise(resolve => {
+      const timer = this.#parts.clock.after(this.#parts.patience, () => {
+        thread.waits.delete(wait)
+        for (const life of lacking(thread, all)) this.#outOfStep.add(life)
+        this.#end(wait, thread.older.size === 0 ? 'late' : 'refused')
+      })
+      const wait = { all, resolve, timer }
+      thread.waits.add(wait)
+    })
+  }
+
+  /** Nothing is said on it any more. */
+  over(key: string): void {
+    const thread = this.#threads.get(key)
+    if (thread === undefined) return
+    this.#threads.delete(key)
+    this.#byNumber.delete(thread.number)
+    for (const wait of thread.waits) this.#end(wait, 'refused')
+    thread.waits.clear()
+  }
+
+  close(): void {
+    for (const key of this.#threads.keys()) this.over(key)
+  }
+
+  #named(): Life[] {
+    const { isLive } = this.#parts
+    const named = [...this.#members]
+      .filter(([member, life]) => !this.#outOfStep.has(life) && isLive(member))
+      .map(([, life]) => life)
+    return named.slice(0, mostNames)
+  }
+
+  #has(thread: Thread, life: Life): void {
+    thread.missing.delete(life)
+    thread.older.delete(life)
+    for (const wait of thread.waits) {
+      if (lacking(thread, wait.all).size > 0) continue
+      thread.waits.delete(wait)
+      this.#end(wait, 'known')
+    }
+    const isOver = thread.holders.size === 0 && thread.missing.size === 0
+    if (!isOver || thread.waits.size > 0) return
+    this.#threads.delete(thread.key)
+    this.#byNumber.delete(thread.number)
+  }
+
+  #end({ resolve, timer }: Wait, outcome: CommitOutcome): void {
+    timer.cancel()
+    this.#counts[outcome] += 1
+    resolve(outcome)
+  }
+}
+
+/** One connection, or bundle. */
+interface Thread {
+  readonly key: string
+  /** Of its last word. */
+  number: number
+  /** Those that may go on from the last word, once they have it. */
+  holders: Set<Life>
+  /** Those that may go on from one before it. */
+  readonly older: Set<Life>
+  /** Those that are asked for the last word, and have not said that they have it. */
+  missing: Set<Life>
+  readonly waits: Set<Wait>
+}
+
+interface Wait {
+  readonly all: boolean
+  readonly resolve: (outcome: CommitOutcome) => void
+  readonly timer: Timer
+}
+
+function newThread(key: string): Thread {
+  return {
+    key,
+    number: 0,
+    holders: new Set(),
+    older: new Set(),
+    missing: new Set(),
+    waits: new Set(),
+  }
+}
+
+function lacking(thread: Thread, all: boolean): Set<Life> {
+  return all ? thread.missing : thread.older
+}
+
+const mostGone = 1_000

@@ -1,0 +1,123 @@
+import type { Clock } from '../../clock.ts'
+import { CommitShelf } from '../commit/commit-shelf.ts'
+import {
+  type CommitPresence,
+  type CommitReceipt,
+  type CommitWord,
+  decodeReceipt,
+  decodeWord,
+  encodeReceipt,
+  encodeWord,
+  type Life,
+  readPresence,
+} from '../commit/commit-word.ts'
+import type { LeftConnection } from './board.ts'
+import {
+  type ConnectionTable,
+  hashOf,
+  kind,
+  shortly,
+  type TableWord,
+} from './connection-table.ts'
+import { readProgress } from './progress.ts'
+
+/**
+ * Milliseconds for which a word stays; it is said again before that. What says that all is over
+ * stays twice as long, and so outlives every word before it, in whatever cache that may be.
+ */
+export const wordLife = 180_000
+
+export interface CommitListener {
+  onPresence(presence: CommitPresence): void
+  /** Of this member's own words. */
+  onReceipt(receipt: CommitReceipt): void
+}
+
+/** What members write down of connections whose clients hear nothing that others do not know. */
+export class CommitBoard {
+  readonly #table: ConnectionTable
+  readonly #shelf: CommitShelf
+  #owesReceipts = false
+
+  constructor(table: ConnectionTable, clock: Clock, listener: CommitListener) {
+    this.#table = table
+    this.#shelf = new CommitShelf(clock)
+    table.watch(word => {
+      if (word.kind === kind.word) this.#onWord(word)
+      else if (word.kind === kind.progress) this.#onProgress(word)
+      else if (word.kind === kind.receipt && word.about.equals(table.self)) {
+        const receipt = decodeReceipt(table.open(word.key, word.sealed))
+        if (receipt !== undefined) listener.onReceipt(receipt)
+      } else if (word.kind === kind.presence) {
+        const presence = readPresence(table.open(word.key, word.sealed))
+        const isOwn = presence && hashOf(presence.member).toString('hex') === word.owner
+        if (presence !== undefined && isOwn) listener.onPresence(presence)
+      }
+    })
+  }
+
+  /** Of this member: a word that names it is one for it. */
+  get life(): Life {
+    return this.#shelf.life
+  }
+
+  /** What came before is not counted on any more. */
+  renewLife(): void {
+    this.#shelf.renew()
+  }
+
+  present(presence: Omit<CommitPresence, 'life'>): void {
+    const bytes = Buffer.from(JSON.stringify({ ...presence, life: this.life }))
+    this.#table.write(kind.presence, undefined, bytes, shortly)
+  }
+
+  /** `key`: of the connection or bundle. */
+  say(key: Buffer, word: CommitWord): void {
+    const ttl = word.entries.length === 0 ? 2 * wordLife : wordLife
+    this.#table.write(kind.word, key, encodeWord(word), ttl)
+  }
+
+  /** What is known of the connections that a member has in a life. */
+  of(member: string, life: Life): LeftConnection[] {
+    return this.#shelf.of(hashOf(member).toString('hex')).flatMap(kept => {
+      const word = decodeWord(this.#table.open(kept.name, kept.sealed))
+      if (word?.life !== life) return []
+      const isNamed = word.names.includes(this.life)
+      return word.entries.map(({ id, standing, acked, checkpoint }) => ({
+        checkpoint,
+        toldAt: kept.toldAt,
+        acked: Math.max(acked, kept.acked.get(id.toString('hex')) ?? 0),
+        standing: standing === 'exact' && !isNamed ? 'loose' : standing,
+      }))
+    })
+  }
+
+  forget(member: string): void {
+    this.#shelf.forget(hashOf(member).toString('hex'))
+  }
+
+  #onWord({ owner, about, key, sealed, expiresAt }: TableWord): void {
+    const word = decodeWord(this.#table.open(key, sealed))
+    if (word === undefined) return
+    const copies = { name: Buffer.from(key), sealed: Buffer.from(sealed) }
+    this.#shelf.put(owner, about.toString('hex'), word, { ...copies, expiresAt })
+    if (this.#owesReceipts) return
+    this.#owesReceipts = true
+    // One for all that came together.
+    setImmediate(() => this.#sendReceipts())
+  }
+
+  #onProgress({ owner, key, sealed }: TableWord): void {
+    for (const { id, acked } of readProgress(this.#table.open(key, sealed))) {
+      this.#shelf.progress(owner, id, acked)
+    }
+  }
+
+  #sendReceipts(): void {
+    this.#owesReceipts = false
+    for (const { owner, receipt } of this.#shelf.receipts()) {
+      const to = Buffer.from(owner, 'hex')
+      this.#table.write(kind.receipt, to, encodeReceipt(receipt), shortly)
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import t from 'tap'
+import { CommitLog } from '../../../lib/takeover/commit/commit-log.ts'
+import { ManualClock } from '../../fixtures/farm-stream-clock.ts'
+
+function world() {
+  const clock = new ManualClock()
+  const silent = new Set<string>()
+  const log = new CommitLog({
+    clock,
+    patience: 1_000,
+    isLive: member => !silent.has(member),
+  })
+  return { clock, log, silent }
+}
+
+t.test('alone, nobody is waited for', async t => {
+  const { log } = world()
+  t.strictSame(log.next('x', true).names, [])
+  t.equal(log.settled('x', true), undefined)
+  t.equal(log.settled('never told of', true), undefined)
+})
+
+t.test('it is known when all who are named have it', async t => {
+  const { log } = world()
+  log.met('b', 'b1')
+  log.met('c', 'c1')
+  const { number, names } = log.next('x', true)
+  t.strictSame(names, ['b1', 'c1'])
+  const settled = log.settled('x', true)
+  log.received('b1', [number])
+  log.received('c1', [number + 1])
+  log.received('c1', [number])
+  t.equal(await settled, 'known')
+  t.equal(log.settled('x', true), undefined)
+  t.strictSame(log.counts, { known: 1, late: 0, refused: 0 })
+})
+
+t.test('a word that was never answered is waited for with the next', async t => {
+  const { log } = world()
+  log.met('b', 'b1')
+  const first = log.next('x', true)
+  const second = log.next('x', false)
+  const settled = log.settled('x', false)
+  log.received('b1', [first.number])
+  log.received('b1', [second.number])
+  t.equal(await settled, 'known')
+  t.equal(log.size, 0, 'nobody holds anything that could be gone on from')
+})
+
+t.test('nobody has an older one: it is said without the slow', async t => {
+  const { clock, log } = world()
+  log.met('b', 'b1')
+  log.next('x', true)
+  t.equal(log.settled('x', false), undefined)
+  const settled = log.settled('x', true)
+  clock.advance(1_000)
+  t.equal(await settled, 'late')
+  t.strictSame(log.next('y', true).names, [], 'and it is not named before it answers')
+  const { number } = log.next('x', true)
+  log.received('b1', [number])
+  t.strictSame(log.next('z', true).names, ['b1'])
+})
+
+t.test('somebody may have an older one: it must not be said', async t => {
+  const { clock, log, silent } = world()
+  log.met('b', 'b1')
+  const { number } = log.next('x', true)
+  log.received('b1', [number])
+  silent.add('b')
+  t.strictSame(log.next('x', true).names, [], 'who is silent is not named')
+  const settled = log.settled('x', true)
+  clock.advance(1_000)
+  t.equal(await settled, 'refused')
+})
+
+t.test('who left, was fenced or was started anew is not waited for', async t => {
+  const { log } = world()
+  for (const name of ['b', 'c', 'd']) log.met(name, `${name}1`)
+  const { number } = log.next('x', true)
+  log.received('b1', [number])
+  log.next('x', false)
+  const settled = log.settled('x', false)
+  log.gone('b1')
+  log.gone('c1')
+  log.met('d', 'd2')
+  t.equal(await settled, 'known')
+  log.met('b', 'b1')
+  t.strictSame(
+    log.next('x', true).names,
+    ['d2'],
+    'a life that is gone does not come back',
+  )
+})
+
+t.test('what is over is waited for no more', async t => {
+  const { clock, log } = world()
+  log.met('b', 'b1')
+  log.next('x', true)
+  const settled = log.settled('x', true)
+  log.over('x')
+  t.equal(await settled, 'refused')
+  log.over('x')
+  log.next('y', true)
+  const other = log.settled('y', true)
+  log.close()
+  t.equal(await other, 'refused')
+  t.equal(log.size, 0)
+  t.equal(clock.waiting, 0)
+})
