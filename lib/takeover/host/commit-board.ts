@@ -77,12 +77,12 @@ export class CommitBoard {
     this.#table.write(kind.word, key, encodeWord(word), ttl)
   }
 
-  /** What is known of the connections that a member has in a life. */
-  of(member: string, life: Life): LeftConnection[] {
+  /** What is known of the connections that a member has in a life; nothing is exact without one. */
+  of(member: string, life: Life | undefined): LeftConnection[] {
     return this.#shelf.of(hashOf(member).toString('hex')).flatMap(kept => {
       const word = decodeWord(this.#table.open(kept.name, kept.sealed))
-      if (word?.life !== life) return []
-      const isNamed = word.names.includes(this.life)
+      if (word === undefined || word.life !== (life ?? word.life)) return []
+      const isNamed = life !== undefined && word.names.includes(this.life)
       return word.entries.map(({ id, standing, acked, checkpoint }) => ({
         checkpoint,
         toldAt: kept.toldAt,

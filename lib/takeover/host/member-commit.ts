@@ -55,8 +55,7 @@ export class MemberCommit {
 
   /** What is known of the connections of a member, as the process that it is now. */
   of(member: string): LeftConnection[] {
-    const life = this.#log.lifeOf(member)
-    return life === undefined ? [] : this.#words.of(member, life)
+    return this.#words.of(member, this.#log.lifeOf(member))
   }
 
   forget(member: string): void {
