@@ -45,7 +45,7 @@ t.test('no number is ever used for two texts, whoever goes on with it', async t 
         const one = pick(idle)
         if (chance(0.5)) one.get(1 + Math.floor(random() * 60_000))
         else if (chance(0.8)) one.post(1 + Math.floor(random() * 60_000))
-        else if (chance(0.5)) one.keyUpdate()
+        else if (chance(0.4)) one.keyUpdate()
         else one.connection.end()
       } else if (chance(0.08)) pick(links).isCut = chance(0.5)
       else if (chance(0.02) && others().length > 1) {
@@ -56,7 +56,7 @@ t.test('no number is ever used for two texts, whoever goes on with it', async t 
         pick([owner, ...others()]).commit.fenced(gone.name)
       } else if (chance(0.03)) world.join(`m${names++}`)
       else if (chance(0.05)) pick(others()).syncs(pick(others()))
-      else if (chance(0.02)) pick(others()).commit.distrust()
+      else if (chance(0.025)) pick(others()).commit.distrust()
       else if (chance(0.02)) {
         const leaving = pick(others())
         if (others().length > 1) {
