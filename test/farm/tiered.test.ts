@@ -151,6 +151,21 @@ t.test('a new repository has all before it answers, and nothing twice', async t 
   t.ok(proxy.finds(tables.session, keyOf(17)))
 })
 
+t.test('a new repository has all before it answers, whoever it asks first', async t => {
+  for (let proxies = 1; proxies <= 5; proxies++)
+    for (let drawn = 0; drawn < 4; drawn++) {
+      const farm = farmOf({ proxies, repositories: 1 })
+      for (let i = 0; i < 50; i++)
+        farm.write(farm.at(1 + (i % proxies)), `key ${i}`, 'one')
+      farm.run(1_000)
+      for (let i = 0; i < drawn; i++) farm.chance.next()
+      const joiner = farm.add(true)
+      for (let ms = 0; ms < 1_000 && !joiner.ready; ms += 0.5) farm.run(0.5)
+      t.equal(joiner.ready, true)
+      t.same(lacking([joiner], 50), [], `${proxies} proxies, ${drawn} drawn before`)
+    }
+})
+
 t.test('with the last repository gone proxies tell each other, and say so', async t => {
   const farm = farmOf({ proxies: 3, repositories: 2 })
   farm.write(farm.at(2), 'key 0', 'one')

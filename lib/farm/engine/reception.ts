@@ -40,6 +40,7 @@ export class Reception {
   readonly orphans: Orphans
   readonly #context: EngineContext
   readonly #came: ReceptionParts['came']
+  readonly #isAlike: ReceptionParts['isAlike']
   /** Whose windows begin where the table that is being fetched ends. */
   readonly #lowered = new Set<Peer>()
 
@@ -47,6 +48,7 @@ export class Reception {
     const { spread, isAlike, ready } = parts
     this.#context = context
     this.#came = parts.came
+    this.#isAlike = isAlike
     const { random, wall } = context.options
     this.orphans = new Orphans(context, peer => {
       if (!this.synchronizer.needs(peer.id)) this.fetchTable(peer)
@@ -298,7 +300,9 @@ export class Reception {
       // What was said before our table backed it counted for nothing.
       const counts = !peer.settled || !this.#context.options.datagrams
       peer.settled = true
-      this.synchronizer.satisfied(peer.id)
+      // One that has not all sessions tells nothing of those that have.
+      if (this.#isAlike(donor) || !this.#isAlike(peer.id))
+        this.synchronizer.satisfied(peer.id)
       if (counts)
         peer.ack.flush(peer.window.contiguous, peer.window.contiguous, this.#context.now)
       this.#look(peer, 0)
