@@ -1,4 +1,5 @@
 import type { Comparison, Goal } from '../report/report.ts'
+import { nodeTickets } from '../systems/node-systems.ts'
 import type { CellResult } from './measure-cells.ts'
 import { compare } from './measurement.ts'
 import { scenarioName } from './scenario.ts'
@@ -130,22 +131,58 @@ export function judgeChains(results: readonly CellResult[]): Goal[] {
   })
 }
 
-/** Whether handshakes of one system cost the same however many members there are. */
+/**
+ * Whether handshakes of one system cost the same however many members there are. Where all members
+ * share a machine more processes are dearer for anybody: where plain Node was measured in as many,
+ * the same is said of the ratio to it.
+ */
 export function judgeGrowth(results: readonly CellResult[]): Goal[] {
-  return [...new Set(results.map(({ cell }) => scenarioName(cell.scenario)))].flatMap(
+  const floors = results.filter(({ cell }) => cell.system === nodeTickets)
+  const judged = results.filter(result => !floors.includes(result))
+  return [...new Set(judged.map(({ cell }) => scenarioName(cell.scenario)))].flatMap(
     name => {
-      const bySize = results
-        .filter(({ cell }) => scenarioName(cell.scenario) === name)
-        .sort((a, b) => a.cell.members - b.cell.members)
+      const isOf = ({ cell }: CellResult): boolean => scenarioName(cell.scenario) === name
+      const bySize = judged.filter(isOf).sort((a, b) => a.cell.members - b.cell.members)
       const [smallest, largest] = [bySize[0], bySize.at(-1)]
-      const comparison = compare('serverCpu', largest, smallest)
-      if (comparison === undefined) return []
       const text =
         `server CPU of ${name} with ${largest?.cell.members} members ` +
         `to ${smallest?.cell.members}`
-      return [goalOf(text, growthLimit, comparison)]
+      const toFloor = (result: CellResult | undefined): CellResult | undefined =>
+        relativeTo(
+          floors.filter(isOf).find(({ cell }) => cell.members === result?.cell.members),
+          result,
+        )
+      const comparison = compare('serverCpu', largest, smallest)
+      const relative = compare('serverCpu', toFloor(largest), toFloor(smallest))
+      return [
+        ...(comparison === undefined ? [] : [goalOf(text, growthLimit, comparison)]),
+        ...(relative === undefined
+          ? []
+          : [
+              goalOf(
+                `${text}, each of as many processes of plain Node`,
+                growthLimit,
+                relative,
+              ),
+            ]),
+      ]
     },
   )
+}
+
+/** The same rounds, with server CPU as a part of what the floor used in that round. */
+function relativeTo(
+  floor: CellResult | undefined,
+  result: CellResult | undefined,
+): CellResult | undefined {
+  if (floor === undefined || result === undefined) return undefined
+  const rounds = result.rounds.map((round, at) => {
+    const used = floor.rounds[at]?.serverCpu
+    const { serverCpu } = round
+    const isKnown = serverCpu !== undefined && used !== undefined
+    return { ...round, serverCpu: isKnown ? serverCpu / used : undefined }
+  })
+  return { ...result, rounds }
 }
 
 function goalOf(text: string, limit: number, { ratio, low, high }: Comparison): Goal {

@@ -2,12 +2,13 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BenchmarkContext } from '../benchmark.ts'
 import { type IdentityName, makeIdentities } from '../certificates/identity.ts'
-import { seededRandom, shuffled } from '../harness/random.ts'
+import { seededRandom } from '../harness/random.ts'
 import { startRelay } from '../relay/relay.ts'
 import type { RunningSystem, System } from '../systems/system.ts'
 import { type Cell, type Effort, measureRound, type Round } from './cell.ts'
 import { Clients } from './clients.ts'
 import { scenarioName } from './scenario.ts'
+import { turnsOf } from './turns.ts'
 
 export interface CellResult {
   readonly cell: Cell
@@ -21,8 +22,8 @@ export interface CellResults {
 
 /**
  * Measures every cell in interleaved rounds: each round visits all of them, each time in
- * another order, so that what slows the machine for a while slows all of them. Sets of
- * certificates follow one another; all systems of a set run at the same time.
+ * another order, so that what slows the machine for a while slows all of them; see turnsOf.
+ * Sets of certificates follow one another; all systems of a set run at the same time.
  */
 export async function measureCells(
   cells: readonly Cell[],
@@ -108,7 +109,7 @@ async function measureGroup(
     const rounds = new Map<Cell, Round[]>(ready.map(cell => [cell, []]))
     for (let round = 0; round <= effort.rounds; round++) {
       context.calibration.take()
-      for (const cell of shuffled([...rounds.keys()], random)) {
+      for (const cell of turnsOf([...rounds.keys()], random)) {
         const { running, ports } = benches.get(
           benchName(cell.system, cell.members),
         ) as Bench

@@ -4,7 +4,7 @@ import { judgeChains, judgeGoals, judgeGrowth } from '../../bench/handshake/goal
 import type { CellResult } from '../../bench/handshake/measure-cells.ts'
 import type { VisitKind } from '../../bench/handshake/scenario.ts'
 import { goalIn } from '../../bench/report/goal-line.ts'
-import { handfast } from '../../bench/systems/node-systems.ts'
+import { handfast, nodeTickets } from '../../bench/systems/node-systems.ts'
 
 /** Eleven rounds with these figures, one after another and again. */
 function cell(visit: VisitKind, members: number, ...serverCpu: number[]): CellResult {
@@ -76,3 +76,21 @@ t.test('a benchmark in a process of its own tells goals in lines', async t => {
   t.strictSame(goalIn(`${line}too noisy to tell`), { ...goal, met: undefined })
   t.equal(goalIn('400000 records of 1024 B'), undefined)
 })
+
+t.test(
+  'what more processes cost plain Node is told apart from what the farm costs',
+  async t => {
+    const plain = (members: number, serverCpu: number): CellResult => {
+      const result = cell('full', members, serverCpu)
+      return { ...result, cell: { ...result.cell, system: nodeTickets } }
+    }
+    t.match(
+      judgeGrowth([cell('full', 1, 1.1), cell('full', 6, 2.2), plain(1, 1), plain(6, 2)]),
+      [
+        { text: /with 6 members to 1$/, value: 2, met: false },
+        { text: /to 1, each of as many processes of plain Node$/, value: 1, met: true },
+      ],
+    )
+    t.equal(judgeGrowth([cell('full', 1, 1), cell('full', 6, 1), plain(1, 1)]).length, 1)
+  },
+)

@@ -25,7 +25,7 @@ import { reportVersion } from '../../bench/report/report.ts'
 import { handfast, handfastStateful, nodeOwn } from '../../bench/systems/node-systems.ts'
 import type { System } from '../../bench/systems/system.ts'
 
-const small: Effort = { rounds: 2, single: 4, loaded: 8, concurrency: 2, warmUp: 2 }
+const small: Effort = { rounds: 2, single: 4, loaded: 16, concurrency: 2, warmUp: 2 }
 
 t.test('the smallest scenario, for real: two members resume for each other', async t => {
   const context = await contextFor(t)
@@ -92,7 +92,7 @@ t.test('a system that must resume and does not is a failure', async t => {
     context,
   )
   t.same(failuresOf(measured.results), [
-    'resume-cross-1.2-p256-id node-own: 0 of 24 handshakes were resumed',
+    'resume-cross-1.2-p256-id node-own: 0 of 48 handshakes were resumed',
   ])
 })
 
