@@ -1,0 +1,51 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { browserPath, startBrowser } from '../fixtures/chromium.ts'
+import { GuardedProxy, withGuardian } from '../fixtures/guarded-proxy.ts'
+import { objectBackend } from '../fixtures/object-backend.ts'
+import { partOf } from '../fixtures/takeover/object.ts'
+
+/** More than kernels and the browser hold while it is on its way. */
+const object = Buffer.concat(
+  Array.from({ length: 1_200 }, (_, index) => partOf(index * 262_144, 262_144)),
+)
+const sha256 = createHash('sha256').update(object).digest('hex')
+const here = {
+  ...(browserPath === undefined
+    ? { skip: 'no Chromium here: apt install chromium' }
+    : withGuardian),
+  timeout: 300_000,
+}
+
+t.test(
+  'a browser downloads through workers that are killed, and sees no error',
+  here,
+  async t => {
+    const backend = await objectBackend(t, object)
+    const proxy = await GuardedProxy.start(t, backend.url, 1)
+    const browser = await startBrowser(t)
+    const context = await browser.newContext({
+      ignoreHTTPSErrors: true,
+      acceptDownloads: true,
+    })
+    const page = await context.newPage()
+    await page.goto(`https://localhost:${proxy.port}/word`)
+    const begun = page.waitForEvent('download')
+    await page.evaluate(
+      "{ const a = document.createElement('a'); a.href = '/object'; a.download = 'object'; a.click() }",
+    )
+    const download = await begun
+    await proxy.until(({ protected: now }) => now.answers === 1)
+    await proxy.killEach()
+    t.equal(await download.failure(), null)
+    const file = await download.path()
+    t.equal(createHash('sha256').update(readFileSync(file)).digest('hex'), sha256)
+    t.equal(
+      backend.asked.filter(line => line === 'GET /object').length >= 2,
+      true,
+      'its rest was asked for',
+    )
+    t.equal((await page.reload())?.status(), 200)
+  },
+)
