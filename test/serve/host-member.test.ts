@@ -56,7 +56,7 @@ function support(added: string[], removed: string[]): NativeSupport {
 t.test('it is off unless it is asked for, and nothing is looked at then', async t => {
   const detect = () => Promise.reject(new Error('looked at'))
   const member = await hostMember(undefined, world().farm, keepingLog(), detect)
-  t.strictSame(member.read(), { state: 'off', addresses: [] })
+  t.match(member.read(), { state: 'off', addresses: [] })
   t.equal(member.protection, undefined)
   member.start({} as RunningProxy)
   member.close()
@@ -82,7 +82,7 @@ t.test('where all is there it has its address until it is closed', async t => {
   const { clock, farm } = world()
   const detect = async () => support(added ?? [], removed ?? [])
   const member = await hostMember(settings, farm, keepingLog(), detect)
-  t.strictSame(member.read(), { state: 'on', addresses: [] })
+  t.match(member.read(), { state: 'on', addresses: [] })
   const silenced: string[] = []
   const proxy = { silence: (address: string) => silenced.push(address) }
   member.start(proxy as unknown as RunningProxy)
