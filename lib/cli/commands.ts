@@ -71,4 +71,8 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: '',
     load: async () => (await import('./commands/demo-part.ts')).demoPartCommand,
   },
+  watchdog: {
+    summary: '',
+    load: async () => (await import('./commands/watchdog.ts')).watchdogCommand,
+  },
 }

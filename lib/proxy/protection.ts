@@ -88,6 +88,7 @@ export class Protection {
     const { transport: socket } = transport
     const { kernelOf, native } = this.#options
     const handle = handleOf(socket)
+    this.#options.watch?.(socket)
     const one = this.#checkpoints.open({
       connection: recordableOf(transport, native, base),
       socket,

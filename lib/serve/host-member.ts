@@ -10,10 +10,13 @@ import {
   type HostTakeoverSettings,
   resolveHostTakeover,
 } from '../takeover/host/options.ts'
+import type { Watchdog } from '../takeover/host/watchdog.ts'
 import { detectNative, type NativeSupport } from '../takeover/native/detect.ts'
+import type { InterfaceAddresses } from '../takeover/native/interface-addresses.ts'
 import { sequenceAt } from '../takeover/native/sequence.ts'
 import type { ProtectionOptions } from '../takeover/protection-options.ts'
 import { TakeoverCounters } from '../takeover/takeover-counters.ts'
+import { WatchdogProcess, type WatchdogProgram } from './watchdog.ts'
 
 /** The takeover of hosts, where it is wished and can be. */
 export interface HostMember {
@@ -24,7 +27,7 @@ export interface HostMember {
   start(proxy: RunningProxy): void
   /** Gives all to others; see HostTakeover. */
   leave(patience: number): Promise<void>
-  close(): void
+  close(): void | Promise<void>
 }
 
 /** Of a process that is to move its connections, and has nobody to take them. */
@@ -47,6 +50,7 @@ export async function hostMember(
   farm: Pick<Farm, 'takeoverRoom'>,
   log: Log,
   detect: () => Promise<NativeSupport> = detectNative,
+  program?: WatchdogProgram,
 ): Promise<HostMember> {
   if (settings === undefined) return without('off', log)
   const { sockets, packets, addresses, missing } = await detect()
@@ -58,6 +62,7 @@ export async function hostMember(
   }
   const { heartbeat, timeout, fenceTimeout, commitTimeout } =
     resolveHostTakeover(settings)
+  const watchdog = program && new WatchdogProcess(program, log)
   const counters = new TakeoverCounters()
   let proxy: RunningProxy | undefined
   const takeover = new HostTakeover(
@@ -73,7 +78,7 @@ export async function hostMember(
       log,
       sockets,
       packets,
-      addresses,
+      addresses: watchdog ? watched(addresses, watchdog.watchdog) : addresses,
       adopt: (socket: Socket, checkpoint, place) => {
         if (proxy === undefined) socket.resetAndDestroy()
         else proxy.inherit(socket, checkpoint, place)
@@ -92,6 +97,7 @@ export async function hostMember(
     protection: {
       keeper: takeover.keeper,
       native: sockets,
+      watch: socket => watchdog?.watchdog.watch(socket),
       counters,
       kernelOf: (fd, { position, readPosition }) => {
         const tcp = sockets.parameters(fd)
@@ -110,6 +116,25 @@ export async function hostMember(
       takeover.start()
     },
     leave: patience => takeover.leave(patience),
-    close: () => takeover.close(),
+    async close() {
+      takeover.close()
+      await watchdog?.close()
+    },
+  }
+}
+
+/** What is here is told to the watchdog. */
+function watched(addresses: InterfaceAddresses, watchdog: Watchdog): InterfaceAddresses {
+  const here = new Set<string>()
+  return {
+    add(name, address) {
+      addresses.add(name, address)
+      watchdog.addresses(name, [...here.add(address)])
+    },
+    remove(name, address) {
+      addresses.remove(name, address)
+      here.delete(address)
+      watchdog.addresses(name, [...here])
+    },
   }
 }

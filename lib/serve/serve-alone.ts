@@ -8,6 +8,7 @@ import { Reloader } from './reloader.ts'
 import { startServer } from './server.ts'
 import type { ServeSettings } from './settings.ts'
 import { Signals } from './signals.ts'
+import type { WatchdogProgram } from './watchdog.ts'
 
 const statsInterval = 200
 
@@ -22,14 +23,20 @@ export interface ServeOptions {
   readonly guardian: GuardianState
 }
 
+export interface AloneOptions extends ServeOptions {
+  /** What holds connections when this process is killed, where other hosts go on with them. */
+  readonly watchdog: WatchdogProgram
+}
+
 /** Serves in this process until a signal or the end of the parent; answers the exit code. */
-export async function serveAlone(options: ServeOptions): Promise<number> {
-  const { settings, load, log, guardian } = options
+export async function serveAlone(options: AloneOptions): Promise<number> {
+  const { settings, load, log, guardian, watchdog } = options
   const readiness = new Readiness('starting')
   const signals = new Signals()
   const onAsked = (word: AskedWord) => signals.ask(word)
   const server = await startServer(settings, log, log.dropped, readiness, onAsked, {
     state: guardian,
+    watchdog,
   })
   readiness.set(undefined)
   const { host, port, farmAddress } = server

@@ -12,6 +12,7 @@ import { createProxy } from '../proxy/proxy.ts'
 import { RedirectListener } from '../proxy/redirect-listener.ts'
 import type { GuardianState } from '../takeover/guardian/guardian-state.ts'
 import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
+import { detectNative } from '../takeover/native/detect.ts'
 import type { ProtectionOptions } from '../takeover/protection-options.ts'
 import { TakeoverCounters } from '../takeover/takeover-counters.ts'
 import { type AccessLogFile, openAccessLog } from './access-log-file.ts'
@@ -22,6 +23,7 @@ import type { ServerStats } from './messages.ts'
 import { Readiness } from './readiness.ts'
 import { reloadable, type ServeSettings } from './settings.ts'
 import { SiteAuths } from './site-auths.ts'
+import type { WatchdogProgram } from './watchdog.ts'
 import { keepRequestsYoung } from './young-heap.ts'
 
 /** A farm member and the proxy on top of it, in this process. */
@@ -50,6 +52,8 @@ export interface Server {
 export interface ServerGuard {
   readonly state: GuardianState
   readonly protection?: ProtectionOptions | undefined
+  /** Of a process that has nobody above it. */
+  readonly watchdog?: WatchdogProgram | undefined
 }
 
 const unguarded: ServerGuard = { state: 'off' }
@@ -61,7 +65,7 @@ export async function startServer(
   droppedLines: () => number = () => 0,
   readiness: Readiness = new Readiness(undefined),
   onAsked?: (word: AskedWord) => boolean,
-  { state, protection }: ServerGuard = unguarded,
+  { state, protection, watchdog }: ServerGuard = unguarded,
 ): Promise<Server> {
   keepRequestsYoung()
   const opened: { close(): void | Promise<void> }[] = []
@@ -80,7 +84,9 @@ export async function startServer(
     const auths = new SiteAuths(farm, settings)
     const admin = await startAdmin(settings, farm, { notReady, onAsked })
     if (admin !== undefined) keep(admin)
-    const host = keep(await hostMember(settings.takeover, farm, log))
+    const host = keep(
+      await hostMember(settings.takeover, farm, log, detectNative, watchdog),
+    )
     const kept = protection ?? host.protection
     const listening = auths.rebuild(settings.sites, sites =>
       createProxy({

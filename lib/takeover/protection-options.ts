@@ -21,6 +21,8 @@ export interface ProtectionOptions {
   readonly keeper: CheckpointKeeper<Socket>
   readonly native: NativeSocket
   readonly counters: TakeoverCounters
+  /** Told of each connection; see Watchdog. */
+  readonly watch?: ((socket: Socket) => void) | undefined
   /**
    * What other hosts' kernels have to be told of a socket that was `base` far when it was made.
    * Undefined: connections stay on this host.

@@ -62,14 +62,14 @@ async function run(args: readonly string[], io: Io, onUp: () => void): Promise<n
     )
   }
   const options = { settings, load, log, onListening, guardian }
+  const main = new URL(`../main${extname(import.meta.url)}`, import.meta.url)
+  const exec = programAt(fileURLToPath(main))
   if (settings.workers === 1 && guardian !== 'on') {
     const { serveAlone } = await import('../../serve/serve-alone.ts')
-    return await serveAlone(options)
+    return await serveAlone({ ...options, watchdog: { exec, args: ['watchdog'] } })
   }
   const { serveCluster } = await import('../../serve/serve-cluster.ts')
-  const main = new URL(`../main${extname(import.meta.url)}`, import.meta.url)
-  const worker = { exec: programAt(fileURLToPath(main)), args: ['worker'] }
-  return await serveCluster({ ...options, worker })
+  return await serveCluster({ ...options, worker: { exec, args: ['worker'] } })
 }
 
 /** As it was called, if it was: a link to the release that is installed may point to the next. */
