@@ -154,6 +154,8 @@ export class AddressHolding implements Holding {
     const point = this.#pointOf(connection, late)
     if (point === undefined) {
       native.unblock(handle.fd)
+      this.#stopped.delete(transport)
+      transport.release()
       return false
     }
     const moved = { id: one.id, ...point }

@@ -93,6 +93,7 @@ export async function hostMember(
       state: 'on',
       addresses: takeover.holds,
       commits: takeover.commits,
+      ...(watchdog && { watched: watchdog.watchdog.size }),
     }),
     protection: {
       keeper: takeover.keeper,

@@ -54,9 +54,11 @@ t.test('a watchdog that stands still is given no more than it can take', async t
   for (let fd = 1; fd <= 1_200; fd++) watchdog.watch(socketOf(fd))
   await clock.pass(200)
   t.equal(said.length, 1_000)
+  t.equal(watchdog.size, 0)
   for (const done of waiting.splice(0)) done()
   await clock.pass(200)
   t.equal(said.length, 1_200)
+  t.equal(watchdog.size, 1_000)
 })
 
 t.test('another watchdog is told all that the one before it knew', async t => {

@@ -11,6 +11,8 @@ export interface HostTakeoverState {
   readonly addresses: readonly string[]
   /** Answers since start that waited for other members, by what came of it; see CommitOutcome. */
   readonly commits: Readonly<Record<string, number>>
+  /** Connections that outlive a kill of this process; undefined without a watchdog. */
+  readonly watched?: number | undefined
 }
 
 export interface TakeoverFigures {

@@ -40,6 +40,8 @@ export class Watchdog {
   readonly #held = new Map<Socket, number>()
   #addresses: Extract<ToWatchdog, { type: 'addresses' }> | undefined
   #timer: Timer | undefined
+  /** Ids of those that are still on their way. */
+  readonly #unsent = new Set<number>()
   #onTheWay = 0
   #lastId = 0
   #closed = false
@@ -47,6 +49,11 @@ export class Watchdog {
   constructor(tell: TellWatchdog, clock: Clock) {
     this.#tell = tell
     this.#clock = clock
+  }
+
+  /** Connections that have been given to it. */
+  get size(): number {
+    return [...this.#held.values()].filter(id => !this.#unsent.has(id)).length
   }
 
   /** From now on, or soon, the connection does not end with this process. */
@@ -102,9 +109,12 @@ export class Watchdog {
   }
 
   #send(message: ToWatchdog, handle: SystemHandle | undefined): void {
+    const id = message.type === 'hold' ? message.id : undefined
     this.#onTheWay += 1
+    if (id !== undefined) this.#unsent.add(id)
     this.#tell(message, handle, () => {
       this.#onTheWay -= 1
+      if (id !== undefined) this.#unsent.delete(id)
     })
   }
 }
