@@ -59,7 +59,7 @@ t.test('it is off unless it is asked for, and nothing is looked at then', async 
   t.match(member.read(), { state: 'off', addresses: [] })
   t.equal(member.protection, undefined)
   member.start({} as RunningProxy)
-  member.close()
+  await member.close()
 })
 
 t.test('what a host lacks is said in one line, and it serves without', async t => {
@@ -89,7 +89,7 @@ t.test('where all is there it has its address until it is closed', async t => {
   clock.advance(2_000)
   t.strictSame(added, ['eth0 10.0.0.100'])
   t.strictSame(member.read().addresses, ['10.0.0.100'])
-  member.close()
+  await member.close()
   t.strictSame(removed, ['eth0 10.0.0.100'])
   t.strictSame(silenced, [])
 })
