@@ -70,8 +70,8 @@ export class WatchdogProcess {
   }
 
   #tell(message: ToWatchdog, handle: SystemHandle | undefined, done: () => void): void {
-    if (!this.#child.connected) return done()
-    this.#child.send(message, handle as never, {}, done)
+    if (this.#child.connected) this.#child.send(message, handle as never, {}, done)
+    else done()
   }
 }
 
