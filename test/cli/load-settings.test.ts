@@ -201,3 +201,33 @@ t.test('a disk without a secret, without a folder or too small is refused', asyn
     message: /farm\.disk\.maxBytes/,
   })
 })
+
+t.test(
+  'takeover of hosts is refused beside what it can not be together with',
+  async t => {
+    const env = { HANDFAST_SECRET: generateSecret() }
+    const takeover =
+      'takeover: {address: 10.0.0.101, interface: eth0, fence: [/bin/false]'
+    const file = (more: string, times = '') =>
+      load(t, `${sites}listen: 443\nworkers: 1\n${takeover}${times}}\n${more}`, [], env)
+    t.equal((await file('')).takeover?.address, '10.0.0.101')
+    for (const [more, message] of [
+      ['guardian: {enabled: true}\n', /takeover: .*no guardian beside it/],
+      ['proxyProtocol: [10.0.0.0/8]\n', /takeover: .*no proxyProtocol beside it/],
+    ] as const) {
+      await t.rejects(file(more), { code: 'ERR_HANDFAST_CONFIG', message }, more)
+    }
+    const times = ', heartbeat: 100ms, timeout: 150ms'
+    await t.rejects(file('', times), {
+      message: /timeout: .*at least twice the heartbeat/,
+    })
+    const other = (start: string, flags: string[] = []) =>
+      load(t, `${sites}${start}${takeover}}\n`, flags, env)
+    await t.rejects(other('listen: 443\nworkers: 2\n'), { message: /1, for takeover/ })
+    const flags = ['--proxy-protocol', '10.0.0.0/8']
+    const flagged = other('listen: 443\nworkers: 1\n', flags)
+    await t.rejects(flagged, { message: /no proxyProtocol beside it/ })
+    const bound = other('listen: 127.0.0.1:443\nworkers: 1\n')
+    await t.rejects(bound, { message: /every address of the host/ })
+  },
+)

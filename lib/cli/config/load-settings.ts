@@ -110,7 +110,7 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
 
 /** What it can't be together with. */
 function takeoverOf(
-  { takeover, workers, guardian }: ConfigFile,
+  { takeover, workers, guardian, proxyProtocol = [] }: ConfigFile,
   flags: ProxyFlags,
   { host }: ListenAddress,
   fault: (path: Path, expected: string) => HandfastError,
@@ -124,6 +124,10 @@ function takeoverOf(
     throw fault(['takeover'], 'no guardian beside it')
   }
   if ((flags.workers ?? workers) !== 1) throw fault(['workers'], '1, for takeover')
+  // What is written down has to be the connection as it is on the link, not as it is shown.
+  if (flags.proxyProtocol.length + proxyProtocol.length > 0) {
+    throw fault(['takeover'], 'no proxyProtocol beside it')
+  }
   if (host !== undefined && host !== '0.0.0.0' && host !== '::') {
     throw fault(['listen'], 'every address of the host (a port alone), for takeover')
   }

@@ -389,6 +389,7 @@ export class HostTakeover {
         serve: (socket, { checkpoint, standing }, place) =>
           this.#parts.adopt(socket, checkpoint, { ...place, standing }),
         onReset: (_subject, cause) => this.#parts.onReset(cause),
+        onOver: () => this.#takeovers.delete(takeover),
       },
       bequests,
     )
@@ -396,6 +397,7 @@ export class HostTakeover {
     try {
       return await takeover.run()
     } catch (error) {
+      this.#takeovers.delete(takeover)
       takeover.close()
       throw error
     }

@@ -26,6 +26,8 @@ export interface TakeoverParts<Subject> {
   /** Goes on with a connection. Whoever has the socket sees it closed when it has to let go. */
   serve(socket: Socket, subject: Subject, place: Place): void
   onReset(subject: Subject, cause: ResetCause): void
+  /** No connection is watched any more. */
+  onOver?(): void
   readonly times?: TakeoverTimes | undefined
 }
 
@@ -235,7 +237,9 @@ export class Takeover<Subject> {
   }
 
   #closeIfOver(): void {
-    if (this.#connections.size === 0 && this.#isAnnounced) this.#parts.port.close()
+    if (this.#connections.size > 0 || !this.#isAnnounced) return
+    this.#parts.port.close()
+    this.#parts.onOver?.()
   }
 
   /** One timer for all. */
