@@ -20,7 +20,7 @@ import { type RecordSealer, recordSealer } from '../../record/record-sealer.ts'
  *      receipt      for a member, by its hash; the same
  *      presence     the CommitPresence as JSON
  *
- * Kinds 4 and 5 are those of MoveBoard.
+ * Kinds 4 and 5 are those of MoveBoard, which says what they are about.
  */
 export const kind = {
   beat: 1,
@@ -31,7 +31,7 @@ export const kind = {
   presence: 18,
 } as const
 
-export const memberLength = 16
+const memberLength = 16
 /** Milliseconds for which a word stays that is repeated. */
 export const shortly = 60_000
 

@@ -121,8 +121,7 @@ export class HostTakeover {
       options.commit === undefined ? new BoardKeeper(this.#board) : this.#commit.keeper
     this.#moves = new Moves({
       self,
-      cache,
-      key,
+      table: this.#table,
       clock,
       votes: this.#elections,
       holds: (member, claim) => this.#heartbeats.holds(member, claim, clock.monotonic()),

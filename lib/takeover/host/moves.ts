@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import type { Cache } from '../../cache/cache.ts'
 import type { Clock, Timer } from '../../clock.ts'
 import type { LeftConnection } from './board.ts'
+import type { ConnectionTable } from './connection-table.ts'
 import type { Elections } from './elections.ts'
 import type { HeldAddress } from './heartbeats.ts'
 import type { GivenConnections, Holding } from './holding.ts'
@@ -13,9 +13,7 @@ export type MoveVotes = Pick<Elections, 'nominate' | 'withdraw' | 'accept' | 'en
 
 export interface MovesParts {
   readonly self: string
-  readonly cache: Cache
-  /** 32 bytes, as for the board. */
-  readonly key: Buffer
+  readonly table: ConnectionTable
   readonly clock: Clock
   readonly votes: MoveVotes
   /** Whether the member lives, and has the address by this claim. */
@@ -75,8 +73,8 @@ export class Moves {
 
   constructor(parts: MovesParts) {
     this.#parts = parts
-    const { cache, key, self, clock } = parts
-    this.#board = new MoveBoard(cache, key, self, clock, word => this.#heard(word))
+    const { table, self, clock } = parts
+    this.#board = new MoveBoard(table, self, clock, word => this.#heard(word))
   }
 
   /** Addresses that are on their way here or away. */
