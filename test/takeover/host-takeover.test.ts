@@ -1,31 +1,8 @@
 import t from 'tap'
 import { askedCheckpoint, fullCheckpoint } from '../fixtures/checkpoints.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
+import { addressOf, farm, heirOf, names } from '../fixtures/takeover/fake-farm.ts'
 import { FakeHosts, heartbeat, timeout } from '../fixtures/takeover/fake-hosts.ts'
-
-const names = ['a', 'b', 'c', 'd', 'e']
-const addressOf = (name: string) => `10.0.0.${100 + names.indexOf(name)}`
-
-/** So many hosts, each with its address, and clients that all others know of. */
-async function farm(size: number, clients = 3): Promise<FakeHosts> {
-  const world = new FakeHosts()
-  for (const name of names.slice(0, size)) world.start(name, addressOf(name))
-  await world.advance(2 * timeout + 2 * heartbeat)
-  for (const host of world.hosts) host.accept(addressOf(host.name), clients)
-  await world.advance(heartbeat)
-  return world
-}
-
-/** Whoever has the address of a host that is gone, and serves all of its clients. */
-function heirOf(world: FakeHosts, name: string): string | undefined {
-  const [heir, ...others] = world.holders(addressOf(name))
-  const served = world.connections
-    .filter(({ address }) => address === addressOf(name))
-    .every(({ servedBy }) =>
-      [...servedBy].some(host => host.isThere && host.name === heir),
-    )
-  return served && others.length === 0 ? heir : undefined
-}
 
 t.test('each host has its own address, once nobody else is known to', async t => {
   const world = new FakeHosts()
