@@ -23,15 +23,18 @@ export function whyNoNetworks(): string | undefined {
 /** Of `unshare`: users, networks and mounts of one's own. */
 export const apart = ['-Urnm'] as const
 
-function run(command: string): void {
+/** Runs a command of the system; throws when it fails. */
+export function run(command: string): string {
   const [name = '', ...args] = command.split(' ')
-  execFileSync(name, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  return execFileSync(name, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
 /** Once, in a network of one's own. */
 export function makeSwitch(): void {
   run('ip link set lo up')
-  run('ip link add br0 type bridge mcast_snooping 0')
+  // Of its own: a bridge else takes the lowest of its ports, and changes it when that one goes, of
+  // which hosts hear only when their caches of ARP have grown old.
+  run('ip link add br0 address 02:00:00:00:00:fe type bridge mcast_snooping 0')
   run(`ip addr add ${switchAddress}/24 dev br0`)
   run('ip link set br0 up')
 }
@@ -41,12 +44,13 @@ export class Cable {
   readonly address: string
   /** The host's end of it. */
   readonly name: string
-  readonly #port: string
+  /** The switch's. */
+  readonly port: string
 
   constructor(number: number) {
     this.address = `10.77.0.${number}`
     this.name = `v${number}`
-    this.#port = `p${number}`
+    this.port = `p${number}`
   }
 
   /** Plugs it in, once `unshare -n` has made the network. */
@@ -54,8 +58,8 @@ export class Cable {
     const network = (of: number | 'self') => readlinkSync(`/proc/${of}/ns/net`)
     while (network(pid) === network('self')) await sleep(5)
     const inside = `nsenter -t ${pid} -n`
-    run(`ip link add ${this.name} type veth peer name ${this.#port}`)
-    run(`ip link set ${this.#port} master br0 up`)
+    run(`ip link add ${this.name} type veth peer name ${this.port}`)
+    run(`ip link set ${this.port} master br0 up`)
     run(`ip link set ${this.name} netns ${pid}`)
     run(`${inside} ip addr add ${this.address}/24 dev ${this.name}`)
     run(`${inside} ip link set lo up`)
@@ -64,7 +68,7 @@ export class Cable {
 
   /** The command that pulls it, for those in other networks too. */
   get pulling(): string {
-    return `nsenter -t ${process.pid} -n ip link set ${this.#port} down`
+    return `nsenter -t ${process.pid} -n ip link set ${this.port} down`
   }
 
   pull(): void {
