@@ -2,6 +2,7 @@ import { createCipheriv, createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { sendObject } from './send-object.ts'
 
 /** Bytes without a pattern, whose length divides nothing that matters, again and again. */
 const period = 1_000_003
@@ -40,28 +41,8 @@ export async function startObjectBackend(
 ): Promise<ObjectBackend> {
   let parts = 0
   const server = createServer((request, response) => {
-    const wanted = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')
-    const first = Number(wanted?.[1] ?? 0)
-    const last = Number(wanted?.[2] || bytes - 1)
-    if (wanted !== null) parts += 1
-    response.writeHead(wanted === null ? 200 : 206, {
-      ETag: '"1"',
-      'Content-Type': 'application/octet-stream',
-      'Content-Length': last - first + 1,
-      ...(wanted && { 'Content-Range': `bytes ${first}-${last}/${bytes}` }),
-    })
-    let at = first
-    const pump = () => {
-      while (at <= last) {
-        const part = partOf(at, last + 1 - at)
-        at += part.length
-        if (response.write(part)) continue
-        response.once('drain', pump)
-        return
-      }
-      response.end()
-    }
-    pump()
+    response.setHeader('Content-Type', 'application/octet-stream')
+    if (sendObject(request, response, { length: bytes, etag: '"1"', partOf })) parts += 1
   })
   server.listen(0, host)
   await once(server, 'listening')
