@@ -3,8 +3,8 @@ import type { Standing } from '../commit/commit-word.ts'
 import { type ConnectionTable, hashOf, keyOf, kind, shortly } from './connection-table.ts'
 import type { Beat, Vote } from './heartbeats.ts'
 import { progressBytes, readProgress } from './progress.ts'
+import { readTold, toldBytes } from './told-checkpoint.ts'
 
-const positionLength = 8
 /** Milliseconds for which a word stays that is said once. */
 const long = 24 * 3_600_000
 /** Of one member. */
@@ -47,9 +47,7 @@ export class TakeoverBoard {
   }
 
   write(id: Buffer, acked: number, checkpoint: Buffer): void {
-    const position = Buffer.alloc(positionLength)
-    position.writeBigUInt64BE(BigInt(acked))
-    this.#table.write(kind.checkpoint, id, Buffer.concat([position, checkpoint]), long)
+    this.#table.write(kind.checkpoint, id, toldBytes({ acked, checkpoint }), long)
   }
 
   /** A tombstone would stay for an hour: it is written over, and soon gone. */
@@ -67,12 +65,9 @@ export class TakeoverBoard {
     const left = this.#left.get(hashOf(member).toString('hex')) ?? new Map<string, Left>()
     return [...left].flatMap(([id, { sealed, toldAt, acked }]) => {
       const key = keyOf(kind.checkpoint, hashOf(member), Buffer.from(id, 'hex'))
-      const value = this.#table.open(key, sealed)
-      if (value === undefined || value.length < positionLength) return []
-      const then = Number(value.readBigUInt64BE(0))
-      if (!Number.isSafeInteger(then)) return []
-      const checkpoint = value.subarray(positionLength)
-      const told = { checkpoint, toldAt, acked: Math.max(acked, then) }
+      const then = readTold(this.#table.open(key, sealed))
+      if (then === undefined) return []
+      const told = { ...then, toldAt, acked: Math.max(acked, then.acked) }
       return [{ ...told, standing: 'loose' }]
     })
   }

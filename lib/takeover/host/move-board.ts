@@ -8,6 +8,7 @@ import {
 } from './connection-table.ts'
 import type { MovedConnection } from './holding.ts'
 import { type MoveWord, readMoveWord } from './move-word.ts'
+import { readTold, toldBytes } from './told-checkpoint.ts'
 
 /**
  * In the table, about a move:
@@ -23,7 +24,6 @@ import { type MoveWord, readMoveWord } from './move-word.ts'
  */
 const kind = { word: 4, connection: 5 } as const
 const moveLength = 16
-const positionLength = 8
 
 /** Where members tell each other of connections that move while both live. */
 export class MoveBoard {
@@ -55,10 +55,8 @@ export class MoveBoard {
   }
 
   tell(move: string, { id, acked, checkpoint }: MovedConnection): void {
-    const position = Buffer.alloc(positionLength)
-    position.writeBigUInt64BE(BigInt(acked))
     const about = Buffer.concat([aboutOf(move), id])
-    this.#write(kind.connection, about, Buffer.concat([position, checkpoint]))
+    this.#write(kind.connection, about, toldBytes({ acked, checkpoint }))
   }
 
   /** From now on what comes of a move is kept; `onCame` is told how many connections there are. */
@@ -73,12 +71,8 @@ export class MoveBoard {
   left(move: string): LeftConnection[] {
     const connections = this.#expected.get(move)?.connections ?? new Map<string, Came>()
     return [...connections.values()].flatMap(({ key, sealed, toldAt }) => {
-      const value = this.#table.open(key, sealed)
-      if (value === undefined || value.length < positionLength) return []
-      const acked = Number(value.readBigUInt64BE(0))
-      if (!Number.isSafeInteger(acked)) return []
-      const checkpoint = value.subarray(positionLength)
-      return [{ checkpoint, toldAt, acked, standing: 'exact' }]
+      const told = readTold(this.#table.open(key, sealed))
+      return told === undefined ? [] : [{ ...told, toldAt, standing: 'exact' }]
     })
   }
 
