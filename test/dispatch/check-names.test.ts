@@ -3,7 +3,7 @@ import type { BackendOptions } from '../../lib/backend/backend.ts'
 import { resolveCheck } from '../../lib/backend/health/check-options.ts'
 import { type HealthBoard, noBoard } from '../../lib/backend/health/health-board.ts'
 import { Backends } from '../../lib/dispatch/backends.ts'
-import { resolveRetries } from '../../lib/dispatch/retry/options.ts'
+import { dispatcherOptions } from '../fixtures/dispatcher-options.ts'
 import { MemoryLog, type Teardown } from '../fixtures/proxy-servers.ts'
 
 /** Under which names the checks of a backend are told of, for each of several ways to it. */
@@ -26,26 +26,12 @@ function namesOf(t: Teardown, ways: readonly Partial<BackendOptions>[]): string[
   t.teardown(() => backends.destroy())
   backends.rebuild(dispatcherTo =>
     ways.map(way =>
-      dispatcherTo({
-        targets: [{ url: 'https://10.0.0.1:443' }],
-        backend: {
-          connectTimeout: 1_000,
-          headersTimeout: 1_000,
-          bodyTimeout: 1_000,
-          maxHeaderBytes: 16_384,
-          maxRequests: 10,
+      dispatcherTo(
+        dispatcherOptions([{ url: 'https://10.0.0.1:443' }], {
           check: resolveCheck({ path: '/health', interval: 86_400_000 }),
           ...way,
-        },
-        selection: {},
-        affinity: undefined,
-        scope: '',
-        resume: { most: 0, timeout: 1 },
-        retries: resolveRetries(),
-        hedging: undefined,
-        queueTimeout: 0,
-        timeouts: { request: 0, try: 0 },
-      }),
+        }),
+      ),
     ),
   )
   return names

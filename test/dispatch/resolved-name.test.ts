@@ -3,9 +3,8 @@ import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
 import t from 'tap'
 import { Backends } from '../../lib/dispatch/backends.ts'
-import type { BackendTarget, DispatcherOptions } from '../../lib/dispatch/options.ts'
 import { lookupWith, type Place, ResolvedName } from '../../lib/dispatch/resolved-name.ts'
-import { resolveRetries } from '../../lib/dispatch/retry/options.ts'
+import { dispatcherOptions } from '../fixtures/dispatcher-options.ts'
 import { MemoryLog, type Teardown, until } from '../fixtures/proxy-servers.ts'
 
 /** A clock that a test moves by hand. */
@@ -84,28 +83,6 @@ t.test('addresses come and go; a resolver that fails changes nothing', async t =
   t.equal(clock.waits.length, 0)
 })
 
-/** What a dispatcher is made from, as far as it is told here. */
-function optionsOf(targets: readonly BackendTarget[]): DispatcherOptions {
-  return {
-    targets,
-    backend: {
-      connectTimeout: 1_000,
-      headersTimeout: 1_000,
-      bodyTimeout: 1_000,
-      maxHeaderBytes: 16_384,
-      maxRequests: 10,
-    },
-    selection: {},
-    affinity: undefined,
-    scope: '',
-    resume: { most: 0, timeout: 1 },
-    retries: resolveRetries(),
-    hedging: undefined,
-    queueTimeout: 0,
-    timeouts: { request: 0, try: 0 },
-  }
-}
-
 function backendsIn(t: Teardown): Backends {
   const backends = new Backends(new MemoryLog(), {} as never, {} as never)
   t.teardown(() => backends.destroy())
@@ -115,7 +92,9 @@ function backendsIn(t: Teardown): Backends {
 t.test('each address is a backend', async t => {
   const backends = backendsIn(t)
   backends.rebuild(dispatcherTo =>
-    dispatcherTo(optionsOf([{ url: 'http://localhost:8080', resolve: 'addresses' }])),
+    dispatcherTo(
+      dispatcherOptions([{ url: 'http://localhost:8080', resolve: 'addresses' }]),
+    ),
   )
   const origins = () => [...backends.all()].map(({ origin }) => origin)
   t.strictSame(origins(), ['http://localhost:8080'], 'by name until it is known')
@@ -128,7 +107,9 @@ t.test('each address is a backend', async t => {
 t.test('a backend that a reload brings has come later than the others', async t => {
   const backends = backendsIn(t)
   const serve = (...urls: string[]) =>
-    backends.rebuild(dispatcherTo => dispatcherTo(optionsOf(urls.map(url => ({ url })))))
+    backends.rebuild(dispatcherTo =>
+      dispatcherTo(dispatcherOptions(urls.map(url => ({ url })))),
+    )
   const since = () => [...backends.all()].map(({ readySince }) => readySince)
   serve('http://10.0.0.1:80')
   t.strictSame(since(), [-Infinity])
