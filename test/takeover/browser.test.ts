@@ -23,6 +23,8 @@ t.test(
   here,
   async t => {
     const backend = await objectBackend(t, object)
+    // However fast it is, it does not end before the workers do.
+    backend.holdAt = object.length - 1
     const proxy = await GuardedProxy.start(t, backend.url, 1)
     const browser = await startBrowser(t)
     const context = await browser.newContext({
@@ -32,12 +34,12 @@ t.test(
     const page = await context.newPage()
     await page.goto(`https://localhost:${proxy.port}/word`)
     const begun = page.waitForEvent('download')
-    await page.evaluate(
-      "{ const a = document.createElement('a'); a.href = '/object'; a.download = 'object'; a.click() }",
-    )
+    // A click on a link with `download` is lost in Chromium now and then when it is busy.
+    page.goto(`https://localhost:${proxy.port}/object`).catch(() => {})
     const download = await begun
     await proxy.until(({ protected: now }) => now.answers === 1)
     proxy.killAll()
+    backend.release()
     t.equal(await download.failure(), null)
     const file = await download.path()
     t.equal(createHash('sha256').update(readFileSync(file)).digest('hex'), sha256)
