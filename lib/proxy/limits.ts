@@ -41,6 +41,8 @@ export const limitRules: NumberRules<keyof Limits> = {
   clientShare: { unit: 'percent', usual: 100 * usualShare, least: 1, most: 100 },
   shutdownDelay: time(0, 0),
   drainTimeout: time(30_000, 0),
+  // What a release can't do shows with its first requests.
+  upgradeProbation: time(5_000, 0),
 }
 
 /** Of those that a site or a route may have of its own. */

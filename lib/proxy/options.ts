@@ -267,6 +267,8 @@ export interface Limits {
   readonly shutdownDelay: number
   /** Drain: open requests may take this long. Default 30 000. */
   readonly drainTimeout: number
+  /** Upgrade: the first new worker serves so long beside those that it replaces. Default 5000. */
+  readonly upgradeProbation: number
 }
 
 /** Those of them that a site or a route may have of its own. */

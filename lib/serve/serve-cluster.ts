@@ -58,6 +58,8 @@ class Primary {
   #failure: { message: string; exitCode: number } | undefined
   /** In whose place others are: they finish what is under way. */
   readonly #leaving = new Set<Worker>()
+  /** Serves beside the one that it may replace. */
+  #onTrial: Worker | undefined
   #upgrading = false
   #draining = false
   /** What the workers answer whoever asks for the host. */
@@ -220,28 +222,45 @@ class Primary {
     }
     this.#upgrading = true
     log.info({ workers: this.#workers.size }, 'upgrading')
+    let failure: string | undefined
+    let { upgradeProbation: trial } = resolveLimits(this.#reloader.settings.limits)
     for (const slot of [...this.#workers.keys()]) {
-      const why = await this.#replace(slot)
-      if (why === undefined) continue
-      log.error({ slot, reason: why }, 'upgrade given up: the workers that serve go on')
-      this.#upgrading = false
-      return
+      await this.#replace(slot, trial, why => {
+        failure ??= why
+      })
+      if (failure !== undefined || this.#draining) break
+      trial = 0
     }
     this.#upgrading = false
-    log.info({ workers: this.#workers.size }, 'upgraded')
+    if (this.#draining) return
+    if (failure === undefined) log.info({ workers: this.#workers.size }, 'upgraded')
+    else log.error({ reason: failure }, 'upgrade given up: the workers that serve go on')
   }
 
-  /** Answers why not; the worker that was there serves on then. */
-  #replace(slot: number): Promise<string | undefined> {
+  /**
+   * Until another worker is in its place, or has ended. For `trial` ms both serve: the one that
+   * was there goes on if the new one ends. `onDown` hears why one ended, be it later.
+   */
+  #replace(slot: number, trial: number, onDown: (why: string) => void): Promise<void> {
     return new Promise(resolve => {
-      const onUp = () => {
+      let timer: NodeJS.Timeout | undefined
+      const take = () => {
         const old = this.#workers.get(slot)
         this.#workers.set(slot, fresh)
-        resolve(undefined)
-        if (this.#draining) this.#tell(fresh, { type: 'drain' })
+        this.#onTrial = undefined
+        resolve()
         if (old !== undefined) this.#dismiss(old)
       }
-      const fresh = this.#start(slot, onUp, resolve)
+      const onUp = () => {
+        timer = setTimeout(take, trial)
+      }
+      const fresh = this.#start(slot, onUp, why => {
+        clearTimeout(timer)
+        if (this.#onTrial === fresh) this.#onTrial = undefined
+        onDown(why)
+        resolve()
+      })
+      this.#onTrial = fresh
     })
   }
 
@@ -284,9 +303,7 @@ class Primary {
   #kill(): void {
     this.#killed = true
     this.#handover?.close()
-    for (const worker of [...this.#workers.values(), ...this.#leaving]) {
-      worker.process.kill('SIGKILL')
-    }
+    for (const worker of [...this.#all, ...this.#leaving]) worker.process.kill('SIGKILL')
     this.#on({ type: 'stop' })
   }
 
@@ -300,7 +317,12 @@ class Primary {
   }
 
   #tellAll(message: ToWorker): void {
-    for (const worker of this.#workers.values()) this.#tell(worker, message)
+    for (const worker of this.#all) this.#tell(worker, message)
+  }
+
+  get #all(): Worker[] {
+    const all = [...this.#workers.values()]
+    return this.#onTrial === undefined ? all : [...all, this.#onTrial]
   }
 
   #tell(worker: Worker, message: ToWorker): void {

@@ -35,6 +35,8 @@ const told = {
     'percent of connections, requests, WebSockets that one client network may have',
   shutdownDelay: 'between SIGTERM and the drain: probes say not ready, all else goes on',
   drainTimeout: 'for open requests after SIGTERM',
+  upgradeProbation:
+    'the first worker of an upgrade serves so long beside the old ones; if it ends, all stays',
 }
 
 export const limits: Schema<{ readonly [name in keyof Limits]?: number | undefined }> =
