@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:https'
 import t from 'tap'
-import type { BackendFigures } from '../../lib/proxy/backends-section.ts'
+import type { BackendFigures } from '../../lib/proxy/section/backends.ts'
 import { ObjectProcess } from '../fixtures/object-process.ts'
 import { startProxy, type TestProxy } from '../fixtures/proxy-servers.ts'
 

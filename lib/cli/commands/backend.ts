@@ -1,5 +1,5 @@
 import type { WriteReach } from '../../farm/transport.ts'
-import type { BackendFigures } from '../../proxy/backends-section.ts'
+import type { BackendFigures } from '../../proxy/section/backends.ts'
 import { adminAddress, callAdmin, tokenAdminFlag } from '../admin-client.ts'
 import type { Command, Io } from '../command.ts'
 import { farmToken, tokenFlags } from '../farm-token.ts'

@@ -1,7 +1,7 @@
-import { counter, type Family, gauge } from '../admin/section/family.ts'
-import type { Section } from '../admin/section/section.ts'
-import { sumBy } from '../admin/section/sum.ts'
-import type { Backend } from '../backend/backend.ts'
+import { counter, type Family, gauge } from '../../admin/section/family.ts'
+import type { Section } from '../../admin/section/section.ts'
+import { sumBy } from '../../admin/section/sum.ts'
+import type { Backend } from '../../backend/backend.ts'
 
 /** A backend, as the processes of a host together see it. */
 export interface BackendFigures {

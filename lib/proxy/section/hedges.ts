@@ -1,7 +1,7 @@
-import { counter, samplesOf } from '../admin/section/family.ts'
-import type { Section } from '../admin/section/section.ts'
-import { sum } from '../admin/section/sum.ts'
-import type { DispatchCounters } from '../dispatch/dispatch-counters.ts'
+import { counter, samplesOf } from '../../admin/section/family.ts'
+import type { Section } from '../../admin/section/section.ts'
+import { sum } from '../../admin/section/sum.ts'
+import type { DispatchCounters } from '../../dispatch/dispatch-counters.ts'
 
 /** By what became of them; see HedgeOutcome. Since start. */
 export interface Hedges {

@@ -1,6 +1,6 @@
-import { gauge, samplesOf } from '../admin/section/family.ts'
-import type { Section } from '../admin/section/section.ts'
-import { sum } from '../admin/section/sum.ts'
+import { gauge, samplesOf } from '../../admin/section/family.ts'
+import type { Section } from '../../admin/section/section.ts'
+import { sum } from '../../admin/section/sum.ts'
 
 /** Open now, each in one of these. */
 export interface ConnectionCounts {

@@ -1,5 +1,5 @@
-import { gauge } from '../admin/section/family.ts'
-import type { Section } from '../admin/section/section.ts'
+import { gauge } from '../../admin/section/family.ts'
+import type { Section } from '../../admin/section/section.ts'
 
 export interface CertificateFigures {
   /** Names of the site; of the default site none. */
