@@ -53,7 +53,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   backend: ['health'],
   state: ['feed', 'cache', 'session'],
   dispatch: ['selection', 'affinity', 'queue', 'retry', 'hedge', 'resumed-response'],
-  proxy: ['message', 'route', 'client', 'relay', 'section'],
+  proxy: ['message', 'route', 'client', 'relay', 'request', 'section'],
   cli: ['config', 'demo', 'commands'],
 }
 

@@ -2,9 +2,9 @@ import { addressList } from '../address-list.ts'
 import { signingKey } from '../auth/signing-key.ts'
 import { parseSecret } from '../farm/secret.ts'
 import type { Farm } from '../member/farm.ts'
-import { AuthAuthorizer } from '../proxy/auth-authorizer.ts'
 import { clientBehind } from '../proxy/message/forwarded.ts'
 import type { Site } from '../proxy/options.ts'
+import { AuthAuthorizer } from '../proxy/request/auth-authorizer.ts'
 import type {
   RouteSettings,
   ServeSettings,

@@ -10,7 +10,7 @@ import t, { type Test } from 'tap'
 import type { Asker } from '../../lib/auth/asker.ts'
 import { Bcrypt } from '../../lib/auth/method/bcrypt.ts'
 import { systemClock } from '../../lib/clock.ts'
-import { AuthAuthorizer } from '../../lib/proxy/auth-authorizer.ts'
+import { AuthAuthorizer } from '../../lib/proxy/request/auth-authorizer.ts'
 import {
   basic,
   connection,

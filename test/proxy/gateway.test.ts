@@ -7,7 +7,7 @@ import { findProgram } from '../../bench/systems/program.ts'
 import type { Authenticated } from '../../lib/auth/node-request.ts'
 import type { AuthOptions } from '../../lib/auth/options.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
-import { AuthAuthorizer } from '../../lib/proxy/auth-authorizer.ts'
+import { AuthAuthorizer } from '../../lib/proxy/request/auth-authorizer.ts'
 import { basic } from '../fixtures/auth-world.ts'
 import { p256 } from '../fixtures/certificates.ts'
 import {

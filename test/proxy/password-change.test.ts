@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hashSync } from 'bcryptjs'
 import t from 'tap'
-import { AuthAuthorizer } from '../../lib/proxy/auth-authorizer.ts'
+import { AuthAuthorizer } from '../../lib/proxy/request/auth-authorizer.ts'
 import { basic } from '../fixtures/auth-world.ts'
 import { agentGateway, type Gateway, http2Gateway } from '../fixtures/gateways.ts'
 import {

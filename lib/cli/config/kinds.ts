@@ -13,7 +13,7 @@ import { readHashBy } from '../../dispatch/selection/hash-key.ts'
 import { farmName } from '../../member/options.ts'
 import { isWithin, type NumberRule } from '../../number-options.ts'
 import { isChallengeUrl } from '../../proxy/acme-challenge.ts'
-import { healthPath } from '../../proxy/health-probe.ts'
+import { healthPath } from '../../proxy/request/health-probe.ts'
 import { isTarget, redirectStatuses } from '../../proxy/route/redirect.ts'
 import {
   type ResumptionMode,

@@ -1,7 +1,7 @@
-import { type Fields, valuesOf } from '../http/fields.ts'
-import { networkOf } from '../limit/network.ts'
-import type { ClientConnection } from './client/client-connection.ts'
-import { clientBehind } from './message/forwarded.ts'
+import { type Fields, valuesOf } from '../../http/fields.ts'
+import { networkOf } from '../../limit/network.ts'
+import type { ClientConnection } from '../client/client-connection.ts'
+import { clientBehind } from '../message/forwarded.ts'
 
 /**
  * The network that a request counts for where limits are shared out. Of a trusted proxy it is

@@ -1,4 +1,4 @@
-import type { Limits } from './options.ts'
+import type { Limits } from '../options.ts'
 
 /** By the word of the access log for what ended a request. */
 const limits: ReadonlyMap<string, keyof Limits> = new Map<string, keyof Limits>([

@@ -1,7 +1,7 @@
-import type { Auth } from '../auth/auth.ts'
-import { identityHeaders, plainName } from '../auth/identity-headers.ts'
-import type { AuthRequest } from '../auth/request.ts'
-import type { Authorization, Authorizer } from './options.ts'
+import type { Auth } from '../../auth/auth.ts'
+import { identityHeaders, plainName } from '../../auth/identity-headers.ts'
+import type { AuthRequest } from '../../auth/request.ts'
+import type { Authorization, Authorizer } from '../options.ts'
 
 /** Lets in whom an Auth knows, and tells the backend who that is. */
 export class AuthAuthorizer implements Authorizer {

@@ -1,7 +1,7 @@
-import { HandfastError } from '../errors.ts'
-import { shown } from '../shown.ts'
-import { answer, type Exchange } from './client/exchange.ts'
-import { checkRequest } from './message/request-check.ts'
+import { HandfastError } from '../../errors.ts'
+import { shown } from '../../shown.ts'
+import { answer, type Exchange } from '../client/exchange.ts'
+import { checkRequest } from '../message/request-check.ts'
 
 /**
  * Answers a balancer that asks on the port for clients whether this proxy wants them: it knows an

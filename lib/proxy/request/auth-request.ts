@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
-import type { AuthRequest } from '../auth/request.ts'
-import { lowerCase } from '../http/fields.ts'
-import type { Exchange } from './client/exchange.ts'
-import type { CheckedRequest } from './message/request-check.ts'
+import type { AuthRequest } from '../../auth/request.ts'
+import { lowerCase } from '../../http/fields.ts'
+import type { Exchange } from '../client/exchange.ts'
+import type { CheckedRequest } from '../message/request-check.ts'
 
 /** A request of the proxy as authentication sees it. */
 export function authRequestOf(

@@ -1,24 +1,24 @@
-import { UrlPlace } from '../dispatch/affinity/url-place.ts'
-import type { Fields } from '../http/fields.ts'
-import type { LimitCounters } from '../limit/limit-counters.ts'
-import { Shares, type SharesOptions } from '../limit/shares.ts'
-import type { Log } from '../log.ts'
-import type { AccessLog } from './access-log.ts'
+import { UrlPlace } from '../../dispatch/affinity/url-place.ts'
+import type { Fields } from '../../http/fields.ts'
+import type { LimitCounters } from '../../limit/limit-counters.ts'
+import { Shares, type SharesOptions } from '../../limit/shares.ts'
+import type { Log } from '../../log.ts'
+import type { AccessLog } from '../access-log.ts'
+import type { ClientConnection } from '../client/client-connection.ts'
+import { answer, type Exchange, reply } from '../client/exchange.ts'
+import type { Unreadable } from '../client/http1.ts'
+import { type CheckedRequest, checkRequest } from '../message/request-check.ts'
+import type { Authorization, Authorizer, Limits } from '../options.ts'
+import type { Phase } from '../phases.ts'
+import { Forwarding, type Outcome } from '../relay/forwarding.ts'
+import type { Tunnels } from '../relay/tunnel.ts'
+import type { NamedRequest, ServedRoute } from '../route/routes.ts'
+import type { ServedSite, Sites } from '../sites.ts'
+import type { Traffic } from '../traffic.ts'
 import { authRequestOf } from './auth-request.ts'
-import type { ClientConnection } from './client/client-connection.ts'
-import { answer, type Exchange, reply } from './client/exchange.ts'
-import type { Unreadable } from './client/http1.ts'
 import { clientNetwork } from './client-network.ts'
 import { answerProbe } from './health-probe.ts'
 import { limitMet } from './limit-met.ts'
-import { type CheckedRequest, checkRequest } from './message/request-check.ts'
-import type { Authorization, Authorizer, Limits } from './options.ts'
-import type { Phase } from './phases.ts'
-import { Forwarding, type Outcome } from './relay/forwarding.ts'
-import type { Tunnels } from './relay/tunnel.ts'
-import type { NamedRequest, ServedRoute } from './route/routes.ts'
-import type { ServedSite, Sites } from './sites.ts'
-import type { Traffic } from './traffic.ts'
 
 /** What may change under a request handler's feet; each request sees one state of it. */
 export interface Serving {
@@ -47,7 +47,7 @@ interface Routed {
   readonly onBody: (() => void) | undefined
 }
 
-/** Takes each request through its phases (phases.ts) and sees to its line in the log. */
+/** Takes each request through its phases (../phases.ts) and sees to its line in the log. */
 export class RequestHandler {
   readonly #serving: () => Serving
   readonly #notReady: () => string | undefined
