@@ -36,7 +36,7 @@ const rooms = [
 
 /** The same within a room. What lies beside its sub-rooms may be below them or above. */
 const subRooms: Readonly<Record<string, readonly string[]>> = {
-  farm: ['link', 'placement', 'peer', 'sending', 'engine', 'datagram'],
+  farm: ['link', 'mesh', 'channel', 'placement', 'peer', 'sending', 'engine', 'datagram'],
   resumption: ['hello', 'session', 'revocation', 'ticket', 'native', 'server'],
   auth: ['method', 'login', 'form'],
   takeover: [

@@ -1,7 +1,7 @@
 import type {
   ControlChannel,
   ControlListener,
-} from '../../lib/farm/link/control-channel.ts'
+} from '../../lib/farm/channel/control-channel.ts'
 import type { Report } from './order.ts'
 
 /**

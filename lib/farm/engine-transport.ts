@@ -7,6 +7,7 @@ import type { TableId } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import type { SenderTag } from '../wire/datagram.ts'
 import { epochKeyLength } from '../wire/seal.ts'
+import type { ControlChannel } from './channel/control-channel.ts'
 import {
   type PacketSockets,
   type UdpOptions,
@@ -14,7 +15,6 @@ import {
 } from './datagram/packet-sockets.ts'
 import { PacketEngine } from './engine/engine.ts'
 import type { PacketAction, PacketEvent } from './engine/engine-event.ts'
-import type { ControlChannel } from './link/control-channel.ts'
 import type { Path } from './peer/peer.ts'
 import type { Topology } from './placement/topology.ts'
 import { farmKey, parseSecret } from './secret.ts'

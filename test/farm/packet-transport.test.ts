@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../lib/clock.ts'
-import type { ControlChannel } from '../../lib/farm/link/control-channel.ts'
+import type { ControlChannel } from '../../lib/farm/channel/control-channel.ts'
 import { tables } from '../../lib/record/key.ts'
 import { type FarmMember, PacketFarm, until } from '../fixtures/packet-farm.ts'
 

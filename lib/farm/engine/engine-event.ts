@@ -1,5 +1,5 @@
 import type { CacheRecord } from '../../record/record.ts'
-import type { LinkedMember } from '../link/control-channel.ts'
+import type { LinkedMember } from '../channel/control-channel.ts'
 import type { Address, Path } from '../peer/peer.ts'
 import type { WriteLevel } from '../transport.ts'
 

@@ -1,7 +1,7 @@
 import type { ControlMessage } from '../../wire/control-message.ts'
 import { datagramTypes, type SenderTag } from '../../wire/datagram.ts'
 import { type Heartbeat, writeAccusation } from '../../wire/datagram-control.ts'
-import type { LinkedMember } from '../link/control-channel.ts'
+import type { LinkedMember } from '../channel/control-channel.ts'
 import { Heartbeats } from '../peer/heartbeats.ts'
 import type { MembershipAnswer } from '../peer/membership.ts'
 import { type Hearing, type Path, Peer } from '../peer/peer.ts'

@@ -1,4 +1,4 @@
-import type { InboundLink } from './inbound-link.ts'
+import type { InboundLink } from '../link/inbound-link.ts'
 import { type Life, lifeName } from './life.ts'
 
 /** A link that another has replaced is cut after so long. */

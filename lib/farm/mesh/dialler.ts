@@ -4,9 +4,9 @@ import { HandfastError } from '../../errors.ts'
 import { LogLimiter } from '../../limit/log-limiter.ts'
 import type { Log } from '../../log.ts'
 import { maxMembers } from '../../wire/frame-greeting.ts'
+import type { OutboundLink } from '../link/outbound-link.ts'
+import { tellsOtherName } from '../link/psk.ts'
 import { AddressBook } from './address-book.ts'
-import type { OutboundLink } from './outbound-link.ts'
-import { tellsOtherName } from './psk.ts'
 
 /** Addresses that lead where a link stands already are looked at so much less often. */
 const spareFactor = 10

@@ -6,18 +6,18 @@ import {
   maxMembers,
   streamVersion,
 } from '../../wire/frame-greeting.ts'
+import { InboundLink } from '../link/inbound-link.ts'
+import { OutboundLink } from '../link/outbound-link.ts'
+import type { Refusal } from '../link/refusal.ts'
 import type { AbsentMember, Member } from '../transport.ts'
 import { ClockCheck } from './clock-check.ts'
 import { Dialler, isDialable } from './dialler.ts'
-import { InboundLink } from './inbound-link.ts'
 import { InboundLinks } from './inbound-links.ts'
 import type { Life } from './life.ts'
 import { LinkLog } from './link-log.ts'
 import { MemberDirectory } from './member-directory.ts'
 import type { MeshParts } from './mesh-parts.ts'
-import { OutboundLink } from './outbound-link.ts'
 import { Presence } from './presence.ts'
-import type { Refusal } from './refusal.ts'
 
 /** The links between this member and all others: who is there, who dials whom, who is dead. */
 export class Mesh {

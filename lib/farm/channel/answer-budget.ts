@@ -2,8 +2,8 @@ import type { Clock } from '../../clock.ts'
 import { TokenBucket } from '../../limit/token-bucket.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import type { GetFrame } from '../../wire/frame-query.ts'
+import type { InboundLink } from '../link/inbound-link.ts'
 import type { Replica } from '../transport.ts'
-import type { InboundLink } from './inbound-link.ts'
 
 /** Answers to one member: so many a second, as many at once. */
 const rate = 20_000

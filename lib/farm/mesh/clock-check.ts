@@ -5,10 +5,10 @@ import type { Log } from '../../log.ts'
 import type { HybridClock } from '../../record/hybrid-clock.ts'
 import type { Greeting } from '../../wire/frame-greeting.ts'
 import type { PeerTimes } from '../../wire/frame-time.ts'
-import type { FrameLink } from './frame-link.ts'
+import type { FrameLink } from '../link/frame-link.ts'
+import { clockTrouble, clockWords } from '../link/peer-time.ts'
+import type { Refusal } from '../link/refusal.ts'
 import type { MemberDirectory } from './member-directory.ts'
-import { clockTrouble, clockWords } from './peer-time.ts'
-import type { Refusal } from './refusal.ts'
 
 export interface ClockCheckParts {
   readonly versions: HybridClock
