@@ -50,7 +50,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
     'host',
   ],
   admin: ['section', 'dashboard'],
-  backend: ['health'],
+  backend: ['http1', 'http2', 'health'],
   state: ['feed', 'cache', 'session'],
   dispatch: ['selection', 'affinity', 'queue', 'retry', 'hedge', 'resumed-response'],
   proxy: ['message', 'route', 'client', 'relay', 'request', 'section'],

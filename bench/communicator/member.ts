@@ -1,6 +1,6 @@
 import { systemClock } from '../../lib/clock.ts'
-import { EngineTransport } from '../../lib/farm/engine-transport.ts'
 import { LinkChannel } from '../../lib/farm/channel/link-channel.ts'
+import { EngineTransport } from '../../lib/farm/engine-transport.ts'
 import type { Replica } from '../../lib/farm/transport.ts'
 import { silentLog } from '../../lib/log.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'

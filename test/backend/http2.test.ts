@@ -7,7 +7,7 @@ import {
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import t from 'tap'
-import { Http2Pool } from '../../lib/backend/http2-pool.ts'
+import { Http2Pool } from '../../lib/backend/http2/http2-pool.ts'
 import type { PoolCall } from '../../lib/backend/pool.ts'
 import type { BackendHandler, BackendRequest } from '../../lib/backend/request.ts'
 import type { Clock } from '../../lib/clock.ts'

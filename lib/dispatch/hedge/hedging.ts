@@ -1,4 +1,4 @@
-import { carriesConnectionLogin } from '../../backend/connection-login.ts'
+import { carriesConnectionLogin } from '../../backend/http1/connection-login.ts'
 import type { Clock } from '../../clock.ts'
 import type { DispatchRequest } from '../dispatch.ts'
 import type { Retrying } from '../retry/retrying.ts'

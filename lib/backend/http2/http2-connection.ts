@@ -1,12 +1,12 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import type { Clock } from '../clock.ts'
-import { TokenBucket } from '../limit/token-bucket.ts'
-import { backendError } from './failure.ts'
+import type { Clock } from '../../clock.ts'
+import { TokenBucket } from '../../limit/token-bucket.ts'
+import { backendError } from '../failure.ts'
+import { credentialsOf, type PoolOptions } from '../pool.ts'
+import { raceTo } from '../race.ts'
 import type { Http2Call } from './http2-call.ts'
-import { credentialsOf, type PoolOptions } from './pool.ts'
-import { raceTo } from './race.ts'
 
 /**
  * Bytes of an answer that a backend may send ahead while the client is slow. The window of the

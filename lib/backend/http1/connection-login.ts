@@ -1,4 +1,4 @@
-import { type Fields, valuesOf } from '../http/fields.ts'
+import { type Fields, valuesOf } from '../../http/fields.ts'
 
 /**
  * Log-ins that hold for a connection and all that is sent on it later, whoever sends it. RFC 4559

@@ -1,15 +1,15 @@
-import { type Clock, systemClock } from '../clock.ts'
-import type { ProxyVersion } from '../proxy-protocol/header.ts'
+import { type Clock, systemClock } from '../../clock.ts'
+import type { ProxyVersion } from '../../proxy-protocol/header.ts'
+import { backendError } from '../failure.ts'
+import { overCall, type Pool, type PoolCall, type PoolOptions } from '../pool.ts'
+import type { BackendHandler, BackendRequest, BoundClient } from '../request.ts'
 import { carriesConnectionLogin } from './connection-login.ts'
-import { backendError } from './failure.ts'
 import { Http1Call } from './http1-call.ts'
 import {
   Http1Connection,
   type Http1ConnectionEvents,
   Http1Connector,
 } from './http1-connection.ts'
-import { overCall, type Pool, type PoolCall, type PoolOptions } from './pool.ts'
-import type { BackendHandler, BackendRequest, BoundClient } from './request.ts'
 
 /**
  * How long a connection waits for its next request in milliseconds, unless the backend says

@@ -4,12 +4,12 @@ import {
   constants,
   type OutgoingHttpHeaders,
 } from 'node:http2'
-import type { Clock } from '../clock.ts'
-import { filterFields, firstValueOf, toHttp2Fields } from '../http/fields.ts'
-import { backendError } from './failure.ts'
-import type { PoolCall, PoolOptions } from './pool.ts'
-import type { BackendHandler, BackendRequest } from './request.ts'
-import { fieldsOf } from './response-fields.ts'
+import type { Clock } from '../../clock.ts'
+import { filterFields, firstValueOf, toHttp2Fields } from '../../http/fields.ts'
+import { backendError } from '../failure.ts'
+import type { PoolCall, PoolOptions } from '../pool.ts'
+import type { BackendHandler, BackendRequest } from '../request.ts'
+import { fieldsOf } from '../response-fields.ts'
 
 const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_REFUSED_STREAM } = constants
 

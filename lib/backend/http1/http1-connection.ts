@@ -1,12 +1,12 @@
 import { isIP } from 'node:net'
 import { buildConnector, Client, type Dispatcher } from 'undici'
-import { type ProxyVersion, writeHeader } from '../proxy-protocol/header.ts'
+import { type ProxyVersion, writeHeader } from '../../proxy-protocol/header.ts'
+import { credentialsOf, type PoolOptions } from '../pool.ts'
+import { raceTo } from '../race.ts'
+import type { BackendRequest, BoundClient } from '../request.ts'
 import { endpointsOf } from './announced-client.ts'
 import type { CallConnection, Http1Call } from './http1-call.ts'
 import { LastBytes } from './last-bytes.ts'
-import { credentialsOf, type PoolOptions } from './pool.ts'
-import { raceTo } from './race.ts'
-import type { BackendRequest, BoundClient } from './request.ts'
 import { mendParser } from './response-parser.ts'
 
 /**

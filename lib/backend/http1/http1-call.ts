@@ -1,11 +1,11 @@
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
+import { backendError } from '../failure.ts'
+import type { PoolCall } from '../pool.ts'
+import type { BackendHandler, BoundClient } from '../request.ts'
+import { fieldsOf } from '../response-fields.ts'
 import { offersConnectionLogin } from './connection-login.ts'
-import { backendError } from './failure.ts'
 import { ConnectionLost, LastBytes } from './last-bytes.ts'
-import type { PoolCall } from './pool.ts'
-import type { BackendHandler, BoundClient } from './request.ts'
-import { fieldsOf } from './response-fields.ts'
 import { plainStatus } from './response-parser.ts'
 
 /** The connection that a call is on, as far as it is the call's business. */

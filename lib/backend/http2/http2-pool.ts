@@ -1,9 +1,9 @@
-import { type Clock, systemClock, type Timer } from '../clock.ts'
-import { backendError } from './failure.ts'
+import { type Clock, systemClock, type Timer } from '../../clock.ts'
+import { backendError } from '../failure.ts'
+import { overCall, type Pool, type PoolCall, type PoolOptions } from '../pool.ts'
+import type { BackendHandler, BackendRequest } from '../request.ts'
 import { Http2Call } from './http2-call.ts'
 import { Http2Connection } from './http2-connection.ts'
-import { overCall, type Pool, type PoolCall, type PoolOptions } from './pool.ts'
-import type { BackendHandler, BackendRequest } from './request.ts'
 
 /** A connection without a request is closed after this time, in milliseconds. */
 const idleTime = 60_000
