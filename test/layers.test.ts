@@ -36,6 +36,7 @@ const rooms = [
 
 /** The same within a room. What lies beside its sub-rooms may be below them or above. */
 const subRooms: Readonly<Record<string, readonly string[]>> = {
+  table: ['segment', 'index', 'shelf'],
   farm: ['link', 'mesh', 'channel', 'placement', 'peer', 'sending', 'engine', 'datagram'],
   resumption: ['hello', 'session', 'revocation', 'ticket', 'native', 'server'],
   auth: ['method', 'login', 'form'],

@@ -2,7 +2,7 @@ import type { FoundRecord } from '../cache/tier.ts'
 import type { WriteLevel } from '../farm/transport.ts'
 import type { CacheRecord } from '../record/record.ts'
 import { encodeRecord, recordHeaderLength } from '../record/record.ts'
-import type { ShelfPlace } from '../table/shelf-files.ts'
+import type { ShelfPlace } from '../table/shelf/shelf-files.ts'
 import { ByteReader, ByteWriter, malformed } from '../wire/frame-bytes.ts'
 import { readAnswer, writeAnswer } from '../wire/frame-query.ts'
 

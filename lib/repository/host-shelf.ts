@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
-import { Shelf } from '../table/shelf.ts'
-import { ShelfFiles, type ShelfPlace } from '../table/shelf-files.ts'
-import { maxRings } from '../table/shelf-layout.ts'
+import { Shelf } from '../table/shelf/shelf.ts'
+import { ShelfFiles, type ShelfPlace } from '../table/shelf/shelf-files.ts'
+import { maxRings } from '../table/shelf/shelf-layout.ts'
 
 /** The shelf of this host as this process has it: made by the first hub, opened by all others. */
 export class HostShelf {

@@ -1,11 +1,11 @@
 import type { TableId } from '../record/key.ts'
 import type { BuzHash } from './buzhash.ts'
-import type { HashIndex } from './hash-index.ts'
+import type { HashIndex } from './index/hash-index.ts'
 import type { Offset } from './layout.ts'
-import type { OpenSegments } from './open-segments.ts'
-import type { Segment } from './segment.ts'
-import type { Segments } from './segments.ts'
-import { type TtlClass, ttlClass } from './ttl-class.ts'
+import type { OpenSegments } from './segment/open-segments.ts'
+import type { Segment } from './segment/segment.ts'
+import type { Segments } from './segment/segments.ts'
+import { type TtlClass, ttlClass } from './segment/ttl-class.ts'
 
 /** The part of a segment that may survive its eviction; what is left over is the gain. */
 const keptShare = 0.75

@@ -6,7 +6,7 @@ import { supersedes } from '../record/supersedes.ts'
 import { compareVersions, type Version } from '../record/version.ts'
 import { BuzHash, buzhashSeedLength } from './buzhash.ts'
 import { Eviction, type Losses } from './eviction.ts'
-import { HashIndex } from './hash-index.ts'
+import { HashIndex } from './index/hash-index.ts'
 import {
   type BucketIndex,
   epochLead,
@@ -14,7 +14,6 @@ import {
   minTableBytes,
   type Offset,
 } from './layout.ts'
-import { OpenSegments } from './open-segments.ts'
 import type {
   RecordTable,
   ScanCursor,
@@ -22,10 +21,11 @@ import type {
   TableMemory,
   TableStats,
 } from './record-table.ts'
-import { type Segment, storedLength, type Writable } from './segment.ts'
-import { type Memory, Segments } from './segments.ts'
+import { OpenSegments } from './segment/open-segments.ts'
+import { type Segment, storedLength, type Writable } from './segment/segment.ts'
+import { type Memory, Segments } from './segment/segments.ts'
+import { ttlClass } from './segment/ttl-class.ts'
 import { Sweep } from './sweep.ts'
-import { ttlClass } from './ttl-class.ts'
 
 export const defaultTableBytes: number = 256 * 1024 * 1024
 

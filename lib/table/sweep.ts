@@ -1,6 +1,6 @@
-import type { HashIndex } from './hash-index.ts'
+import type { HashIndex } from './index/hash-index.ts'
 import type { BucketIndex, SegmentNumber } from './layout.ts'
-import type { Segments } from './segments.ts'
+import type { Segments } from './segment/segments.ts'
 
 /**
  * Frees the numbers of segments that were given back while the index still pointed to them.

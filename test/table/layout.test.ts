@@ -19,8 +19,8 @@ import {
   wideAt,
   wideHeader,
 } from '../../lib/table/layout.ts'
-import { Segment, storedLength } from '../../lib/table/segment.ts'
-import { type TtlClass, ttlClass, ttlClasses } from '../../lib/table/ttl-class.ts'
+import { Segment, storedLength } from '../../lib/table/segment/segment.ts'
+import { type TtlClass, ttlClass, ttlClasses } from '../../lib/table/segment/ttl-class.ts'
 import { record, seeded, seededBytes, start } from '../fixtures/table-records.ts'
 
 const MiB = 1024 * 1024

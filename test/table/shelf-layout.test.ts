@@ -13,7 +13,7 @@ import {
   ringAt,
   ringHead,
   unit,
-} from '../../lib/table/shelf-layout.ts'
+} from '../../lib/table/shelf/shelf-layout.ts'
 
 t.test('sizes of the index', async t => {
   t.equal(magic.length, indexAt.id)

@@ -2,14 +2,14 @@ import { readSync, writeSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { tables } from '../../lib/record/key.ts'
 import { recordLength } from '../../lib/record/record.ts'
-import { Shelf } from '../../lib/table/shelf.ts'
-import { ShelfFiles } from '../../lib/table/shelf-files.ts'
+import { Shelf } from '../../lib/table/shelf/shelf.ts'
+import { ShelfFiles } from '../../lib/table/shelf/shelf-files.ts'
 import {
   bucketBytes,
   indexHead,
   recordHead,
   ringHead,
-} from '../../lib/table/shelf-layout.ts'
+} from '../../lib/table/shelf/shelf-layout.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import { isProven, keyOf, provable } from '../fixtures/shelf-records.ts'
 import { HandClock, record, start } from '../fixtures/table-records.ts'

@@ -1,9 +1,9 @@
 import { writeSync as write } from 'node:fs'
 import t, { type Test } from 'tap'
 import { tables } from '../../lib/record/key.ts'
-import { Shelf } from '../../lib/table/shelf.ts'
-import { ShelfFiles } from '../../lib/table/shelf-files.ts'
-import { ShelvedTable } from '../../lib/table/shelved-table.ts'
+import { Shelf } from '../../lib/table/shelf/shelf.ts'
+import { ShelfFiles } from '../../lib/table/shelf/shelf-files.ts'
+import { ShelvedTable } from '../../lib/table/shelf/shelved-table.ts'
 import { MapTable } from '../fixtures/map-table.ts'
 import { HandClock, record, start } from '../fixtures/table-records.ts'
 

@@ -1,5 +1,5 @@
-import { bucketLength } from './layout.ts'
-import type { Memory } from './segments.ts'
+import { bucketLength } from '../layout.ts'
+import type { Memory } from '../segment/segments.ts'
 
 /** 1024 buckets, 64 KiB: the step in which the index takes memory. */
 export interface Chunk {

@@ -1,15 +1,15 @@
-import type { Clock } from '../clock.ts'
-import { type TableId, tables } from '../record/key.ts'
-import type { CacheRecord } from '../record/record.ts'
-import { supersedes } from '../record/supersedes.ts'
-import { compareVersions, type Version } from '../record/version.ts'
+import type { Clock } from '../../clock.ts'
+import { type TableId, tables } from '../../record/key.ts'
+import type { CacheRecord } from '../../record/record.ts'
+import { supersedes } from '../../record/supersedes.ts'
+import { compareVersions, type Version } from '../../record/version.ts'
 import type {
   RecordTable,
   ScanCursor,
   ScanStep,
   TableMemory,
   TableStats,
-} from './record-table.ts'
+} from '../record-table.ts'
 import type { Shelf } from './shelf.ts'
 
 /** How long a look at what is on the shelf is believed, in milliseconds. */

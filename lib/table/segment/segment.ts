@@ -1,9 +1,9 @@
-import type { TableId } from '../record/key.ts'
-import type { CacheRecord } from '../record/record.ts'
-import type { Contender } from '../record/supersedes.ts'
-import type { Version } from '../record/version.ts'
-import type { BuzHash } from './buzhash.ts'
-import { checksum } from './checksum.ts'
+import type { TableId } from '../../record/key.ts'
+import type { CacheRecord } from '../../record/record.ts'
+import type { Contender } from '../../record/supersedes.ts'
+import type { Version } from '../../record/version.ts'
+import type { BuzHash } from '../buzhash.ts'
+import { checksum } from '../checksum.ts'
 import {
   at,
   keyLengthShift,
@@ -18,7 +18,7 @@ import {
   wideAt,
   wideBit,
   wideHeader,
-} from './layout.ts'
+} from '../layout.ts'
 import type { TtlClass } from './ttl-class.ts'
 
 const cacheLine = 64

@@ -1,5 +1,5 @@
-import type { TableId } from '../record/key.ts'
-import { maxSegmentNumber, type SegmentNumber, segmentLength } from './layout.ts'
+import type { TableId } from '../../record/key.ts'
+import { maxSegmentNumber, type SegmentNumber, segmentLength } from '../layout.ts'
 import { Segment } from './segment.ts'
 import type { TtlClass } from './ttl-class.ts'
 

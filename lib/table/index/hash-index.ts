@@ -1,11 +1,4 @@
-import {
-  type Chunk,
-  chunkBits,
-  chunkBuckets,
-  chunkMask,
-  newChunk,
-} from './bucket-chunk.ts'
-import type { BuzHash } from './buzhash.ts'
+import type { BuzHash } from '../buzhash.ts'
 import {
   type BucketIndex,
   bucketHalves,
@@ -23,10 +16,17 @@ import {
   tagShift,
   usesMask,
   usesShift,
-} from './layout.ts'
+} from '../layout.ts'
+import type { Segment } from '../segment/segment.ts'
+import type { Memory, Segments } from '../segment/segments.ts'
+import {
+  type Chunk,
+  chunkBits,
+  chunkBuckets,
+  chunkMask,
+  newChunk,
+} from './bucket-chunk.ts'
 import { Overflow } from './overflow.ts'
-import type { Segment } from './segment.ts'
-import type { Memory, Segments } from './segments.ts'
 import { groupAfter } from './walk-order.ts'
 
 /** Records per bucket at which the index grows: 9.9 to 10.6 bytes of index per record. */

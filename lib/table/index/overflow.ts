@@ -1,3 +1,5 @@
+import { bucketLength } from '../layout.ts'
+import type { Memory } from '../segment/segments.ts'
 import {
   type Chunk,
   chunkBits,
@@ -5,8 +7,6 @@ import {
   chunkMask,
   newChunk,
 } from './bucket-chunk.ts'
-import { bucketLength } from './layout.ts'
-import type { Memory } from './segments.ts'
 
 /** The buckets that full ones go on in, numbered from 0. */
 export class Overflow {

@@ -10,7 +10,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
-import { buzhashSeedLength } from './buzhash.ts'
+import { buzhashSeedLength } from '../buzhash.ts'
 import {
   bucketBytes,
   indexAt,

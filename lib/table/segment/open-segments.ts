@@ -1,4 +1,4 @@
-import type { TableId } from '../record/key.ts'
+import type { TableId } from '../../record/key.ts'
 import type { Segment } from './segment.ts'
 import type { Segments } from './segments.ts'
 import { type TtlClass, ttlClasses } from './ttl-class.ts'

@@ -1,6 +1,6 @@
 import { ftruncateSync, readSync, writeSync } from 'node:fs'
-import type { Clock } from '../clock.ts'
-import type { TableId } from '../record/key.ts'
+import type { Clock } from '../../clock.ts'
+import type { TableId } from '../../record/key.ts'
 import {
   type CacheRecord,
   expiryOf,
@@ -9,10 +9,10 @@ import {
   recordHeaderLength,
   recordLength,
   writeRecord,
-} from '../record/record.ts'
-import { supersedes } from '../record/supersedes.ts'
-import { BuzHash } from './buzhash.ts'
-import { checksum } from './checksum.ts'
+} from '../../record/record.ts'
+import { supersedes } from '../../record/supersedes.ts'
+import { BuzHash } from '../buzhash.ts'
+import { checksum } from '../checksum.ts'
 import type { ShelfFiles, ShelfPlace } from './shelf-files.ts'
 import {
   bucketBytes,
