@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { type Address, formatAddress, type ListenAddress } from '../address.ts'
-import { address, type Kind } from './config/kinds.ts'
+import { address, type Kind } from './schema/kinds.ts'
 
 /** Where `handfast status` and `handfast revoke` look when nothing is said. */
 export const defaultAdmin = { host: '127.0.0.1', port: 9443 } as const

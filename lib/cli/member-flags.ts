@@ -1,7 +1,7 @@
 import { type LogFormat, logFormats } from '../log.ts'
 import { logLevels, type ServeSettings } from '../serve/settings.ts'
-import { type Kind, nameOfFarm, oneOf } from './config/kinds.ts'
 import type { Flag } from './flags.ts'
+import { type Kind, nameOfFarm, oneOf } from './schema/kinds.ts'
 
 interface MemberFlag extends Flag {
   readonly value: string

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { localhostCertificate, makeCertificate } from '../../lib/cli/certs.ts'
 import { loadSettings } from '../../lib/cli/config/load-settings.ts'
-import { readProxyFlags } from '../../lib/cli/config/proxy-flags.ts'
+import { readProxyFlags } from '../../lib/cli/proxy-flags.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { needsRestart } from '../../lib/serve/settings.ts'
 import { fakeIo } from '../fixtures/cli-io.ts'

@@ -1,5 +1,5 @@
-import type { DescribedOption } from '../../lib/cli/config/option.ts'
-import { describeConfig } from '../../lib/cli/config/schema.ts'
+import type { DescribedOption } from '../../lib/cli/schema/option.ts'
+import { describeConfig } from '../../lib/cli/schema/schema.ts'
 import { row } from './table.ts'
 
 /** Flags of `handfast proxy` that say the same as an option of the file. */

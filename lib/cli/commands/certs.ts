@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { localhostCertificate, makeCertificate, writeCertificate } from '../certs.ts'
 import type { Command } from '../command.ts'
-import { certifiedName, wholeNumber } from '../config/kinds.ts'
 import { badFlag, flagLines, parseFlags } from '../flags.ts'
+import { certifiedName, wholeNumber } from '../schema/kinds.ts'
 
 const flags = {
   name: {

@@ -2,9 +2,9 @@ import { basename } from 'node:path'
 import type { Command, Io } from '../command.ts'
 import { type EffectiveOption, effectiveOptions } from '../config/effective.ts'
 import { loadSettings, readConfigFile } from '../config/load-settings.ts'
-import { flagTexts, proxyFlags, readProxyFlags } from '../config/proxy-flags.ts'
-import { configJsonSchema } from '../config/schema.ts'
 import { badFlag, flagLines, parseFlags } from '../flags.ts'
+import { flagTexts, proxyFlags, readProxyFlags } from '../proxy-flags.ts'
+import { configJsonSchema } from '../schema/schema.ts'
 
 const words = ['show', 'schema'] as const
 const own = { json: { about: 'the same for programs' } } as const

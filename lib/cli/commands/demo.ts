@@ -1,6 +1,6 @@
 import type { Command } from '../command.ts'
-import { wholeNumber } from '../config/kinds.ts'
 import { flagLines, parseFlags } from '../flags.ts'
+import { wholeNumber } from '../schema/kinds.ts'
 
 const flags = {
   once: {

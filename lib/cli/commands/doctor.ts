@@ -10,9 +10,9 @@ import { report } from '../../doctor/report.ts'
 import { eachAddress, parseTarget, type Target } from '../../doctor/target.ts'
 import { shown } from '../../shown.ts'
 import type { Command, Io } from '../command.ts'
-import { type Kind, oneOf, serverName, wholeNumber } from '../config/kinds.ts'
 import { badFlag, flagLines, parseFlagsAndArguments } from '../flags.ts'
 import { readDuration } from '../quantity.ts'
+import { type Kind, oneOf, serverName, wholeNumber } from '../schema/kinds.ts'
 
 const timeouts: Kind<number> = {
   expected: '1ms to 10m',

@@ -10,7 +10,7 @@ import { guardianState } from '../../takeover/guardian/guardian-state.ts'
 import { announcement } from '../announcement.ts'
 import type { Command, Io } from '../command.ts'
 import { loadSettings } from '../config/load-settings.ts'
-import { proxyFlags, proxyFlagsHelp, readProxyFlags } from '../config/proxy-flags.ts'
+import { proxyFlags, proxyFlagsHelp, readProxyFlags } from '../proxy-flags.ts'
 
 export const proxyCommand: Command = {
   flags: proxyFlags,

@@ -6,10 +6,10 @@ import { logProcessFaults } from '../../serve/process-faults.ts'
 import type { RepositorySettings } from '../../serve/serve-repository.ts'
 import { logLevels } from '../../serve/settings.ts'
 import type { Command, Io } from '../command.ts'
-import { address, host, member, oneOf, quantity, wholeNumber } from '../config/kinds.ts'
 import { findSecret } from '../config/read-secret.ts'
 import { badFlag, flagLines, parseFlags } from '../flags.ts'
 import { memberFlags } from '../member-flags.ts'
+import { address, host, member, oneOf, quantity, wholeNumber } from '../schema/kinds.ts'
 
 const flags = {
   listen: {

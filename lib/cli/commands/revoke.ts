@@ -10,9 +10,9 @@ import {
   tokenAdminFlag,
 } from '../admin-client.ts'
 import type { Command, Io } from '../command.ts'
-import { id, name } from '../config/kinds.ts'
 import { farmToken, tokenFlags } from '../farm-token.ts'
 import { badFlag, type FlagValues, flagLines, parseFlags } from '../flags.ts'
+import { id, name } from '../schema/kinds.ts'
 import { absentLine } from './status.ts'
 
 const what = {

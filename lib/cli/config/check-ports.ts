@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { type ListenAddress, parseAddress } from '../../address.ts'
 import type { HandfastError } from '../../errors.ts'
 import type { ServeSettings } from '../../serve/settings.ts'
-import type { Path } from './schema.ts'
+import type { Path } from '../schema/schema.ts'
 
 type Ports = Pick<ServeSettings, 'listen' | 'farm' | 'admin' | 'sites'>
 

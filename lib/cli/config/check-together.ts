@@ -1,6 +1,6 @@
 import type { HandfastError } from '../../errors.ts'
-import type { ConfigFile } from './config-file.ts'
-import type { Path } from './schema.ts'
+import type { ConfigFile } from '../schema/config-file.ts'
+import type { Path } from '../schema/schema.ts'
 
 /** Faults that no single value shows: names served twice, versions the wrong way round. */
 export function checkTogether(

@@ -1,5 +1,5 @@
 import { shown } from '../../shown.ts'
-import { describeConfig } from './schema.ts'
+import { describeConfig } from '../schema/schema.ts'
 
 /** An option with what holds for it, and who says so. */
 export interface EffectiveOption {

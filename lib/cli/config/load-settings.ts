@@ -17,14 +17,14 @@ import {
 import { ensureCertificate, localhostCertificate } from '../certs.ts'
 import type { Io } from '../command.ts'
 import { badFlag } from '../flags.ts'
+import { defaultCertificate, flagOfOption, type ProxyFlags } from '../proxy-flags.ts'
+import type { ConfigFile, FarmConfig, SiteConfig } from '../schema/config-file.ts'
+import type { Path } from '../schema/schema.ts'
 import { checkPorts } from './check-ports.ts'
 import { checkTogether } from './check-together.ts'
-import type { ConfigFile, FarmConfig, SiteConfig } from './config-file.ts'
-import { defaultCertificate, flagOfOption, type ProxyFlags } from './proxy-flags.ts'
 import { whyNot } from './read-pem.ts'
 import { findSecret } from './read-secret.ts'
 import { readSite } from './read-site.ts'
-import type { Path } from './schema.ts'
 import { type ConfigSource, parseConfig } from './yaml-file.ts'
 
 const defaultPort = 8443

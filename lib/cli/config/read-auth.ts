@@ -11,7 +11,7 @@ import { systemClock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import { silentLog } from '../../log.ts'
 import type { SiteAuthSettings } from '../../serve/settings.ts'
-import type { AuthConfig, SiteConfig } from './config-file.ts'
+import type { AuthConfig, SiteConfig } from '../schema/config-file.ts'
 import { type Blame, readPem } from './read-pem.ts'
 
 /** Reads the files that the auth of a site names, and tries whether an Auth comes of it. */

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto'
 import { resolve } from 'node:path'
 import { systemClock } from '../../clock.ts'
+import type { HandlingConfig } from '../schema/config-file.ts'
 import { checkPair } from './check-certificate.ts'
-import type { HandlingConfig } from './config-file.ts'
 import { type Blame, readPem } from './read-pem.ts'
 
 /** What https backends are checked by and shown: the files of a site or of a route, as PEM. */

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import type { HandfastError } from '../../errors.ts'
-import type { RouteConfig, SiteConfig } from './config-file.ts'
+import type { RouteConfig, SiteConfig } from '../schema/config-file.ts'
 
 /** Makes the error for one key of a site or a route, in the words of flags or config file. */
 export type Blame = (

@@ -7,7 +7,7 @@ import {
   type YAMLError,
 } from 'yaml'
 import { HandfastError } from '../../errors.ts'
-import type { Path } from './schema.ts'
+import type { Path } from '../schema/schema.ts'
 
 /** A text in YAML, and where in it things stand. */
 export interface YamlDocument {

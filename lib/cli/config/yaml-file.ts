@@ -1,7 +1,7 @@
 import { HandfastError } from '../../errors.ts'
 import { shown } from '../../shown.ts'
-import type { ConfigFile } from './config-file.ts'
-import { checkConfig, isFault, type Path } from './schema.ts'
+import type { ConfigFile } from '../schema/config-file.ts'
+import { checkConfig, isFault, type Path } from '../schema/schema.ts'
 import { readYaml } from './yaml-document.ts'
 
 /**

@@ -7,7 +7,7 @@ import {
   ensureCertificate,
   localhostCertificate,
 } from '../certs.ts'
-import { defaultCertificate } from '../config/proxy-flags.ts'
+import { defaultCertificate } from '../proxy-flags.ts'
 
 export interface DemoCertificate extends Certificate, CertificateFiles {
   /** Removes what was made for this run alone. */

@@ -10,6 +10,7 @@ import {
   hostTakeoverRules,
 } from '../../takeover/host/options.ts'
 import { nearestName, unknownName } from '../../unknown-name.ts'
+import { flagOfOption } from '../proxy-flags.ts'
 import { auth } from './auth-schema.ts'
 import type { ConfigFile, FarmConfig } from './config-file.ts'
 import {
@@ -50,7 +51,6 @@ import {
   neededSome,
   option,
 } from './option.ts'
-import { flagOfOption } from './proxy-flags.ts'
 import { handling, route } from './route-schema.ts'
 
 /**

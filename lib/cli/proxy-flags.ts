@@ -1,12 +1,12 @@
-import type { ListenAddress } from '../../address.ts'
-import type { LogFormat } from '../../log.ts'
-import { farmWords } from '../../member/options.ts'
-import { type AccessLogFormat, accessLogFormats } from '../../proxy/options.ts'
-import { type ResumptionMode, resumptionModes } from '../../resumption/session/policy.ts'
-import type { ServeSettings } from '../../serve/settings.ts'
-import { badFlag, type FlagTable, flagLines, parseFlags } from '../flags.ts'
-import { memberFlags } from '../member-flags.ts'
-import type { FarmConfig } from './config-file.ts'
+import type { ListenAddress } from '../address.ts'
+import type { LogFormat } from '../log.ts'
+import { farmWords } from '../member/options.ts'
+import { type AccessLogFormat, accessLogFormats } from '../proxy/options.ts'
+import { type ResumptionMode, resumptionModes } from '../resumption/session/policy.ts'
+import type { ServeSettings } from '../serve/settings.ts'
+import { badFlag, type FlagTable, flagLines, parseFlags } from './flags.ts'
+import { memberFlags } from './member-flags.ts'
+import type { FarmConfig } from './schema/config-file.ts'
 import {
   address,
   backend,
@@ -19,7 +19,7 @@ import {
   resumption,
   subnet,
   wholeNumber,
-} from './kinds.ts'
+} from './schema/kinds.ts'
 
 /** What flags alone serve with, made when it is missing. */
 export const defaultCertificate = {
