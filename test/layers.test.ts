@@ -55,6 +55,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   state: ['feed', 'cache', 'session'],
   dispatch: ['selection', 'affinity', 'queue', 'retry', 'hedge', 'resumed-response'],
   proxy: ['message', 'route', 'client', 'relay', 'request', 'section'],
+  serve: ['process', 'cluster'],
   cli: ['schema', 'config', 'demo', 'commands'],
 }
 

@@ -16,7 +16,7 @@ import type { InterfaceAddresses } from '../takeover/native/interface-addresses.
 import { sequenceAt } from '../takeover/native/sequence.ts'
 import type { ProtectionOptions } from '../takeover/protection-options.ts'
 import { TakeoverCounters } from '../takeover/takeover-counters.ts'
-import { WatchdogProcess, type WatchdogProgram } from './watchdog.ts'
+import { WatchdogProcess, type WatchdogProgram } from './process/watchdog.ts'
 
 /** The takeover of hosts, where it is wished and can be. */
 export interface HostMember {

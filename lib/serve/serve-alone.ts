@@ -3,12 +3,12 @@ import type { ProcessLog } from '../log.ts'
 import { resolveLimits } from '../proxy/limits.ts'
 import type { GuardianState } from '../takeover/guardian/guardian-state.ts'
 import { tellParent } from './messages.ts'
-import { Readiness } from './readiness.ts'
+import { Readiness } from './process/readiness.ts'
+import { Signals } from './process/signals.ts'
+import type { WatchdogProgram } from './process/watchdog.ts'
 import { Reloader } from './reloader.ts'
 import { startServer } from './server.ts'
 import type { ServeSettings } from './settings.ts'
-import { Signals } from './signals.ts'
-import type { WatchdogProgram } from './watchdog.ts'
 
 const statsInterval = 200
 

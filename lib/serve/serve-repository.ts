@@ -4,9 +4,9 @@ import { createFarm } from '../member/create-farm.ts'
 import { farmOptionsOf } from './farm-options.ts'
 import { explainListening } from './listen-error.ts'
 import { tellParent } from './messages.ts'
-import { Readiness } from './readiness.ts'
+import { Readiness } from './process/readiness.ts'
+import { Signals } from './process/signals.ts'
 import type { AdminSettings, FarmSettings } from './settings.ts'
-import { Signals } from './signals.ts'
 
 /** What `handfast repository` runs from. */
 export interface RepositorySettings {

@@ -20,11 +20,11 @@ import { farmOptionsOf } from './farm-options.ts'
 import { hostMember } from './host-member.ts'
 import { explainListening } from './listen-error.ts'
 import type { ServerStats } from './messages.ts'
-import { Readiness } from './readiness.ts'
+import { Readiness } from './process/readiness.ts'
+import type { WatchdogProgram } from './process/watchdog.ts'
+import { keepRequestsYoung } from './process/young-heap.ts'
 import { reloadable, type ServeSettings } from './settings.ts'
 import { SiteAuths } from './site-auths.ts'
-import type { WatchdogProgram } from './watchdog.ts'
-import { keepRequestsYoung } from './young-heap.ts'
 
 /** A farm member and the proxy on top of it, in this process. */
 export interface Server {

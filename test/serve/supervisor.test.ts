@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Supervisor, type SupervisorAction } from '../../lib/serve/supervisor.ts'
+import { Supervisor, type SupervisorAction } from '../../lib/serve/cluster/supervisor.ts'
 
 const forked = (actions: readonly SupervisorAction[]) =>
   actions.flatMap(action => (action.type === 'fork' ? [action.slot] : []))

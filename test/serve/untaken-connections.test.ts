@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Worker } from 'node:cluster'
 import { EventEmitter } from 'node:events'
 import t from 'tap'
-import { untakenBy, whenSilent } from '../../lib/serve/untaken-connections.ts'
+import { untakenBy, whenSilent } from '../../lib/serve/cluster/untaken-connections.ts'
 
 class FakeWorker extends EventEmitter {
   readonly sent: unknown[] = []

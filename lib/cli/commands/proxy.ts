@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { createLog, silentLog } from '../../log.ts'
 import { checkFarmOptions } from '../../member/options.ts'
 import { farmOptionsOf } from '../../serve/farm-options.ts'
-import { logProcessFaults } from '../../serve/process-faults.ts'
+import { logProcessFaults } from '../../serve/process/process-faults.ts'
 import type { ServeSettings } from '../../serve/settings.ts'
 import { guardianState } from '../../takeover/guardian/guardian-state.ts'
 import { announcement } from '../announcement.ts'
@@ -68,7 +68,7 @@ async function run(args: readonly string[], io: Io, onUp: () => void): Promise<n
     const { serveAlone } = await import('../../serve/serve-alone.ts')
     return await serveAlone({ ...options, watchdog: { exec, args: ['watchdog'] } })
   }
-  const { serveCluster } = await import('../../serve/serve-cluster.ts')
+  const { serveCluster } = await import('../../serve/cluster/serve-cluster.ts')
   return await serveCluster({ ...options, worker: { exec, args: ['worker'] } })
 }
 

@@ -7,7 +7,7 @@ export const watchdogCommand: Command = {
   help: 'Usage: handfast proxy --config FILE (which starts its watchdog itself)\n',
   async run() {
     if (process.send === undefined) throw badFlag('only handfast proxy starts it')
-    const { serveWatchdog } = await import('../../serve/watchdog.ts')
+    const { serveWatchdog } = await import('../../serve/process/watchdog.ts')
     return await serveWatchdog()
   },
 }

@@ -8,7 +8,7 @@ export const workerCommand: Command = {
   help: 'Usage: handfast proxy --workers N (which starts its workers itself)\n',
   async run() {
     if (!cluster.isWorker) throw badFlag('only handfast proxy starts workers')
-    const { serveWorker } = await import('../../serve/serve-worker.ts')
+    const { serveWorker } = await import('../../serve/cluster/serve-worker.ts')
     return await serveWorker()
   },
 }

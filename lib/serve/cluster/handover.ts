@@ -1,8 +1,8 @@
 import type { Worker } from 'node:cluster'
-import type { Log } from '../log.ts'
-import type { Guardian, HeldConnection } from '../takeover/guardian/guardian.ts'
-import type { Adopt, ToGuardian } from '../takeover/guardian/guardian-keeper.ts'
-import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
+import type { Log } from '../../log.ts'
+import type { Guardian, HeldConnection } from '../../takeover/guardian/guardian.ts'
+import type { Adopt, ToGuardian } from '../../takeover/guardian/guardian-keeper.ts'
+import type { SystemHandle } from '../../takeover/guardian/system-handle.ts'
 
 /** From the death of the last worker until the next one that serves, in milliseconds. */
 const longestWait = 30_000

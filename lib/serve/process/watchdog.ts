@@ -1,11 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
-import { systemClock } from '../clock.ts'
-import type { Log } from '../log.ts'
-import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
-import { LastWatch, type ToWatchdog, Watchdog } from '../takeover/host/watchdog.ts'
-import { detectNative } from '../takeover/native/detect.ts'
+import { systemClock } from '../../clock.ts'
+import type { Log } from '../../log.ts'
+import type { SystemHandle } from '../../takeover/guardian/system-handle.ts'
+import { LastWatch, type ToWatchdog, Watchdog } from '../../takeover/host/watchdog.ts'
+import { detectNative } from '../../takeover/native/detect.ts'
 
 /** A program and its arguments, that calls `serveWatchdog`. */
 export interface WatchdogProgram {

@@ -1,22 +1,22 @@
 import cluster, { type Worker } from 'node:cluster'
-import { systemClock } from '../clock.ts'
-import { generateSecret } from '../farm/secret.ts'
-import { resolveLimits } from '../proxy/limits.ts'
-import { Guardian } from '../takeover/guardian/guardian.ts'
-import { resolveGuardian } from '../takeover/guardian/options.ts'
-import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
-import { Handover } from './handover.ts'
-import { nothingMoves } from './host-member.ts'
+import { systemClock } from '../../clock.ts'
+import { generateSecret } from '../../farm/secret.ts'
+import { resolveLimits } from '../../proxy/limits.ts'
+import { Guardian } from '../../takeover/guardian/guardian.ts'
+import { resolveGuardian } from '../../takeover/guardian/options.ts'
+import type { SystemHandle } from '../../takeover/guardian/system-handle.ts'
+import { nothingMoves } from '../host-member.ts'
 import {
   type FromServer,
   isToGuardian,
   type ToWorker,
   workerProtocol,
-} from './messages.ts'
-import { Reloader } from './reloader.ts'
-import type { ServeOptions } from './serve-alone.ts'
-import type { ServeSettings } from './settings.ts'
-import { Signals } from './signals.ts'
+} from '../messages.ts'
+import { Signals } from '../process/signals.ts'
+import { Reloader } from '../reloader.ts'
+import type { ServeOptions } from '../serve-alone.ts'
+import type { ServeSettings } from '../settings.ts'
+import { Handover } from './handover.ts'
 import { Supervisor, type SupervisorEvent } from './supervisor.ts'
 import { untakenBy, whenSilent } from './untaken-connections.ts'
 

@@ -1,4 +1,4 @@
-import type { Log } from '../log.ts'
+import type { Log } from '../../log.ts'
 
 /**
  * Sends to the log what Node itself would write to standard error, which it does with a write

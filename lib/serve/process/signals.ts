@@ -1,4 +1,4 @@
-import type { AskedWord } from '../admin/admin.ts'
+import type { AskedWord } from '../../admin/admin.ts'
 
 export interface SignalHandlers {
   /**
