@@ -11,9 +11,9 @@ export {
   stripIdentityHeaders,
   verifyIdentityHeaders,
 } from './auth/identity-headers.ts'
-export type { Authenticated } from './auth/node-request.ts'
 export type { AuthOptions } from './auth/options.ts'
-export type { AuthRequest } from './auth/request.ts'
+export type { Authenticated } from './auth/request/node-request.ts'
+export type { AuthRequest } from './auth/request/request.ts'
 export type { Found, WriteOptions, WriteTerms } from './cache/cache.ts'
 export type { StateCache } from './cache/state-cache.ts'
 export type {

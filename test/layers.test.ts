@@ -39,7 +39,7 @@ const subRooms: Readonly<Record<string, readonly string[]>> = {
   table: ['segment', 'index', 'shelf'],
   farm: ['link', 'mesh', 'channel', 'placement', 'peer', 'sending', 'engine', 'datagram'],
   resumption: ['hello', 'session', 'revocation', 'ticket', 'native', 'server'],
-  auth: ['method', 'login', 'form'],
+  auth: ['request', 'method', 'login', 'form'],
   takeover: [
     'native',
     'record-layer',

@@ -5,7 +5,7 @@ import type { Remembered } from './login/remembered.ts'
 import type { RememberedLogin } from './login/remembered-login.ts'
 import type { Methods } from './method/methods.ts'
 import type { Admission, OpenExchanges } from './open-exchanges.ts'
-import type { AuthRequest } from './request.ts'
+import type { AuthRequest } from './request/request.ts'
 
 export interface AdmissionsOptions {
   /** Of the member: those of all its auths. */

@@ -26,7 +26,7 @@ import { createMethods, type Methods } from './method/methods.ts'
 import { type IsRevoked, OpenExchanges } from './open-exchanges.ts'
 import { authRules } from './option-rules.ts'
 import { type AuthOptions, authSettings, formSettings, logoutPathOf } from './options.ts'
-import { type AuthRequest, cameThroughProxy } from './request.ts'
+import { type AuthRequest, cameThroughProxy } from './request/request.ts'
 
 /** What an Auth does its work with. */
 export interface AuthParts {

@@ -5,9 +5,9 @@ import type { AuthContext } from './auth-context.ts'
 import { type AuthParts, authParts } from './auth-parts.ts'
 import { type AuthDecision, answer, answered } from './decision.ts'
 import { causeOf } from './method/method.ts'
-import { type Authenticated, authRequest, sendAnswer } from './node-request.ts'
 import type { AuthOptions } from './options.ts'
-import type { AuthRequest } from './request.ts'
+import { type Authenticated, authRequest, sendAnswer } from './request/node-request.ts'
+import type { AuthRequest } from './request/request.ts'
 
 export interface AuthMiddleware {
   (

@@ -12,8 +12,8 @@ import { proveByCertificate } from './method/certificate.ts'
 import type { ForwardAuth } from './method/forward-auth.ts'
 import type { Credentials, Methods } from './method/methods.ts'
 import type { AuthSettings } from './options.ts'
-import { fromOwnSite, isAmbient } from './own-site.ts'
-import { type AuthRequest, headerOf, wantsPage } from './request.ts'
+import { fromOwnSite, isAmbient } from './request/own-site.ts'
+import { type AuthRequest, headerOf, wantsPage } from './request/request.ts'
 
 export interface IdentificationOptions {
   readonly settings: AuthSettings

@@ -1,6 +1,6 @@
 import type { Revocation } from '../resumption/revocation/revocation-record.ts'
 import type { Basis, Identity, MethodName } from './identity.ts'
-import type { OpenExchange } from './request.ts'
+import type { OpenExchange } from './request/request.ts'
 
 /** As whom an exchange was let in, and by what. */
 export interface Admission {

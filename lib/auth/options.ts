@@ -6,7 +6,7 @@ import type { BearerOptions } from './method/bearer.ts'
 import type { CertificateOptions } from './method/certificate.ts'
 import type { ForwardAuthOptions } from './method/forward-auth.ts'
 import type { VerifyPassword } from './method/password.ts'
-import type { AuthRequest } from './request.ts'
+import type { AuthRequest } from './request/request.ts'
 
 /** How users log in, and what is kept of it. At least one method must be given. */
 export interface AuthOptions {

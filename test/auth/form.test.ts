@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import t from 'tap'
 import type { Auth } from '../../lib/auth/auth.ts'
 import { ownPath } from '../../lib/auth/form/login-form.ts'
-import type { AuthRequest } from '../../lib/auth/request.ts'
+import type { AuthRequest } from '../../lib/auth/request/request.ts'
 import { connection, request, shortly, World } from '../fixtures/auth-world.ts'
 
 const password = 'correct horse'

@@ -15,8 +15,8 @@ import {
   writeLogin,
 } from '../../lib/auth/login/identity-record.ts'
 import { LoginCookie, loginKey } from '../../lib/auth/login/login-cookie.ts'
-import { fromOwnSite } from '../../lib/auth/own-site.ts'
-import type { AuthRequest } from '../../lib/auth/request.ts'
+import { fromOwnSite } from '../../lib/auth/request/own-site.ts'
+import type { AuthRequest } from '../../lib/auth/request/request.ts'
 
 const macKey = Buffer.alloc(32, 7)
 const binding = { key: Buffer.alloc(32, 1), serverName: 'shop.example' }

@@ -1,6 +1,6 @@
 import { createServer, request } from 'node:https'
 import t from 'tap'
-import type { Authenticated } from '../../lib/auth/node-request.ts'
+import type { Authenticated } from '../../lib/auth/request/node-request.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'

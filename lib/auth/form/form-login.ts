@@ -5,8 +5,8 @@ import type { LoginCheck } from '../login/login-check.ts'
 import type { LoginTerms } from '../login/login-terms.ts'
 import type { Remembered } from '../login/remembered.ts'
 import type { PasswordCheck } from '../method/password.ts'
-import { fromOwnSite } from '../own-site.ts'
-import { type AuthRequest, pathOf } from '../request.ts'
+import { fromOwnSite } from '../request/own-site.ts'
+import { type AuthRequest, pathOf } from '../request/request.ts'
 import type { LoginForm } from './login-form.ts'
 
 export interface FormLoginOptions {

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Clock } from '../../clock.ts'
 import { type Answer, answer } from '../decision.ts'
 import { attributes, cookiesNamed } from '../login/login-cookie.ts'
-import { type AuthRequest, headerOf } from '../request.ts'
+import { type AuthRequest, headerOf } from '../request/request.ts'
 import { type LoginPageFields, loginPage } from './login-page.ts'
 
 const maxFormBytes = 8_192

@@ -2,8 +2,8 @@ import type { AuthCounters } from '../auth-counters.ts'
 import { type Answer, answer } from '../decision.ts'
 import type { ConnectionState } from '../login/connection-state.ts'
 import type { Logout } from '../login/logout.ts'
-import { fromOwnSite } from '../own-site.ts'
-import { type AuthRequest, pathOf } from '../request.ts'
+import { fromOwnSite } from '../request/own-site.ts'
+import { type AuthRequest, pathOf } from '../request/request.ts'
 
 export interface LogoutPathOptions {
   readonly path: string

@@ -1,13 +1,13 @@
 import type { LimitCounters } from '../../limit/limit-counters.ts'
 import type { Shares } from '../../limit/shares.ts'
 import type { Log } from '../../log.ts'
-import { type Asker, askerOf } from '../asker.ts'
 import type { AuthCounters } from '../auth-counters.ts'
 import { type Answer, answer } from '../decision.ts'
 import type { MethodName, Proof } from '../identity.ts'
 import { causeOf, unavailable, type Verdict } from '../method/method.ts'
-import { type AuthRequest, addressOf } from '../request.ts'
-import type { Waiters } from '../waiters.ts'
+import { type Asker, askerOf } from '../request/asker.ts'
+import { type AuthRequest, addressOf } from '../request/request.ts'
+import type { Waiters } from '../request/waiters.ts'
 import type { Attempt, Attempts } from './attempts.ts'
 
 export interface LoginCheckOptions {

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts'
-import type { AuthRequest } from '../request.ts'
+import type { AuthRequest } from '../request/request.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { type Login, ownPlace } from './identity-record.ts'
 import type { Logins } from './logins.ts'

@@ -1,6 +1,6 @@
 import type { Handshake } from '../../resumption/handshake.ts'
 import type { AuthDecision } from '../decision.ts'
-import { Waiters } from '../waiters.ts'
+import { Waiters } from '../request/waiters.ts'
 import type { Binding, Login } from './identity-record.ts'
 import type { Logins, SeenLogin } from './logins.ts'
 

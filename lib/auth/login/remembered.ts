@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts'
-import { type AuthRequest, headerOf } from '../request.ts'
+import { type AuthRequest, headerOf } from '../request/request.ts'
 import type { ConnectionState } from './connection-state.ts'
 import { type Binding, type KnownLogin, type Login, ownPlace } from './identity-record.ts'
 import { type LoginCookie, loginKey } from './login-cookie.ts'

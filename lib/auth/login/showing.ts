@@ -3,7 +3,7 @@ import { answer, unauthorized } from '../decision.ts'
 import type { ForwardAuth } from '../method/forward-auth.ts'
 import type { CredentialMethod } from '../method/method.ts'
 import type { Methods } from '../method/methods.ts'
-import { type AuthRequest, headerOf } from '../request.ts'
+import { type AuthRequest, headerOf } from '../request/request.ts'
 import type { LoginCheck } from './login-check.ts'
 import type { Shown } from './shown-login.ts'
 

@@ -2,7 +2,7 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Clock, Timer } from '../../clock.ts'
 import { FairQueue, type QueuePlace } from '../../limit/fair-queue.ts'
-import type { Asker } from '../asker.ts'
+import type { Asker } from '../request/asker.ts'
 import type { BcryptResult, BcryptTask } from './bcrypt-worker.ts'
 
 export interface BcryptOptions {

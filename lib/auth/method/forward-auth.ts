@@ -3,7 +3,6 @@ import * as https from 'node:https'
 import type { Clock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
-import type { Asker } from '../asker.ts'
 import { answer } from '../decision.ts'
 import {
   type Basis,
@@ -12,7 +11,14 @@ import {
   type MakeBasis,
   maxClaimsBytes,
 } from '../identity.ts'
-import { type AuthRequest, addressOf, headerOf, hostOf, isEncrypted } from '../request.ts'
+import type { Asker } from '../request/asker.ts'
+import {
+  type AuthRequest,
+  addressOf,
+  headerOf,
+  hostOf,
+  isEncrypted,
+} from '../request/request.ts'
 import { causeOf, unavailable, type Verdict } from './method.ts'
 
 /** Asks another server who the user is, as nginx does with auth_request. */

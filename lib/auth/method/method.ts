@@ -1,7 +1,7 @@
-import type { Asker } from '../asker.ts'
 import type { Answer } from '../decision.ts'
 import type { Basis, Proof } from '../identity.ts'
-import type { AuthRequest } from '../request.ts'
+import type { Asker } from '../request/asker.ts'
+import type { AuthRequest } from '../request/request.ts'
 
 /** What became of an attempt to prove who one is. */
 export type Verdict =

@@ -1,8 +1,8 @@
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
-import type { Asker } from '../asker.ts'
 import { type Basis, type Claims, noBasis } from '../identity.ts'
-import type { AuthRequest } from '../request.ts'
+import type { Asker } from '../request/asker.ts'
+import type { AuthRequest } from '../request/request.ts'
 import type { Htpasswd } from './htpasswd.ts'
 import { causeOf, refused, tooLate, unavailable, type Verdict } from './method.ts'
 

@@ -1,6 +1,6 @@
 import type { Auth } from '../../auth/auth.ts'
 import { identityHeaders, plainName } from '../../auth/identity-headers.ts'
-import type { AuthRequest } from '../../auth/request.ts'
+import type { AuthRequest } from '../../auth/request/request.ts'
 import type { Authorization, Authorizer } from '../options.ts'
 
 /** Lets in whom an Auth knows, and tells the backend who that is. */

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
-import type { AuthRequest } from '../../auth/request.ts'
+import type { AuthRequest } from '../../auth/request/request.ts'
 import { lowerCase } from '../../http/fields.ts'
 import type { Exchange } from '../client/exchange.ts'
 import type { CheckedRequest } from '../message/request-check.ts'

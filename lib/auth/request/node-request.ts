@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
-import type { Answer } from './decision.ts'
-import type { Identity } from './identity.ts'
+import type { Answer } from '../decision.ts'
+import type { Identity } from '../identity.ts'
 import type { AuthRequest, OpenExchange } from './request.ts'
 
 /** A request that passed `auth.middleware()`. */

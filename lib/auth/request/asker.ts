@@ -1,6 +1,6 @@
-import type { QueuePlace } from '../limit/fair-queue.ts'
-import { networkOf } from '../limit/network.ts'
-import { handshakeOf } from '../resumption/handshake.ts'
+import type { QueuePlace } from '../../limit/fair-queue.ts'
+import { networkOf } from '../../limit/network.ts'
+import { handshakeOf } from '../../resumption/handshake.ts'
 import type { AuthRequest } from './request.ts'
 import type { Waiters } from './waiters.ts'
 
