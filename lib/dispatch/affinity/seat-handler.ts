@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
+import { HandlerAround } from '../around/handler-around.ts'
 import type { DispatchHandler } from '../dispatch.ts'
-import { HandlerAround } from '../handler-around.ts'
 
 /** Tells which backend has answered, and the client of its new place. */
 export class SeatHandler extends HandlerAround {

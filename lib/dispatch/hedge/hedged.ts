@@ -2,9 +2,9 @@ import type { Backend } from '../../backend/backend.ts'
 import { isBadAnswer } from '../../backend/backend.ts'
 import type { SlotLimit } from '../../backend/slots.ts'
 import type { Timer } from '../../clock.ts'
-import { CallAround } from '../call-around.ts'
+import { CallAround } from '../around/call-around.ts'
+import { HandlerAround } from '../around/handler-around.ts'
 import type { DispatchCall, DispatchHandler } from '../dispatch.ts'
-import { HandlerAround } from '../handler-around.ts'
 import type { Hedging } from './hedging.ts'
 
 export interface HedgedCall extends DispatchCall {

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { brokeOff } from '../../backend/failure.ts'
 import type { Clock, Timer } from '../../clock.ts'
-import { CallAround } from '../call-around.ts'
+import { CallAround } from '../around/call-around.ts'
 import type { DispatchCall, DispatchHandler, DispatchRequest } from '../dispatch.ts'
 import { judge, type Refusal, resumingFields } from './continuation.ts'
 import type { ResumeOptions } from './options.ts'

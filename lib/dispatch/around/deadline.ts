@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream'
-import { backendError } from '../backend/failure.ts'
-import type { Clock, Timer } from '../clock.ts'
+import { backendError } from '../../backend/failure.ts'
+import type { Clock, Timer } from '../../clock.ts'
+import type { DispatchCall, DispatchHandler } from '../dispatch.ts'
 import { CallAround } from './call-around.ts'
-import type { DispatchCall, DispatchHandler } from './dispatch.ts'
 
 /**
  * A request that is over at a fixed time, whatever it is at then: waiting for a backend, being

@@ -1,5 +1,5 @@
-import { type Clock, systemClock } from '../clock.ts'
-import type { DispatchHandler } from './dispatch.ts'
+import { type Clock, systemClock } from '../../clock.ts'
+import type { DispatchHandler } from '../dispatch.ts'
 import { HandlerAround } from './handler-around.ts'
 
 /** Tells how long the backend took to answer, from when the request was sent to it. */

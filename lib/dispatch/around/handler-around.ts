@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
-import type { Backend } from '../backend/backend.ts'
-import type { SlotLimit } from '../backend/slots.ts'
-import type { DispatchHandler } from './dispatch.ts'
+import type { Backend } from '../../backend/backend.ts'
+import type { SlotLimit } from '../../backend/slots.ts'
+import type { DispatchHandler } from '../dispatch.ts'
 
 /** Passes everything on. One that changes something of it overrides that. */
 export class HandlerAround implements DispatchHandler {

@@ -1,4 +1,4 @@
-import type { DispatchCall } from './dispatch.ts'
+import type { DispatchCall } from '../dispatch.ts'
 import { HandlerAround } from './handler-around.ts'
 
 /**

@@ -1,5 +1,5 @@
+import type { DispatchCall } from '../dispatch.ts'
 import { CallAround } from './call-around.ts'
-import type { DispatchCall } from './dispatch.ts'
 
 /** A call that is handed out before it is made: what is said to it meanwhile is said then. */
 export class DeferredCall extends CallAround {
