@@ -1,10 +1,5 @@
-import { HandfastError } from '../errors.ts'
-import {
-  type CacheRecord,
-  readRecord,
-  recordLength,
-  writeRecord,
-} from '../record/record.ts'
+import { expect, malformed } from './control-body.ts'
+import { type CopyMessage, copyBody, readCopy } from './copy-message.ts'
 import {
   readSenderTag,
   readSequence,
@@ -14,8 +9,8 @@ import {
   writeSequence,
 } from './datagram.ts'
 import { maxRanges, rangeLength, type SequenceRange } from './datagram-control.ts'
-import { digestLength } from './digest-length.ts'
 import { epochKeyLength } from './seal.ts'
+import { readSync, type SyncMessage, syncBody } from './sync-message.ts'
 
 /**
  * What members of a packet farm tell each other over the control channel. The first byte is
@@ -30,18 +25,13 @@ import { epochKeyLength } from './seal.ts'
  *      6 pull         as many as there are: first u64 | length u16
  *      7 gone         tail u64
  *      8 ping         9 pong: last u64          10 leave
- *      11 sync open   id u32 | nothing, or a table digest of 8192 bytes
- *      12 sync vector id u32 | flags u8 (1 ready) | as many: sender tag 6 | contiguous u64
- *      13 sync next   id u32 | page u32
- *      14 sync page   id u32 | page u32 | flags u8 (1 last, 2 differed) | records
- *      15 sync hint   the other side may lack something of ours
+ *      11 open        12 vector      13 next        14 page: see sync-message.ts
+ *      15 hint        the other side may lack something of ours
  *      16 data        flags u8 (1 acknowledge it) | sequence u64 | tail u64 | records
  *      17 status      flags u8 (1 in the table) | contiguous u64
  *      18 held        sender tag 6 | contiguous u64: what I have of a member that is away
  *      19 start       after u64: send me your data from behind this number on
- *      20 give        flags u8 (1 acknowledge it now) | first u64 | records, numbered from there
- *      21 taken       up to u64 | as many: number u64 of one that is not in the table
- *      22 moved       you have been given all of ours that is for you to hold
+ *      20 give        21 taken       22 moved: see copy-message.ts
  *      23 ask         up to u64: acknowledge my data when you have all up to there
  */
 export type ControlMessage =
@@ -79,45 +69,6 @@ export type ControlMessage =
   | CopyMessage
   | SyncMessage
 
-/** Records for those that own them, to one member; numbers begin at 1 with each connection. */
-export type CopyMessage =
-  | {
-      readonly type: 'give'
-      readonly prompt: boolean
-      readonly first: number
-      readonly records: readonly CacheRecord[]
-    }
-  | {
-      readonly type: 'taken'
-      readonly upTo: number
-      /** At most as many as can be under way. */
-      readonly refused: readonly number[]
-    }
-  | { readonly type: 'moved' }
-
-export type SyncMessage =
-  | { readonly type: 'open'; readonly id: number; readonly digest: Buffer | undefined }
-  | {
-      readonly type: 'vector'
-      readonly id: number
-      readonly ready: boolean
-      readonly vector: readonly VectorEntry[]
-    }
-  | { readonly type: 'next'; readonly id: number; readonly page: number }
-  | {
-      readonly type: 'page'
-      readonly id: number
-      readonly page: number
-      readonly last: boolean
-      readonly differed: boolean
-      readonly records: readonly CacheRecord[]
-    }
-
-export interface VectorEntry {
-  readonly sender: SenderTag
-  readonly contiguous: number
-}
-
 const types = [
   'announce',
   'key',
@@ -145,10 +96,6 @@ const types = [
 ] as const satisfies readonly ControlMessage['type'][]
 
 const announceLength: number = 1 + 2 + senderTagLength + epochKeyLength + 8 + 2
-const vectorEntryLength: number = senderTagLength + 8
-const pageHeaderLength = 10
-export const giveHeaderLength = 10
-const takenHeaderLength = 9
 /** What a `data` message is longer than its records. */
 export const dataHeaderLength = 18
 
@@ -190,23 +137,13 @@ export function readControlMessage(bytes: Buffer): ControlMessage {
     case 'ping':
     case 'leave':
     case 'hint':
-    case 'moved':
       expect(bytes.length === 1)
       return { type }
     case 'open':
-      expect(bytes.length === 5 || bytes.length === 5 + digestLength)
-      return {
-        type,
-        id: bytes.readUInt32BE(1),
-        digest: bytes.length === 5 ? undefined : Buffer.from(bytes.subarray(5)),
-      }
     case 'vector':
-      return readVector(bytes)
     case 'next':
-      expect(bytes.length === 9)
-      return { type, id: bytes.readUInt32BE(1), page: bytes.readUInt32BE(5) }
     case 'page':
-      return readPage(bytes)
+      return readSync(type, bytes)
     case 'data':
       return readData(bytes)
     case 'status':
@@ -222,9 +159,9 @@ export function readControlMessage(bytes: Buffer): ControlMessage {
       expect(bytes.length === 15)
       return { type, sender: readSenderTag(bytes, 1), contiguous: readSequence(bytes, 7) }
     case 'give':
-      return readGive(bytes)
     case 'taken':
-      return readTaken(bytes)
+    case 'moved':
+      return readCopy(type, bytes)
     default:
       throw malformed(`unknown type ${bytes[0]}`)
   }
@@ -251,20 +188,16 @@ function bodyOf(message: ControlMessage): Buffer {
     case 'ping':
     case 'leave':
     case 'hint':
-    case 'moved':
       return Buffer.alloc(1)
     case 'open':
-      return Buffer.concat([numbers(message.id), message.digest ?? Buffer.alloc(0)])
     case 'vector':
-      return writeVector(message)
     case 'next':
-      return numbers(message.id, message.page)
     case 'page':
-      return writePage(message)
+      return syncBody(message)
     case 'give':
-      return writeGive(message)
     case 'taken':
-      return writeTaken(message)
+    case 'moved':
+      return copyBody(message)
     case 'data':
       return writeData(message)
     case 'status': {
@@ -335,104 +268,6 @@ function readRanges(bytes: Buffer): SequenceRange[] {
   }))
 }
 
-function writeVector(message: SyncMessage & { type: 'vector' }): Buffer {
-  const body = Buffer.alloc(6 + message.vector.length * vectorEntryLength)
-  body.writeUInt32BE(message.id, 1)
-  body[5] = message.ready ? 1 : 0
-  message.vector.forEach((entry, i) => {
-    writeSenderTag(entry.sender, body, 6 + i * vectorEntryLength)
-    writeSequence(entry.contiguous, body, 6 + i * vectorEntryLength + senderTagLength)
-  })
-  return body
-}
-
-function readVector(bytes: Buffer): ControlMessage {
-  const count = (bytes.length - 6) / vectorEntryLength
-  expect(Number.isInteger(count) && count >= 0)
-  return {
-    type: 'vector',
-    id: bytes.readUInt32BE(1),
-    ready: bytes[5] === 1,
-    vector: Array.from({ length: count }, (_, i) => ({
-      sender: readSenderTag(bytes, 6 + i * vectorEntryLength),
-      contiguous: readSequence(bytes, 6 + i * vectorEntryLength + senderTagLength),
-    })),
-  }
-}
-
-function writePage(message: SyncMessage & { type: 'page' }): Buffer {
-  const body = withRecords(pageHeaderLength, message.records)
-  body.writeUInt32BE(message.id, 1)
-  body.writeUInt32BE(message.page, 5)
-  body[9] = (message.last ? 1 : 0) | (message.differed ? 2 : 0)
-  return body
-}
-
-function readPage(bytes: Buffer): ControlMessage {
-  expect(bytes.length >= pageHeaderLength)
-  const records = readRecords(bytes, pageHeaderLength)
-  return {
-    type: 'page',
-    id: bytes.readUInt32BE(1),
-    page: bytes.readUInt32BE(5),
-    last: (bytes.readUInt8(9) & 1) !== 0,
-    differed: (bytes.readUInt8(9) & 2) !== 0,
-    records,
-  }
-}
-
-function writeGive({ prompt, first, records }: CopyMessage & { type: 'give' }): Buffer {
-  const body = withRecords(giveHeaderLength, records)
-  body[1] = prompt ? 1 : 0
-  writeSequence(first, body, 2)
-  return body
-}
-
-function readGive(bytes: Buffer): ControlMessage {
-  expect(bytes.length > giveHeaderLength)
-  const first = readSequence(bytes, 2)
-  expect(first > 0 && first < 2 ** 52)
-  const records = readRecords(bytes, giveHeaderLength)
-  return { type: 'give', prompt: bytes[1] === 1, first, records }
-}
-
-function writeTaken({ upTo, refused }: CopyMessage & { type: 'taken' }): Buffer {
-  const body = Buffer.allocUnsafe(takenHeaderLength + refused.length * 8)
-  writeSequence(upTo, body, 1)
-  refused.forEach((number, i) => {
-    writeSequence(number, body, takenHeaderLength + i * 8)
-  })
-  return body
-}
-
-function readTaken(bytes: Buffer): ControlMessage {
-  const count = (bytes.length - takenHeaderLength) / 8
-  expect(Number.isInteger(count) && count >= 0)
-  const refused = Array.from({ length: count }, (_, i) =>
-    readSequence(bytes, takenHeaderLength + i * 8),
-  )
-  return { type: 'taken', upTo: readSequence(bytes, 1), refused }
-}
-
-/** Bytes that end with the records; what stands before them is for the caller to write. */
-function withRecords(headerLength: number, records: readonly CacheRecord[]): Buffer {
-  const length = records.reduce((sum, record) => sum + recordLength(record), 0)
-  const body = Buffer.allocUnsafe(headerLength + length)
-  let offset = headerLength
-  for (const record of records) offset = writeRecord(record, body, offset)
-  return body
-}
-
-function readRecords(bytes: Buffer, from: number): CacheRecord[] {
-  const records: CacheRecord[] = []
-  for (let offset = from; offset < bytes.length; ) {
-    const record = readRecord(bytes, offset)
-    records.push(record)
-    offset += recordLength(record)
-  }
-  return records
-}
-
 function writeData(message: ControlMessage & { type: 'data' }): Buffer {
   const { sequence, tail, body } = message
   const bytes = Buffer.allocUnsafe(dataHeaderLength + body.length)
@@ -461,20 +296,4 @@ function oneSequence(sequence: number): Buffer {
   const body = Buffer.allocUnsafe(9)
   writeSequence(sequence, body, 1)
   return body
-}
-
-function numbers(...values: number[]): Buffer {
-  const body = Buffer.alloc(1 + values.length * 4)
-  values.forEach((value, i) => {
-    body.writeUInt32BE(value, 1 + i * 4)
-  })
-  return body
-}
-
-function expect(condition: boolean): void {
-  if (!condition) throw malformed('wrong length or number')
-}
-
-function malformed(what: string): HandfastError {
-  return new HandfastError('ERR_HANDFAST_PROTOCOL', `malformed control message: ${what}`)
 }

@@ -1,6 +1,6 @@
 import { maxClockLead } from '../../record/hybrid-clock.ts'
 import { type CacheRecord, readRecord, recordLength } from '../../record/record.ts'
-import type { ControlMessage, VectorEntry } from '../../wire/control-message.ts'
+import type { ControlMessage } from '../../wire/control-message.ts'
 import { ackRequestedFlag, datagramTypes } from '../../wire/datagram.ts'
 import { readFragment } from '../../wire/datagram-batch.ts'
 import {
@@ -9,6 +9,7 @@ import {
   writeNack,
   writeStatus,
 } from '../../wire/datagram-control.ts'
+import type { VectorEntry } from '../../wire/sync-message.ts'
 import { backedPause } from '../backed.ts'
 import type { Peer } from '../peer/peer.ts'
 import { receiveWindowLength } from '../peer/receive-window.ts'

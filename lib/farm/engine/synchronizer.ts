@@ -1,10 +1,7 @@
 import type { CacheRecord } from '../../record/record.ts'
 import { recordLength } from '../../record/record.ts'
-import type {
-  ControlMessage,
-  SyncMessage,
-  VectorEntry,
-} from '../../wire/control-message.ts'
+import type { ControlMessage } from '../../wire/control-message.ts'
+import type { SyncMessage, VectorEntry } from '../../wire/sync-message.ts'
 import type { Replica } from '../transport.ts'
 import { bucketOf, differingBuckets, TableDigest } from './table-digest.ts'
 

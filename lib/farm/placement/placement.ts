@@ -1,6 +1,7 @@
 import { ownedTables, type TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
-import type { ControlMessage, CopyMessage } from '../../wire/control-message.ts'
+import type { ControlMessage } from '../../wire/control-message.ts'
+import type { CopyMessage } from '../../wire/copy-message.ts'
 import type { Replica, WriteLevel } from '../transport.ts'
 import { CopyWaits } from './copy-waits.ts'
 import { type Copy, Delivery, type OwnedWrite } from './delivery.ts'
