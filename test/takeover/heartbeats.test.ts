@@ -26,6 +26,25 @@ function seen(self: string, silentAt: Readonly<Record<string, number>>, end: num
   return { heartbeats, failures: heartbeats.judge(end) }
 }
 
+t.test(
+  'the own address of a member is known when all else of it is forgotten',
+  async t => {
+    const heartbeats = new Heartbeats('a', times, 0)
+    heartbeats.heard(beat('b', { home: '10.0.0.1' }), 0)
+    heartbeats.heard(beat('b', { home: '10.0.0.2' }), 100)
+    heartbeats.heard(beat('c'), 100)
+    heartbeats.forget('b')
+    t.equal(heartbeats.addressOf('b'), '10.0.0.2')
+    t.equal(heartbeats.addressOf('c'), undefined)
+    // Each has another name when it starts again.
+    for (let life = 0; life < 1_000; life++) {
+      heartbeats.heard(beat(`c${life}`, { home: '10.0.0.3' }), 200)
+    }
+    t.equal(heartbeats.addressOf('b'), undefined)
+    t.equal(heartbeats.addressOf('c0'), '10.0.0.3')
+  },
+)
+
 t.test('whoever is silent for the time-out has failed, and nobody earlier', async t => {
   const silence = { b: Infinity, c: 1_000 }
   t.strictSame(seen('a', silence, 1_100).failures, [])

@@ -49,6 +49,21 @@ t.test(
   },
 )
 
+t.test('an heir that is cut off is fenced by its own address', async t => {
+  const world = await farm(4)
+  world.of('a').kill()
+  await world.advance(1_000)
+  const heir = heirOf(world, 'a') ?? ''
+  for (const { name } of world.hosts) {
+    world.cut.add(`${heir}>${name}`)
+    world.cut.add(`${name}>${heir}`)
+  }
+  await world.advance(3_000)
+  t.notOk(world.of(heir).isThere, 'else it would go on with what others go on with')
+  t.ok(heirOf(world, 'a') && heirOf(world, heir))
+  t.strictSame(world.wrong, [])
+})
+
 t.test('two hosts that are gone at once are taken over once each', async t => {
   for (const slow of ['a', 'b']) {
     const world = await farm(5)

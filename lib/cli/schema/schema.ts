@@ -260,7 +260,7 @@ const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
       fence: neededSome(
         text,
         'program and arguments that silence a host for good, called with the member and its ' +
-          'address behind them; 0: it is silent. Without that nothing is taken over',
+          'own address behind them; 0: it is silent. Without that nothing is taken over',
       ),
       commit: option(
         oneOf(commitModes),

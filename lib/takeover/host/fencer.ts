@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 
 /** Sees to it that a member says nothing more to any client; see docs. */
 export interface Fencer {
-  /** True: it is sure. Never rejects, and takes its time limit at most. */
+  /** True: it is sure. Never rejects, and takes its time limit at most. `address`: its own. */
   fence(member: string, address: string): Promise<boolean>
 }
 
@@ -11,7 +11,7 @@ const mostOutput = 65_536
 
 /**
  * The operator's command: the switch's port, the hypervisor, the power. It is called with the name
- * of the member and the address behind its own arguments, and 0 is what it answers when the
+ * of the member and that one's own address behind its arguments, and 0 is what it answers when the
  * member is silent.
  */
 export class CommandFencer implements Fencer {

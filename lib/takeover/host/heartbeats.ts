@@ -1,3 +1,6 @@
+/** Members, of which each has another name after each start, whose own addresses are known. */
+const mostHomes = 1_000
+
 /** Whose an address is, and since which move: each one has a higher number than the one before. */
 export interface HeldAddress {
   readonly address: string
@@ -49,6 +52,8 @@ export class Heartbeats {
   readonly #self: string
   readonly #times: HeartbeatTimes
   readonly #members = new Map<string, Known>()
+  /** Also of those that are forgotten. */
+  readonly #homes = new Map<string, string>()
   #judgedAt: number
 
   constructor(self: string, times: HeartbeatTimes, now: number) {
@@ -59,6 +64,7 @@ export class Heartbeats {
 
   heard(beat: Beat, now: number): void {
     if (beat.member === this.#self) return
+    if (beat.home !== undefined) this.#remember(beat.member, beat.home)
     this.#members.set(beat.member, { beat, heardAt: now, isFenced: false })
     for (const claim of beat.holds) this.took(claim)
   }
@@ -149,6 +155,11 @@ export class Heartbeats {
     )
   }
 
+  /** The own address of a member, wherever that is now: it says which host the member is. */
+  addressOf(member: string): string | undefined {
+    return this.#homes.get(member)
+  }
+
   /** Whose own address it is, if that one lives. */
   homeOf(address: string, now: number): string | undefined {
     return [...this.#members.values()].find(
@@ -166,6 +177,13 @@ export class Heartbeats {
       .flatMap(({ beat: { member, holds, takes } }) =>
         [...holds, ...takes].map(claim => ({ member, claim })),
       )
+  }
+
+  #remember(member: string, home: string): void {
+    this.#homes.delete(member)
+    this.#homes.set(member, home)
+    const [oldest = ''] = this.#homes.keys()
+    if (this.#homes.size > mostHomes) this.#homes.delete(oldest)
   }
 
   #isLive({ heardAt }: Known, now: number): boolean {

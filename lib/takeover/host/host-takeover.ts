@@ -319,7 +319,7 @@ export class HostTakeover {
     const { log, clock } = this.#parts
     const begun = clock.monotonic()
     log.warn({ member: failed, address }, 'a member is silent and is being fenced')
-    const isFenced = await this.#fence(toFence, address)
+    const isFenced = await this.#fence(toFence)
     if (this.#closed) return
     // In a later move than the next one somebody may have gone on from the same words.
     const isNext = claim.epoch === held.epoch + 1
@@ -353,12 +353,13 @@ export class HostTakeover {
     }
   }
 
-  async #fence(members: readonly string[], address: string): Promise<boolean> {
+  async #fence(members: readonly string[]): Promise<boolean> {
     const { fencer } = this.#options
     const done = await Promise.all(
       members.map(async member => {
-        const isFenced = await fencer.fence(member, address)
-        if (!isFenced) return false
+        // Not the one that moves: that may be of a host that died long before this one.
+        const own = this.#heartbeats.addressOf(member)
+        if (own === undefined || !(await fencer.fence(member, own))) return false
         this.#heartbeats.fenced(member)
         return true
       }),
