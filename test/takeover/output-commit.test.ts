@@ -89,3 +89,43 @@ t.test('no number is ever used for two texts, whoever goes on with it', async t 
   t.comment(`${answers} answers, ${exact} looks at exact words, ${refused} refused`)
   t.ok(answers > 100 && exact > 100)
 })
+
+t.test(
+  'what one has said that was fenced counts for all who take a part of it over',
+  async t => {
+    const world = new CommitWorld()
+    const [a, b, c] = ['a', 'b', 'c'].map(name => world.join(name)) as [
+      WorldMember,
+      WorldMember,
+      WorldMember,
+    ]
+    await world.settle()
+    a.open().get(50_000)
+    await world.settle()
+    a.isDead = true
+    const standings = (heir: WorldMember) =>
+      heir.leftBy(a).map(({ standing }) => standing)
+    b.commit.fenced('a')
+    t.strictSame(standings(b), ['exact'], 'its next address')
+    await world.settle()
+    t.strictSame(standings(c), ['exact'], 'an address that another one takes')
+    c.commit.distrust()
+    t.strictSame(standings(c), ['loose'], 'but not for one that was cut off meanwhile')
+    b.commit.forget('a')
+    t.strictSame(standings(b), [])
+  },
+)
+
+t.test(
+  'what one has said that took its leave does not count as its last word',
+  async t => {
+    const world = new CommitWorld()
+    const [a, b] = ['a', 'b'].map(name => world.join(name)) as [WorldMember, WorldMember]
+    await world.settle()
+    a.open().get(50_000)
+    await world.settle()
+    a.commit.close()
+    await world.settle()
+    t.notOk(b.leftBy(a).some(({ standing }) => standing === 'exact'))
+  },
+)

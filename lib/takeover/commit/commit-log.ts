@@ -33,6 +33,8 @@ export interface CommitLogParts {
 export class CommitLog {
   readonly #parts: CommitLogParts
   readonly #members = new Map<string, Life>()
+  /** Of members that are gone: what they have said last still counts. */
+  readonly #former = new Map<string, Life>()
   /** Those that did not answer in time, until they do. */
   readonly #outOfStep = new Set<Life>()
   /** Those that were certain to take nothing over; never named again. */
@@ -62,6 +64,7 @@ export class CommitLog {
     const before = this.#members.get(member)
     if (before === life || this.#gone.has(life)) return
     this.#members.set(member, life)
+    this.#former.delete(member)
     if (before !== undefined) this.gone(before)
   }
 
@@ -69,14 +72,27 @@ export class CommitLog {
     return this.#members.get(member)
   }
 
+  /** The same; also of one that is gone, until it is forgotten. */
+  lastLifeOf(member: string): Life | undefined {
+    return this.#members.get(member) ?? this.#former.get(member)
+  }
+
+  /** Nothing of one that is gone is gone on with any more. */
+  forget(member: string): void {
+    this.#former.delete(member)
+  }
+
   /** It never takes anything over again: it has left, or it is fenced. */
   gone(life: Life): void {
     if (this.#gone.has(life)) return
     this.#gone.add(life)
     if (this.#gone.size > mostGone) this.#gone.delete([...this.#gone][0] as Life)
+    if (this.#former.size >= mostGone) this.#former.clear()
     this.#outOfStep.delete(life)
     for (const [member, own] of this.#members) {
-      if (own === life) this.#members.delete(member)
+      if (own !== life) continue
+      this.#members.delete(member)
+      this.#former.set(member, life)
     }
     for (const thread of this.#threads.values()) {
       thread.holders.delete(life)

@@ -55,10 +55,13 @@ export class MemberCommit {
 
   /** What is known of the connections of a member, as the process that it is now. */
   of(member: string): LeftConnection[] {
-    return this.#words.of(member, this.#log.lifeOf(member))
+    // Its addresses come one after the other, to several members: the first one to have it fenced
+    // must not spoil what is known of the others.
+    return this.#words.of(member, this.#log.lastLifeOf(member))
   }
 
   forget(member: string): void {
+    this.#log.forget(member)
     this.#words.forget(member)
   }
 
@@ -93,6 +96,7 @@ export class MemberCommit {
     for (const each of fenced) this.#log.gone(each)
     if (isLeaving) {
       this.#log.gone(life)
+      this.#log.forget(member)
       return
     }
     if (this.#log.lifeOf(member) === life) return
