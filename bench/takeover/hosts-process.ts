@@ -73,8 +73,8 @@ async function die(
   try {
     await client.plug()
     client.limit(mbit)
-    await backup.start(active.cable)
-    await active.start(backup.cable)
+    await backup.start([active])
+    await active.start([backup])
     const downloads = Array.from({ length: clients }, () =>
       download(client, active.address, length),
     )
@@ -159,10 +159,10 @@ async function cost(
   const muteOther = new ProxyHost(4, another)
   delete process.env['NODE_OPTIONS']
   try {
-    await other.start(telling.cable)
-    await telling.start(other.cable)
-    await muteOther.start(mute.cable)
-    await mute.start(muteOther.cable)
+    await other.start([telling])
+    await telling.start([other])
+    await muteOther.start([mute])
+    await mute.start([muteOther])
     const cpuOf = async (proxy: ProxyHost) => {
       const clients = await Requests.open(proxy.address, port, connections)
       // Nothing of their handshakes.
