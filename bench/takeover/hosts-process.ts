@@ -6,6 +6,7 @@ import { ClientHost, makeSwitch, run } from '../../test/fixtures/takeover/namesp
 import { partOf } from '../../test/fixtures/takeover/object.ts'
 import { Backend, ProxyHost, port } from '../../test/fixtures/takeover/proxy-host.ts'
 import { treeCpu } from '../harness/process-cpu.ts'
+import { commitCosts } from './commit-cost.ts'
 import { type HostDeath, type HostsWord, heartbeatTimeout } from './hosts.ts'
 import { Requests } from './requests.ts'
 
@@ -45,6 +46,7 @@ say({
     ratios: await cost(1_000, 50, 4_000, rounds),
   },
 })
+for (const commit of await commitCosts(rounds, step => say({ step }))) say({ commit })
 process.exit(0)
 
 async function death(

@@ -3,7 +3,9 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { whyNoNetworks } from '../../test/fixtures/takeover/namespaces.ts'
 import type { BenchmarkContext } from '../benchmark.ts'
-import { median } from '../harness/statistics.ts'
+import { median, pairedRatio } from '../harness/statistics.ts'
+import type { TextTable } from '../harness/text-table.ts'
+import type { CommitCost, Served } from './commit-cost.ts'
 import { type Part, ratioGoal } from './part.ts'
 
 /** A host that dies during downloads of some clients; all times in milliseconds. */
@@ -32,6 +34,7 @@ export type HostsWord =
   | { readonly step: string }
   | { readonly death: HostDeath; readonly clients: number }
   | { readonly cost: CheckpointCost }
+  | { readonly commit: CommitCost }
 
 export const heartbeatTimeout = 300
 const many = 100
@@ -43,11 +46,8 @@ export async function hosts({ quick, progress }: BenchmarkContext): Promise<Part
     const skipped = [`takeover of hosts: no network namespaces here (${why})`]
     return { goals: [], tables: [], skipped }
   }
-  const [single, crowds, costs]: [HostDeath[], HostDeath[], CheckpointCost[]] = [
-    [],
-    [],
-    [],
-  ]
+  const [single, crowds]: [HostDeath[], HostDeath[]] = [[], []]
+  const [costs, commits]: [CheckpointCost[], CommitCost[]] = [[], []]
   const path = fileURLToPath(
     new URL(`./hosts-process${extname(import.meta.url)}`, import.meta.url),
   )
@@ -61,12 +61,14 @@ export async function hosts({ quick, progress }: BenchmarkContext): Promise<Part
     const said = word as HostsWord
     if ('step' in said) progress.step(said.step)
     else if ('cost' in said) costs.push(said.cost)
+    else if ('commit' in said) commits.push(said.commit)
     else (said.clients === 1 ? single : crowds).push(said.death)
   })
   const code = await new Promise<number | null>(resolve => child.once('close', resolve))
   process.off('exit', onExit)
   const failures = code === 0 ? [] : [`the process of the hosts ended with ${code}`]
-  return part(single, crowds, costs, failures)
+  const { tables, ...rest } = part(single, crowds, costs, failures)
+  return { ...rest, tables: [...tables, commitTable(commits)] }
 }
 
 function part(
@@ -124,5 +126,26 @@ function part(
     ],
     notes: [...new Set(wrong)].map(outcome => `a client: ${outcome}`),
     failures,
+  }
+}
+
+/** Medians of all rounds, without it and with it; of how many times as much, the interval too. */
+function commitTable(costs: readonly CommitCost[]): TextTable {
+  const figures: { readonly [name: string]: (served: Served) => number } = {
+    'CPU of the host that serves, us': ({ serving }) => serving,
+    'CPU of both hosts, us': ({ serving, other }) => serving + other,
+    'p50, ms': ({ p50 }) => p50,
+  }
+  return {
+    title: 'commit: before-response in a farm of two, per request of 1 KB',
+    columns: ['requests', 'of', 'without', 'with', 'times', 'from', 'to'],
+    rows: costs.flatMap(cost =>
+      Object.entries(figures).map(([name, figure]) => {
+        const [without, committed] = [cost.without.map(figure), cost.with.map(figure)]
+        const { ratio, low, high } = pairedRatio(committed, without)
+        const numbers = [median(without), median(committed), ratio, low, high]
+        return [cost.what, name, ...numbers.map(number => number.toFixed(2))]
+      }),
+    ),
   }
 }

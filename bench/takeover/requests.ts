@@ -16,19 +16,49 @@ export class Requests {
     this.#sockets = sockets
   }
 
-  /** So many requests in all, for `/LENGTH`. */
-  async ask(length: number, requests: number): Promise<void> {
+  /** So many requests in all, for `/LENGTH`. How long each took, ms. */
+  async ask(length: number, requests: number): Promise<number[]> {
+    const times: number[] = []
     let left = requests
     await Promise.all(
       this.#sockets.map(async socket => {
-        while (left-- > 0) await answer(socket, length)
+        while (left-- > 0) {
+          const begun = performance.now()
+          await answer(socket, length)
+          times.push(performance.now() - begun)
+        }
       }),
     )
+    return times
   }
 
   close(): void {
     for (const socket of this.#sockets) socket.destroy()
   }
+}
+
+/** The same with a connection for each request, `most` at once; its handshake counts as well. */
+export async function onNewConnections(
+  host: string,
+  port: number,
+  most: number,
+  length: number,
+  requests: number,
+): Promise<number[]> {
+  const times: number[] = []
+  let left = requests
+  await Promise.all(
+    Array.from({ length: most }, async () => {
+      while (left-- > 0) {
+        const begun = performance.now()
+        const one = await Requests.open(host, port, 1)
+        await one.ask(length, 1)
+        times.push(performance.now() - begun)
+        one.close()
+      }
+    }),
+  )
+  return times
 }
 
 function answer(socket: TLSSocket, length: number): Promise<void> {
