@@ -77,14 +77,22 @@ t.test('who misses most at once is cut off itself', async t => {
     { hasQuorum: false },
     'one that was gone before, and was not fenced, may live elsewhere',
   )
-  const heartbeats = new Heartbeats('a', times, 0)
-  heartbeats.heard(beat('c', { holds: [] }), 0)
-  for (let now = 0; now <= 2_000; now += 100) {
-    if (now < 1_000) heartbeats.heard(beat('b'), now)
-    heartbeats.judge(now)
+  const after = (words: readonly Beat[]) => {
+    const heartbeats = new Heartbeats('a', times, 0)
+    for (const word of words) heartbeats.heard(word, 0)
+    for (let now = 0; now <= 2_000; now += 100) {
+      if (now < 1_000) heartbeats.heard(beat('b', inherits), now)
+      heartbeats.judge(now)
+    }
+    return heartbeats.judge(2_100).find(({ member }) => member === 'b')
   }
-  const fenced = heartbeats.judge(2_100).find(({ member }) => member === 'b')
-  t.match(fenced, { hasQuorum: true }, 'of one that has no address any more nobody cares')
+  const inherits = { holds: [{ address: 'ip of c', epoch: 2 }] }
+  const taken = after([beat('c')])
+  t.match(taken, { hasQuorum: true }, 'one whose addresses were taken over was fenced')
+  const gone = after([beat('c', { holds: [], isLeaving: true })])
+  t.match(gone, { hasQuorum: true }, 'one that took its leave takes nothing over')
+  const bare = after([beat('c', { holds: [] })])
+  t.match(bare, { hasQuorum: false }, 'one that has no address may live elsewhere, too')
 })
 
 t.test(

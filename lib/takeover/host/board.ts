@@ -111,14 +111,24 @@ interface Left {
 function readBeat(bytes: Buffer | undefined): Beat | undefined {
   if (bytes === undefined) return undefined
   try {
-    const { member, holds, takes, votes = [], home } = JSON.parse(bytes.toString())
+    const {
+      member,
+      holds,
+      takes,
+      votes = [],
+      home,
+      isLeaving,
+    } = JSON.parse(bytes.toString())
     const areTexts = [member, home ?? ''].every(text => typeof text === 'string')
     const isForm = areTexts && [holds, takes, votes].every(areAddresses)
     if (!isForm || !votes.every((vote: Vote) => typeof vote.member === 'string')) {
       return undefined
     }
-    const said = { member, holds, takes, votes }
-    return home === undefined ? said : { ...said, home }
+    return {
+      ...{ member, holds, takes, votes },
+      ...(home !== undefined && { home }),
+      ...(isLeaving === true && { isLeaving }),
+    }
   } catch {
     return undefined
   }

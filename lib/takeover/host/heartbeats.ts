@@ -21,6 +21,8 @@ export interface Beat {
   readonly votes: readonly Vote[]
   /** Its own address, wherever that is now. */
   readonly home?: string | undefined
+  /** It takes its leave, and takes nothing over any more. */
+  readonly isLeaving?: boolean | undefined
 }
 
 export interface HeartbeatTimes {
@@ -65,7 +67,12 @@ export class Heartbeats {
   heard(beat: Beat, now: number): void {
     if (beat.member === this.#self) return
     if (beat.home !== undefined) this.#remember(beat.member, beat.home)
-    this.#members.set(beat.member, { beat, heardAt: now, isFenced: false })
+    this.#members.set(beat.member, {
+      beat,
+      heardAt: now,
+      isFenced: beat.isLeaving === true,
+      isBare: beat.holds.length === 0,
+    })
     for (const claim of beat.holds) this.took(claim)
   }
 
@@ -192,8 +199,9 @@ export class Heartbeats {
 
   /**
    * Of the failed one, those that were heard about when it was, and this one. Who fell silent before
-   * and still has an address was not fenced, and may live where this one does not see it. Were half
-   * enough, the halves of a farm that do not hear each other would fence each other.
+   * and still has an address was not fenced, and may live where this one does not see it; so may one
+   * that had none by its own word. Were half enough, the halves of a farm that do not hear each other
+   * would fence each other.
    */
   #isMost(
     heardAt: number,
@@ -202,10 +210,10 @@ export class Heartbeats {
     isFor: (beat: Beat) => boolean,
   ): boolean {
     const were = [...this.#members.values()].filter(
-      ({ beat, heardAt: at, isFenced }) =>
+      ({ beat, heardAt: at, isFenced, isBare }) =>
         beat.member !== failed &&
         !isFenced &&
-        (at > heardAt - this.#times.timeout || beat.holds.length > 0),
+        (at > heardAt - this.#times.timeout || beat.holds.length > 0 || isBare),
     )
     const are = were.filter(known => this.#isLive(known, now) && isFor(known.beat))
     const [here, all] = [are.length + 1, were.length + 2]
@@ -214,7 +222,10 @@ export class Heartbeats {
 }
 
 interface Known {
+  /** What others have taken of its addresses since is not in it any more. */
   beat: Beat
   heardAt: number
   isFenced: boolean
+  /** It had no address when it was heard last. */
+  readonly isBare: boolean
 }

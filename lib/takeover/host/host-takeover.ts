@@ -502,7 +502,8 @@ export class HostTakeover {
     const { takes, votes } = this.#elections
     const holds = [...this.#holds.values()]
     const { address: home } = this.#options
-    this.#board.beat({ member: this.#parts.self, holds, takes, votes, home })
+    const isLeaving = this.#closed
+    this.#board.beat({ member: this.#parts.self, holds, takes, votes, home, isLeaving })
   }
 }
 
