@@ -70,3 +70,37 @@ t.test('a port that is taken is told', async t => {
     code: 'EADDRINUSE',
   })
 })
+
+t.test(
+  'whoever shows the token may ask the process for what signals ask for',
+  async t => {
+    const asked: string[] = []
+    let isUp = true
+    const { ask } = await world(t, {
+      token,
+      onAsked(word) {
+        asked.push(word)
+        return isUp
+      },
+    })
+    for (const word of ['reload', 'drain', 'move', 'upgrade']) {
+      const path = `/${word}`
+      t.equal((await ask('POST', path)).status, 401)
+      const wrong = { authorization: 'Bearer a guess' }
+      t.equal((await ask('POST', path, { headers: wrong })).status, 401)
+      t.equal((await ask('GET', path, { headers: bearer })).status, 404)
+      t.strictSame(asked, [], 'nobody else may')
+      isUp = true
+      const { status, body } = await ask('POST', path, { headers: bearer })
+      t.equal(status, 202)
+      t.strictSame(JSON.parse(body), { asked: word })
+      isUp = false
+      t.equal((await ask('POST', path, { headers: bearer })).status, 503)
+      t.strictSame(asked.splice(0), [word, word])
+    }
+    const bare = await world(t)
+    const { status, body } = await bare.ask('POST', '/move', { headers: bearer })
+    t.equal(status, 400)
+    t.match(body, /this process has no move/)
+  },
+)

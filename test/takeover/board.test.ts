@@ -45,6 +45,8 @@ t.test('a member hears of the other, and of its connections', async t => {
     holds: [{ address: '10.0.0.100', epoch: 3 }],
     takes: [],
     votes: [],
+    home: '10.0.0.100',
+    isLeaving: true,
   }
   a.beat(said)
   t.strictSame(beats, [said])

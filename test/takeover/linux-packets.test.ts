@@ -144,3 +144,83 @@ t.test(
     t.equal(libc.of('sendTo').length, before, 'its numbers are somebody else by then')
   },
 )
+
+t.test('the link is asked for an address, and who has it answers', here, async t => {
+  const libc = new FakeLibc()
+  let elsewhere = 0
+  const question = new LinuxPackets(libc).ask(name ?? '', address, () => elsewhere++)
+  // Messages of ARP alone, without the header of their frame.
+  t.strictSame(libc.of('bind')[0]?.[0], 11)
+  const [asked] = libc.of('sendTo')
+  const probe = asked?.[1] as Buffer
+  const [own, nobody] = [probe.subarray(8, 14), '00000000']
+  t.equal(probe.toString('hex', 14, 18), nobody, 'in the name of nobody (RFC 5227 2.1.1)')
+  t.equal(probe.toString('hex', 24, 28), '0a000064')
+  question.again()
+  t.equal(libc.of('sendTo').length, 2)
+  const from = (mac: Buffer, of: string, kind = 2) =>
+    Buffer.concat([
+      Buffer.from([0, 1, 8, 0, 6, 4, 0, kind]),
+      mac,
+      Buffer.from(of.split('.').map(Number)),
+      Buffer.alloc(10),
+    ])
+  const another = Buffer.from('020000000001', 'hex')
+  libc.inbox.push(from(own, address), from(another, '10.0.0.9'), Buffer.from('nothing'))
+  libc.wake()
+  t.equal(elsewhere, 0, 'neither its own word, nor one of another address, nor noise')
+  libc.inbox.push(from(another, address), from(another, address, 1))
+  libc.wake()
+  t.equal(elsewhere, 2, 'an answer, and whoever asks in the name of the address')
+  question.close()
+  question.close()
+  question.again()
+  libc.inbox.push(from(another, address))
+  libc.wake()
+  t.equal(libc.of('sendTo').length, 2)
+  t.equal(elsewhere, 2)
+  t.equal(libc.open.size, 0)
+})
+
+t.test(
+  'a link that is down is asked again, and other failures are told',
+  here,
+  async t => {
+    const libc = new FakeLibc()
+    const packets = new LinuxPackets(libc)
+    libc.fails.set('sendTo', 'ENETDOWN')
+    const question = packets.ask(name ?? '', address, () => {})
+    libc.fails.set('receive', 'ENETDOWN')
+    libc.wake()
+    libc.fails.clear()
+    question.again()
+    t.equal(libc.of('sendTo').length, 2)
+    question.close()
+    for (const call of ['bind', 'whenReadable', 'sendTo']) {
+      libc.fails.set(call, 'EPERM')
+      t.throws(() => packets.ask(name ?? '', address, () => {}), { code: 'EPERM' })
+      t.equal(libc.open.size, 0, 'and nothing stays open')
+      libc.fails.clear()
+    }
+    t.throws(() => packets.ask('no such interface', address, () => {}), {
+      code: 'ERR_HANDFAST_CONFIG',
+    })
+  },
+)
+
+t.test('an answer ends the question, in the middle of what was heard', here, async t => {
+  const libc = new FakeLibc()
+  let heard = 0
+  const question = new LinuxPackets(libc).ask(name ?? '', address, () => {
+    heard += 1
+    question.close()
+  })
+  const reply = Buffer.from(
+    `00010800060400020200000000010a000064${'00'.repeat(10)}`,
+    'hex',
+  )
+  libc.inbox.push(reply, reply)
+  libc.wake()
+  t.equal(heard, 1)
+  t.equal(libc.open.size, 0)
+})

@@ -222,6 +222,8 @@ export class ProtectedConnection extends Duplex {
   release(): void {
     const held = this.#held ?? []
     this.#held = undefined
+    // What it asked for meanwhile comes before the next data (RFC 8446 4.6.3).
+    if (this.#channel.owesAnswer) this.#answer()
     for (const goOn of held) goOn()
   }
 

@@ -265,6 +265,62 @@ t.test('time limits are those of the transport, and its errors end it', async t 
   t.ok((connection.state() as Tls13State).serverSecret.every(byte => byte === 0))
 })
 
+t.test('what is held says nothing before it is let go, its end included', async t => {
+  for (const state of [plain, tls13State()]) {
+    const { client, says, hears } = await pair(t, state)
+    const { connection, socket } = client
+    const before = connection.position
+    connection.hold()
+    connection.hold()
+    const asked = once(connection, 'data')
+    let written = false
+    connection.write('one ', () => {
+      written = true
+    })
+    connection.write('two ')
+    connection.end('three')
+    t.match(connection.state(), state, 'so what is told of it stays true')
+    says('asked meanwhile')
+    t.equal(String((await asked)[0]), 'asked meanwhile', 'it reads, all the same')
+    t.equal(connection.position, before)
+    t.equal(client.raw.length, 0)
+    t.equal(written, false)
+    connection.release()
+    await once(socket, 'end')
+    t.equal(hears().toString(), 'one two three')
+    t.equal(written, true)
+    t.equal(client.raw.length, connection.position)
+    connection.release()
+  }
+})
+
+t.test('a client that asks for new keys is answered when it is let go', async t => {
+  const { client, says, hears, peer } = await pair(t, tls13State())
+  const { connection, socket } = client
+  connection.hold()
+  socket.write(peer.keyUpdate(1))
+  const asked = once(connection, 'data')
+  says('under new keys')
+  t.equal(String((await asked)[0]), 'under new keys')
+  t.equal(client.raw.length, 0)
+  connection.write('and so is this')
+  connection.release()
+  await until(() => hears().length > 0)
+  t.equal(hears().toString(), 'and so is this')
+  t.equal(client.records.filter(({ type }) => type === 22).length, 1)
+})
+
+t.test('what is held can be given up, and nothing of it is said later', async t => {
+  const { client } = await pair(t, tls13State())
+  const { connection, socket } = client
+  connection.hold()
+  connection.write('never', () => {})
+  connection.destroy()
+  await once(socket, 'close')
+  connection.release()
+  t.equal(client.raw.length, 0)
+})
+
 t.test('it says of itself what a TLSSocket would', async t => {
   const { client } = await pair(t, tls13State('TLS_AES_256_GCM_SHA384', { reused: true }))
   const { connection } = client
