@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Server as Listener } from 'node:net'
 import { type AddressInfo, createServer as createListener, type Socket } from 'node:net'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import type { Server, TLSSocket } from 'node:tls'
 import { addressList } from '../address-list.ts'
 import type { Section } from '../admin/section/section.ts'
 import { systemClock } from '../clock.ts'
@@ -10,8 +10,6 @@ import { Backends } from '../dispatch/backends.ts'
 import { DispatchCounters } from '../dispatch/dispatch-counters.ts'
 import { HandfastError } from '../errors.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
-import { networkOf } from '../limit/network.ts'
-import { Shares, type SharesOptions } from '../limit/shares.ts'
 import {
   type AcceptedProxyProtocol,
   acceptProxyProtocol,
@@ -23,12 +21,11 @@ import { handleOf, type SystemHandle } from '../takeover/guardian/system-handle.
 import type { Holding } from '../takeover/host/holding.ts'
 import type { Inheritance, ProtectionOptions } from '../takeover/protection-options.ts'
 import { createAccessLog } from './access-log.ts'
-import { ClientConnection, serverNameOf } from './client/client-connection.ts'
+import { type ClientConnection, serverNameOf } from './client/client-connection.ts'
+import { ClientConnections } from './client/client-connections.ts'
 import { Http1 } from './client/http1.ts'
 import { Http2 } from './client/http2.ts'
-import { SlowClients } from './client/slow-clients.ts'
 import { resolveLimits } from './limits.ts'
-import { plainAddress } from './message/forwarded.ts'
 import type {
   Limits,
   ProxyOptions,
@@ -44,10 +41,11 @@ import { serveRoute } from './route/serve-route.ts'
 import { backendsSection } from './section/backends.ts'
 import { brokenResponsesSection } from './section/broken-responses.ts'
 import { certificatesSection } from './section/certificates.ts'
-import { type ConnectionCounts, connectionsSection } from './section/connections.ts'
+import { connectionsSection } from './section/connections.ts'
 import { hedgesSection } from './section/hedges.ts'
 import { requestsSection } from './section/requests.ts'
 import { Sites } from './sites.ts'
+import { createTlsServer, setSites, socketOptions } from './tls-server.ts'
 import { Traffic } from './traffic.ts'
 
 /** Starts a proxy. Rejects when an option is bad or the port can't be had. */
@@ -78,14 +76,9 @@ class HttpsProxy implements RunningProxy {
   readonly #handler: RequestHandler
   readonly #backends: Backends
   readonly #dispatched: DispatchCounters
-  readonly #sockets = new Set<Socket>()
-  readonly #connections = new Set<ClientConnection>()
-  readonly #slowClients = new SlowClients()
+  readonly #connections: ClientConnections
   readonly #traffic = new Traffic()
   readonly #tunnels = new Tunnels()
-  readonly #trusts: (address: string) => boolean
-  readonly #limitCounters: LimitCounters
-  readonly #connectionShares: Shares
   #watch: NodeJS.Timeout | undefined
   #limits: Limits
   #sites: Sites
@@ -97,10 +90,13 @@ class HttpsProxy implements RunningProxy {
     this.#options = options
     this.#limits = resolveLimits(options.limits)
     this.#healthPath = checkHealthPath(options.healthPath)
-    this.#trusts = addressList(options.trustedProxies ?? [], 'trustedProxies')
+    const trusts = addressList(options.trustedProxies ?? [], 'trustedProxies')
     const { limitCounters = new LimitCounters(systemClock, options.log) } = options
-    this.#limitCounters = limitCounters
-    this.#connectionShares = new Shares(connectionShares(this.#limits))
+    this.#connections = new ClientConnections({
+      limits: this.#limits,
+      limitCounters,
+      trusts,
+    })
     this.#dispatched = new DispatchCounters(systemClock, options.log)
     this.#backends = new Backends(
       options.log,
@@ -113,9 +109,9 @@ class HttpsProxy implements RunningProxy {
     this.#handler = new RequestHandler(
       () => this.#serving(),
       options.notReady ?? (() => undefined),
-      this.#trusts,
+      trusts,
       options.log,
-      createAccessLog(options.accessLog, options.log, this.#trusts),
+      createAccessLog(options.accessLog, options.log, trusts),
       limitCounters,
       this.#traffic,
       this.#tunnels,
@@ -131,14 +127,23 @@ class HttpsProxy implements RunningProxy {
       exchange => this.#handler.handle(exchange),
       unreadable => this.#handler.unreadable(unreadable),
     )
-    this.#server = this.#createServer()
+    this.#server = createTlsServer({
+      options,
+      sites: () => this.#sites,
+      handshakeTimeout: this.#limits.headersTimeout,
+      accept: socket => this.#onSecure(socket),
+    })
     this.#protection = options.protection && this.#protectionOf(options.protection)
     this.#front = this.#protection && new TlsFront(this.#server)
     this.#listener =
       this.#front === undefined ? this.#server : this.#standBefore(this.#front)
     this.#listener.maxConnections = this.#limits.maxConnections
-    this.#listener.prependListener('connection', socket => this.#track(socket))
-    this.#listener.on('drop', dropped => this.#tooMany(dropped?.remoteAddress ?? ''))
+    this.#listener.prependListener('connection', socket =>
+      this.#connections.track(socket),
+    )
+    this.#listener.on('drop', dropped =>
+      this.#connections.tooMany(dropped?.remoteAddress ?? ''),
+    )
     this.#proxyProtocol = acceptProxyProtocol(this.#listener, {
       from: options.proxyProtocol ?? [],
       log: options.log,
@@ -191,14 +196,9 @@ class HttpsProxy implements RunningProxy {
     this.#http2.setLimits(limits)
     this.#watchConnections()
     this.#listener.maxConnections = limits.maxConnections
-    this.#connectionShares.resize(connectionShares(limits))
-    this.#server.setSecureContext({
-      ...this.#versions(),
-      ...this.#sites.contextOptions,
-    })
+    this.#connections.setLimits(limits)
+    setSites(this.#server, this.#options, this.#sites)
     this.#warn()
-    // Node reads it for each new connection.
-    Object.assign(this.#server, { requestCert: this.#sites.asksForCertificates })
   }
 
   serves(hostname: string): boolean {
@@ -258,9 +258,9 @@ class HttpsProxy implements RunningProxy {
 
   holding(address: string): Holding | undefined {
     if (this.#protection === undefined || this.#closed !== undefined) return undefined
-    this.#http1.drainUnwritten(this.#connections)
+    this.#http1.drainUnwritten(this.#connections.established)
     const listener = handleOf(this.#listener)?.fd
-    return this.#protection.holding(address, listener, () => this.#sockets)
+    return this.#protection.holding(address, listener, () => this.#connections.sockets)
   }
 
   protectedNow(): CheckpointCounts {
@@ -268,13 +268,13 @@ class HttpsProxy implements RunningProxy {
   }
 
   stats(): { readonly connections: number; readonly requests: number } {
-    return { connections: this.#sockets.size, requests: this.#traffic.total }
+    return { connections: this.#connections.sockets.size, requests: this.#traffic.total }
   }
 
   get sections(): readonly Section[] {
     return [
       requestsSection(this.#traffic),
-      connectionsSection(() => this.#connectionCounts()),
+      connectionsSection(() => this.#connections.counts()),
       backendsSection(() => this.#backends.all()),
       brokenResponsesSection(this.#dispatched),
       hedgesSection(this.#dispatched),
@@ -282,13 +282,6 @@ class HttpsProxy implements RunningProxy {
         this.#sites.all.map(({ names, notAfter }) => ({ names, notAfter })),
       ),
     ] as unknown as Section[]
-  }
-
-  #connectionCounts(): ConnectionCounts {
-    const all = this.#connections.size
-    let http2 = 0
-    for (const connection of this.#connections) if (connection.http2) http2 += 1
-    return { handshake: this.#sockets.size - all, http1: all - http2, http2 }
   }
 
   #serving(): Serving {
@@ -301,38 +294,16 @@ class HttpsProxy implements RunningProxy {
     )
   }
 
-  #createServer(): Server {
-    const server = createServer({
-      ...this.#versions(),
-      ...this.#sites.contextOptions,
-      ALPNProtocols: this.#options.protection ? ['http/1.1'] : ['h2', 'http/1.1'],
-      SNICallback: (name, done) => done(null, this.#sites.forHandshake(name).context),
-      requestCert: this.#sites.asksForCertificates,
-      // Sites differ in what they demand; it is judged per request, with the site known.
-      rejectUnauthorized: false,
-      handshakeTimeout: this.#limits.headersTimeout,
-      ...socketOptions,
-    })
-    server.on('tlsClientError', (error: Error & { code?: string }, socket) => {
-      this.#options.log.debug({ error: error.code ?? error.message }, 'handshake failed')
-      socket.destroy()
-    })
-    this.#options.sessions.attach(server, {
-      policyOf: name => this.#sites.forHandshake(name).sessionPolicy,
-      policyIsWhole: true,
-      resumption: name => this.#sites.forHandshake(name).resumption,
-    })
-    server.on('secureConnection', socket => {
-      if (this.#front === undefined) this.#accept(socket)
-      else this.#front.take(socket, taken => this.#taken(socket, taken))
-    })
-    return server
+  /** Its handshake is done. */
+  #onSecure(socket: TLSSocket): void {
+    if (this.#front === undefined) this.#accept(socket)
+    else this.#front.take(socket, taken => this.#taken(socket, taken))
   }
 
   #protectionOf(options: ProtectionOptions): Protection {
     return new Protection(options, {
       admit: transport => {
-        this.#track(transport.transport)
+        this.#connections.track(transport.transport)
         if (transport.destroyed) return undefined
         // A revocation has to end it, too.
         this.#front?.adopt(transport)
@@ -373,33 +344,6 @@ class HttpsProxy implements RunningProxy {
     )
   }
 
-  #versions() {
-    return {
-      minVersion: this.#options.minVersion ?? 'TLSv1.2',
-      maxVersion: this.#options.maxVersion ?? 'TLSv1.3',
-    } as const
-  }
-
-  #track(socket: Socket): void {
-    const address = plainAddress(socket.remoteAddress ?? '')
-    // What a trusted proxy opens is for many clients: they are told apart by their requests.
-    const network = this.#trusts(address) ? undefined : networkOf(address)
-    if (!this.#connectionShares.take(network)) {
-      this.#tooMany(address)
-      socket.destroy()
-      return
-    }
-    this.#sockets.add(socket)
-    socket.once('close', () => {
-      this.#connectionShares.release(network)
-      this.#sockets.delete(socket)
-    })
-  }
-
-  #tooMany(address: string): void {
-    this.#limitCounters.met('limits.maxConnections', plainAddress(address))
-  }
-
   /** One clock for all connections: those that are late are few. */
   #watchConnections(): void {
     clearInterval(this.#watch)
@@ -408,7 +352,7 @@ class HttpsProxy implements RunningProxy {
     this.#watch = setInterval(() => {
       const now = systemClock.monotonic()
       this.#http2.check(now)
-      this.#slowClients.check(this.#connections, now, this.#limits.bodyTimeout)
+      this.#connections.check(now, this.#limits.bodyTimeout)
     }, period).unref()
   }
 
@@ -419,13 +363,8 @@ class HttpsProxy implements RunningProxy {
   }
 
   #connectionOf(socket: TLSSocket): ClientConnection {
-    // Whatever happens to it from now on is no reason to end the process.
-    socket.on('error', () => {})
     const site = this.#sites.forHandshake(serverNameOf(socket))
-    const connection = new ClientConnection(socket, site.certificatePolicy, this.#trusts)
-    this.#connections.add(connection)
-    socket.once('close', () => this.#connections.delete(connection))
-    return connection
+    return this.#connections.establish(socket, site.certificatePolicy)
   }
 
   /** No new connections from now on. Resolves when the last one has ended. */
@@ -441,23 +380,12 @@ class HttpsProxy implements RunningProxy {
     this.#front?.close()
     this.#protection?.close()
     this.#proxyProtocol.close()
-    for (const { socket } of this.#connections) socket.destroy()
-    const closed = [...this.#sockets].map(socket => {
-      socket.destroy()
-      return new Promise(resolve => socket.once('close', resolve))
-    })
-    await Promise.all([stopped, ...closed, this.#backends.destroy()])
+    await Promise.all([stopped, this.#connections.destroy(), this.#backends.destroy()])
     this.#options.sessions.detach(this.#server)
   }
 }
 
-const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }
-
 /** It has all of one that anything here asks for. */
 function asSocket(connection: ProtectedConnection): TLSSocket {
   return connection as unknown as TLSSocket
-}
-
-function connectionShares({ maxConnections, clientShare }: Limits): SharesOptions {
-  return { most: maxConnections, share: clientShare / 100 }
 }

@@ -1,14 +1,7 @@
 import { gauge, samplesOf } from '../../admin/section/family.ts'
 import type { Section } from '../../admin/section/section.ts'
 import { sum } from '../../admin/section/sum.ts'
-
-/** Open now, each in one of these. */
-export interface ConnectionCounts {
-  /** The TLS handshake is not over. */
-  readonly handshake: number
-  readonly http1: number
-  readonly http2: number
-}
+import type { ConnectionCounts } from '../client/client-connections.ts'
 
 export function connectionsSection(
   read: () => ConnectionCounts,
