@@ -42,8 +42,8 @@ export function engineStats(
 
 function placementStats(placement: Placement): TransportStats {
   return {
-    partitioned: placement.layout === 'partitioned' ? 1 : 0,
-    tiered: placement.layout === 'tiered' ? 1 : 0,
+    partitioned: placement.ownership.layout === 'partitioned' ? 1 : 0,
+    tiered: placement.ownership.layout === 'tiered' ? 1 : 0,
     recordsOwned: placement.owned,
     copiesUnderWay: placement.underWay,
     ...placement.counts,

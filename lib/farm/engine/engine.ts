@@ -3,7 +3,8 @@ import { datagramTypes, type SenderTag } from '../../wire/datagram.ts'
 import { writeHeartbeat } from '../../wire/datagram-control.ts'
 import type { Peer } from '../peer/peer.ts'
 import { Roster } from '../peer/roster.ts'
-import { type Owners, type PlacedMember, Placement } from '../placement/placement.ts'
+import type { Owners, PlacedMember } from '../placement/ownership.ts'
+import { Placement } from '../placement/placement.ts'
 import { spreadReplica } from '../placement/spread-replica.ts'
 import { replicated } from '../placement/topology.ts'
 import { Sender } from '../sending/sender.ts'
@@ -124,7 +125,7 @@ export class PacketEngine {
 
   /** Members to ask for a key; undefined: all. */
   owners(table: TableId, key: Buffer, now: number): Owners | undefined {
-    return this.#placement.owners(table, key, now)
+    return this.#placement.ownership.owners(table, key, now)
   }
 
   stats(): TransportStats {
@@ -170,7 +171,8 @@ export class PacketEngine {
         wake(this.#context, now)
         break
       case 'publish':
-        if (!this.#placement.isDurable) this.#context.counters.writesNotDurable += 1
+        if (!this.#placement.ownership.isDurable)
+          this.#context.counters.writesNotDurable += 1
         if (this.#placement.write(event.record, event, now)) break
         this.#placement.spread(event.record)
         this.#publication.write(event)
@@ -349,10 +351,8 @@ export class PacketEngine {
 
   /** Repositories that have all are brought up to date by one another's tables. */
   #isAlike(other: string): boolean {
-    const { options, roster } = this.#context
-    const { layout, isComplete } = this.#placement
-    if (!options.repository || layout !== 'tiered' || !isComplete) return false
-    return roster.get(other)?.repository === true
+    if (!this.#placement.ownership.isAlike) return false
+    return this.#context.roster.get(other)?.repository === true
   }
 
   #tryComplete(): void {
