@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { isIPv6 } from 'node:net'
 import type { Clock, Timer } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -8,6 +7,7 @@ import type { CacheRecord } from '../record/record.ts'
 import type { SenderTag } from '../wire/datagram.ts'
 import { epochKeyLength } from '../wire/seal.ts'
 import type { ControlChannel } from './channel/control-channel.ts'
+import { groupOptions, noGroup } from './datagram/group.ts'
 import {
   type PacketSockets,
   type UdpOptions,
@@ -15,7 +15,7 @@ import {
 } from './datagram/packet-sockets.ts'
 import { PacketEngine } from './engine/engine.ts'
 import type { PacketAction, PacketEvent } from './engine/engine-event.ts'
-import type { Path } from './peer/peer.ts'
+import { absentMembers, type KnownMembersParts, knownMembers } from './known-members.ts'
 import type { Topology } from './placement/topology.ts'
 import { farmKey, parseSecret } from './secret.ts'
 import {
@@ -33,12 +33,11 @@ import type {
   TransportStats,
   WriteLevel,
 } from './transport.ts'
+import { TransportLog } from './transport-log.ts'
+import { Wakeup } from './wakeup.ts'
 
-const groupPort = 7_177
 /** Of joinTimeout, ms. */
 const defaultJoinTimeout = 5_000
-/** Below this receive buffer a busy farm loses datagrams in every stall; bytes. */
-const smallBuffer = 2 * 1024 * 1024
 
 export interface EngineTransportOptions {
   readonly replica: Replica
@@ -76,7 +75,9 @@ export class EngineTransport implements Transport {
   /** None where everything goes over the channel. */
   readonly #sockets: PacketSockets | undefined
   readonly #farmTag: number
-  readonly #log: Log
+  readonly #log: TransportLog
+  readonly #known: KnownMembersParts
+  readonly #wakeup: Wakeup
   readonly #settling = new Map<number, (reached: boolean) => void>()
   readonly #watchers = new Set<() => void>()
   #engine: PacketEngine | undefined
@@ -84,19 +85,25 @@ export class EngineTransport implements Transport {
   #startedAt = 0
   #token = 0
   #joinTimer: Timer | undefined
-  #timer: Timer | undefined
-  #timerAt = Infinity
-  #immediate: NodeJS.Immediate | undefined
   #joined: { resolve: () => void; reject: (error: Error) => void } | undefined
 
   constructor(options: EngineTransportOptions) {
     this.#options = options
-    const { farmName, memberId } = options
-    this.#log = options.log.child({ farm: farmName, self: memberId })
+    const { farmName, memberId, transport, udp } = options
+    this.#log = new TransportLog(options.log.child({ farm: farmName, self: memberId }))
     const secret = parseSecret(options.secret)
     this.#farmTag = farmKey(secret, options.farmName, 'datagram tag', 4).readUInt32BE(0)
-    if (options.transport !== 'stream')
-      this.#sockets = options.sockets ?? new UdpSockets(this.#udpOptions())
+    if (transport !== 'stream') {
+      const group = groupOptions(this.#farmTag, transport !== 'unicast', udp)
+      this.#sockets = options.sockets ?? new UdpSockets(group)
+    }
+    this.#known = {
+      self: memberId,
+      repository: options.repository === true,
+      channel: options.channel,
+      datagrams: this.#sockets !== undefined,
+    }
+    this.#wakeup = new Wakeup(options.clock, () => this.#handle({ kind: 'tick' }))
   }
 
   async start(): Promise<void> {
@@ -139,57 +146,11 @@ export class EngineTransport implements Transport {
   }
 
   members(): Member[] {
-    const engine = this.#engine
-    if (engine === undefined) return []
-    const { memberId, channel } = this.#options
-    const self: Member = {
-      id: memberId,
-      incarnation: engine.tag,
-      address: channel.address,
-      state: engine.ready ? 'ready' : 'joining',
-      self: true,
-      repository: this.#options.repository === true,
-    }
-    const links = (channel.members?.() ?? []).map(member => ({
-      ...member,
-      repository: engine.roster.get(member.id)?.repository === true,
-    }))
-    if (this.#sockets === undefined) return [self, ...links]
-    const others = [...engine.roster.all()].map((peer): Member => {
-      const presence = engine.roster.membership.state(peer.id)
-      const here = peer.ready ? 'ready' : 'joining'
-      return {
-        id: peer.id,
-        incarnation: peer.sender,
-        address: peer.dialAddress,
-        state: presence === 'alive' ? here : presence,
-        self: false,
-        repository: peer.repository,
-      }
-    })
-    return [self, ...others, ...links.filter(({ state }) => state === 'refused')]
+    return this.#engine === undefined ? [] : knownMembers(this.#engine, this.#known)
   }
 
   absent(): AbsentMember[] {
-    const engine = this.#engine
-    const absent = this.#options.channel.absent?.() ?? []
-    if (engine === undefined || this.#sockets === undefined) return absent
-    const now = this.#options.clock.monotonic()
-    const { roster } = engine
-    // The stream may stand yet, and the other be silent; or datagrams pass where none does.
-    const silent = [...roster.all()].filter(
-      ({ id }) => roster.membership.state(id) !== 'alive',
-    )
-    const reached = new Set(roster.serving().map(({ id }) => id))
-    const told = silent.map(({ id, dialAddress }): AbsentMember => {
-      const away = Math.round(now - roster.membership.heardAt(id))
-      return { id, address: dialAddress, away }
-    })
-    const ids = new Set(told.map(({ id }) => id))
-    return [
-      ...told,
-      ...absent.filter(({ id }) => id === undefined || !(ids.has(id) || reached.has(id))),
-    ]
+    return absentMembers(this.#engine, this.#known, this.#options.clock.monotonic())
   }
 
   isCurrent(): boolean {
@@ -229,8 +190,7 @@ export class EngineTransport implements Transport {
     if (this.#state === 'closed') return
     this.#handle({ kind: 'leave' })
     this.#state = 'closed'
-    this.#timer?.cancel()
-    clearImmediate(this.#immediate)
+    this.#wakeup.close()
     for (const settle of this.#settling.values()) settle(false)
     this.#settling.clear()
     this.#joined?.reject(new HandfastError('ERR_HANDFAST_CLOSED', 'closed while joining'))
@@ -242,7 +202,7 @@ export class EngineTransport implements Transport {
     if (engine === undefined || this.#state === 'closed') return
     const now = this.#options.clock.monotonic()
     for (const action of engine.handle(event, now)) this.#perform(action)
-    this.#arm(engine.deadline, now)
+    this.#wakeup.arm(engine.deadline, now)
     if (this.#joined !== undefined && engine.ready && engine.isBrought) this.#onJoined()
     if (event.kind !== 'publish') for (const changed of this.#watchers) changed()
   }
@@ -271,10 +231,14 @@ export class EngineTransport implements Transport {
         this.#onReady()
         break
       case 'member':
-        this.#sayMember(action.id, action.change)
+        this.#log.member(
+          action.id,
+          action.change,
+          this.members().find(({ id }) => id === action.id),
+        )
         break
       case 'path':
-        this.#log.info({ member: action.id, path: action.path }, pathTexts[action.path])
+        this.#log.path(action.id, action.path)
         break
     }
   }
@@ -314,26 +278,13 @@ export class EngineTransport implements Transport {
     this.#options.channel.ready?.()
     const { recordsFetched: records = 0 } = this.#engine?.stats() ?? {}
     const ms = Math.round(this.#options.clock.monotonic() - this.#startedAt)
-    const members = this.members().filter(isThere).length
-    if (members > 0) this.#log.info({ members, records, ms }, 'joined the farm')
-    else this.#log.info({ ms }, 'no other member of the farm is there yet')
-    const missing = this.absent().map(({ id, address }) => address ?? id)
-    if (missing.length > 0)
-      this.#log.warn({ missing }, `members can not be reached: ${missing.join(', ')}`)
+    this.#log.joined(this.members(), this.absent(), { records, ms })
   }
 
   /** What is everywhere is here, and what this member is to hold of the rest. */
   #onJoined(): void {
     this.#joined?.resolve()
     this.#joined = undefined
-  }
-
-  /** One line for each that comes or goes. */
-  #sayMember(id: string, change: (PacketAction & { kind: 'member' })['change']): void {
-    const { address, state } = this.members().find(known => known.id === id) ?? {}
-    // Over links it is the link that knows whether it took its leave.
-    const what = change === 'gone' && state === 'left' ? 'left' : change
-    this.#log.info({ member: id, address }, texts[what])
   }
 
   /** A large table may take its time, as long as something comes. */
@@ -349,8 +300,7 @@ export class EngineTransport implements Transport {
 
   /** Better to serve without the farm's state than not at all; it is asked for all the same. */
   #goWithout(): void {
-    const what = this.#engine?.ready === true ? 'all sessions' : 'its state'
-    this.#log.warn({}, `no member could give ${what} in time: serving without`)
+    this.#log.goesWithout(this.#engine?.ready === true)
     this.#onJoined()
   }
 
@@ -360,29 +310,12 @@ export class EngineTransport implements Transport {
     else setImmediate(() => this.#handle(ownCopy(datagram)))
   }
 
-  /** One timer for everything; an engine that is due already gets the next turn of the loop. */
-  #arm(deadline: number, now: number): void {
-    if (deadline <= now) {
-      this.#immediate ??= setImmediate(() => {
-        this.#immediate = undefined
-        this.#handle({ kind: 'tick' })
-      })
-      return
-    }
-    if (deadline >= this.#timerAt || deadline === Infinity) return
-    this.#timer?.cancel()
-    this.#timerAt = deadline
-    this.#timer = this.#options.clock.after(deadline - now, () => {
-      this.#timerAt = Infinity
-      this.#handle({ kind: 'tick' })
-    })
-  }
-
   #createEngine(port: number): PacketEngine {
     const { clock, replica, memberId, channel, topology } = this.#options
     const { repository = false } = this.#options
     const sockets = this.#sockets
-    if (sockets !== undefined) this.#warn(sockets)
+    if (sockets !== undefined)
+      this.#log.sockets(sockets, this.#options.transport === 'unicast')
     return new PacketEngine(
       {
         id: memberId,
@@ -410,60 +343,8 @@ export class EngineTransport implements Transport {
       clock.monotonic(),
     )
   }
-
-  #warn({ receiveBuffer, multicasts }: PacketSockets): void {
-    if (receiveBuffer < smallBuffer)
-      this.#log.warn(
-        { receiveBuffer },
-        'the socket buffer is small: raise net.core.rmem_max',
-      )
-    if (!multicasts && this.#options.transport !== 'unicast')
-      this.#log.warn({}, 'no multicast here, sending to each member by itself')
-  }
-
-  #udpOptions(): UdpOptions {
-    const { transport, udp } = this.#options
-    const [high, low] = [(this.#farmTag >>> 8) & 0xff, this.#farmTag & 0xff]
-    // Site-local, RFC 2365 and RFC 4291 2.7.
-    const group = isIPv6(udp?.host ?? '')
-      ? `ff15::${high.toString(16)}:${low.toString(16)}`
-      : `239.255.${high}.${low}`
-    return {
-      groupPort,
-      ...udp,
-      group: transport === 'unicast' ? undefined : (udp?.group ?? group),
-    }
-  }
 }
 
 function ownCopy(datagram: Buffer): PacketEvent {
   return { kind: 'datagram', datagram, from: '', by: 'unicast' }
-}
-
-const texts = {
-  joined: 'member joined',
-  suspect: 'member is silent',
-  back: 'member is back',
-  gone: 'member lost',
-  left: 'member left',
-} as const
-
-function isThere({ self, state }: Member): boolean {
-  return !self && (state === 'ready' || state === 'joining' || state === 'suspect')
-}
-
-const pathTexts: { readonly [path in Path]: string } = {
-  multicast: 'multicast reaches the member',
-  unicast: 'unicast reaches the member',
-  stream: 'no datagram reaches the member: records go over its TLS stream',
-}
-
-function noGroup(error: Error | undefined): HandfastError {
-  const why = error === undefined ? '' : ` (${error.message})`
-  return new HandfastError(
-    'ERR_HANDFAST_JOIN',
-    `option transport is multicast, but this host can't join a group${why}; ` +
-      'auto and unicast do without',
-    { cause: error },
-  )
 }
