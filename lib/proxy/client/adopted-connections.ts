@@ -31,6 +31,18 @@ export interface AdoptedConnection {
   readonly transport: ProtectedConnection
 }
 
+/** An answer that another process has begun, and what of it is missing. */
+interface BegunAnswer {
+  readonly adopted: AdoptedConnection
+  readonly request: AskedRequest
+  readonly response: BegunResponse
+  readonly missing: { readonly from: number; readonly length: number }
+  /** Its connection ends with it. */
+  readonly last: boolean
+  /** It is given up then, in the clock's milliseconds. */
+  readonly until: number
+}
+
 /** What another process owed its clients, until they may ask again. */
 export class AdoptedConnections {
   readonly #options: AdoptedConnectionsOptions
@@ -101,19 +113,12 @@ export class AdoptedConnections {
   ): void {
     const { clock } = this.#options
     const until = clock.monotonic() + patience
-    this.#goOn(adopted, request, response, missing, last, until, firstWait)
+    this.#goOn({ adopted, request, response, missing, last, until }, firstWait)
   }
 
-  #goOn(
-    adopted: AdoptedConnection,
-    request: AskedRequest,
-    response: BegunResponse,
-    missing: { readonly from: number; readonly length: number },
-    last: boolean,
-    until: number,
-    wait: number,
-  ): void {
+  #goOn(answer: BegunAnswer, wait: number): void {
     const { clock, counters, handle } = this.#options
+    const { adopted, request, response, missing, last, until } = answer
     const { connection } = adopted
     const { representation, planned } = response
     const exchange = new ContinuedExchange(connection, {
@@ -131,8 +136,7 @@ export class AdoptedConnections {
           connection.socket.once('close', gone)
           timer = clock.after(wait, () => {
             connection.socket.off('close', gone)
-            const longer = Math.min(longestWait, 2 * wait)
-            this.#goOn(adopted, request, response, missing, last, until, longer)
+            this.#goOn(answer, Math.min(longestWait, 2 * wait))
           })
         } else this.#reset(adopted, outcome)
       },
