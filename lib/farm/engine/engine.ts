@@ -181,7 +181,7 @@ export class PacketEngine {
         this.#tick(late)
         break
       case 'rotate':
-        this.#peers.rotate()
+        this.#peers.keys.rotate()
         break
       case 'leave':
         this.#leave()

@@ -6,9 +6,8 @@ import { Heartbeats } from '../peer/heartbeats.ts'
 import type { MembershipAnswer } from '../peer/membership.ts'
 import { type Hearing, type Path, Peer } from '../peer/peer.ts'
 import { type EngineContext, type EngineOptions, wake } from './engine-context.ts'
+import { EpochKeys } from './epoch-keys.ts'
 
-/** Members have the next key this long, ms, before it is used. */
-const keyLead = 1_000
 /** Heartbeats missed on one way before that way counts as closed. */
 const missedOnPath = 5
 
@@ -45,15 +44,11 @@ export interface PeerHooks {
  */
 export class Peers {
   readonly heartbeats: Heartbeats
+  readonly keys: EpochKeys
   readonly #context: EngineContext
   readonly #hooks: PeerHooks
   /** Those with a link, introduced or not, and what we said was our last when it came up. */
   readonly #connected = new Map<string, { peer: LinkedMember; last: number }>()
-  #key: { epoch: number; epochKey: Buffer }
-  #nextKey: { epoch: number; epochKey: Buffer; useAt: number } | undefined
-  readonly #startedAt: number
-  #turnedAt = -Infinity
-  #rotationDue = false
   #refutations = 0
   #joining = true
   /** That others have is not passed on: a farm that has given them up forgets them. */
@@ -62,8 +57,7 @@ export class Peers {
   constructor(context: EngineContext, epochKey: Buffer, hooks: PeerHooks) {
     this.#context = context
     this.#hooks = hooks
-    this.#key = { epoch: 0, epochKey }
-    this.#startedAt = context.now
+    this.keys = new EpochKeys(context, epochKey)
     this.heartbeats = new Heartbeats(context.options.settings.heartbeat, context.now)
   }
 
@@ -257,7 +251,7 @@ export class Peers {
       // A member that was never reached by datagrams has changed its path as little.
       if (!peer.pathSaid && peer.connected && this.#isProbed(peer)) this.#sayPath(peer)
     }
-    this.#turnKey()
+    this.keys.turn()
   }
 
   /** Our own loop stood still for `ms`: what it did not hear meanwhile proves nothing. */
@@ -276,40 +270,6 @@ export class Peers {
     this.#hooks.changed()
   }
 
-  /** A new epoch key, as soon as one may follow the last. */
-  rotate(): void {
-    this.#rotationDue = true
-    this.#turnKey()
-  }
-
-  /**
-   * First everybody gets the next key, then it is used. Receivers keep two keys, so everything
-   * that can still be repaired must be sealed under the last two: no two turns in a ring's age.
-   */
-  #turnKey(): void {
-    const { sender, options, now } = this.#context
-    const { keyAge, ringAge } = options.settings
-    if (this.#nextKey !== undefined) {
-      if (this.#nextKey.useAt > now) return
-      this.#key = this.#nextKey
-      this.#nextKey = undefined
-      this.#turnedAt = now
-      sender.rekey(this.#key.epoch, this.#key.epochKey)
-      return
-    }
-    if (now - Math.max(this.#turnedAt, this.#startedAt) > keyAge) this.#rotationDue = true
-    if (this.#rotationDue && now - this.#turnedAt > ringAge) this.#handOutKey()
-  }
-
-  #handOutKey(): void {
-    const { roster, outlet, options, sender, now } = this.#context
-    const key = { epoch: (sender.epoch + 1) % 256, epochKey: options.newKey() }
-    this.#rotationDue = false
-    this.#nextKey = { ...key, useAt: now + keyLead }
-    for (const peer of roster.all())
-      if (peer.connected) outlet.message(peer.id, { type: 'key', ...key })
-  }
-
   #introduce(id: string): void {
     const { options, sender, outlet } = this.#context
     outlet.message(id, {
@@ -320,9 +280,9 @@ export class Peers {
       sender: options.sender,
       last: sender.last,
       port: options.port,
-      ...this.#key,
+      ...this.keys.current,
     })
-    if (this.#nextKey !== undefined) outlet.message(id, { type: 'key', ...this.#nextKey })
+    this.keys.introduced(id)
   }
 
   /** A member that we do not know, or a new life of one that we did. */
