@@ -234,6 +234,26 @@ t.test('a ticket goes on under the newest key, and ends with the last', async t 
   t.match(told(on), { resumed: 'ticket', lineage, originalAt })
 })
 
+t.test('who does not seal yet opens what others seal, and renews it', async t => {
+  const key = new EpochKey(Buffer.alloc(32, 7))
+  const known = { prepare() {}, sealing: () => undefined, opening: () => [key] }
+  const [ahead] = (await sealedServers(t, 1, { keys: [key] })) as [SealedServer]
+  const late = { settings: { ticketKeys: known } }
+  const [behind] = (await sealedServers(t, 1, late)) as [SealedServer]
+  const first = await visit({ port: ahead.port })
+  const { lineage } = told(first)
+  const again = await resume(behind.port, first.sessions[0])
+  t.match(told(again), { resumed: 'ticket', lineage })
+  const back = await resume(ahead.port, again.sessions[0])
+  t.match(told(back), { resumed: 'ticket', lineage })
+  // All else has a session in its table.
+  const own = await visit({ port: behind.port })
+  t.match(told(await resume(behind.port, own.sessions[0])), { resumed: 'local' })
+  const [, other] = first.sessions
+  const elsewhere = await resume(behind.port, other, { servername: 'b.test' })
+  t.match(told(elsewhere), { resumed: false, cause: 'policy' })
+})
+
 t.test('without a key that seals there is a session in the table', async t => {
   const keys: EpochKey[] = []
   const [a] = (await sealedServers(t, 1, { keys })) as [SealedServer]

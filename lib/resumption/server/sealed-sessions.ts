@@ -51,13 +51,13 @@ export class SealedSessions {
     policy: Policy,
     cause: FullCause,
   ): Mechanism | undefined {
-    const { options, server } = this.#parts
+    const { options, server, tickets } = this.#parts
     if (policy.mode !== 'sealed' || !hello.supports13 || !server.speaks13)
       return undefined
     // Each costs a call for every key of the ring. No client has so many of one server.
     if (hello.identities.length > mostIdentities || !this.#works) return undefined
-    const { keys, knowsRevocations, limitCounters } = options
-    if (keys.sealing() === undefined || !knowsRevocations()) return undefined
+    const { knowsRevocations, limitCounters } = options
+    if (!knowsRevocations() || !tickets.areFor(hello.identities)) return undefined
     const scope = this.#scopes.of(policy, hello.serverName)
     const { asksCertificate } = policy
     const sealed = new SealedHandshake(hello.serverName, scope, asksCertificate, cause)

@@ -1,4 +1,5 @@
 import type { FullCause } from '../handshake.ts'
+import type { EpochKey } from './epoch-key.ts'
 import type { TicketChain } from './ticket-name.ts'
 import type { TicketScope } from './ticket-scope.ts'
 
@@ -15,6 +16,8 @@ export class SealedHandshake {
    * OpenSSL takes the last one that it could open, or none.
    */
   found: TicketChain | undefined
+  /** Of that ticket: another member seals with it, if this one does not yet. */
+  key: EpochKey | undefined
   /** What its new tickets will say; while undefined they are such that none resumes. */
   chain: TicketChain | undefined
 

@@ -10,6 +10,7 @@ import type { SealedHandshake } from './sealed-handshake.ts'
 import { type TicketAnswer, ticketResult } from './ticket-hook.ts'
 import {
   longestChain,
+  nameLength,
   readName,
   sealedLineageLength,
   type TicketChain,
@@ -74,6 +75,22 @@ export class SealedTickets {
   }
 
   /**
+   * Whether new tickets can be sealed, or one that is offered opened: others may have begun to
+   * seal a moment before this member does.
+   */
+  areFor(identities: readonly Buffer[]): boolean {
+    const { keys, clock } = this.#terms
+    if (keys.sealing() !== undefined) return true
+    const now = clock.now()
+    return identities.some(identity => {
+      if (identity.length < nameLength + ivLength) return false
+      const name = identity.subarray(0, nameLength)
+      const iv = identity.subarray(nameLength, nameLength + ivLength)
+      return keys.opening().some(key => readName(name, key.mask(iv), now) !== undefined)
+    })
+  }
+
+  /**
    * The chain of a full handshake. Its lineage begins as the digest of the client's certificate
    * does, if it showed one: so one can be revoked before TLS has opened the ticket with it.
    */
@@ -109,6 +126,7 @@ export class SealedTickets {
         elsewhere = true
         continue
       }
+      handshake.key = key
       const cause = this.refusal(handshake, read)
       if (cause !== undefined) {
         handshake.cause = cause
@@ -122,9 +140,8 @@ export class SealedTickets {
     return unknownTicket
   }
 
-  #seal({ scope }: SealedHandshake, chain: TicketChain): TicketAnswer {
-    const key = this.#terms.keys.sealing()
-    // It was there at the hello.
+  #seal({ scope, key: seen }: SealedHandshake, chain: TicketChain): TicketAnswer {
+    const key = this.#terms.keys.sealing() ?? seen
     if (key === undefined) return noise()
     const { iv, mask: name } = key.draw()
     writeName(name, chain, scope.tag)

@@ -21,6 +21,7 @@ export interface TicketChain {
   readonly originalAt: number
 }
 
+export const nameLength = 16
 export const sealedLineageLength = 9
 /** Time comes round after 49 days: older chains are over, whatever the options say. */
 export const longestChain: number = 30 * 24 * 3_600_000
