@@ -29,6 +29,7 @@ import {
   openLong,
   upgradeForEver,
 } from '../fixtures/long-exchanges.ts'
+import { patientFarm, patientLogins } from '../fixtures/patience.ts'
 import { startBackend, until } from '../fixtures/proxy-servers.ts'
 import { reached } from '../fixtures/reached.ts'
 import { certificateFor, listening, type TeardownScope } from '../fixtures/servers.ts'
@@ -246,11 +247,13 @@ for (const [surface, serve] of Object.entries(surfaces))
     t.test(`${surface}, ${name}`, async t => {
       const secret = generateSecret()
       const listen = { host: '127.0.0.1', port: 0 }
-      const farm = await createFarm({ secret, listen })
-      const other = await createFarm({ secret, listen, members: [farm.address ?? ''] })
+      const farm = await createFarm({ secret, listen, ...patientFarm })
+      const members = [farm.address ?? '']
+      const other = await createFarm({ secret, listen, members, ...patientFarm })
       t.teardown(() => Promise.all([farm.close(), other.close()]))
-      const place: Place = { farm, port: await serve(t, farm, await way.auth(t), way) }
-      const elsewhere = await serve(t, other, await way.auth(t), way)
+      const auth = async () => ({ ...patientLogins, ...(await way.auth(t)) })
+      const place: Place = { farm, port: await serve(t, farm, await auth(), way) }
+      const elsewhere = await serve(t, other, await auth(), way)
       await until(() => farm.members().length === 2 && farm.absent().length === 0)
       const handshakes = watchHandshakes(t)
 

@@ -8,6 +8,7 @@ import { tables } from '../../lib/record/key.ts'
 import { FakeStore } from '../fixtures/fake-tier.ts'
 import { cacheOf, openFarm } from '../fixtures/farm-insides.ts'
 import { until } from '../fixtures/farm-stream-member.ts'
+import { patientFarm } from '../fixtures/patience.ts'
 import { listening, type Told, tellingServer } from '../fixtures/servers.ts'
 import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
 import { isSealed } from '../fixtures/until-sealed.ts'
@@ -23,7 +24,7 @@ interface Served {
 }
 
 async function served(test: Test, options: FarmOptions): Promise<Served> {
-  const farm = await openFarm(options)
+  const farm = await openFarm({ ...patientFarm, ...options })
   const server = await tellingServer()
   farm.attach(server)
   const port = await listening(test, server)

@@ -8,6 +8,7 @@ import { type Open, type Reply, SessionClient } from '../fixtures/auth-farm.ts'
 import { signer, token } from '../fixtures/auth-tokens.ts'
 import { basic } from '../fixtures/auth-world.ts'
 import { authority, clientOf } from '../fixtures/certificates.ts'
+import { patientLogins } from '../fixtures/patience.ts'
 import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
 import {
   defaultSite,
@@ -187,7 +188,7 @@ async function proxies(t: Test, way: Way): Promise<FarmProxy[]> {
     request.resume()
     response.end(JSON.stringify(request.headers))
   })
-  const options = { ...(await way.options(t)), logoutPath: '/out' }
+  const options = { ...patientLogins, ...(await way.options(t)), logoutPath: '/out' }
   const site = { ...(await defaultSite([backend.url])), ...(await way.site?.()) }
   return await farmProxies(t, {
     count: 3,

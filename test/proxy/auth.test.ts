@@ -11,6 +11,7 @@ import { AuthAuthorizer } from '../../lib/proxy/request/auth-authorizer.ts'
 import { type Reply, SessionClient } from '../fixtures/auth-farm.ts'
 import { basic } from '../fixtures/auth-world.ts'
 import { p256 } from '../fixtures/certificates.ts'
+import { patientLogins } from '../fixtures/patience.ts'
 import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
 import { rawConnection } from '../fixtures/proxy-raw.ts'
 import {
@@ -46,7 +47,10 @@ async function guarded(
     count,
     trustedProxies,
     sites: farm => {
-      const authorizer = new AuthAuthorizer(farm.auth(options).auth, signKey)
+      const authorizer = new AuthAuthorizer(
+        farm.auth({ ...patientLogins, ...options }).auth,
+        signKey,
+      )
       return [{ ...site, authorizer }]
     },
   })

@@ -11,7 +11,7 @@ import {
   openLong,
   upgradeForEver,
 } from '../fixtures/long-exchanges.ts'
-import { patience } from '../fixtures/patience.ts'
+import { patience, patientLogins } from '../fixtures/patience.ts'
 import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
 import { defaultSite, startBackend, until } from '../fixtures/proxy-servers.ts'
 
@@ -33,7 +33,8 @@ t.test('a new password ends the old one on open connections of all proxies', asy
   const [one, two] = (await farmProxies(t, {
     count: 2,
     sites: farm => {
-      const { auth } = farm.auth({ basic: { htpasswd: file }, form: { htpasswd: file } })
+      const users = { htpasswd: file }
+      const { auth } = farm.auth({ ...patientLogins, basic: users, form: users })
       return [{ ...site, authorizer: new AuthAuthorizer(auth) }]
     },
   })) as [FarmProxy, FarmProxy]

@@ -3,6 +3,7 @@ import { createServer } from 'node:https'
 import t from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { certificateDigest } from '../../lib/resumption/session/session-record.ts'
+import { patientLogins } from '../fixtures/patience.ts'
 import {
   type MemberServer,
   memberServer,
@@ -126,6 +127,7 @@ t.test('a farm that has agreed', async t => {
     const ports: number[] = []
     for (const { farm } of members) {
       const middleware = farm.auth({
+        ...patientLogins,
         basic: async (user, password) => {
           checked += 1
           return password === 'secret' ? { subject: user } : undefined

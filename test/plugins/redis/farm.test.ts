@@ -8,6 +8,7 @@ import { createFarm } from '../../../lib/member/create-farm.ts'
 import type { Farm } from '../../../lib/member/farm.ts'
 import type { FarmOptions } from '../../../lib/member/options.ts'
 import { type RedisOptions, redis } from '../../../plugins/redis/index.ts'
+import { patientFarm, patientLogins } from '../../fixtures/patience.ts'
 import {
   noRedis,
   RedisServer,
@@ -42,8 +43,7 @@ async function memberOf(
   times: Pick<RedisOptions, 'connectTimeout' | 'commandTimeout'> = patient,
 ): Promise<Member> {
   const tier = redis({ url, ...times })
-  const budgets = { lookupBudget: 5_000, mintBudget: 1_000 }
-  const farm = await createFarm({ ...budgets, tiers: [tier], ...options })
+  const farm = await createFarm({ ...patientFarm, tiers: [tier], ...options })
   const server = await tellingServer(await certificateFor('localhost'))
   farm.attach(server)
   server.listen(0, '127.0.0.1')
@@ -119,8 +119,9 @@ t.test('who has logged in on one host is known on another', { skip }, async t =>
   const pair = await certificateFor('localhost')
   const ports: number[] = []
   for (let n = 0; n < 2; n += 1) {
-    const farm = await createFarm({ secret, lookupBudget: 2_000, tiers: [redis(url)] })
-    const auth = farm.auth({ basic: verify })
+    const tiers = [redis({ url, ...patient })]
+    const farm = await createFarm({ ...patientFarm, secret, tiers })
+    const auth = farm.auth({ ...patientLogins, basic: verify })
     const server = createServer(pair, (request, response) => {
       auth(request, response, () => response.end('in'))
     })
