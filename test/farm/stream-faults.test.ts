@@ -90,7 +90,7 @@ t.test('after a cut a member is current no sooner than it has all', async t => {
 })
 
 t.test('what a dead member had told only some reaches the others', async t => {
-  const options = { heartbeat: 50, deadAfter: 300, handshakeTimeout: 500 }
+  const options = { heartbeat: 100, deadAfter: 2_000, handshakeTimeout: 5_000 }
   const relay = await startRelay(t)
   const far = await startMember(t, {
     ...options,

@@ -143,7 +143,7 @@ t.test('silent connections do not keep a member out', async t => {
 })
 
 t.test('a connection that says nothing is ended in time', async t => {
-  const member = await startMember(t, { handshakeTimeout: 50 })
+  const member = await startMember(t, { handshakeTimeout: 1_000 })
   const port = Number(member.address.split(':')[1])
   const silent = connectTcp(port, '127.0.0.1')
   await closed(silent)

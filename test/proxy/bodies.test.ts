@@ -28,7 +28,7 @@ function hashOf(length: number): string {
 
 /** curl with what it is to send; the sha256 of what it got. */
 async function curlSum(options: string[], length = 0): Promise<string> {
-  const child = spawn('curl', ['-skf', '--max-time', '60', ...options])
+  const child = spawn('curl', ['-skf', '--max-time', '300', ...options])
   const hash = createHash('sha256')
   child.stdout.on('data', chunk => hash.update(chunk))
   child.stdin.on('error', () => {})

@@ -23,7 +23,7 @@ const handfast: Rival = {
   async start(_identities, backends) {
     const { port, proxy } = await startProxy(t, {
       backends: backends.map(backend => `http://127.0.0.1:${backend}`),
-      limits: { backendHeadersTimeout: 500, backendBodyTimeout: 500 },
+      limits: { backendHeadersTimeout: 1_500, backendBodyTimeout: 1_500 },
     })
     return { port, close: () => proxy.close() }
   },

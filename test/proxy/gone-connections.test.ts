@@ -155,7 +155,10 @@ t.test('draining does not wait for them', async t => {
 })
 
 t.test('a client that is told to go and stays is cut off', async t => {
-  const { port, proxy } = await startProxy(t, { backends, limits: { idleTimeout: 200 } })
+  const { port, proxy } = await startProxy(t, {
+    backends,
+    limits: { idleTimeout: 1_500 },
+  })
   const idle = await http2(port)
   const leaving = await http2(port)
   leaving.send(get)
@@ -170,7 +173,7 @@ t.test('a client that is told to go and stays is cut off', async t => {
 t.test('an answer that nobody takes is given up, whole or not', async t => {
   const { port, proxy, log } = await startProxy(t, {
     backends,
-    limits: { bodyTimeout: 300, idleTimeout: 300 },
+    limits: { bodyTimeout: 300, idleTimeout: 1_500 },
   })
   const noWindow = frame(frameTypes.settings, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0]))
   for (const [method, path] of [

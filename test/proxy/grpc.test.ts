@@ -164,11 +164,11 @@ t.test('a stream may be silent for longer than a body', async t => {
           setTimeout(() => {
             call.write(chunk)
             call.end()
-          }, 1_500),
+          }, 2_000),
         )
       },
     },
-    { bodyTimeout: 300, backendBodyTimeout: 300, backendHeadersTimeout: 300 },
+    { bodyTimeout: 1_000, backendBodyTimeout: 1_000, backendHeadersTimeout: 1_000 },
   )
   const call = client.both()
   call.write(Buffer.from('still there'))
@@ -186,7 +186,7 @@ t.test(
           if (call.metadata.get('speaks').length > 0) call.sendMetadata(new Metadata())
         },
       },
-      { bodyTimeout: 300 },
+      { bodyTimeout: 1_000 },
     )
     const silent = client.both()
     const [error] = (await once(silent, 'error')) as [ServiceError]
@@ -235,7 +235,7 @@ t.test('a deadline goes to the server, and ends the call there', async t => {
       call.on('cancelled', () => cancelled++)
     },
   })
-  const { error } = await ask(client, 'a', { deadline: Date.now() + 700 })
+  const { error } = await ask(client, 'a', { deadline: Date.now() + 2_500 })
   t.equal(error?.code, status.DEADLINE_EXCEEDED)
   t.equal(deadlines.length, 1)
   t.ok((deadlines[0] as number) < Date.now() + 1_000)

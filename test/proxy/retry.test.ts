@@ -82,7 +82,7 @@ for (const [name, act] of ways) {
 t.test('a backend that never answers is passed over as well', async t => {
   const bad = await startBroken(t, () => {})
   const good = await startBackend(t, (_request, response) => response.end('fine'))
-  const limits = { backendHeadersTimeout: 200 }
+  const limits = { backendHeadersTimeout: 1_000 }
   const { url } = await startProxy(t, { backends: [bad.url, good.url], limits })
   t.equal(await status(url, '-d', 'x'), '504', 'it may be at work on it')
   for (let i = 0; i < 3; i++) t.equal(await status(url), '200')
@@ -147,7 +147,7 @@ t.test(
 t.test('a GET that is never answered is asked for elsewhere', async t => {
   const bad = await startBroken(t, () => {})
   const good = await startBackend(t, (_request, response) => response.end('fine'))
-  const limits = { backendHeadersTimeout: 200 }
+  const limits = { backendHeadersTimeout: 1_000 }
   const { url } = await startProxy(t, { backends: [bad.url, good.url], limits })
   t.equal(await status(url), '200')
   t.equal(bad.seen.length, 1)

@@ -69,7 +69,8 @@ for (const version of ['http1', 'http2'] as const) {
           ...site,
           backends: [good, { url, priority: 1 }],
           backendProtocol: version,
-          limits: { tryTimeout: 200 },
+          // The second has no more of it than the first, and the machine may be busy.
+          limits: { tryTimeout: 1_000 },
         },
       ],
     })
@@ -92,7 +93,7 @@ t.test('an answer that has begun is cut', async t => {
   })
   const { port, log } = await startProxy(t, {
     backends: [url],
-    limits: { requestTimeout: 300, tryTimeout: 200 },
+    limits: { requestTimeout: 2_000, tryTimeout: 1_000 },
   })
   const answer = await rawExchange(port, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')
   t.strictSame(statusesOf(answer), [200])

@@ -304,7 +304,7 @@ t.test('forbidden: to talk on after that', async t => {
 })
 
 t.test('draining leaves a WebSocket its time, then ends it', async t => {
-  const draining = await startProxy(t, { backends, limits: { drainTimeout: 500 } })
+  const draining = await startProxy(t, { backends, limits: { drainTimeout: 2_000 } })
   const socket = open('/', draining.port)
   await once(socket, 'open')
   const drained = draining.proxy.drain()

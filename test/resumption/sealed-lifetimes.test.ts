@@ -41,7 +41,7 @@ t.test(
 
 t.test('a ticket is good for sessionTimeout, and a renewed one anew', async t => {
   // TLS counts it, in whole seconds of the machine's clock.
-  const { servers } = await timed({ sessionTimeout: 2_000 })
+  const { servers } = await timed({ sessionTimeout: 4_000 })
   const [a, b] = servers
   const first = await visit({ port: a.port })
   const { lineage } = told(first)
