@@ -7,6 +7,7 @@ import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
 import type { FarmOptions } from '../../lib/member/options.ts'
 import { until } from '../fixtures/proxy-servers.ts'
+import { reached } from '../fixtures/reached.ts'
 import { tellingServer } from '../fixtures/servers.ts'
 import { visit } from '../fixtures/tls-client.ts'
 
@@ -110,7 +111,8 @@ t.test(
     await until(() => sum('partitioned') === 6)
     const [session] = await mint(1)
     t.equal(await resumed(session === undefined ? [] : [session]), 1)
-    const { everywhere } = (await hosts[2]?.farm.revoke({ all: true })) ?? {}
+    const revoke = () => hosts[2]?.farm.revoke({ all: true }) ?? Promise.reject()
+    const { everywhere } = await reached(revoke)
     t.equal(everywhere, true)
     for (const host of hosts)
       t.equal((await visit({ port: host.port, session, ...tls12 })).reused, false)

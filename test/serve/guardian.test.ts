@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
 import { GuardedProxy, withGuardian } from '../fixtures/guarded-proxy.ts'
 import { objectBackend } from '../fixtures/object-backend.ts'
+import { until } from '../fixtures/until.ts'
 
 /** More than kernels hold between backend, proxy and a client that does not read. */
 const object = randomBytes(48 * 2 ** 20)
@@ -21,6 +22,8 @@ t.test('connections outlive their workers', withGuardian, async t => {
   t.ok(await idle.read(), idle.why)
   asking.ask('/held')
   posting.ask('/held', 'POST', 'Content-Length: 0\r\n')
+  // Before that, both may be written down as connections that wait for a request.
+  await until(() => backend.asked.filter(line => line.endsWith(' /held')).length === 2)
   await proxy.until(({ protected: now }) => now.connections === 4 && now.answers === 1)
   await proxy.killEach()
 

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { ProcessFarm } from '../../fixtures/flow-farm.ts'
+import { reached } from '../../fixtures/reached.ts'
 import type { Told } from '../../fixtures/servers.ts'
 import { type Visit, visit } from '../../fixtures/tls-client.ts'
 
@@ -36,7 +37,8 @@ t.test('a farm of which every process was killed goes on where it was', async t 
   const revoked = await visit({ port: a, ...twelve })
   const revokedSealed = await visit({ port: b })
   for (const visited of [revoked, revokedSealed]) {
-    t.match(await farm.revoke(0, told(visited).lineage ?? ''), { everywhere: true })
+    const revoke = () => farm.revoke(0, told(visited).lineage ?? '')
+    t.match(await reached(revoke), { everywhere: true })
   }
   await onDisk(t, farm)
   await farm.killAll('SIGKILL')
