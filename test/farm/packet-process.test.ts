@@ -131,6 +131,6 @@ for (const transport of ['multicast', 'unicast'] as const) {
     const after = await sameAs(receiver, writer)
     await sameAs(witness, writer)
     t.equal(after.whole, 3)
-    t.ok(await writer.put('all', 'all', 10_000))
+    t.ok(await writer.put('all', 'all', 60_000))
   })
 }

@@ -50,17 +50,17 @@ for (const transport of ['multicast', 'unicast'] as const) {
     t.equal(await a.transport.publish(a.write('l', 'l'), 'local', 0), true)
     const keys = Array.from({ length: 500 }, (_, i) => `key ${i}`)
     await Promise.all(
-      keys.map(key => a.transport.publish(a.write(key, key), 'one', 5_000)),
+      keys.map(key => a.transport.publish(a.write(key, key), 'one', 60_000)),
     )
     await holdAll([b, c], keys)
     const stats = a.transport.stats()
     t.ok((stats['datagramsSent'] ?? 500) < 200, 'many records share a datagram')
 
     await t.test('a deletion and a record of many fragments', async t => {
-      t.ok(await b.transport.publish(b.write('key 1', undefined), 'all', 5_000))
+      t.ok(await b.transport.publish(b.write('key 1', undefined), 'all', 60_000))
       t.ok(holds(a, 'key 1', undefined) && holds(c, 'key 1', undefined))
       const large = 'x'.repeat(60_000)
-      t.ok(await b.transport.publish(b.write('large', large), 'all', 5_000))
+      t.ok(await b.transport.publish(b.write('large', large), 'all', 60_000))
       t.ok(holds(a, 'large', large) && holds(c, 'large', large))
     })
 
@@ -77,7 +77,7 @@ for (const transport of ['multicast', 'unicast'] as const) {
         t.notOk(await a.transport.publish(a.write('large lost', large), 'all', 500))
         c.table.put = put
         await until(() => holds(c, 'lost', 'x') && holds(c, 'large lost', large), 'all')
-        t.ok(await a.transport.publish(a.write('again', 'x'), 'all', 20_000))
+        t.ok(await a.transport.publish(a.write('again', 'x'), 'all', 60_000))
         t.ok(holds(c, 'again', 'x'))
       },
     )
@@ -85,7 +85,7 @@ for (const transport of ['multicast', 'unicast'] as const) {
     await t.test('who leaves is gone at once', async t => {
       await c.transport.close()
       await until(() => a.transport.members().length === 2, 'a sees it')
-      t.ok(await a.transport.publish(a.write('later', 'x'), 'all', 5_000))
+      t.ok(await a.transport.publish(a.write('later', 'x'), 'all', 60_000))
       t.equal(await c.transport.publish(c.write('k', 'v'), 'one', 50), false)
       t.equal(await c.transport.fetch(tables.session, Buffer.from('k'), 50), undefined)
     })
@@ -96,11 +96,11 @@ t.test('a member that joins has everything before it serves', async t => {
   const farm = new PacketFarm(t)
   const a = await farm.started('a')
   t.equal(
-    await a.transport.publish(a.write('x', 'x'), 'one', 5_000),
+    await a.transport.publish(a.write('x', 'x'), 'one', 60_000),
     true,
     'nobody to wait for',
   )
-  t.equal(await a.transport.publish(a.write('x', 'y'), 'all', 5_000), true)
+  t.equal(await a.transport.publish(a.write('x', 'y'), 'all', 60_000), true)
   const keys = Array.from({ length: 3_000 }, (_, i) => `key ${i}`)
   for (const key of keys) a.write(key, key)
   let written = 0
@@ -153,7 +153,7 @@ for (const [loss, limit] of [
       if (a === undefined) return
       const keys = Array.from({ length: 1_000 }, (_, i) => `key ${i}`)
       await Promise.all(
-        keys.map(key => a.transport.publish(a.write(key, key), 'one', 20_000)),
+        keys.map(key => a.transport.publish(a.write(key, key), 'one', 60_000)),
       )
       const last = systemClock.monotonic()
       await holdAll(others, keys)
@@ -176,7 +176,7 @@ t.test('a member that multicast no longer reaches is served one by one', async t
   await reaches(a, 'multicast', 2)
   deaf.deafToMulticast = true
   await until(() => paths(a).unicast === 1 && paths(b).unicast === 1, 'one by unicast')
-  t.ok(await a.transport.publish(a.write('k', 'v'), 'all', 5_000))
+  t.ok(await a.transport.publish(a.write('k', 'v'), 'all', 60_000))
   t.ok(holds(c, 'k', 'v'))
   deaf.deafToMulticast = false
   await until(() => paths(a).multicast === 2, 'probing finds it again')
@@ -189,7 +189,7 @@ t.test('what a stranger sends is dropped and never answered', async t => {
   const b = await farm.started('b', { sockets })
   await reaches(a, 'multicast', 1)
   for (let i = 0; i < 20; i++)
-    t.ok(await a.transport.publish(a.write(`k${i}`, 'v'), 'all', 5_000))
+    t.ok(await a.transport.publish(a.write(`k${i}`, 'v'), 'all', 60_000))
   const before = b.transport.stats()
   const stranger = createSocket('udp4')
   t.teardown(() => new Promise<void>(done => stranger.close(() => done())))
@@ -219,7 +219,7 @@ t.test('what a stranger sends is dropped and never answered', async t => {
   t.equal(after['recordsApplied'], before['recordsApplied'], 'nothing was applied')
   t.ok((after['duplicates'] ?? 0) > (before['duplicates'] ?? 0), 'replays are duplicates')
   t.equal(answers, 0)
-  t.ok(await a.transport.publish(a.write('after', 'v'), 'all', 5_000), 'all goes on')
+  t.ok(await a.transport.publish(a.write('after', 'v'), 'all', 60_000), 'all goes on')
 })
 
 t.test('keys turn while records flow', async t => {
@@ -233,7 +233,7 @@ t.test('keys turn while records flow', async t => {
   while (systemClock.monotonic() < end) {
     const key = `key ${keys.length}`
     keys.push(key)
-    t.ok(await a.transport.publish(a.write(key, key), 'all', 5_000))
+    t.ok(await a.transport.publish(a.write(key, key), 'all', 60_000))
   }
   await holdAll([b], keys)
 })

@@ -325,7 +325,7 @@ t.test('where no datagram passes, records go over the streams', async t => {
   await until(() => [a, b, c].every(member => member.isWhole(2)))
   const keys = Array.from({ length: 2_000 }, (_, i) => `k${i}`)
   for (const key of keys) await a.put(key)
-  t.ok(await a.put('last', 'all', 10_000))
+  t.ok(await a.put('last', 'all', 60_000))
   await until(() => [b, c].every(member => keys.every(key => member.has(key))))
   t.equal(a.stat('pathsStream'), 2)
   await until(() => a.log.said('no datagram reaches the member').length === 2)
@@ -349,7 +349,7 @@ t.test('without a group the member that insists on one does not start', async t 
   t.equal(easy.log.said('no multicast here').length, 1)
   const port = easy.channel.listening?.port ?? 0
   const other = await startPacketMember(t, { secret, members: [`127.0.0.1:${port}`] })
-  t.ok(await other.put('k', 'all', 10_000))
+  t.ok(await other.put('k', 'all', 60_000))
   t.ok(easy.has('k'))
 })
 

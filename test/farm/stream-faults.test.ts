@@ -50,7 +50,7 @@ t.test('what is written while a link is cut arrives when it stands again', async
     for (let i = 500; i < 700; i++) writer.write(`${round}.${i}`)
     await until(() => writer.stat('linksLost') > round && isLinked(writer, 1))
   }
-  t.ok(await writer.put('after', 'all', 5_000))
+  t.ok(await writer.put('after', 'all', 60_000))
   t.equal(reader.contents(), writer.contents())
   t.equal(reader.stat('resyncs'), resyncs, 'nothing but what was missing came again')
 })
@@ -60,11 +60,11 @@ t.test(
   async t => {
     const { writer, reader, relay } = await relayed(t)
     relay.cut()
-    t.ok(await writer.put('cut', 'all', 5_000))
+    t.ok(await writer.put('cut', 'all', 60_000))
     t.ok(reader.has('cut'), 'it was not taken for absent')
     relay.breakOff()
     await until(() => writer.awaited === 0)
-    t.ok(await writer.put('alone', 'all', 5_000), 'nobody is there to wait for')
+    t.ok(await writer.put('alone', 'all', 60_000), 'nobody is there to wait for')
     relay.mend()
     await until(() => reader.has('alone'))
   },
@@ -126,14 +126,14 @@ t.test('a member with two addresses has one link, by either', async t => {
   // Looked at again and again, and found to lead to the same member.
   const before = writer.stat('framesIn')
   for (let round = 0; round < 20; round++) {
-    t.ok(await writer.put(`k${round}`, 'all', 5_000))
+    t.ok(await writer.put(`k${round}`, 'all', 60_000))
     await new Promise(resolve => setTimeout(resolve, 20))
   }
   t.ok(writer.stat('framesIn') > before)
   t.equal(writer.stat('linksLost') + reader.stat('linksLost'), 0)
   t.ok(relay.connections > 0)
   relay.breakOff()
-  t.ok(await writer.put('by the other', 'all', 5_000))
+  t.ok(await writer.put('by the other', 'all', 60_000))
   t.equal(reader.contents(), writer.contents())
 })
 
@@ -151,7 +151,7 @@ t.test('a member that stops reading costs no more than the log, and resyncs', as
   t.notOk(await writer.put('late', 'all', 20), 'the budget holds')
   t.ok(writer.stat('ringBytes') <= 256 * 1024)
   relay.resume()
-  t.ok(await writer.put('end', 'all', 10_000))
+  t.ok(await writer.put('end', 'all', 60_000))
   await until(() => reader.stat('resyncs') > resyncs)
   await until(() => reader.table.stats().records === writer.table.stats().records)
   t.equal(reader.contents(), writer.contents())
@@ -174,7 +174,7 @@ t.test(
       writer.write(`new${i}`)
       if (i % 10 === 0) await new Promise(resolve => setImmediate(resolve))
     }
-    t.ok(await reader.transport.publish(late, 'all', 5_000))
+    t.ok(await reader.transport.publish(late, 'all', 60_000))
     t.ok(reader.has('late') && !writer.has('late'), 'the mark is here and not there')
     relay.mend()
     await until(() => reader.contents() === writer.contents())
@@ -237,7 +237,7 @@ t.test('the donor dies in the middle: another one gives the state', async t => {
   await until(() => farm.every(member => isLinked(member, 1)))
   const value = Buffer.alloc(2_000, 1)
   for (let i = 0; i < 5_000; i++) farm[0]?.write(`k${i}`, value)
-  t.ok(await farm[0]?.put('end', 'all', 20_000))
+  t.ok(await farm[0]?.put('end', 'all', 60_000))
   for (const relay of relays) relay.holdAfter(1_000_000)
   // Its name comes first, so that it is by its own links that the table comes.
   const joining = startMember(t, { memberId: 'a', members: addresses })

@@ -82,7 +82,7 @@ t.test('what one writes all hold, each at its level', async t => {
     async t => {
       const record = a.record('ahead')
       const version = { ...record.version, ms: Date.now() + maxClockDifference }
-      t.ok(await a.transport.publish({ ...record, version }, 'all', 10_000))
+      t.ok(await a.transport.publish({ ...record, version }, 'all', 60_000))
       t.ok(b.has('ahead') && c.has('ahead'))
     },
   )
@@ -105,7 +105,7 @@ t.test('what one writes all hold, each at its level', async t => {
       throw new Error('table on fire')
     }
     t.notOk(await a.put('lost', 'all', 10_000), 'it counts as what it is')
-    t.ok(await a.put('lost too', 'one', 10_000), 'the third member has it')
+    t.ok(await a.put('lost too', 'one', 60_000), 'the third member has it')
     b.table.put = broken
     t.ok(await a.put('kept', 'all'))
     t.ok(b.has('kept'))
@@ -294,7 +294,7 @@ t.test('a stopped process holds no write up, catches up, and may be killed', asy
   t.ok(await member.put('then', 'one', 60_000), 'it is not waited for any longer')
   child.process.kill('SIGCONT')
   await until(() => isLinked(member, 1))
-  t.ok(await member.put('after', 'all', 10_000))
+  t.ok(await member.put('after', 'all', 60_000))
   child.process.send({ has: 'while stopped' })
   await until(() => child.said.some(message => message['has'] === true))
   child.process.kill('SIGKILL')

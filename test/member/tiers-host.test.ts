@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { ClusterHost } from '../fixtures/cluster-host.ts'
+import { patientFarm } from '../fixtures/patience.ts'
 import type { Told } from '../fixtures/servers.ts'
 import { visit } from '../fixtures/tls-client.ts'
+import { until } from '../fixtures/until.ts'
 
 const tls12 = { maxVersion: 'TLSv1.2' } as const
 
@@ -18,7 +20,7 @@ async function told(host: ClusterHost, worker: number, session?: Buffer) {
 t.test('workers of two hosts share through a tier that each host has once', async t => {
   const store = mkdtempSync(join(tmpdir(), 'handfast-tier-'))
   t.teardown(() => rmSync(store, { recursive: true }))
-  const farm = { secret: generateSecret() }
+  const farm = { ...patientFarm, secret: generateSecret() }
   const [a, b] = await Promise.all([
     ClusterHost.start(t, 2, farm, { store }),
     ClusterHost.start(t, 2, farm, { store }),
@@ -40,6 +42,7 @@ t.test('workers of two hosts share through a tier that each host has once', asyn
   a.kill(hub)
   const other = 1 - hub
   await a.hub([other])
+  await until(async () => 'folder' in (await a.stats(other)).tiers)
   t.ok((await told(b, 0, minted.session)).resumed)
   const after = await told(a, other)
   t.ok((await told(b, 1, after.session)).resumed, 'the next hub has the tier')
