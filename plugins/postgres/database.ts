@@ -10,12 +10,14 @@ import {
   type Stored,
 } from '../../lib/state/database.ts'
 import { Feed } from '../../lib/state/feed/feed.ts'
+import type { Row } from './call.ts'
 import { channelOf } from './channel.ts'
 import { connectionSettings } from './connection-settings.ts'
 import { notOpened } from './fault.ts'
+import { GroupCommit } from './group-commit.ts'
 import { Listener } from './listener.ts'
 import { checkPostgresOptions, type PostgresOptions } from './options.ts'
-import { Pool, type Row } from './pool.ts'
+import { Pool } from './pool.ts'
 import { openSchema } from './schema.ts'
 import { type Statements, statementsFor, sweepUnit } from './statements.ts'
 import { Sweeper } from './sweeper.ts'
@@ -39,6 +41,7 @@ class PostgresDatabase implements Database {
   /** Not there behind a pooler that hands connections on: nobody could listen. */
   readonly watch?: (watcher: ChangeWatcher) => () => void
   readonly #pool: Pool
+  readonly #writes: GroupCommit
   readonly #clock: Clock
   readonly #log: Log
   readonly #schema: string
@@ -67,6 +70,11 @@ class PostgresDatabase implements Database {
           : connectionSettings({ ...options, url: listenUrl }),
       transactionPooling,
       log: this.#log,
+    })
+    this.#writes = new GroupCommit({
+      clock,
+      queue: numbers.queue,
+      commit: writes => this.#pool.runTogether(writes),
     })
     this.#sweeper = new Sweeper({
       clock,
@@ -100,12 +108,14 @@ class PostgresDatabase implements Database {
     expiresAt: number | undefined,
   ): Promise<bigint | undefined> {
     const { insert, update } = this.#statements
-    const values = [table, Buffer.from(key), value, ...endOf(expiresAt)]
+    const columns = [table, Buffer.from(key), value, ...endOf(expiresAt)]
+    const call =
+      expected === undefined
+        ? { statement: insert, values: columns }
+        : { statement: update, values: [...columns, expected] }
+    const write = { ...call, place: `${table}\0${key}`, bytes: value.length }
     return await this.#change({ table, key, before: expected ?? 0n }, async () => {
-      const [row] =
-        expected === undefined
-          ? await this.#pool.run(insert, values)
-          : await this.#pool.run(update, [...values, expected])
+      const row = await this.#writes.write(write)
       return row && BigInt(row[0] as string)
     })
   }
@@ -177,6 +187,7 @@ class PostgresDatabase implements Database {
 
   async #close(): Promise<void> {
     await this.#sweeper.close()
+    this.#writes.close()
     await this.#feed?.close()
     await this.#pool.close()
   }

@@ -1,8 +1,10 @@
 import pg from 'pg'
 import { HandfastError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
+import type { Call, Row, Run, Statement, Value } from './call.ts'
 import type { ConnectionSettings } from './connection-settings.ts'
 import { messageOf, unavailable, undone, unknown } from './fault.ts'
+import { Pipeline } from './pipeline.ts'
 
 export interface PoolParts {
   readonly settings: ConnectionSettings
@@ -18,17 +20,6 @@ export interface PoolParts {
 
 /** Nothing is asked, and that it was is answered. */
 const nothing: Statement = { name: '', text: '' }
-
-/** One of the texts that a database is asked with; its name is that of the prepared one. */
-export interface Statement {
-  readonly name: string
-  readonly text: string
-}
-
-export type Value = string | number | bigint | boolean | Buffer | null
-/** Columns in their order: bytea as Buffer, bigint as text. */
-export type Row = readonly unknown[]
-export type Run = (statement: Statement, values: readonly Value[]) => Promise<Row[]>
 
 /** A connection that is nobody else's. */
 export interface Listening {
@@ -62,10 +53,31 @@ export class Pool {
     const client = await this.#connect()
     return await new Promise(resolve => {
       this.#query(client, statement, values, (error, rows) => {
-        if (error !== undefined) return resolve(this.#failed(client, error))
+        if (error !== undefined) return resolve(this.#fail(client, error))
         client.release()
         resolve(rows)
       })
+    })
+  }
+
+  /**
+   * Several statements as one transaction, on one way there and back; what they give comes as
+   * texts. Resolves with an error where PostgreSQL has undone them all. Rejects with
+   * ERR_HANDFAST_DATABASE where there was no connection, and with ERR_HANDFAST_OUTCOME_UNKNOWN.
+   */
+  async runTogether(calls: readonly Call[]): Promise<readonly Row[][] | HandfastError> {
+    const client = await this.#connect()
+    return await new Promise((resolve, reject) => {
+      const isNamed = !this.#parts.transactionPooling
+      const pipeline = new Pipeline(calls, isNamed, error => {
+        if (error !== undefined) {
+          this.#failed(client, error, pipeline.hasPrepared).then(resolve, reject)
+          return
+        }
+        client.release()
+        resolve(pipeline.rows)
+      })
+      client.query(pipeline as unknown as pg.Submittable)
     })
   }
 
@@ -179,16 +191,26 @@ export class Pool {
   /**
    * PostgreSQL goes on after a statement that it has undone, and ends the connection where it can
    * not: so whoever still gets an answer there knows that nothing was changed. Its word for how
-   * bad it is doesn't tell, for that comes in the language of the server.
+   * bad it is doesn't tell, for that comes in the language of the server. Resolves with the error of
+   * what was undone, and rejects where nobody knows. `isSpoilt`: the connection is not used again.
    */
-  async #failed(client: pg.PoolClient, error: Error): Promise<never> {
+  async #failed(
+    client: pg.PoolClient,
+    error: Error,
+    isSpoilt = false,
+  ): Promise<HandfastError> {
     const goesOn =
       error instanceof pg.DatabaseError &&
       (await new Promise<boolean>(resolve => {
         this.#query(client, nothing, [], failure => resolve(failure === undefined))
       }))
-    client.release(!goesOn)
-    throw goesOn ? undone(error) : unknown(error)
+    client.release(isSpoilt || !goesOn)
+    if (goesOn) return undone(error)
+    throw unknown(error)
+  }
+
+  async #fail(client: pg.PoolClient, error: Error): Promise<never> {
+    throw await this.#failed(client, error)
   }
 
   #config(settings = this.#parts.settings): pg.ClientConfig {

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { HandfastError } from '../../lib/errors.ts'
 import { feedKeyLength } from '../../lib/state/feed/feed-message.ts'
-import { type Pool, quoteName, type Run, type Statement } from './pool.ts'
+import type { Run, Statement } from './call.ts'
+import { type Pool, quoteName } from './pool.ts'
 
 /**
  * Milliseconds that a step of a migration may take, and the servers that wait for it. It rewrites

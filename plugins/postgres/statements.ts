@@ -1,4 +1,5 @@
-import { quoteName, type Statement } from './pool.ts'
+import type { Statement } from './call.ts'
+import { quoteName } from './pool.ts'
 
 /** Milliseconds of which `sweep_at` counts; see migrations. */
 export const sweepUnit = 600_000

@@ -33,6 +33,19 @@ t.test('what became of a change', { skip: withoutPostgres }, async t => {
     t.ok(await set('ann'))
   })
 
+  await t.test('is known of each of those that were to be one transaction', async t => {
+    const [broken, one, full, two] = await Promise.allSettled(
+      ['broken', 'one', 'full', 'two'].map(set),
+    )
+    t.match(broken, { reason: { code: 'ERR_HANDFAST_DATABASE', message: /XX000/ } })
+    t.match(full, { reason: { code: 'ERR_HANDFAST_DATABASE_FULL' } })
+    for (const [key, outcome] of Object.entries({ one, two })) {
+      const version = (await database.get('carts', key))?.version
+      t.match(outcome, { status: 'fulfilled', value: version })
+    }
+    t.equal(await database.get('carts', 'broken'), undefined)
+  })
+
   await t.test('is not where it ends the connection, whatever it calls that', async t => {
     const holder = `FROM pg_stat_activity WHERE wait_event = 'PgSleep'`
     const waiter = `FROM pg_stat_activity WHERE wait_event_type = 'Lock'`

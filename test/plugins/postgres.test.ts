@@ -56,6 +56,28 @@ t.test('PostgreSQL', { skip: withoutPostgres }, async t => {
     },
   )
 
+  for (const transactionPooling of [false, true]) {
+    const where = transactionPooling ? 'behind a pooler' : 'on connections of its own'
+    await t.test(`writes that come together share a commit, ${where}`, async t => {
+      const schema = transactionPooling ? 'grouped pooled' : 'grouped'
+      const database = await opened({ schema, transactionPooling })
+      const keys = Array.from({ length: 20 }, (_, at) => `key ${at}`)
+      const set = (key: string, version?: bigint) =>
+        database.compareAndSet('carts', key, version, Buffer.from(key), undefined)
+      const versions = await Promise.all(keys.map(key => set(key)))
+      t.equal(new Set(versions).size, 20)
+      const stale = keys.map((key, at) => set(key, at % 2 ? versions[at] : 1_000n))
+      const next = await Promise.all(stale)
+      for (const [at, key] of keys.entries()) {
+        const stored = await database.get('carts', key)
+        t.equal(next[at], at % 2 ? stored?.version : undefined, key)
+        t.same(stored?.value, Buffer.from(key))
+      }
+      const text = `SELECT count(DISTINCT xmin::text) FROM "${schema}".entries`
+      t.same(await server.ask(text), [['2']])
+    })
+  }
+
   await t.test('no name gets out of its place', async t => {
     const hostile = `x"; DROP SCHEMA handfast CASCADE; -- ' \\ $1  ü`
     const database = await opened({ schema: hostile })

@@ -1,0 +1,18 @@
+/** One of the texts that a database is asked with; its name is that of the prepared one. */
+export interface Statement {
+  readonly name: string
+  readonly text: string
+}
+
+export type Value = string | number | bigint | boolean | Buffer | null
+
+/** A statement and what it is to be run with. */
+export interface Call {
+  readonly statement: Statement
+  readonly values: readonly Value[]
+}
+
+/** Columns in their order: bytea as Buffer, bigint as text. */
+export type Row = readonly unknown[]
+
+export type Run = (statement: Statement, values: readonly Value[]) => Promise<Row[]>
