@@ -10,6 +10,8 @@ import { Shoppers } from './shoppers.ts'
 
 const clients = 200
 const connections = 8
+/** Before anything counts: until then V8 compiles, and the more code a store has the longer. */
+const warmUp = 8_000
 
 /** Microseconds of processor time for each request, of the server process, by round. */
 export interface SessionCosts {
@@ -41,15 +43,18 @@ export async function measureSessions(
     const systems = running.flat()
     const random = seededRandom(seed)
     progress.expect(systems.length * (rounds + 1))
-    // The first round warms up, and counts for nothing.
-    for (let round = 0; round <= rounds; round += 1) {
+    for (const { costs, shoppers } of systems) {
+      progress.step(`sessions on ${costs.store}, warming up`)
+      await shoppers.shop(warmUp, connections)
+    }
+    for (let round = 0; round < rounds; round += 1) {
       calibration.take()
       for (const { costs, shoppers, pid } of shuffled(systems, random)) {
         progress.step(`sessions on ${costs.store}`)
         const before = treeCpu(pid)
         await shoppers.shop(requests, connections)
         const after = treeCpu(pid)
-        if (round === 0 || before === undefined || after === undefined) continue
+        if (before === undefined || after === undefined) continue
         costs.cpu.push(((after - before) * 1_000) / requests)
       }
     }

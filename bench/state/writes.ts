@@ -5,6 +5,9 @@ import { forkChild, stopChild } from '../harness/child.ts'
 import { seededRandom, shuffled } from '../harness/random.ts'
 import type { WriteOrder } from './write-process.ts'
 
+/** Before anything counts: until then V8 compiles. */
+const warmUp = 5_000
+
 /** `statement`: the update that state makes, prepared, over a pool of pg and nothing else. */
 export const writers = ['statement', 'set'] as const
 export type Writer = (typeof writers)[number]
@@ -43,7 +46,12 @@ export async function measureWrites(
     )
     const random = seededRandom(seed)
     progress.expect(children.length * (rounds + 1))
-    for (let round = 0; round <= rounds; round += 1) {
+    for (const { child, costs } of children) {
+      progress.step(`writes: ${costs.writer}, warming up`)
+      child.send(warmUp)
+      await once(child, 'message')
+    }
+    for (let round = 0; round < rounds; round += 1) {
       calibration.take()
       for (const { child, costs } of shuffled(children, random)) {
         progress.step(`writes: ${costs.writer}`)
@@ -51,7 +59,7 @@ export async function measureWrites(
         child.send(writes)
         const [own] = (await once(child, 'message')) as [number]
         const after = server.cpu()
-        if (round === 0 || before === undefined || after === undefined) continue
+        if (before === undefined || after === undefined) continue
         costs.own.push(own)
         costs.total.push(own + ((after - before) * 1_000) / writes)
       }
