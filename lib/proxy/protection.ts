@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { type Clock, systemClock } from '../clock.ts'
 import { showEndpoints } from '../proxy-protocol/show-endpoints.ts'
+import { handshakeOf } from '../resumption/handshake.ts'
 import type { Checkpoint, Endpoint } from '../takeover/checkpoint/checkpoint.ts'
 import {
   type Acknowledged,
@@ -94,6 +95,7 @@ export class Protection {
       socket,
       local: endpointOf(socket.localAddress, socket.localPort),
       remote: endpointOf(socket.remoteAddress, socket.remotePort),
+      lineage: handshakeOf(transport)?.lineage,
       network: connection.network,
       kernel: handle && kernelOf?.(handle.fd, base),
       id,

@@ -1,5 +1,8 @@
 import type { Worker } from 'node:cluster'
+import { Rendezvous } from '../../cache/rendezvous.ts'
 import type { Log } from '../../log.ts'
+import { tables } from '../../record/key.ts'
+import { bundleOf } from '../../takeover/checkpoint/codec.ts'
 import type { Guardian, HeldConnection } from '../../takeover/guardian/guardian.ts'
 import type { Adopt, ToGuardian } from '../../takeover/guardian/guardian-keeper.ts'
 import type { SystemHandle } from '../../takeover/guardian/system-handle.ts'
@@ -90,7 +93,7 @@ export class Handover {
       return
     }
     for (const { id, handle, checkpoint } of connections) {
-      const heir = heirs[this.#turn++ % heirs.length]
+      const heir = this.#heirOf(checkpoint, heirs)
       if (heir === undefined || !this.#guardian.give(id, heir.id)) continue
       const message: Adopt = {
         type: 'adopt',
@@ -102,7 +105,20 @@ export class Handover {
     }
   }
 
+  /** Those of one bundle go to the same, as long as it serves; the others take turns. */
+  #heirOf(checkpoint: Buffer, heirs: readonly Worker[]): Worker | undefined {
+    const bundle = bundleOf(checkpoint)
+    if (bundle === undefined) return heirs[this.#turn++ % heirs.length]
+    const order = new Rendezvous(0, heirs.map(nameOf))
+    const [first] = order.first(tables.connection, bundle, 1)
+    return heirs.find(heir => nameOf(heir) === first)
+  }
+
   #letGo(): void {
     for (const { id } of this.#guardian.of(nobody)) this.#guardian.retire(nobody, id)
   }
+}
+
+function nameOf({ id }: Worker): string {
+  return String(id)
 }

@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import type { ConnectionState } from '../connection/connection-state.ts'
 import { endOf } from '../plan/planned-response.ts'
+import { type Bundle, Bundles } from './bundles.ts'
 import type {
   AskedRequest,
   BegunResponse,
@@ -70,6 +71,8 @@ export interface OpenedConnection<Socket> {
   readonly socket: Socket
   readonly local: Endpoint
   readonly remote: Endpoint
+  /** Of its TLS session. Undefined: it goes alone, see Bundles. */
+  readonly lineage?: Buffer | undefined
   /** Network that the connection counts for; undefined for one that speaks for many clients. */
   readonly network: string | undefined
   /** See Checkpoint. Undefined: the connection is not meant for other hosts. */
@@ -97,6 +100,7 @@ export class Checkpoints<Socket> {
   /** Of which something may be due. */
   readonly #watched = new Set<CheckpointedConnection<Socket>>()
   readonly #open = new Set<CheckpointedConnection<Socket>>()
+  readonly #bundles = new Bundles<CheckpointedConnection<Socket>>()
   #timer: Timer | undefined
   #closed = false
 
@@ -121,11 +125,15 @@ export class Checkpoints<Socket> {
 
   open(opened: OpenedConnection<Socket>): CheckpointedConnection<Socket> {
     const now = this.#clock.monotonic()
-    const one = new CheckpointedConnection(opened, new Pace(now, this.#pace), () => {
+    const bundle = this.#bundles.of(opened.lineage)
+    const watch = () => {
       if (this.#closed) return
       this.#watched.add(one)
       this.#timer ??= this.#clock.after(period, () => this.#look())
-    })
+    }
+    const pace = new Pace(now, this.#pace)
+    const one = new CheckpointedConnection(opened, pace, watch, bundle)
+    if (bundle !== undefined) this.#bundles.add(bundle, one)
     this.#open.add(one)
     one.changed(now)
     return one
@@ -150,8 +158,7 @@ export class Checkpoints<Socket> {
     if (bytes === undefined || bytes.length > one.size) return false
     const closeIt = () => close(() => this.#keeper.give(one))
     if (!this.#keeper.write(one, bytes, closeIt)) return false
-    this.#watched.delete(one)
-    this.#open.delete(one)
+    this.#forget(one)
     one.end()
     return true
   }
@@ -188,8 +195,7 @@ export class Checkpoints<Socket> {
 
   /** The connection is over. */
   end(one: CheckpointedConnection<Socket>): void {
-    this.#watched.delete(one)
-    this.#open.delete(one)
+    this.#forget(one)
     if (!one.end()) return
     this.#keeper.retire(one)
   }
@@ -204,6 +210,12 @@ export class Checkpoints<Socket> {
     this.#closed = true
     this.#timer?.cancel()
     this.#watched.clear()
+  }
+
+  #forget(one: CheckpointedConnection<Socket>): void {
+    this.#watched.delete(one)
+    this.#open.delete(one)
+    if (one.bundle !== undefined) this.#bundles.remove(one.bundle, one)
   }
 
   #look(): void {
@@ -238,6 +250,8 @@ export class Checkpoints<Socket> {
 export class CheckpointedConnection<Socket> {
   readonly id: Buffer
   readonly opened: OpenedConnection<Socket>
+  /** Undefined: it goes alone. */
+  readonly bundle: Bundle<CheckpointedConnection<Socket>> | undefined
   readonly #pace: Pace
   readonly #watch: () => void
   #owed: Owed | undefined
@@ -255,10 +269,16 @@ export class CheckpointedConnection<Socket> {
   #size = 0
   #ended = false
 
-  constructor(opened: OpenedConnection<Socket>, pace: Pace, watch: () => void) {
+  constructor(
+    opened: OpenedConnection<Socket>,
+    pace: Pace,
+    watch: () => void,
+    bundle?: Bundle<CheckpointedConnection<Socket>>,
+  ) {
     this.id = opened.id ?? randomBytes(16)
     this.#written = opened.id !== undefined
     this.opened = opened
+    this.bundle = bundle
     this.#read = opened.connection.readPosition
     this.#pace = pace
     this.#watch = watch
@@ -382,7 +402,7 @@ export class CheckpointedConnection<Socket> {
     const { connection, local, remote, kernel = none } = this.opened
     return {
       id: this.id,
-      bundle: undefined,
+      bundle: this.bundle?.id,
       at,
       local,
       remote,

@@ -71,6 +71,18 @@ export function decodeCheckpoint(bytes: Buffer): Checkpoint {
   return checkpoint
 }
 
+/** The bundle that a checkpoint names, from its front alone. Undefined: it goes alone. */
+export function bundleOf(checkpoint: Buffer): Buffer | undefined {
+  const from = new ByteReader(checkpoint)
+  try {
+    if (from.u8() !== version) return undefined
+    readId(from)
+    return from.maybe(() => readId(from))
+  } catch {
+    return undefined
+  }
+}
+
 function readId(from: ByteReader): Buffer {
   const id = from.bytes(idLength)
   if (id.length !== idLength) throw malformed('an id has 16 bytes')
