@@ -72,6 +72,7 @@ export async function hostMember(
       times: { interval: heartbeat, timeout },
       fencer: new CommandFencer(settings.fence, fenceTimeout),
       commit: settings.commit === 'before-response' ? commitTimeout : undefined,
+      bundles: settings.bundles,
     },
     {
       ...room,

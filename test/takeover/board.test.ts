@@ -50,13 +50,13 @@ t.test('a member hears of the other, and of its connections', async t => {
   }
   a.beat(said)
   t.strictSame(beats, [said])
-  a.write(id, 2 ** 40, Buffer.from('a checkpoint'))
+  a.write(id, [{ id, acked: 2 ** 40, checkpoint: Buffer.from('a checkpoint') }])
   t.match(b.of('a'), [{ acked: 2 ** 40, checkpoint: Buffer.from('a checkpoint') }])
   a.progress(new Map([[id.toString('hex'), 2 ** 40 + 5]]))
   t.match(b.of('a'), [{ acked: 2 ** 40 + 5 }])
-  a.retire(id)
+  a.write(id, [])
   t.strictSame(b.of('a'), [])
-  a.write(id, 0, Buffer.from('another'))
+  a.write(id, [{ id, acked: 0, checkpoint: Buffer.from('another') }])
   b.forget('a')
   t.strictSame(b.of('a'), [])
 })
@@ -64,7 +64,7 @@ t.test('a member hears of the other, and of its connections', async t => {
 t.test('nothing of it stands anywhere in clear', async t => {
   const { a, written } = pair()
   a.beat({ member: 'member a', holds: [], takes: [], votes: [] })
-  a.write(id, 0, Buffer.from('a secret'))
+  a.write(id, [{ id, acked: 0, checkpoint: Buffer.from('a secret') }])
   t.equal(written.length, 2)
   for (const { key, value } of written) {
     t.notOk(value.includes('secret') || value.includes('member a'))
@@ -75,7 +75,7 @@ t.test('nothing of it stands anywhere in clear', async t => {
 t.test('what was sealed with another key is nothing', async t => {
   const { a, b, beats } = pair(Buffer.alloc(32, 8))
   a.beat({ member: 'a', holds: [], takes: [], votes: [] })
-  a.write(id, 0, Buffer.from('a secret'))
+  a.write(id, [{ id, acked: 0, checkpoint: Buffer.from('a secret') }])
   t.strictSame(beats, [])
   t.strictSame(b.of('a'), [])
 })

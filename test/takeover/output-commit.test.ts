@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import {
   CommitWorld,
@@ -25,12 +25,21 @@ function isOf(id: string, checkpoint: Buffer): boolean {
 }
 
 t.test('no number is ever used for two texts, whoever goes on with it', async t => {
-  let [exact, answers, refused] = [0, 0, 0]
-  for (let run = 0; run < 5; run++) {
+  await play(t, false, 5)
+})
+
+t.test('nor of a bundle, all of which others have as of one moment', async t => {
+  await play(t, true, 3)
+})
+
+async function play(t: Test, keepsBundles: boolean, runs: number): Promise<void> {
+  const lineage = keepsBundles ? Buffer.from('one client') : undefined
+  let [exact, answers, refused, several] = [0, 0, 0, 0]
+  for (let run = 0; run < runs; run++) {
     const random = seededRandom(seed + run)
     const chance = (of: number) => random() < of
     const pick = <T>(all: readonly T[]) => all[Math.floor(random() * all.length)] as T
-    const world = new CommitWorld()
+    const world = new CommitWorld(keepsBundles)
     const owner = world.join('a')
     for (const name of ['b', 'c']) world.join(name)
     await world.settle()
@@ -40,7 +49,7 @@ t.test('no number is ever used for two texts, whoever goes on with it', async t 
       const open = owner.connections.filter(each => each.isOpen)
       const idle = open.filter(each => !each.isBusy)
       const links = world.members.flatMap(each => [...each.links.values()])
-      if (open.length < 3) owner.open()
+      if (open.length < 3) owner.open(lineage)
       else if (chance(0.5) && idle.length > 0) {
         const one = pick(idle)
         if (chance(0.5)) one.get(1 + Math.floor(random() * 60_000))
@@ -76,7 +85,14 @@ t.test('no number is ever used for two texts, whoever goes on with it', async t 
       await new Promise<void>(resolve => setImmediate(resolve))
       for (const heir of others()) {
         const found = conflicts(owner, heir)
-        exact += heir.leftBy(owner).filter(({ standing }) => standing === 'exact').length
+        const left = heir.leftBy(owner)
+        exact += left.filter(({ standing }) => standing === 'exact').length
+        if (left.length > 1) several += 1
+        // Nothing at all it may have lost, too.
+        if (keepsBundles && left.length > 0 && !owner.sayings.wasSo(left)) {
+          t.fail(`run ${run}, step ${step}, ${heir.name}: of several moments`)
+          return
+        }
         if (found.length > 0) {
           t.fail(`run ${run}, step ${step}, ${heir.name}: ${found.join('; ')}`)
           return
@@ -86,9 +102,10 @@ t.test('no number is ever used for two texts, whoever goes on with it', async t 
     answers += owner.connections.reduce((sum, each) => sum + each.answers, 0)
     refused += owner.commit.counts.refused
   }
-  t.comment(`${answers} answers, ${exact} looks at exact words, ${refused} refused`)
-  t.ok(answers > 100 && exact > 100)
-})
+  const looks = `${exact} looks at exact words, ${several} at several`
+  t.comment(`${answers} answers, ${looks}, ${refused} refused`)
+  t.ok(answers > 100 && exact > 100 && several > 100)
+}
 
 t.test(
   'what one has said that was fenced counts for all who take a part of it over',

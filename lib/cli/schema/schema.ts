@@ -268,6 +268,12 @@ const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
           'from, so that a connection serves its next requests after a takeover; none: at once',
         { usual: 'none' },
       ),
+      bundles: option(
+        yesNo,
+        'connections of one client, of one TLS session and those that resumed from it, are written ' +
+          'down all at once, eight at most: others have all of them as of one moment, or none',
+        { usual: false },
+      ),
       ...numbersOf(hostTakeoverRules, {
         heartbeat: 'between two words of a member that it lives',
         timeout: 'without one for so long a member has failed; the same on all members',

@@ -40,8 +40,13 @@ export class ByteReader {
     return this.bytes(most).toString('latin1')
   }
 
+  /** Nothing follows. */
+  get isOver(): boolean {
+    return this.#at === this.#source.length
+  }
+
   end(): void {
-    if (this.#at !== this.#source.length) throw malformed('something follows its end')
+    if (!this.isOver) throw malformed('something follows its end')
   }
 
   #take(length: number): Buffer {

@@ -49,6 +49,8 @@ export interface OutputCommit<Socket> {
 export interface CheckpointKeeper<Socket> {
   /** Who has the socket itself asks its kernel, and needs to be told nothing. */
   readonly wantsProgress: boolean
+  /** It has bundles as of one moment, in one record that all of them share. */
+  readonly keepsBundles?: boolean | undefined
   /** Undefined: what is said waits for nobody. */
   readonly output?: OutputCommit<Socket> | undefined
   /** False: not now; it is asked again. `done`: it has left this process, or never will. */
@@ -153,8 +155,7 @@ export class Checkpoints<Socket> {
     one: CheckpointedConnection<Socket>,
     close: (closed: () => void) => void,
   ): boolean {
-    const checkpoint = one.checkpoint(this.#clock.now())
-    const bytes = checkpoint && encodeCheckpoint(checkpoint)
+    const bytes = this.#bytesOf(one)
     if (bytes === undefined || bytes.length > one.size) return false
     const closeIt = () => close(() => this.#keeper.give(one))
     if (!this.#keeper.write(one, bytes, closeIt)) return false
@@ -170,8 +171,7 @@ export class Checkpoints<Socket> {
   commit(one: CheckpointedConnection<Socket>): Promise<void> | undefined {
     const { output } = this.#keeper
     if (output === undefined) return undefined
-    const checkpoint = one.checkpoint(this.#clock.now())
-    const bytes = checkpoint && encodeCheckpoint(checkpoint)
+    const bytes = this.#bytesOf(one)
     if (bytes === undefined) return this.suspend(one)
     one.told(this.#clock.monotonic(), bytes.length)
     return sayable(output.commit(one, bytes))
@@ -232,12 +232,19 @@ export class Checkpoints<Socket> {
   }
 
   #write(one: CheckpointedConnection<Socket>, now: number): void {
-    const checkpoint = one.checkpoint(this.#clock.now())
-    const bytes = checkpoint && encodeCheckpoint(checkpoint)
+    const bytes = this.#bytesOf(one)
     // What can't be written down stays as it was told of, which its positions give away.
     if (bytes === undefined || this.#keeper.write(one, bytes)) {
       one.told(now, bytes?.length)
     }
+  }
+
+  /** Undefined while nobody else could go on with it, and when it is too long to be kept. */
+  #bytesOf(one: CheckpointedConnection<Socket>): Buffer | undefined {
+    const checkpoint = one.checkpoint(this.#clock.now())
+    const bytes = checkpoint && encodeCheckpoint(checkpoint)
+    const bundle = this.#keeper.keepsBundles ? one.bundle : undefined
+    return (bytes?.length ?? 0) <= (bundle?.roomFor(one) ?? Infinity) ? bytes : undefined
   }
 
   #progress(one: CheckpointedConnection<Socket>, now: number): void {
@@ -265,6 +272,8 @@ export class CheckpointedConnection<Socket> {
   /** It has been given to the transport in full, and the client may lack a part of it. */
   #answered = false
   #written: boolean
+  /** Since its last change. */
+  #isKept = false
   #acked = 0
   #size = 0
   #ended = false
@@ -306,7 +315,7 @@ export class CheckpointedConnection<Socket> {
   /** What was written down last is what stands. */
   get isCurrent(): boolean {
     const isSpeaking = this.#unplanned || this.#speaks
-    return this.#written && this.#pace.isWritten && !isSpeaking
+    return this.#isKept && this.#pace.isWritten && !isSpeaking
   }
 
   /** A request has its turn. `isAhead`: whether the client has sent others meanwhile. */
@@ -368,6 +377,7 @@ export class CheckpointedConnection<Socket> {
 
   changed(now: number): void {
     if (this.#ended) return
+    this.#isKept = false
     this.#pace.changed(this.#owed !== undefined, now)
     this.#watch()
   }
@@ -393,8 +403,12 @@ export class CheckpointedConnection<Socket> {
     // What was sent ahead is lost with its process, and its client would wait for ever.
     const isSpeaking = this.#unplanned || this.#speaks
     if (this.#ended || isSpeaking || this.#isAhead()) return undefined
-    const transport = this.opened.connection.state()
-    return { ...this.outline(at), transport, owed: this.#owed }
+    return { ...this.remains(at), owed: this.#owed }
+  }
+
+  /** Whose it is, and how far under which keys; what its client waits for is not in it. */
+  remains(at: number): Checkpoint {
+    return { ...this.outline(at), transport: this.opened.connection.state() }
   }
 
   /** Whose it is and how far, to end it where it can't be gone on with. */
@@ -417,6 +431,7 @@ export class CheckpointedConnection<Socket> {
   /** `size`: bytes of what was written down; undefined: nothing was. */
   told(now: number, size: number | undefined): void {
     this.#written ||= size !== undefined
+    this.#isKept ||= size !== undefined
     this.#size = size ?? this.#size
     this.#pace.told(this.#acked, now)
   }

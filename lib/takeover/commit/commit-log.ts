@@ -28,7 +28,10 @@ export interface CommitLogParts {
  * way, or was started anew since, counts on none. No clock is part of it: however long somebody
  * is silent, it is waited for, or the connection is given up.
  *
- * Each connection, or bundle, has a key here; of each the last word alone counts.
+ * Each connection has a key here, and a place where its words stand: its own, or that of its
+ * bundle. A word has all that stands at its place, so whoever has it knows of no connection there
+ * less than was said up to then; but each waits for itself, and for nobody's sake is another one
+ * given up.
  */
 export class CommitLog {
   readonly #parts: CommitLogParts
@@ -40,8 +43,9 @@ export class CommitLog {
   /** Those that were certain to take nothing over; never named again. */
   readonly #gone = new Set<Life>()
   readonly #threads = new Map<string, Thread>()
-  /** By the number of its last word. */
-  readonly #byNumber = new Map<number, Thread>()
+  readonly #places = new Map<string, Place>()
+  /** By the number of a word. */
+  readonly #byNumber = new Map<number, Place>()
   #lastNumber = 0
   readonly #counts = { known: 0, late: 0, refused: 0 }
 
@@ -54,7 +58,7 @@ export class CommitLog {
     return { ...this.#counts }
   }
 
-  /** Connections and bundles of which others hold something. */
+  /** Connections of which others may hold something. */
   get size(): number {
     return this.#threads.size
   }
@@ -100,30 +104,29 @@ export class CommitLog {
     }
   }
 
-  /** The next word: its number, and who is named in it. `exact`: others may go on from it. */
-  next(
-    key: string,
-    exact: boolean,
-  ): { readonly number: number; readonly names: readonly Life[] } {
-    const thread = this.#threads.get(key) ?? newThread(key)
-    this.#threads.set(key, thread)
-    const names = exact ? this.#named() : []
+  /**
+   * The next word at a place, which says another thing of a connection there. `exact`: others may
+   * go on with it from there.
+   */
+  next(key: string, exact: boolean, place: string = key): NumberedWord {
+    const thread = this.#threads.get(key) ?? this.#begin(key, place)
     for (const life of thread.holders) thread.older.add(life)
-    thread.holders = exact ? new Set([...thread.holders, ...names]) : new Set()
-    thread.missing = new Set([...thread.older, ...names])
-    this.#byNumber.delete(thread.number)
-    this.#lastNumber += 1
-    thread.number = this.#lastNumber
-    this.#byNumber.set(thread.number, thread)
-    return { number: thread.number, names }
+    if (!exact) thread.holders.clear()
+    thread.isExact = exact
+    const word = this.#word(thread.place)
+    thread.number = word.number
+    thread.missing = new Set([...thread.older, ...(exact ? word.names : [])])
+    prune(thread.place, this.#byNumber)
+    return word
   }
 
   /** A member has these words, or nothing of their connections. */
   received(life: Life, numbers: readonly number[]): void {
     this.#outOfStep.delete(life)
     for (const number of numbers) {
-      const thread = this.#byNumber.get(number)
-      if (thread !== undefined) this.#has(thread, life)
+      for (const thread of this.#byNumber.get(number)?.threads ?? []) {
+        if (thread.number <= number) this.#has(thread, life)
+      }
     }
   }
 
@@ -145,18 +148,53 @@ export class CommitLog {
     })
   }
 
-  /** Nothing is said on it any more. */
-  over(key: string): void {
+  /** Nothing is said on it any more. The next word at its place has it not. */
+  over(key: string, place: string = key): NumberedWord {
     const thread = this.#threads.get(key)
-    if (thread === undefined) return
-    this.#threads.delete(key)
-    this.#byNumber.delete(thread.number)
-    for (const wait of thread.waits) this.#end(wait, 'refused')
-    thread.waits.clear()
+    const at = this.#places.get(place) ?? { name: place, threads: new Set(), numbers: [] }
+    if (thread !== undefined) this.#drop(thread)
+    const word = this.#word(at)
+    if (at.threads.size === 0) this.#clear(at)
+    else prune(at, this.#byNumber)
+    return word
   }
 
   close(): void {
-    for (const key of this.#threads.keys()) this.over(key)
+    for (const thread of this.#threads.values()) this.#drop(thread)
+  }
+
+  #begin(key: string, name: string): Thread {
+    const place = this.#places.get(name) ?? { name, threads: new Set(), numbers: [] }
+    const thread = newThread(key, place)
+    this.#threads.set(key, thread)
+    this.#places.set(name, place)
+    place.threads.add(thread)
+    return thread
+  }
+
+  /** Whoever is named in it may go on with all that is exact there. */
+  #word(place: Place): NumberedWord {
+    const exact = [...place.threads].filter(({ isExact }) => isExact)
+    const names = exact.length > 0 ? this.#named() : []
+    for (const { holders } of exact) for (const life of names) holders.add(life)
+    this.#lastNumber += 1
+    place.numbers.push(this.#lastNumber)
+    this.#byNumber.set(this.#lastNumber, place)
+    return { number: this.#lastNumber, names }
+  }
+
+  #drop(thread: Thread): void {
+    const { key, place, waits } = thread
+    this.#threads.delete(key)
+    place.threads.delete(thread)
+    for (const wait of waits) this.#end(wait, 'refused')
+    waits.clear()
+    if (place.threads.size === 0) this.#clear(place)
+  }
+
+  #clear({ name, numbers }: Place): void {
+    this.#places.delete(name)
+    for (const number of numbers) this.#byNumber.delete(number)
   }
 
   #named(): Life[] {
@@ -175,10 +213,8 @@ export class CommitLog {
       thread.waits.delete(wait)
       this.#end(wait, 'known')
     }
-    const isOver = thread.holders.size === 0 && thread.missing.size === 0
-    if (!isOver || thread.waits.size > 0) return
-    this.#threads.delete(thread.key)
-    this.#byNumber.delete(thread.number)
+    const isOver = !thread.isExact && thread.missing.size === 0
+    if (isOver && thread.waits.size === 0) this.#drop(thread)
   }
 
   #end({ resolve, timer }: Wait, outcome: CommitOutcome): void {
@@ -188,13 +224,30 @@ export class CommitLog {
   }
 }
 
-/** One connection, or bundle. */
+export interface NumberedWord {
+  readonly number: number
+  /** Who is named in it. */
+  readonly names: readonly Life[]
+}
+
+/** Where words of one connection, or of those of one bundle, stand. */
+interface Place {
+  readonly name: string
+  readonly threads: Set<Thread>
+  /** Of words whose coming tells something. */
+  readonly numbers: number[]
+}
+
+/** One connection. */
 interface Thread {
   readonly key: string
-  /** Of its last word. */
+  readonly place: Place
+  /** Of the last word that said another thing of it. */
   number: number
+  /** Others may go on from that. */
+  isExact: boolean
   /** Those that may go on from the last word, once they have it. */
-  holders: Set<Life>
+  readonly holders: Set<Life>
   /** Those that may go on from one before it. */
   readonly older: Set<Life>
   /** Those that are asked for the last word, and have not said that they have it. */
@@ -208,10 +261,12 @@ interface Wait {
   readonly timer: Timer
 }
 
-function newThread(key: string): Thread {
+function newThread(key: string, place: Place): Thread {
   return {
     key,
+    place,
     number: 0,
+    isExact: false,
     holders: new Set(),
     older: new Set(),
     missing: new Set(),
@@ -223,4 +278,17 @@ function lacking(thread: Thread, all: boolean): Set<Life> {
   return all ? thread.missing : thread.older
 }
 
+/** Forgets words whose coming would tell nothing new of any connection. */
+function prune({ threads, numbers }: Place, byNumber: Map<number, Place>): void {
+  let oldest = numbers.at(-1) ?? 0
+  for (const { missing, number } of threads) {
+    if (missing.size > 0) oldest = Math.min(oldest, number)
+  }
+  while (numbers.length > mostNumbers || (numbers[0] ?? oldest) < oldest) {
+    byNumber.delete(numbers.shift() ?? 0)
+  }
+}
+
+/** Words at one place that may be on their way; those before tell nothing that a newer does not. */
+const mostNumbers = 64
 const mostGone = 1_000

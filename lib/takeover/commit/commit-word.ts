@@ -1,3 +1,4 @@
+import { mostBundled } from '../checkpoint/bundles.ts'
 import { ByteReader, malformed } from '../checkpoint/byte-reader.ts'
 import { ByteWriter } from '../checkpoint/byte-writer.ts'
 import { longestCheckpoint } from '../checkpoint/checkpoint.ts'
@@ -40,7 +41,6 @@ export interface CommitEntry {
 export const lifeLength = 8
 /** Members that are named at most: a farm that is larger than that names some of them. */
 export const mostNames = 64
-export const mostEntries = 8
 const idLength = 16
 const version = 1
 
@@ -74,7 +74,7 @@ export function decodeWord(bytes: Buffer | undefined): CommitWord | undefined {
     const life = readLife(from)
     const number = from.count()
     const names = list(from, mostNames, () => readLife(from))
-    const entries = list(from, mostEntries, () => readEntry(from))
+    const entries = list(from, mostBundled, () => readEntry(from))
     from.end()
     return { life, number, names, entries }
   } catch {

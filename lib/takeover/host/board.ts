@@ -3,7 +3,7 @@ import type { Standing } from '../commit/commit-word.ts'
 import { type ConnectionTable, hashOf, keyOf, kind, shortly } from './connection-table.ts'
 import type { Beat, Vote } from './heartbeats.ts'
 import { progressBytes, readProgress } from './progress.ts'
-import { readTold, toldBytes } from './told-checkpoint.ts'
+import { readTold, type ToldCheckpoint, toldBytes } from './told-checkpoint.ts'
 
 /** Milliseconds for which a word stays that is said once. */
 const long = 24 * 3_600_000
@@ -23,7 +23,8 @@ export interface LeftConnection {
 export class TakeoverBoard {
   readonly #table: ConnectionTable
   readonly #clock: Clock
-  readonly #left = new Map<string, Map<string, Left>>()
+  /** By owner. */
+  readonly #left = new Map<string, Left>()
 
   /** `onBeat`: of every member but this one. */
   constructor(table: ConnectionTable, clock: Clock, onBeat: (beat: Beat) => void) {
@@ -46,13 +47,13 @@ export class TakeoverBoard {
     this.#table.write(kind.beat, undefined, Buffer.from(JSON.stringify(beat)), shortly)
   }
 
-  write(id: Buffer, acked: number, checkpoint: Buffer): void {
-    this.#table.write(kind.checkpoint, id, toldBytes({ acked, checkpoint }), long)
-  }
-
-  /** A tombstone would stay for an hour: it is written over, and soon gone. */
-  retire(id: Buffer): void {
-    this.#table.write(kind.checkpoint, id, Buffer.alloc(0), shortly)
+  /**
+   * What stands under a key, of a connection or bundle, from now on: others have all of it, or none.
+   * Nothing: all is over. A tombstone would stay for an hour: it is written over, and soon gone.
+   */
+  write(key: Buffer, all: readonly ToldCheckpoint[]): void {
+    const ttl = all.length === 0 ? shortly : long
+    this.#table.write(kind.checkpoint, key, toldBytes(all), ttl)
   }
 
   /** Of all connections that are on their way, each time: one word may be lost. */
@@ -62,13 +63,15 @@ export class TakeoverBoard {
 
   /** What is known of the connections of a member. */
   of(member: string): LeftConnection[] {
-    const left = this.#left.get(hashOf(member).toString('hex')) ?? new Map<string, Left>()
-    return [...left].flatMap(([id, { sealed, toldAt, acked }]) => {
-      const key = keyOf(kind.checkpoint, hashOf(member), Buffer.from(id, 'hex'))
-      const then = readTold(this.#table.open(key, sealed))
-      if (then === undefined) return []
-      const told = { ...then, toldAt, acked: Math.max(acked, then.acked) }
-      return [{ ...told, standing: 'loose' }]
+    const { words, acked } = this.#leftBy(hashOf(member).toString('hex'))
+    return [...words].flatMap(([about, { sealed, toldAt }]) => {
+      const key = keyOf(kind.checkpoint, hashOf(member), Buffer.from(about, 'hex'))
+      return readTold(this.#table.open(key, sealed)).map(told => ({
+        ...told,
+        toldAt,
+        acked: Math.max(acked.get(told.id.toString('hex')) ?? 0, told.acked),
+        standing: 'loose',
+      }))
     })
   }
 
@@ -82,29 +85,38 @@ export class TakeoverBoard {
   }
 
   #onCheckpoint(owner: string, about: Buffer, value: Buffer): void {
-    const id = about.toString('hex')
-    const left = this.#left.get(owner) ?? new Map<string, Left>()
+    const key = about.toString('hex')
+    const left = this.#leftBy(owner)
     this.#left.set(owner, left)
-    const acked = left.get(id)?.acked ?? 0
-    if (value.length === 0) left.delete(id)
-    else if (left.has(id) || left.size < mostConnections) {
-      left.set(id, { sealed: Buffer.from(value), toldAt: this.#clock.monotonic(), acked })
+    const { words } = left
+    if (value.length === 0) words.delete(key)
+    else if (words.has(key) || words.size < mostConnections) {
+      words.set(key, { sealed: Buffer.from(value), toldAt: this.#clock.monotonic() })
     }
   }
 
   #onProgress(owner: string, bytes: Buffer | undefined): void {
-    const left = this.#left.get(owner)
-    for (const { id, acked } of readProgress(bytes)) {
-      const one = left?.get(id)
-      if (one !== undefined) one.acked = acked
+    const acked = this.#left.get(owner)?.acked
+    if (acked === undefined) return
+    for (const { id, acked: position } of readProgress(bytes)) {
+      // The newest last: who is over is not named any more, and makes room for others.
+      acked.delete(id)
+      acked.set(id, position)
     }
+    const [excess, names] = [acked.size - mostConnections, acked.keys()]
+    for (let i = 0; i < excess; i++) acked.delete(names.next().value ?? '')
+  }
+
+  #leftBy(owner: string): Left {
+    return this.#left.get(owner) ?? { words: new Map(), acked: new Map() }
   }
 }
 
 interface Left {
-  readonly sealed: Buffer
-  readonly toldAt: number
-  acked: number
+  /** By connection or bundle. */
+  readonly words: Map<string, { readonly sealed: Buffer; readonly toldAt: number }>
+  /** Bytes that clients have acknowledged since, by id of the connection. */
+  readonly acked: Map<string, number>
 }
 
 /** Written by a member that has the farm's secret, but perhaps of another release. */

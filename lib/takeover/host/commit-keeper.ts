@@ -5,15 +5,24 @@ import type {
   CheckpointKeeper,
   OutputCommit,
 } from '../checkpoint/checkpoints.ts'
-import type { CommitLog } from '../commit/commit-log.ts'
+import type { CommitLog, NumberedWord } from '../commit/commit-log.ts'
 import type { CommitEntry } from '../commit/commit-word.ts'
 import type { TakeoverBoard } from './board.ts'
 import { type CommitBoard, wordLife } from './commit-board.ts'
 import { ProgressBook } from './progress.ts'
 
+export interface CommitKeeperParts {
+  readonly board: TakeoverBoard
+  readonly words: CommitBoard
+  readonly log: CommitLog
+  readonly clock: Clock
+  readonly keepsBundles: boolean
+}
+
 /** All other members of the farm, which have to know what a client is told before it is. */
 export class CommitKeeper implements CheckpointKeeper<Socket>, OutputCommit<Socket> {
   readonly wantsProgress = true
+  readonly keepsBundles: boolean
   readonly #words: CommitBoard
   readonly #log: CommitLog
   readonly #clock: Clock
@@ -21,7 +30,8 @@ export class CommitKeeper implements CheckpointKeeper<Socket>, OutputCommit<Sock
   /** The last word of each connection, the oldest first. */
   readonly #said = new Map<string, Said>()
 
-  constructor(board: TakeoverBoard, words: CommitBoard, log: CommitLog, clock: Clock) {
+  constructor({ board, words, log, clock, keepsBundles }: CommitKeeperParts) {
+    this.keepsBundles = keepsBundles
     this.#words = words
     this.#log = log
     this.#clock = clock
@@ -71,8 +81,7 @@ export class CommitKeeper implements CheckpointKeeper<Socket>, OutputCommit<Sock
     const key = keyOf(of)
     this.#progress.forget(key)
     this.#said.delete(key)
-    this.#tell(of.id, [])
-    this.#log.over(key)
+    this.#put(of, this.#log.over(key, this.#placeOf(of).toString('hex')))
   }
 
   /** Tells of all progress at once, and again what was told so long ago that it soon is forgotten. */
@@ -80,11 +89,10 @@ export class CommitKeeper implements CheckpointKeeper<Socket>, OutputCommit<Sock
     this.#progress.flush()
     const before = this.#clock.monotonic() - wordLife / 3
     let left = mostAgain
-    for (const { at, entry } of this.#said.values()) {
+    for (const { at, of, entry } of this.#said.values()) {
       left -= 1
       if (at > before || left < 0) return
-      this.#tell(entry.id, [entry])
-      this.#note(entry)
+      this.#tell(of, entry)
     }
   }
 
@@ -96,21 +104,37 @@ export class CommitKeeper implements CheckpointKeeper<Socket>, OutputCommit<Sock
     const acked = of.opened.connection.acked()
     // It has just been closed, and is retired before long.
     if (acked === undefined) return
-    const entry = { id: of.id, standing, acked, checkpoint }
-    this.#note(entry)
-    this.#tell(of.id, [entry])
+    this.#tell(of, { id: of.id, standing, acked, checkpoint })
   }
 
-  #note(entry: CommitEntry): void {
-    const key = entry.id.toString('hex')
-    this.#said.delete(key)
-    this.#said.set(key, { entry, at: this.#clock.monotonic() })
+  #tell(of: CheckpointedConnection<Socket>, entry: CommitEntry): void {
+    const [key, place] = [keyOf(of), this.#placeOf(of).toString('hex')]
+    this.#said.set(key, { of, entry, at: this.#clock.monotonic() })
+    this.#put(of, this.#log.next(key, entry.standing === 'exact', place))
   }
 
-  #tell(key: Buffer, entries: readonly CommitEntry[]): void {
-    const isExact = entries.some(({ standing }) => standing === 'exact')
-    const { number, names } = this.#log.next(key.toString('hex'), isExact)
-    this.#words.say(key, { life: this.#words.life, number, names, entries })
+  /**
+   * Writes what stands of it, and of the others of its bundle: they have said nothing that is not
+   * in their last entry, so all of it is of one moment.
+   */
+  #put(of: CheckpointedConnection<Socket>, { number, names }: NumberedWord): void {
+    const bundle = this.keepsBundles ? of.bundle : undefined
+    const entries: CommitEntry[] = []
+    for (const each of bundle?.members ?? [of]) {
+      const said = this.#said.get(keyOf(each))
+      if (said === undefined) continue
+      entries.push(said.entry)
+      // Told last, so it is the last to be told again.
+      this.#said.delete(keyOf(each))
+      this.#said.set(keyOf(each), { ...said, at: this.#clock.monotonic() })
+    }
+    const { life } = this.#words
+    this.#words.say(this.#placeOf(of), { life, number, names, entries })
+  }
+
+  /** Under which its words stand. */
+  #placeOf({ id, bundle }: CheckpointedConnection<Socket>): Buffer {
+    return this.keepsBundles ? (bundle?.id ?? id) : id
   }
 
   /** False: others could go on from before it. */
@@ -123,6 +147,7 @@ export class CommitKeeper implements CheckpointKeeper<Socket>, OutputCommit<Sock
 }
 
 interface Said {
+  readonly of: CheckpointedConnection<Socket>
   readonly entry: CommitEntry
   /** By the steady clock. */
   readonly at: number

@@ -41,6 +41,8 @@ export interface HostTakeoverOptions {
   readonly fencer: Fencer
   /** Longest wait of an answer for others to know of it, ms. Undefined: none waits. */
   readonly commit?: number | undefined
+  /** Connections of one client are written down all at once. */
+  readonly bundles?: boolean | undefined
 }
 
 export interface HostTakeoverParts {
@@ -115,10 +117,13 @@ export class HostTakeover {
       table: this.#table,
       board: this.#board,
       patience: options.commit ?? 0,
+      keepsBundles: options.bundles ?? false,
       isLive: member => heartbeats.live(clock.monotonic()).includes(member),
     })
     this.keeper =
-      options.commit === undefined ? new BoardKeeper(this.#board) : this.#commit.keeper
+      options.commit === undefined
+        ? new BoardKeeper(this.#board, clock, options.bundles ?? false)
+        : this.#commit.keeper
     this.#moves = new Moves({
       self,
       table: this.#table,

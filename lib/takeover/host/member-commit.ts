@@ -13,6 +13,7 @@ export interface MemberCommitParts {
   readonly board: TakeoverBoard
   /** Longest wait for another member, ms. */
   readonly patience: number
+  readonly keepsBundles: boolean
   /** Whether a member was heard lately. */
   readonly isLive: (member: string) => boolean
 }
@@ -33,7 +34,7 @@ export class MemberCommit {
 
   constructor(parts: MemberCommitParts) {
     this.#parts = parts
-    const { clock, table, board, patience, isLive } = parts
+    const { clock, table, board, patience, isLive, keepsBundles } = parts
     this.#log = new CommitLog({ clock, patience, isLive })
     this.#words = new CommitBoard(table, clock, {
       onPresence: presence => this.#met(presence),
@@ -41,7 +42,8 @@ export class MemberCommit {
         if (of === this.#words.life) this.#log.received(by, numbers)
       },
     })
-    this.keeper = new CommitKeeper(board, this.#words, this.#log, clock)
+    const [words, log] = [this.#words, this.#log]
+    this.keeper = new CommitKeeper({ board, words, log, clock, keepsBundles })
   }
 
   /** What came of waits since start. */

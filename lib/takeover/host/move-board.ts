@@ -18,7 +18,7 @@ import { readTold, toldBytes } from './told-checkpoint.ts'
  *                   | move          | id of a connection  |
  *                   +---------------+---------------------+
  *      word         (without an id) a MoveWord as JSON
- *      connection   bytes that the client has acknowledged u64 | as checkpoint/codec.ts has it
+ *      connection   as told-checkpoint.ts has it
  *
  * These are apart from the checkpoints: they are of no worth before they are given.
  */
@@ -54,9 +54,9 @@ export class MoveBoard {
     this.#write(kind.word, aboutOf(word.move), Buffer.from(JSON.stringify(word)))
   }
 
-  tell(move: string, { id, acked, checkpoint }: MovedConnection): void {
-    const about = Buffer.concat([aboutOf(move), id])
-    this.#write(kind.connection, about, toldBytes({ acked, checkpoint }))
+  tell(move: string, moved: MovedConnection): void {
+    const about = Buffer.concat([aboutOf(move), moved.id])
+    this.#write(kind.connection, about, toldBytes([moved]))
   }
 
   /** From now on what comes of a move is kept; `onCame` is told how many connections there are. */
@@ -71,8 +71,8 @@ export class MoveBoard {
   left(move: string): LeftConnection[] {
     const connections = this.#expected.get(move)?.connections ?? new Map<string, Came>()
     return [...connections.values()].flatMap(({ key, sealed, toldAt }) => {
-      const told = readTold(this.#table.open(key, sealed))
-      return told === undefined ? [] : [{ ...told, toldAt, standing: 'exact' }]
+      const all = readTold(this.#table.open(key, sealed))
+      return all.map(told => ({ ...told, toldAt, standing: 'exact' }))
     })
   }
 

@@ -26,6 +26,8 @@ export type HostTakeoverSettings = {
   readonly fence: readonly string[]
   /** Default `none`. */
   readonly commit?: CommitMode | undefined
+  /** Connections of one client are written down all at once. Default false. */
+  readonly bundles?: boolean | undefined
 }
 
 export const hostTakeoverRules: NumberRules<keyof HostTakeoverNumbers> = {
@@ -41,6 +43,7 @@ export function resolveHostTakeover({
   interface: __,
   fence: ___,
   commit: ____,
+  bundles: _____,
   ...numbers
 }: HostTakeoverSettings): HostTakeoverNumbers {
   return fillNumbers(hostTakeoverRules, numbers, { prefix: 'takeover.', whole: true })

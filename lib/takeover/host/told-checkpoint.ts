@@ -1,23 +1,41 @@
-const positionLength = 8
+import { ByteReader } from '../checkpoint/byte-reader.ts'
+import { ByteWriter } from '../checkpoint/byte-writer.ts'
+import { longestCheckpoint } from '../checkpoint/checkpoint.ts'
 
 /** A checkpoint with how far its client had come when it was told of. */
 export interface ToldCheckpoint {
+  /** Of the connection, 16 bytes. */
+  readonly id: Buffer
   /** Bytes that the client has acknowledged since accept. */
   readonly acked: number
   readonly checkpoint: Buffer
 }
 
-/** Bytes that the client has acknowledged u64 | as checkpoint/codec.ts has it. */
-export function toldBytes({ acked, checkpoint }: ToldCheckpoint): Buffer {
-  const position = Buffer.alloc(positionLength)
-  position.writeBigUInt64BE(BigInt(acked))
-  return Buffer.concat([position, checkpoint])
+const idLength = 16
+
+/** For each of them: id, bytes; acked, count; the checkpoint as checkpoint/codec.ts has it, bytes. */
+export function toldBytes(all: readonly ToldCheckpoint[]): Buffer {
+  const to = new ByteWriter()
+  for (const { id, acked, checkpoint } of all) {
+    to.bytes(id)
+    to.count(acked)
+    to.bytes(checkpoint)
+  }
+  return to.end()
 }
 
-/** Undefined for what is none. The checkpoint is a part of the bytes. */
-export function readTold(bytes: Buffer | undefined): ToldCheckpoint | undefined {
-  if (bytes === undefined || bytes.length < positionLength) return undefined
-  const acked = Number(bytes.readBigUInt64BE(0))
-  if (!Number.isSafeInteger(acked)) return undefined
-  return { acked, checkpoint: bytes.subarray(positionLength) }
+/** All of them, or none of what is no such list. */
+export function readTold(bytes: Buffer | undefined): ToldCheckpoint[] {
+  if (bytes === undefined) return []
+  const from = new ByteReader(bytes)
+  const all: ToldCheckpoint[] = []
+  try {
+    while (!from.isOver) {
+      const [id, acked] = [from.bytes(idLength), from.count()]
+      all.push({ id, acked, checkpoint: from.bytes(longestCheckpoint) })
+    }
+    return all
+  } catch {
+    return []
+  }
 }

@@ -107,3 +107,81 @@ t.test('what is over is waited for no more', async t => {
   t.equal(log.size, 0)
   t.equal(clock.waiting, 0)
 })
+
+t.test('a word of one of a bundle is one of all of it', async t => {
+  const { log } = world()
+  log.met('b', 'b1')
+  log.next('x', true, 'bundle')
+  const settled = log.settled('x', true)
+  const later = log.next('y', true, 'bundle')
+  log.received('b1', [later.number])
+  t.equal(await settled, 'known')
+  t.equal(log.settled('y', true), undefined)
+})
+
+t.test('those of a bundle do not put each other off', async t => {
+  const { log } = world()
+  log.met('b', 'b1')
+  const { number } = log.next('x', true, 'bundle')
+  const settled = log.settled('x', true)
+  for (let i = 0; i < 50; i++) log.next('y', true, 'bundle')
+  log.received('b1', [number])
+  t.equal(await settled, 'known')
+  t.not(log.settled('y', true), undefined, 'of which b has nothing yet')
+})
+
+t.test(
+  'however many words of a bundle are on their way, the last ones count',
+  async t => {
+    const { log } = world()
+    log.met('b', 'b1')
+    log.next('x', true, 'bundle')
+    const settled = log.settled('x', true)
+    let last = 0
+    for (let i = 0; i < 1_000; i++) last = log.next('y', true, 'bundle').number
+    log.received('b1', [last - 1])
+    t.equal(await settled, 'known')
+  },
+)
+
+t.test('nobody is given up for another one of its bundle', async t => {
+  const { clock, log, silent } = world()
+  log.met('b', 'b1')
+  const { number } = log.next('x', true, 'bundle')
+  log.received('b1', [number])
+  silent.add('b')
+  log.next('x', true, 'bundle')
+  log.next('y', true, 'bundle')
+  t.equal(log.settled('y', true), undefined)
+  const settled = log.settled('x', true)
+  clock.advance(1_000)
+  t.equal(await settled, 'refused')
+})
+
+t.test('who comes to know of one by a word of another is waited for', async t => {
+  const { clock, log } = world()
+  t.strictSame(log.next('x', true, 'bundle').names, [])
+  log.met('b', 'b1')
+  const { number, names } = log.next('y', false, 'bundle')
+  t.strictSame(names, ['b1'], 'x is exact in it')
+  log.received('b1', [number])
+  const { number: next } = log.next('x', false, 'bundle')
+  const settled = log.settled('x', false)
+  t.not(settled, undefined)
+  log.received('b1', [next])
+  t.equal(await settled, 'known')
+  t.equal(log.size, 0)
+  t.equal(clock.waiting, 0)
+})
+
+t.test('what is over of a bundle is in its next word no more', async t => {
+  const { log } = world()
+  log.met('b', 'b1')
+  log.next('x', true, 'bundle')
+  const settled = log.settled('x', true)
+  log.next('y', true, 'bundle')
+  t.strictSame(log.over('x', 'bundle').names, ['b1'], 'y stands there')
+  t.equal(await settled, 'refused')
+  t.strictSame(log.over('y', 'bundle').names, [])
+  t.equal(log.size, 0)
+})
