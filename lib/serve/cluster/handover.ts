@@ -92,8 +92,13 @@ export class Handover {
       for (const { id } of connections) this.#guardian.give(id, nobody)
       return
     }
+    const order = new Rendezvous(0, heirs.map(nameOf))
     for (const { id, handle, checkpoint } of connections) {
-      const heir = this.#heirOf(checkpoint, heirs)
+      const bundle = bundleOf(checkpoint)
+      const heir =
+        bundle === undefined
+          ? heirs[this.#turn++ % heirs.length]
+          : firstOf(order, bundle, heirs)
       if (heir === undefined || !this.#guardian.give(id, heir.id)) continue
       const message: Adopt = {
         type: 'adopt',
@@ -105,18 +110,19 @@ export class Handover {
     }
   }
 
-  /** Those of one bundle go to the same, as long as it serves; the others take turns. */
-  #heirOf(checkpoint: Buffer, heirs: readonly Worker[]): Worker | undefined {
-    const bundle = bundleOf(checkpoint)
-    if (bundle === undefined) return heirs[this.#turn++ % heirs.length]
-    const order = new Rendezvous(0, heirs.map(nameOf))
-    const [first] = order.first(tables.connection, bundle, 1)
-    return heirs.find(heir => nameOf(heir) === first)
-  }
-
   #letGo(): void {
     for (const { id } of this.#guardian.of(nobody)) this.#guardian.retire(nobody, id)
   }
+}
+
+/** Those of one bundle go to the same, as long as it serves, whenever they come. */
+function firstOf(
+  order: Rendezvous,
+  bundle: Buffer,
+  heirs: readonly Worker[],
+): Worker | undefined {
+  const [first] = order.first(tables.connection, bundle, 1)
+  return heirs.find(heir => nameOf(heir) === first)
 }
 
 function nameOf({ id }: Worker): string {

@@ -4,6 +4,7 @@ import {
   longestCheckpoint,
 } from '../../../lib/takeover/checkpoint/checkpoint.ts'
 import {
+  bundleOf,
   decodeCheckpoint,
   encodeCheckpoint,
 } from '../../../lib/takeover/checkpoint/codec.ts'
@@ -21,6 +22,18 @@ t.test('a checkpoint is the same after a way through bytes', async t => {
     t.strictSame(decodeCheckpoint(encoded(checkpoint)), checkpoint)
   }
 })
+
+t.test(
+  'the bundle of a checkpoint is read from its front, and none from anything else',
+  async t => {
+    t.strictSame(bundleOf(encoded(fullCheckpoint)), fullCheckpoint.bundle)
+    t.equal(bundleOf(encoded(idleCheckpoint)), undefined)
+    for (const length of [0, 1, 20, 30, 40]) {
+      t.equal(bundleOf(encoded(fullCheckpoint).subarray(0, length)), undefined)
+    }
+    t.equal(bundleOf(Buffer.alloc(60, 7)), undefined)
+  },
+)
 
 t.test('a byte less or more is refused', async t => {
   const bytes = encoded(fullCheckpoint)

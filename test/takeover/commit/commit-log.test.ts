@@ -185,3 +185,18 @@ t.test('what is over of a bundle is in its next word no more', async t => {
   t.strictSame(log.over('y', 'bundle').names, [])
   t.equal(log.size, 0)
 })
+
+t.test(
+  'one that nobody holds any more stays known while its bundle is told of',
+  async t => {
+    const { log } = world()
+    log.met('b', 'b1')
+    log.received('b1', [log.next('x', true, 'bundle').number])
+    log.gone('b1')
+    log.met('c', 'c1')
+    t.strictSame(log.next('y', true, 'bundle').names, ['c1'])
+    log.next('x', false, 'bundle')
+    t.not(log.settled('x', false), undefined, 'c may have x from the word of y')
+    log.close()
+  },
+)
