@@ -193,6 +193,25 @@ t.test('with the last repository gone proxies tell each other, and say so', asyn
   t.equal(farm.stat('writesNotDurable'), 1)
 })
 
+t.test('what a lost repository alone had been given comes to the next one', async t => {
+  const farm = farmOf({ proxies: 4, repositories: 1 })
+  for (let i = 0; i < 40; i++) farm.write(farm.at(1 + (i % 4)), `key ${i}`, 'one')
+  farm.run(500)
+  farm.at(0).crash()
+  farm.run(5_000)
+  for (let i = 40; i < 80; i++) {
+    farm.write(farm.at(1 + (i % 4)), `key ${i}`, 'one')
+    farm.run(5)
+  }
+  farm.run(500)
+  const given = farm.stat('copiesGiven')
+  const fresh = farm.add(true)
+  farm.run(3_000)
+  t.same(lacking([fresh], 80), [])
+  const copies = farm.stat('copiesGiven') - given
+  t.ok(copies >= 80 && copies <= 84, `and each about once: ${copies}`)
+})
+
 t.test('one that joins when all repositories are gone asks everybody', async t => {
   const farm = farmOf({ proxies: 6, repositories: 1 })
   for (let i = 0; i < 12; i++) farm.write(farm.at(1 + (i % 6)), `key ${i}`, 'one')
@@ -254,6 +273,15 @@ t.test(
     t.same(lonely, [])
   },
 )
+
+t.test('a repository told to have everything has what the others have', async t => {
+  const farm = farmOf({ proxies: 4, repositories: 2 })
+  for (let i = 0; i < 40; i++) farm.write(farm.at(2 + (i % 4)), `key ${i}`, 'one')
+  farm.run(500)
+  const stubborn = farm.add(true, told('replicated', undefined))
+  farm.run(3_000)
+  t.same(lacking([stubborn], 40), [])
+})
 
 t.test('a farm that gets its first repositories gives them what it has', async t => {
   const farm = farmOf({ proxies: 3, repositories: 0 })

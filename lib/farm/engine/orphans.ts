@@ -1,4 +1,5 @@
 import type { SenderTag } from '../../wire/datagram.ts'
+import type { VectorEntry } from '../../wire/sync-message.ts'
 import type { Peer } from '../peer/peer.ts'
 import type { EngineContext } from './engine-context.ts'
 
@@ -14,10 +15,14 @@ const mostPast = 1_024
  */
 export class Orphans {
   readonly #context: EngineContext
-  readonly #fetchTable: (from: Peer) => void
+  readonly #fetchTable: (from: Peer, lacked: VectorEntry) => void
   readonly #past = new Map<SenderTag, number>()
 
-  constructor(context: EngineContext, fetchTable: (from: Peer) => void) {
+  /** `fetchTable`: the table of a member that has everything up to there. */
+  constructor(
+    context: EngineContext,
+    fetchTable: (from: Peer, lacked: VectorEntry) => void,
+  ) {
     this.#context = context
     this.#fetchTable = fetchTable
   }
@@ -59,7 +64,7 @@ export class Orphans {
     // While its own link stands, the member brings the rest itself.
     if (sender === options.sender || roster.bySender(sender)?.connected === true) return
     const ours = this.#wholeOf(sender)
-    if (whole > ours) this.#fetchTable(from)
+    if (whole > ours) this.#fetchTable(from, { sender, contiguous: whole })
     else if (whole < ours) this.#tell(from, sender, ours)
   }
 

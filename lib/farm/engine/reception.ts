@@ -18,6 +18,7 @@ import { type EngineContext, wake } from './engine-context.ts'
 import type { Opened } from './intake.ts'
 import { Orphans } from './orphans.ts'
 import { Synchronizer } from './synchronizer.ts'
+import type { Reason } from './table-want.ts'
 
 /** Between two looks at whether what is in the table is everywhere behind it, ms. */
 const settlePause = 2
@@ -51,9 +52,7 @@ export class Reception {
     this.#came = parts.came
     this.#isAlike = isAlike
     const { random, wall } = context.options
-    this.orphans = new Orphans(context, peer => {
-      if (!this.synchronizer.needs(peer.id)) this.fetchTable(peer)
-    })
+    this.orphans = new Orphans(context, (peer, lacked) => this.fetchTable(peer, lacked))
     this.synchronizer = new Synchronizer(
       spread,
       {
@@ -135,9 +134,9 @@ export class Reception {
   }
 
   /** Fetches what the member's table has and ours may lack. */
-  fetchTable(peer: Peer): void {
-    this.#context.counters.resyncs += 1
-    this.synchronizer.want(peer.id, 'need', this.#context.now)
+  fetchTable(peer: Peer, reason: Reason = 'met'): void {
+    const { counters, now } = this.#context
+    if (this.synchronizer.want(peer.id, reason, now)) counters.resyncs += 1
     wake(this.#context, this.#context.now)
   }
 
@@ -270,7 +269,7 @@ export class Reception {
 
   #lack(peer: Peer): void {
     peer.settled = false
-    if (peer.connected && !this.synchronizer.needs(peer.id)) this.fetchTable(peer)
+    if (peer.connected && !this.synchronizer.lacks(peer.id)) this.fetchTable(peer, 'lost')
   }
 
   /** Of each sender, up to where our table has everything that it wrote. */
@@ -298,6 +297,8 @@ export class Reception {
       if (!this.#lowered.has(peer)) this.#lower(peer, contiguous)
       peer.window.skip(contiguous)
       peer.reassembly.forget(peer.window.contiguous)
+      // What was lost while the table came may not be in it.
+      if (this.synchronizer.lacks(peer.id)) continue
       // What was said before our table backed it counted for nothing.
       const counts = !peer.settled || !this.#context.options.datagrams
       peer.settled = true
@@ -309,6 +310,7 @@ export class Reception {
       this.#look(peer, 0)
     }
     if (!donorReady) return
+    this.synchronizer.has(vector)
     const { roster, options } = this.#context
     for (const { sender, contiguous } of vector)
       if (sender !== options.sender && roster.bySender(sender) === undefined)

@@ -4,6 +4,7 @@ import type { ControlMessage } from '../../wire/control-message.ts'
 import type { SyncMessage, VectorEntry } from '../../wire/sync-message.ts'
 import type { Replica } from '../transport.ts'
 import { bucketOf, differingBuckets, TableDigest } from './table-digest.ts'
+import { type Reason, TableWant } from './table-want.ts'
 
 /** A page holds about this many bytes of records ... */
 const pageBytes = 60_000
@@ -33,20 +34,10 @@ export interface SyncHooks {
   wall(): number
 }
 
-type Reason = 'need' | 'round'
-
-interface Want {
-  readonly reason: Reason
-  readonly notBefore: number
-  /** Of a need too: that table is to be looked at in any case. */
-  readonly isRound: boolean
-}
-
 interface Request {
   readonly donor: string
   readonly id: number
-  readonly reason: Reason
-  readonly isRound: boolean
+  readonly want: TableWant
   digest: TableDigest | undefined
   page: number
   heardAt: number
@@ -82,7 +73,7 @@ export class Synchronizer {
   readonly #replicaFor: (other: string) => Replica
   readonly #hooks: SyncHooks
   readonly #random: () => number
-  readonly #wants = new Map<string, Want>()
+  readonly #wants = new Map<string, TableWant>()
   readonly #donations = new Map<string, Donation>()
   #request: Request | undefined
   #nextId = 1
@@ -103,8 +94,8 @@ export class Synchronizer {
 
   /** Tables that must be fetched before this one is complete. */
   get needed(): number {
-    let needed = this.#request?.reason === 'need' ? 1 : 0
-    for (const { reason } of this.#wants.values()) if (reason === 'need') needed += 1
+    let needed = this.#request?.want.isNeed === true ? 1 : 0
+    for (const { isNeed } of this.#wants.values()) if (isNeed) needed += 1
     return needed
   }
 
@@ -121,27 +112,29 @@ export class Synchronizer {
     return this.#completed
   }
 
-  needs(donor: string): boolean {
-    const asked = this.#request?.donor === donor && this.#request.reason === 'need'
-    return asked || this.#wants.get(donor)?.reason === 'need'
+  /** Something that this member wrote was lost after the last fetch had begun. */
+  lacks(donor: string): boolean {
+    return this.#wants.get(donor)?.isServedBy(this.#nextId - 1) === false
   }
 
-  /** `need`: we lack something of that member's; `round`: just look. */
-  want(donor: string, reason: Reason, now: number): void {
-    const isRound = reason === 'round'
-    const before = this.#wants.get(donor)
-    if (before === undefined) this.#wants.set(donor, { reason, notBefore: now, isRound })
-    else if (isRound) this.#wants.set(donor, { ...before, isRound })
-    else this.#wants.set(donor, { ...before, reason, notBefore: now })
+  /** True when that table was not needed before. */
+  want(donor: string, reason: Reason, now: number): boolean {
+    const want = this.#wants.get(donor) ?? new TableWant(now)
+    const wasNeed = want.isNeed
+    this.#wants.set(donor, want)
+    want.add(reason, this.#nextId)
+    if (reason !== 'round') want.notBefore = now
+    return !wasNeed && want.isNeed
   }
 
-  /** What was needed from that member is here by way of another one. */
+  /** What that member wrote is here, by the fetch that is just complete. */
   satisfied(donor: string): void {
-    const want = this.#wants.get(donor)
-    if (want?.reason !== 'need') return
-    // A look at its table is for what the sequence numbers of writes do not tell.
-    if (want.isRound) this.#wants.set(donor, { ...want, reason: 'round' })
-    else this.#wants.delete(donor)
+    this.#wants.get(donor)?.served(this.#nextId - 1)
+  }
+
+  /** So is what others wrote, up to there. */
+  has(vector: readonly VectorEntry[]): void {
+    for (const want of this.#wants.values()) for (const entry of vector) want.has(entry)
   }
 
   /** That member is away: nothing can be asked of it. */
@@ -199,13 +192,12 @@ export class Synchronizer {
     const choice = best.length > 0 ? best : due
     const picked = choice[Math.floor(this.#random() * choice.length)]
     if (picked === undefined) return
-    const [donor, { reason, isRound }] = picked
+    const [donor, want] = picked
     this.#wants.delete(donor)
     const request: Request = {
       donor,
       id: this.#nextId,
-      reason,
-      isRound,
+      want,
       digest: new TableDigest(this.#replicaFor(donor)),
       page: 0,
       heardAt: now,
@@ -219,13 +211,11 @@ export class Synchronizer {
     this.#step(request, now)
   }
 
-  #retry({ donor, reason, isRound }: Request, notBefore: number): void {
-    const before = this.#wants.get(donor)
-    this.#wants.set(donor, {
-      reason,
-      notBefore,
-      isRound: isRound || before?.isRound === true,
-    })
+  #retry({ donor, want }: Request, notBefore: number): void {
+    const meanwhile = this.#wants.get(donor)
+    if (meanwhile !== undefined) want.join(meanwhile)
+    want.notBefore = notBefore
+    this.#wants.set(donor, want)
   }
 
   /** A part of our own digest, the question when it is done, then page after page. */
@@ -241,7 +231,7 @@ export class Synchronizer {
       return
     }
     if (!request.digest.step(this.#hooks.wall())) {
-      request.stepAt = now + (request.reason === 'round' ? roundPace : 0)
+      request.stepAt = now + (request.want.isNeed ? 0 : roundPace)
       return
     }
     const bytes = request.digest.bytes()
@@ -284,15 +274,15 @@ export class Synchronizer {
     }
     this.#completed += 1
     this.#hooks.completed(from, request.donorReady, request.vector)
+    for (const [donor, want] of this.#wants) if (want.isOver) this.#wants.delete(donor)
     // The difference may be on their side as well: they should look at ours, once.
-    if (request.reason === 'round' && message.differed)
-      this.#hooks.send(from, { type: 'hint' })
+    if (!request.want.isNeed && message.differed) this.#hooks.send(from, { type: 'hint' })
   }
 
   /** Before this page is taken: the donor finds the next one meanwhile. */
   #wantNext(request: Request, now: number): void {
     request.page += 1
-    if (request.reason === 'round') request.stepAt = now + roundPace
+    if (!request.want.isNeed) request.stepAt = now + roundPace
     else this.#step(request, now)
   }
 

@@ -14,11 +14,10 @@ import {
 } from './ownership.ts'
 import { type PlacementCounts, placementCounts } from './placement-counts.ts'
 import { Receipts } from './receipts.ts'
+import { versionSlack, WideWrites } from './wide-writes.ts'
 
 /** A member that acknowledges nothing for so long, ms, is not the one that a caller waits for. */
 const slowAfter = 100
-/** By how much versions of members may differ that were written at one time, ms. */
-const versionSlack = 60_000
 
 export interface PlacementParts extends OwnershipParts {
   readonly replica: Replica
@@ -58,11 +57,7 @@ export class Placement {
   readonly #awaited = new Set<string>()
   /** Members that gave us all, or need not. */
   readonly #heard = new Set<string>()
-  /**
-   * What is older and no repository has, only those have that it came to; of what is newer every
-   * member has all, for no repository was there.
-   */
-  #wideFrom = 0
+  readonly #wide = new WideWrites()
 
   constructor(parts: PlacementParts) {
     this.#parts = parts
@@ -141,9 +136,10 @@ export class Placement {
     const targets = this.#others(owners)
     const first = this.#promptest(targets, now)
     if (first === undefined) {
-      this.#wideFrom = Math.min(this.#wideFrom, record.version.ms - versionSlack)
+      this.#wide.wide(record.version)
       return false
     }
+    if (isTiered) this.#wide.narrow(record.version)
     const isWaited = level !== 'local' && budget > 0
     const ready = this.#ready(targets)
     const isForEach = level === 'repositories' && ready.length > 0
@@ -262,7 +258,7 @@ export class Placement {
   /** A record that no owner has. Of what everybody has one member gives it. */
   #gives(record: CacheRecord): boolean {
     const { ownership } = this
-    if (ownership.layout !== 'tiered' || record.version.ms < this.#wideFrom) return true
+    if (ownership.layout !== 'tiered' || !this.#wide.has(record.version)) return true
     return ownership.isFirstOfProxies(record)
   }
 
@@ -325,7 +321,7 @@ export class Placement {
 
   #finish(to: string): void {
     if (!this.#deliveries.finish(to)) return
-    if (this.ownership.layout === 'tiered') this.#wideFrom = Infinity
+    if (this.ownership.layout === 'tiered') this.#wide.given()
   }
 
   #taken(from: string, message: CopyMessage & { type: 'taken' }, now: number): void {
