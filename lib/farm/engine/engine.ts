@@ -349,15 +349,10 @@ export class PacketEngine {
     })
   }
 
-  /**
-   * Repositories that have all are brought up to date by one another's tables, be it that one was
-   * told to have everything, as all of its farm.
-   */
+  /** Both are repositories that have all. */
   #isAlike(other: string): boolean {
-    const { options, roster } = this.#context
-    const { layout, isComplete } = this.#placement.ownership
-    if (!options.repository || layout === 'partitioned' || !isComplete) return false
-    return roster.get(other)?.repository === true
+    if (!this.#placement.ownership.isAlike) return false
+    return this.#context.roster.get(other)?.repository === true
   }
 
   #tryComplete(): void {

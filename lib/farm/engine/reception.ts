@@ -137,7 +137,7 @@ export class Reception {
   fetchTable(peer: Peer, reason: Reason = 'met'): void {
     const { counters, now } = this.#context
     if (this.synchronizer.want(peer.id, reason, now)) counters.resyncs += 1
-    wake(this.#context, this.#context.now)
+    wake(this.#context, now)
   }
 
   /** Asks for what is missing and acknowledges what is due, for one sender. */

@@ -101,9 +101,12 @@ export class Ownership {
     return this.#layout === 'tiered' && this.#parts.repository
   }
 
-  /** A repository that has all, as the others do. */
+  /**
+   * A repository that has all, as the others do, be it that it was told to have everything as all of
+   * its farm: they are brought up to date by one another's tables.
+   */
   get isAlike(): boolean {
-    return this.isRepository && this.isComplete
+    return this.#parts.repository && this.#layout !== 'partitioned' && this.isComplete
   }
 
   mayOwn({ repository }: { readonly repository: boolean }): boolean {
