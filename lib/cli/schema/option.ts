@@ -51,16 +51,19 @@ export function some<T>(
   about: string,
   usually: Default = {},
 ): z.ZodOptional<z.ZodArray<Leaf<T>>> {
+  return neededSome(kind, about, usually).optional()
+}
+
+/** Of at least one value, which must be given. */
+export function neededSome<T>(
+  kind: Kind<T>,
+  about: string,
+  usually: Default = {},
+): z.ZodArray<Leaf<T>> {
   return z
     .array(leaf(kind))
     .min(1)
     .register(told, { about, ...usually })
-    .optional()
-}
-
-/** Of at least one value, which must be given. */
-export function neededSome<T>(kind: Kind<T>, about: string): z.ZodArray<Leaf<T>> {
-  return z.array(leaf(kind)).min(1).register(told, { about })
 }
 
 /** Options under one name. A key that is not among them is refused. */

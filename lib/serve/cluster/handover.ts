@@ -71,11 +71,8 @@ export class Handover {
       { connections: left.length, workers: this.#heirs.size },
       'connections of a worker that died are handed over',
     )
-    if (this.#heirs.size > 0) {
-      this.#give(left)
-      return
-    }
-    for (const { id } of left) this.#guardian.give(id, nobody)
+    this.#give(left)
+    if (this.#heirs.size > 0) return
     clearTimeout(this.#waiting)
     this.#waiting = setTimeout(() => this.#letGo(), longestWait).unref()
   }
