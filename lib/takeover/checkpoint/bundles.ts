@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { longestCheckpoint } from './checkpoint.ts'
+import { idLength } from './id.ts'
 
 /** Connections of one bundle at most; more of the same client go alone. */
 export const mostBundled = 8
-const idLength = 16
 
 /** What a bundle asks of its connections. */
 export interface Bundled {
@@ -69,6 +69,14 @@ export class Bundles<Member extends Bundled> {
     bundle.remove(member)
     if (bundle.members.size === 0) this.#open.delete(bundle.id.toString('hex'))
   }
+}
+
+/** The bundle with which a connection shares its record; undefined: that is its own. */
+export function recordBundle<Kept>(
+  keeper: { readonly keepsBundles?: boolean | undefined },
+  { bundle }: { readonly bundle: Kept | undefined },
+): Kept | undefined {
+  return keeper.keepsBundles ? bundle : undefined
 }
 
 /** A lineage may be the id of a session, which resumes it: it stands nowhere in clear. */

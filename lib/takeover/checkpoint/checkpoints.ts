@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import type { ConnectionState } from '../connection/connection-state.ts'
 import { endOf } from '../plan/planned-response.ts'
-import { type Bundle, Bundles } from './bundles.ts'
+import { type Bundle, Bundles, recordBundle } from './bundles.ts'
 import type {
   AskedRequest,
   BegunResponse,
@@ -243,7 +243,7 @@ export class Checkpoints<Socket> {
   #bytesOf(one: CheckpointedConnection<Socket>): Buffer | undefined {
     const checkpoint = one.checkpoint(this.#clock.now())
     const bytes = checkpoint && encodeCheckpoint(checkpoint)
-    const bundle = this.#keeper.keepsBundles ? one.bundle : undefined
+    const bundle = recordBundle(this.#keeper, one)
     return (bytes?.length ?? 0) <= (bundle?.roomFor(one) ?? Infinity) ? bytes : undefined
   }
 

@@ -10,6 +10,7 @@ import {
   longestCheckpoint,
   type Owed,
 } from './checkpoint.ts'
+import { readId } from './id.ts'
 import { readTransport, writeTransport } from './transport-codec.ts'
 
 /**
@@ -26,7 +27,6 @@ import { readTransport, writeTransport } from './transport-codec.ts'
  *      +-----------------------+------------------------------------+----------+
  */
 const version = 1
-const idLength = 16
 const longestAddress = 64
 const longestKernel = 1_024
 /** Names and values. */
@@ -81,12 +81,6 @@ export function bundleOf(checkpoint: Buffer): Buffer | undefined {
   } catch {
     return undefined
   }
-}
-
-function readId(from: ByteReader): Buffer {
-  const id = from.bytes(idLength)
-  if (id.length !== idLength) throw malformed('an id has 16 bytes')
-  return id
 }
 
 function writeEndpoint(to: ByteWriter, { address, port }: Endpoint): void {

@@ -1,6 +1,7 @@
-import { ByteReader } from '../checkpoint/byte-reader.ts'
-import { ByteWriter } from '../checkpoint/byte-writer.ts'
-import { longestCheckpoint } from '../checkpoint/checkpoint.ts'
+import { ByteReader } from './byte-reader.ts'
+import { ByteWriter } from './byte-writer.ts'
+import { longestCheckpoint } from './checkpoint.ts'
+import { readId } from './id.ts'
 
 /** A checkpoint with how far its client had come when it was told of. */
 export interface ToldCheckpoint {
@@ -11,9 +12,7 @@ export interface ToldCheckpoint {
   readonly checkpoint: Buffer
 }
 
-const idLength = 16
-
-/** For each of them: id, bytes; acked, count; the checkpoint as checkpoint/codec.ts has it, bytes. */
+/** For each of them: id, bytes; acked, count; the checkpoint as codec.ts has it, bytes. */
 export function toldBytes(all: readonly ToldCheckpoint[]): Buffer {
   const to = new ByteWriter()
   for (const { id, acked, checkpoint } of all) {
@@ -31,7 +30,7 @@ export function readTold(bytes: Buffer | undefined): ToldCheckpoint[] {
   const all: ToldCheckpoint[] = []
   try {
     while (!from.isOver) {
-      const [id, acked] = [from.bytes(idLength), from.count()]
+      const [id, acked] = [readId(from), from.count()]
       all.push({ id, acked, checkpoint: from.bytes(longestCheckpoint) })
     }
     return all

@@ -151,7 +151,7 @@ export class CommitLog {
   /** Nothing is said on it any more. The next word at its place has it not. */
   over(key: string, place: string = key): NumberedWord {
     const thread = this.#threads.get(key)
-    const at = this.#places.get(place) ?? { name: place, threads: new Set(), numbers: [] }
+    const at = this.#places.get(place) ?? newPlace(place)
     if (thread !== undefined) this.#drop(thread)
     const word = this.#word(at)
     if (at.threads.size === 0) this.#clear(at)
@@ -164,7 +164,7 @@ export class CommitLog {
   }
 
   #begin(key: string, name: string): Thread {
-    const place = this.#places.get(name) ?? { name, threads: new Set(), numbers: [] }
+    const place = this.#places.get(name) ?? newPlace(name)
     const thread = newThread(key, place)
     this.#threads.set(key, thread)
     this.#places.set(name, place)
@@ -259,6 +259,10 @@ interface Wait {
   readonly all: boolean
   readonly resolve: (outcome: CommitOutcome) => void
   readonly timer: Timer
+}
+
+function newPlace(name: string): Place {
+  return { name, threads: new Set(), numbers: [] }
 }
 
 function newThread(key: string, place: Place): Thread {

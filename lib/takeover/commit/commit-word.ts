@@ -2,6 +2,8 @@ import { mostBundled } from '../checkpoint/bundles.ts'
 import { ByteReader, malformed } from '../checkpoint/byte-reader.ts'
 import { ByteWriter } from '../checkpoint/byte-writer.ts'
 import { longestCheckpoint } from '../checkpoint/checkpoint.ts'
+import { readId } from '../checkpoint/id.ts'
+import type { ToldCheckpoint } from '../checkpoint/told-checkpoint.ts'
 
 /**
  * What may be said on a connection of which no more is known than its checkpoint:
@@ -29,19 +31,13 @@ export interface CommitWord {
   readonly entries: readonly CommitEntry[]
 }
 
-export interface CommitEntry {
-  /** Of the connection, 16 bytes. */
-  readonly id: Buffer
+export interface CommitEntry extends ToldCheckpoint {
   readonly standing: Exclude<Standing, 'loose'>
-  /** Bytes that its client has acknowledged. */
-  readonly acked: number
-  readonly checkpoint: Buffer
 }
 
 export const lifeLength = 8
 /** Members that are named at most: a farm that is larger than that names some of them. */
 export const mostNames = 64
-const idLength = 16
 const version = 1
 
 /**
@@ -83,10 +79,8 @@ export function decodeWord(bytes: Buffer | undefined): CommitWord | undefined {
 }
 
 function readEntry(from: ByteReader): CommitEntry {
-  const id = from.bytes(idLength)
-  if (id.length !== idLength) throw malformed('an id has 16 bytes')
   return {
-    id,
+    id: readId(from),
     standing: from.flag() ? 'suspended' : 'exact',
     acked: from.count(),
     checkpoint: from.bytes(longestCheckpoint),

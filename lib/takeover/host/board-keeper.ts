@@ -1,14 +1,15 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '../../clock.ts'
+import { recordBundle } from '../checkpoint/bundles.ts'
 import { longestCheckpoint } from '../checkpoint/checkpoint.ts'
 import type {
   CheckpointedConnection,
   CheckpointKeeper,
 } from '../checkpoint/checkpoints.ts'
 import { encodeCheckpoint } from '../checkpoint/codec.ts'
+import type { ToldCheckpoint } from '../checkpoint/told-checkpoint.ts'
 import type { TakeoverBoard } from './board.ts'
 import { ProgressBook } from './progress.ts'
-import type { ToldCheckpoint } from './told-checkpoint.ts'
 
 /** All other members of the farm, as this one writes down its connections for them. */
 export class BoardKeeper implements CheckpointKeeper<Socket> {
@@ -36,7 +37,7 @@ export class BoardKeeper implements CheckpointKeeper<Socket> {
     const own = toldOf(of, checkpoint)
     // It has just been closed, and is retired before long.
     if (own === undefined) return true
-    const bundle = this.#bundleOf(of)
+    const bundle = recordBundle(this, of)
     if (bundle === undefined) this.#board.write(of.id, [own])
     else this.#board.write(bundle.id, [own, ...this.#others(of, checkpoint.length)])
     return true
@@ -50,7 +51,7 @@ export class BoardKeeper implements CheckpointKeeper<Socket> {
 
   retire(of: CheckpointedConnection<Socket>): void {
     this.#progress.forget(of.id.toString('hex'))
-    const bundle = this.#bundleOf(of)
+    const bundle = recordBundle(this, of)
     if (bundle === undefined) this.#board.write(of.id, [])
     else this.#board.write(bundle.id, this.#others(of, 0))
   }
@@ -58,12 +59,6 @@ export class BoardKeeper implements CheckpointKeeper<Socket> {
   /** Tells of all progress at once. */
   flush(): void {
     this.#progress.flush()
-  }
-
-  #bundleOf(
-    of: CheckpointedConnection<Socket>,
-  ): CheckpointedConnection<Socket>['bundle'] {
-    return this.keepsBundles ? of.bundle : undefined
   }
 
   /**

@@ -1,9 +1,13 @@
 import type { Clock } from '../../clock.ts'
+import {
+  readTold,
+  type ToldCheckpoint,
+  toldBytes,
+} from '../checkpoint/told-checkpoint.ts'
 import type { Standing } from '../commit/commit-word.ts'
 import { type ConnectionTable, hashOf, keyOf, kind, shortly } from './connection-table.ts'
 import type { Beat, Vote } from './heartbeats.ts'
 import { progressBytes, readProgress } from './progress.ts'
-import { readTold, type ToldCheckpoint, toldBytes } from './told-checkpoint.ts'
 
 /** Milliseconds for which a word stays that is said once. */
 const long = 24 * 3_600_000

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Clock } from '../../clock.ts'
+import { recordBundle } from '../checkpoint/bundles.ts'
 import type {
   CheckpointedConnection,
   CheckpointKeeper,
@@ -118,9 +119,8 @@ export class CommitKeeper implements CheckpointKeeper<Socket>, OutputCommit<Sock
    * in their last entry, so all of it is of one moment.
    */
   #put(of: CheckpointedConnection<Socket>, { number, names }: NumberedWord): void {
-    const bundle = this.keepsBundles ? of.bundle : undefined
     const entries: CommitEntry[] = []
-    for (const each of bundle?.members ?? [of]) {
+    for (const each of recordBundle(this, of)?.members ?? [of]) {
       const said = this.#said.get(keyOf(each))
       if (said === undefined) continue
       entries.push(said.entry)
@@ -133,8 +133,8 @@ export class CommitKeeper implements CheckpointKeeper<Socket>, OutputCommit<Sock
   }
 
   /** Under which its words stand. */
-  #placeOf({ id, bundle }: CheckpointedConnection<Socket>): Buffer {
-    return this.keepsBundles ? (bundle?.id ?? id) : id
+  #placeOf(of: CheckpointedConnection<Socket>): Buffer {
+    return recordBundle(this, of)?.id ?? of.id
   }
 
   /** False: others could go on from before it. */

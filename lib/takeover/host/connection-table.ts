@@ -13,8 +13,8 @@ import { type RecordSealer, recordSealer } from '../../record/record-sealer.ts'
  *             |        | first 16 B             | where it is not one |
  *             +--------+------------------------+---------------------+
  *      beat         the Beat as JSON
- *      checkpoint   of a connection or bundle, by its id, as told-checkpoint.ts has it; empty: all
- *                   of it is over
+ *      checkpoint   of a connection or bundle, by its id, as checkpoint/told-checkpoint.ts has it;
+ *                   empty: all of it is over
  *      progress     for each connection: id 16 B | bytes that the client has acknowledged u64
  *      word         of a connection or bundle, by its id, as commit/commit-word.ts has it
  *      receipt      for a member, by its hash; the same

@@ -1,10 +1,7 @@
+import type { ToldCheckpoint } from '../checkpoint/told-checkpoint.ts'
+
 /** A connection as another host goes on with it: nothing has been said on it since. */
-export interface MovedConnection {
-  readonly id: Buffer
-  /** Bytes that the client has acknowledged, as far as is known here. */
-  readonly acked: number
-  readonly checkpoint: Buffer
-}
+export type MovedConnection = ToldCheckpoint
 
 /** What became of the connections of an address. */
 export interface GivenConnections {

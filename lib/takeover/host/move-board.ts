@@ -1,4 +1,5 @@
 import type { Clock } from '../../clock.ts'
+import { readTold, toldBytes } from '../checkpoint/told-checkpoint.ts'
 import { type LeftConnection, mostConnections } from './board.ts'
 import {
   type ConnectionTable,
@@ -8,7 +9,6 @@ import {
 } from './connection-table.ts'
 import type { MovedConnection } from './holding.ts'
 import { type MoveWord, readMoveWord } from './move-word.ts'
-import { readTold, toldBytes } from './told-checkpoint.ts'
 
 /**
  * In the table, about a move:
@@ -18,7 +18,7 @@ import { readTold, toldBytes } from './told-checkpoint.ts'
  *                   | move          | id of a connection  |
  *                   +---------------+---------------------+
  *      word         (without an id) a MoveWord as JSON
- *      connection   as told-checkpoint.ts has it
+ *      connection   as checkpoint/told-checkpoint.ts has it
  *
  * These are apart from the checkpoints: they are of no worth before they are given.
  */

@@ -1,4 +1,5 @@
-const idLength = 16
+import { idLength } from '../checkpoint/id.ts'
+
 const progressLength = idLength + 8
 const mostProgress = 2_000
 
