@@ -35,7 +35,13 @@ t.test(
 t.test('what is missing is one line', async t => {
   const text = 'the package koffi is needed'
   const missing = { reason: 'no-koffi', text } as const
-  const none = { sockets: undefined, packets: undefined, addresses: undefined, missing }
+  const none = {
+    sockets: undefined,
+    packets: undefined,
+    addresses: undefined,
+    strays: undefined,
+    missing,
+  }
   const detect = async (): Promise<NativeSupport> => none
   const [stdout, stderr] = [new Capture(), new Capture()]
   const io = { stdout, stderr, env: {}, cwd: '.' }

@@ -49,6 +49,7 @@ function support(added: string[], removed: string[]): NativeSupport {
       add: (name, address) => added.push(`${name} ${address}`),
       remove: (name, address) => removed.push(`${name} ${address}`),
     },
+    strays: undefined,
     missing: undefined,
   }
 }

@@ -5,35 +5,26 @@ import { findLibcrypto } from './libcrypto.ts'
 import { LinuxAddresses } from './linux-addresses.ts'
 import { LinuxPackets } from './linux-packets.ts'
 import { LinuxSocket } from './linux-socket.ts'
+import type { Missing, MissingReason } from './missing.ts'
 import type { NativeSocket } from './native-socket.ts'
 import type { PacketPorts } from './packet-port.ts'
+import type { StrayPorts } from './stray-port.ts'
 
 /**
  * What this process can do to TCP connections:
  *
  * - `sockets` alone: the positions of its own sockets can be asked for, which needs no privilege.
- * - `packets` and `addresses` too: it can go on with connections of another host.
+ * - `packets`, `addresses` and `strays` too: it can go on with connections of another host. What
+ *   strays need beyond that they say themselves.
  */
 export interface NativeSupport {
   readonly sockets: NativeSocket | undefined
   readonly packets: PacketPorts | undefined
   readonly addresses: InterfaceAddresses | undefined
+  readonly strays: StrayPorts | undefined
   /** Why something is missing: the first reason that was met, in a sentence for people. */
   readonly missing: Missing | undefined
 }
-
-export interface Missing {
-  readonly reason: MissingReason
-  readonly text: string
-}
-
-export type MissingReason =
-  | 'not-linux'
-  | 'no-koffi'
-  | 'old-kernel'
-  | 'no-tcp-repair'
-  | 'no-net-admin'
-  | 'no-net-raw'
 
 /** To be asked once, at the start. Never throws: what is missing is no fault. */
 export async function detectNative(
@@ -85,6 +76,7 @@ export function supportBy(libc: Libc): NativeSupport {
     sockets,
     packets: new LinuxPackets(libc),
     addresses: new LinuxAddresses(libc),
+    strays: undefined,
     missing: undefined,
   }
 }
@@ -123,13 +115,14 @@ function refusalOf(libc: Libc, fd: number): Missing | undefined {
   }
 }
 
+const none = { packets: undefined, addresses: undefined, strays: undefined } as const
+
 function nothing(reason: MissingReason, text: string): NativeSupport {
-  const missing = { reason, text }
-  return { sockets: undefined, packets: undefined, addresses: undefined, missing }
+  return { ...none, sockets: undefined, missing: { reason, text } }
 }
 
 function onlySockets(sockets: NativeSocket, missing: Missing): NativeSupport {
-  return { sockets, packets: undefined, addresses: undefined, missing }
+  return { ...none, sockets, missing }
 }
 
 function of(error: unknown): string {

@@ -9,6 +9,12 @@ t.test('it is off unless asked for, and nothing is looked at then', async t => {
 t.test('where sockets can not be looked at it says why', async t => {
   const text = 'TCP connections can be moved on Linux only'
   const missing = { reason: 'not-linux', text } as const
-  const none = { sockets: undefined, packets: undefined, addresses: undefined, missing }
+  const none = {
+    sockets: undefined,
+    packets: undefined,
+    addresses: undefined,
+    strays: undefined,
+    missing,
+  }
   t.equal(await guardianState(true, async () => none), text)
 })
