@@ -1,5 +1,5 @@
 import { WrittenConnection } from '../../lib/proxy/client/written-connection.ts'
-import { BoardKeeper } from '../../lib/takeover/host/board-keeper.ts'
+import { BoardKeeper } from '../../lib/takeover/host/board/board-keeper.ts'
 
 /**
  * Loaded before a proxy: it does all that one does whose connections may be taken over, but that it

@@ -9,7 +9,7 @@ import type {
   GivenConnections,
   Holding,
   MovedConnection,
-} from '../takeover/host/holding.ts'
+} from '../takeover/host/move/holding.ts'
 import type { NativeSocket } from '../takeover/native/native-socket.ts'
 import { withoutMapping } from '../takeover/native/socket-address.ts'
 import { endOf } from '../takeover/plan/planned-response.ts'

@@ -22,7 +22,7 @@ import type { ProxyVersion } from '../proxy-protocol/header.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
 import type { CheckpointCounts } from '../takeover/checkpoint/checkpoints.ts'
 import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
-import type { Holding } from '../takeover/host/holding.ts'
+import type { Holding } from '../takeover/host/move/holding.ts'
 import type { Inheritance, ProtectionOptions } from '../takeover/protection-options.ts'
 
 /** What a proxy needs from the farm: its servers' sessions are shared once attached. */

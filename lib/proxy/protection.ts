@@ -23,7 +23,7 @@ import {
   type SystemHandle,
   socketOf,
 } from '../takeover/guardian/system-handle.ts'
-import type { Holding } from '../takeover/host/holding.ts'
+import type { Holding } from '../takeover/host/move/holding.ts'
 import type { NativeSocket } from '../takeover/native/native-socket.ts'
 import { withoutMapping } from '../takeover/native/socket-address.ts'
 import { endOf } from '../takeover/plan/planned-response.ts'

@@ -3,9 +3,9 @@ import type { HostTakeoverState } from '../admin/section/takeover.ts'
 import type { Log } from '../log.ts'
 import type { Farm } from '../member/farm.ts'
 import type { RunningProxy } from '../proxy/options.ts'
-import { CommandFencer } from '../takeover/host/fencer.ts'
+import { encodeKernel } from '../takeover/host/board/kernel-codec.ts'
+import { CommandFencer } from '../takeover/host/election/fencer.ts'
 import { HostTakeover } from '../takeover/host/host-takeover.ts'
-import { encodeKernel } from '../takeover/host/kernel-codec.ts'
 import {
   type HostTakeoverSettings,
   resolveHostTakeover,

@@ -1,5 +1,5 @@
 import type { Refusal } from '../dispatch/resumed-response/continuation.ts'
-import type { ResetCause } from './host/connection-takeover.ts'
+import type { ResetCause } from './host/restore/connection-takeover.ts'
 
 /**
  * What became of a connection whose process, or host, was gone:

@@ -5,9 +5,9 @@ import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
 import { OffHeapTable } from '../../lib/table/off-heap-table.ts'
-import { TakeoverBoard } from '../../lib/takeover/host/board.ts'
-import { ConnectionTable } from '../../lib/takeover/host/connection-table.ts'
-import type { Beat } from '../../lib/takeover/host/heartbeats.ts'
+import { TakeoverBoard } from '../../lib/takeover/host/board/board.ts'
+import { ConnectionTable } from '../../lib/takeover/host/board/connection-table.ts'
+import type { Beat } from '../../lib/takeover/host/election/heartbeats.ts'
 
 const key = Buffer.alloc(32, 7)
 const id = Buffer.alloc(16, 1)

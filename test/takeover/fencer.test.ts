@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { CommandFencer } from '../../lib/takeover/host/fencer.ts'
+import { CommandFencer } from '../../lib/takeover/host/election/fencer.ts'
 
 const minute = 60_000
 

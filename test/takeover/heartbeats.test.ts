@@ -1,6 +1,6 @@
 import t from 'tap'
-import { type Beat, Heartbeats } from '../../lib/takeover/host/heartbeats.ts'
-import { lineOf, successions, turn } from '../../lib/takeover/host/succession.ts'
+import { type Beat, Heartbeats } from '../../lib/takeover/host/election/heartbeats.ts'
+import { lineOf, successions, turn } from '../../lib/takeover/host/election/succession.ts'
 
 const times = { interval: 100, timeout: 300 }
 

@@ -3,7 +3,7 @@ import {
   decodeKernel,
   encodeKernel,
   kernelLength,
-} from '../../lib/takeover/host/kernel-codec.ts'
+} from '../../lib/takeover/host/board/kernel-codec.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 
 const seed = testSeed()

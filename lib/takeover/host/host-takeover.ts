@@ -12,26 +12,26 @@ import type { AddressQuestion, PacketPorts } from '../native/packet-port.ts'
 import { withoutMapping } from '../native/socket-address.ts'
 import { endOf } from '../plan/planned-response.ts'
 import type { Inheritance } from '../protection-options.ts'
-import { type LeftConnection, TakeoverBoard } from './board.ts'
-import { BoardKeeper } from './board-keeper.ts'
-import type { CommitKeeper } from './commit-keeper.ts'
-import { ConnectionTable } from './connection-table.ts'
-import type { Place, ResetCause } from './connection-takeover.ts'
-import { Departure } from './departure.ts'
-import { type Elected, Elections } from './elections.ts'
-import type { Fencer } from './fencer.ts'
+import { type Bequest, Takeover, type TakeoverReport } from './address/takeover.ts'
+import { type LeftConnection, TakeoverBoard } from './board/board.ts'
+import { BoardKeeper } from './board/board-keeper.ts'
+import type { CommitKeeper } from './board/commit-keeper.ts'
+import { ConnectionTable } from './board/connection-table.ts'
+import { decodeKernel } from './board/kernel-codec.ts'
+import { MemberCommit } from './board/member-commit.ts'
+import { type Elected, Elections } from './election/elections.ts'
+import type { Fencer } from './election/fencer.ts'
 import {
   type Beat,
   Heartbeats,
   type HeartbeatTimes,
   type HeldAddress,
-} from './heartbeats.ts'
-import type { Holding } from './holding.ts'
-import { decodeKernel } from './kernel-codec.ts'
-import { MemberCommit } from './member-commit.ts'
-import { Moves } from './moves.ts'
-import { type Succession, successions } from './succession.ts'
-import { type Bequest, Takeover, type TakeoverReport } from './takeover.ts'
+} from './election/heartbeats.ts'
+import { type Succession, successions } from './election/succession.ts'
+import { Departure } from './move/departure.ts'
+import type { Holding } from './move/holding.ts'
+import { Moves } from './move/moves.ts'
+import type { Place, ResetCause } from './restore/connection-takeover.ts'
 
 export interface HostTakeoverOptions {
   /** This member's own virtual address, and the interface that it stands on. */

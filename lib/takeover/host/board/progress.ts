@@ -1,4 +1,4 @@
-import { idLength } from '../checkpoint/id.ts'
+import { idLength } from '../../checkpoint/id.ts'
 
 const progressLength = idLength + 8
 const mostProgress = 2_000

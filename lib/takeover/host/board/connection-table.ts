@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { Cache } from '../../cache/cache.ts'
-import { tables } from '../../record/key.ts'
-import { type RecordSealer, recordSealer } from '../../record/record-sealer.ts'
+import type { Cache } from '../../../cache/cache.ts'
+import { tables } from '../../../record/key.ts'
+import { type RecordSealer, recordSealer } from '../../../record/record-sealer.ts'
 
 /**
  * The virtual table `connection` of the farm's cache, sealed with a key of its own: what is in

@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net'
-import type { Clock } from '../../clock.ts'
-import { recordBundle } from '../checkpoint/bundles.ts'
-import { longestCheckpoint } from '../checkpoint/checkpoint.ts'
+import type { Clock } from '../../../clock.ts'
+import { recordBundle } from '../../checkpoint/bundles.ts'
+import { longestCheckpoint } from '../../checkpoint/checkpoint.ts'
 import type {
   CheckpointedConnection,
   CheckpointKeeper,
-} from '../checkpoint/checkpoints.ts'
-import { encodeCheckpoint } from '../checkpoint/codec.ts'
-import type { ToldCheckpoint } from '../checkpoint/told-checkpoint.ts'
+} from '../../checkpoint/checkpoints.ts'
+import { encodeCheckpoint } from '../../checkpoint/codec.ts'
+import type { ToldCheckpoint } from '../../checkpoint/told-checkpoint.ts'
 import type { TakeoverBoard } from './board.ts'
 import { ProgressBook } from './progress.ts'
 

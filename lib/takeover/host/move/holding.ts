@@ -1,4 +1,4 @@
-import type { ToldCheckpoint } from '../checkpoint/told-checkpoint.ts'
+import type { ToldCheckpoint } from '../../checkpoint/told-checkpoint.ts'
 
 /** A connection as another host goes on with it: nothing has been said on it since. */
 export type MovedConnection = ToldCheckpoint

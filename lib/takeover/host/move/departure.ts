@@ -1,9 +1,9 @@
-import type { Clock } from '../../clock.ts'
-import type { Log } from '../../log.ts'
-import type { Heartbeats, HeldAddress } from './heartbeats.ts'
+import type { Clock } from '../../../clock.ts'
+import type { Log } from '../../../log.ts'
+import type { Heartbeats, HeldAddress } from '../election/heartbeats.ts'
+import { lineOf } from '../election/succession.ts'
 import type { Holding } from './holding.ts'
 import type { Moves } from './moves.ts'
-import { lineOf } from './succession.ts'
 
 export interface DepartureParts {
   readonly self: string

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
-import type { Clock, Timer } from '../../clock.ts'
-import type { NativeSocket, RestorePoint } from '../native/native-socket.ts'
-import type { PacketPort } from '../native/packet-port.ts'
-import type { Segment } from '../native/segment.ts'
+import type { Clock, Timer } from '../../../clock.ts'
+import type { NativeSocket, RestorePoint } from '../../native/native-socket.ts'
+import type { PacketPort } from '../../native/packet-port.ts'
+import type { Segment } from '../../native/segment.ts'
 import {
   ConnectionTakeover,
   type KnownConnection,
@@ -12,7 +12,7 @@ import {
   type TakeoverEvent,
   type TakeoverTimes,
   takeoverTimes,
-} from './connection-takeover.ts'
+} from '../restore/connection-takeover.ts'
 
 export interface TakeoverParts<Subject> {
   readonly sockets: NativeSocket

@@ -1,12 +1,12 @@
-import type { Clock } from '../../clock.ts'
+import type { Clock } from '../../../clock.ts'
 import {
   readTold,
   type ToldCheckpoint,
   toldBytes,
-} from '../checkpoint/told-checkpoint.ts'
-import type { Standing } from '../commit/commit-word.ts'
+} from '../../checkpoint/told-checkpoint.ts'
+import type { Standing } from '../../commit/commit-word.ts'
+import type { Beat, Vote } from '../election/heartbeats.ts'
 import { type ConnectionTable, hashOf, keyOf, kind, shortly } from './connection-table.ts'
-import type { Beat, Vote } from './heartbeats.ts'
 import { progressBytes, readProgress } from './progress.ts'
 
 /** Milliseconds for which a word stays that is said once. */

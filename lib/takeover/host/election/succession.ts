@@ -1,5 +1,5 @@
-import { Rendezvous } from '../../cache/rendezvous.ts'
-import { tables } from '../../record/key.ts'
+import { Rendezvous } from '../../../cache/rendezvous.ts'
+import { tables } from '../../../record/key.ts'
 import type { Failure, Heartbeats, HeldAddress } from './heartbeats.ts'
 
 /** Milliseconds that the next in line waits for the one before it. */

@@ -1,6 +1,6 @@
-import type { Endpoint, RestorePoint, TcpParameters } from '../native/native-socket.ts'
-import { type BareSegment, flag, type Segment } from '../native/segment.ts'
-import { positionOf, sequenceAt, signedDistance } from '../native/sequence.ts'
+import type { Endpoint, RestorePoint, TcpParameters } from '../../native/native-socket.ts'
+import { type BareSegment, flag, type Segment } from '../../native/segment.ts'
+import { positionOf, sequenceAt, signedDistance } from '../../native/sequence.ts'
 
 /** What the host that is gone told of a connection. Positions are bytes since it was accepted. */
 export interface KnownConnection {

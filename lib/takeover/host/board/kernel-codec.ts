@@ -1,5 +1,5 @@
-import { HandfastError } from '../../errors.ts'
-import type { TcpParameters } from '../native/native-socket.ts'
+import { HandfastError } from '../../../errors.ts'
+import type { TcpParameters } from '../../native/native-socket.ts'
 
 /**
  * What another host's kernel has to be told of a connection, big-endian; `kernel` of a checkpoint:

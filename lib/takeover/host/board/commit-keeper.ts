@@ -1,13 +1,13 @@
 import type { Socket } from 'node:net'
-import type { Clock } from '../../clock.ts'
-import { recordBundle } from '../checkpoint/bundles.ts'
+import type { Clock } from '../../../clock.ts'
+import { recordBundle } from '../../checkpoint/bundles.ts'
 import type {
   CheckpointedConnection,
   CheckpointKeeper,
   OutputCommit,
-} from '../checkpoint/checkpoints.ts'
-import type { CommitLog, NumberedWord } from '../commit/commit-log.ts'
-import type { CommitEntry } from '../commit/commit-word.ts'
+} from '../../checkpoint/checkpoints.ts'
+import type { CommitLog, NumberedWord } from '../../commit/commit-log.ts'
+import type { CommitEntry } from '../../commit/commit-word.ts'
 import type { TakeoverBoard } from './board.ts'
 import { type CommitBoard, wordLife } from './commit-board.ts'
 import { ProgressBook } from './progress.ts'

@@ -1,12 +1,12 @@
-import type { Clock } from '../../clock.ts'
-import { readTold, toldBytes } from '../checkpoint/told-checkpoint.ts'
-import { type LeftConnection, mostConnections } from './board.ts'
+import type { Clock } from '../../../clock.ts'
+import { readTold, toldBytes } from '../../checkpoint/told-checkpoint.ts'
+import { type LeftConnection, mostConnections } from '../board/board.ts'
 import {
   type ConnectionTable,
   hashOf,
   shortly,
   type TableWord,
-} from './connection-table.ts'
+} from '../board/connection-table.ts'
 import type { MovedConnection } from './holding.ts'
 import { type MoveWord, readMoveWord } from './move-word.ts'
 

@@ -1,5 +1,5 @@
-import type { Clock } from '../../clock.ts'
-import { CommitShelf } from '../commit/commit-shelf.ts'
+import type { Clock } from '../../../clock.ts'
+import { CommitShelf } from '../../commit/commit-shelf.ts'
 import {
   type CommitPresence,
   type CommitReceipt,
@@ -10,7 +10,7 @@ import {
   encodeWord,
   type Life,
   readPresence,
-} from '../commit/commit-word.ts'
+} from '../../commit/commit-word.ts'
 import type { LeftConnection } from './board.ts'
 import {
   type ConnectionTable,

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../../clock.ts'
+import type { Clock, Timer } from '../../../clock.ts'
 import type { Beat, Heartbeats, HeartbeatTimes, HeldAddress, Vote } from './heartbeats.ts'
 import { lineOf, turn } from './succession.ts'
 
