@@ -38,7 +38,7 @@ function opened() {
 t.test('an interface that is none is an error, and nothing stays open', async t => {
   const libc = new FakeLibc()
   const packets = new LinuxPackets(libc)
-  t.throws(() => packets.open('no such interface', address), {
+  t.throws(() => packets.ask('no such interface', address, () => {}), {
     code: 'ERR_HANDFAST_CONFIG',
     message: /no such interface is no interface of this host/,
   })
@@ -71,10 +71,10 @@ t.test('it hears segments to its address alone', here, async t => {
   const heard: number[] = []
   port.start(({ source }) => heard.push(source.port))
   const [filter] = libc.of('setOption').slice(-1)
-  t.match(filter, [11, 1, 26, Buffer.from('06000000000000000010000000000000', 'hex')])
+  t.match(filter, [12, 1, 26, Buffer.from('06000000000000000010000000000000', 'hex')])
   const [bound] = libc.of('bind')
   const everybody = '000000000006ffffffffffff0000'
-  t.strictSame(bound, [11, Buffer.from(`110008000700${everybody}`, 'hex')])
+  t.strictSame(bound, [12, Buffer.from(`110008000700${everybody}`, 'hex')])
   libc.inbox.push(
     segmentPacket(packet()),
     Buffer.from('no packet'),
@@ -112,7 +112,7 @@ t.test(
     const { libc, port } = opened()
     const segment = packet({ data: Buffer.alloc(1) })
     port.send(segment)
-    t.strictSame(libc.of('sendTo')[0]?.slice(0, 2), [12, segmentPacket(segment)])
+    t.strictSame(libc.of('sendTo')[0]?.slice(0, 2), [11, segmentPacket(segment)])
     port.announce()
     const frames = libc.of('sendTo').slice(1)
     t.strictSame(

@@ -4,15 +4,14 @@ import { addressProbe, announcements, arpProtocol, isOfAnother } from './announc
 import type { Libc } from './libc.ts'
 import { attachFilter, type FilterInstruction } from './packet-filter.ts'
 import type { AddressQuestion, PacketPort, PacketPorts } from './packet-port.ts'
-import { type BareSegment, readSegment, type Segment, segmentPacket } from './segment.ts'
-import { addressBytes, socketAddress } from './socket-address.ts'
+import { type BareSegment, readSegment, type Segment } from './segment.ts'
+import { attempt, SegmentSender } from './segment-sender.ts'
+import { addressBytes } from './socket-address.ts'
 
 /** Of linux/socket.h, linux/if_ether.h and asm-generic/socket.h. */
-const family = { inet: 2, packet: 17 } as const
+const packetFamily = 17
 const kind = { datagram: 2, raw: 3, closeOnExec: 0o2000000 } as const
 const internetProtocol = 0x0800
-/** What is sent has its own header of IP; nothing is received. */
-const bareProtocol = 255
 const level = 1
 const option = { receiveBuffer: 8 } as const
 /** Bytes, as far as net.core.rmem_max allows. What comes while the loop is busy waits here. */
@@ -38,7 +37,7 @@ export class LinuxPackets implements PacketPorts {
     const mac = macOf(name)
     const everybody = linkAddress(arpProtocol, libc.interfaceIndex(name))
     const probe = addressProbe(mac, address)
-    const fd = libc.socket(family.packet, kind.datagram | kind.closeOnExec, 0)
+    const fd = libc.socket(packetFamily, kind.datagram | kind.closeOnExec, 0)
     let stop = () => {}
     let isClosed = false
     const close = () => {
@@ -73,12 +72,12 @@ export class LinuxPackets implements PacketPorts {
 
 class LinuxPacketPort implements PacketPort {
   readonly #libc: Libc
+  readonly #name: string
   readonly #address: string
   readonly #index: number
-  readonly #frames: readonly Buffer[]
   readonly #sockets: number[] = []
   readonly #receiving: number
-  readonly #sending: number
+  readonly #sender: SegmentSender
   readonly #announcing: number
   readonly #packet: Buffer = Buffer.alloc(headers)
   #stop: (() => void) | undefined
@@ -87,14 +86,14 @@ class LinuxPacketPort implements PacketPort {
 
   constructor(libc: Libc, name: string, address: string) {
     this.#libc = libc
+    this.#name = name
     this.#address = address
     this.#index = libc.interfaceIndex(name)
-    this.#frames = announcements(macOf(name), address)
+    this.#sender = new SegmentSender(libc)
     try {
       // Without a protocol it hears nothing, until it is bound to one.
-      this.#receiving = this.#open(family.packet, kind.datagram, 0)
-      this.#sending = this.#open(family.inet, kind.raw, bareProtocol)
-      this.#announcing = this.#open(family.packet, kind.raw, 0)
+      this.#receiving = this.#open(kind.datagram)
+      this.#announcing = this.#open(kind.raw)
     } catch (error) {
       this.close()
       throw error
@@ -112,14 +111,14 @@ class LinuxPacketPort implements PacketPort {
   }
 
   send(segment: BareSegment): void {
-    const to = socketAddress({ ...segment.destination, port: 0 })
-    this.#attempt(() => this.#libc.sendTo(this.#sending, segmentPacket(segment), to))
+    this.#sender.send(segment)
   }
 
   announce(): void {
+    if (this.#isClosed) return
     const to = linkAddress(arpProtocol, this.#index)
-    for (const frame of this.#frames) {
-      this.#attempt(() => this.#libc.sendTo(this.#announcing, frame, to))
+    for (const frame of announcements(macOf(this.#name), this.#address)) {
+      attempt(() => this.#libc.sendTo(this.#announcing, frame, to))
     }
   }
 
@@ -127,11 +126,12 @@ class LinuxPacketPort implements PacketPort {
     this.#isClosed = true
     this.#stop?.()
     this.#stop = undefined
+    this.#sender.close()
     for (const fd of this.#sockets.splice(0)) this.#libc.closeLater(fd)
   }
 
-  #open(domain: number, type: number, protocol: number): number {
-    const fd = this.#libc.socket(domain, type | kind.closeOnExec, protocol)
+  #open(type: number): number {
+    const fd = this.#libc.socket(packetFamily, type | kind.closeOnExec, 0)
     this.#sockets.push(fd)
     return fd
   }
@@ -150,22 +150,7 @@ class LinuxPacketPort implements PacketPort {
       if (segment?.destination.address === this.#address) onSegment(segment)
     }
   }
-
-  #attempt(send: () => void): void {
-    if (!this.#isClosed) attempt(send)
-  }
 }
-
-/** A link that is down, or a full queue: as good as lost on the way. */
-function attempt(call: () => void): void {
-  try {
-    call()
-  } catch (error) {
-    if (!lost.has((error as NodeJS.ErrnoException).code ?? '')) throw error
-  }
-}
-
-const lost = new Set(['ENETDOWN', 'ENETUNREACH', 'EHOSTUNREACH', 'ENOBUFS', 'EAGAIN'])
 
 function macOf(name: string): Buffer {
   const mac = networkInterfaces()[name]?.find(
@@ -179,7 +164,7 @@ function macOf(name: string): Buffer {
 /** `struct sockaddr_ll` of linux/if_packet.h; to everybody. */
 function linkAddress(protocol: number, index: number): Buffer {
   const bytes = Buffer.alloc(20)
-  bytes.writeUInt16LE(family.packet, 0)
+  bytes.writeUInt16LE(packetFamily, 0)
   bytes.writeUInt16BE(protocol, 2)
   bytes.writeInt32LE(index, 4)
   bytes.writeUInt8(6, 11)

@@ -28,7 +28,7 @@ export interface PacketPort {
   start(onSegment: (segment: Segment) => void): void
   /** Packets are lost now and then; this may lose one, too. */
   send(segment: BareSegment): void
-  /** Tells everybody on the link that the address is here. */
+  /** Tells everybody on the link that the address is here. The interface must have a hardware address. */
   announce(): void
   close(): void
 }
