@@ -5,6 +5,7 @@ import { findLibcrypto } from './libcrypto.ts'
 import { LinuxAddresses } from './linux-addresses.ts'
 import { LinuxPackets } from './linux-packets.ts'
 import { LinuxSocket } from './linux-socket.ts'
+import { LinuxStrays } from './linux-strays.ts'
 import type { Missing, MissingReason } from './missing.ts'
 import type { NativeSocket } from './native-socket.ts'
 import type { PacketPorts } from './packet-port.ts'
@@ -76,7 +77,7 @@ export function supportBy(libc: Libc): NativeSupport {
     sockets,
     packets: new LinuxPackets(libc),
     addresses: new LinuxAddresses(libc),
-    strays: undefined,
+    strays: new LinuxStrays(libc),
     missing: undefined,
   }
 }
