@@ -5,7 +5,7 @@ import { createClient } from 'redis'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { createState, type Database, memoryDatabase } from '../../lib/state/index.ts'
-import { noRedis, RedisServer } from '../../test/fixtures/redis-server.ts'
+import { noRedis, RedisServer } from '../../test/fixtures/redis/server.ts'
 
 /**
  * What a read of a session costs this process: of processor time over many, one after the other, and

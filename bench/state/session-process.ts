@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import session from 'express-session'
-import { openStore, type StoreName } from '../../test/fixtures/session-stores.ts'
+import { openStore, type StoreName } from '../../test/fixtures/state/session-stores.ts'
 
 export interface SessionServerOrder {
   readonly store: StoreName

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { PostgresServer, withoutPostgres } from '../../test/fixtures/postgres-server.ts'
+import { PostgresServer, withoutPostgres } from '../../test/fixtures/postgres/server.ts'
 import type { BenchmarkContext } from '../benchmark.ts'
 import { forkChild, stopChild } from '../harness/child.ts'
 import { seededRandom, shuffled } from '../harness/random.ts'

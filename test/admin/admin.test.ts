@@ -2,11 +2,11 @@ import t from 'tap'
 import { createAdmin } from '../../lib/admin/admin.ts'
 import { tables } from '../../lib/record/key.ts'
 import { decodeSessionRecord } from '../../lib/resumption/session/session-record.ts'
-import { bearer, lineageOf, token, world } from '../fixtures/admin-world.ts'
-import { cacheOf } from '../fixtures/farm-insides.ts'
-import { memoryLog } from '../fixtures/farm-stream-member.ts'
-import { masterKeyOf, only, spellings, versions } from '../fixtures/resumption-world.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { bearer, lineageOf, token, world } from '../fixtures/admin/world.ts'
+import { cacheOf } from '../fixtures/farm/insides.ts'
+import { memoryLog } from '../fixtures/farm/stream-member.ts'
+import { masterKeyOf, only, spellings, versions } from '../fixtures/resumption/world.ts'
+import { visit } from '../fixtures/tls/client.ts'
 
 t.test('the status tells members and figures', async t => {
   const { ask, farm, port } = await world(t)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { Server } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
-import { bearer, token, world } from '../fixtures/admin-world.ts'
+import { bearer, token, world } from '../fixtures/admin/world.ts'
 
 t.test('callers that go wrong harm nobody', async t => {
   const { admin, ask, farm, log } = await world(t)

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import t from 'tap'
-import { bearer, token, world } from '../fixtures/admin-world.ts'
+import { bearer, token, world } from '../fixtures/admin/world.ts'
 
 t.test('a name that is not its own reads nothing: DNS rebinding', async t => {
   const { ask, admin } = await world(t, { token, names: ['proxy1.internal'] })

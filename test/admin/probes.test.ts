@@ -1,5 +1,5 @@
 import t from 'tap'
-import { world } from '../fixtures/admin-world.ts'
+import { world } from '../fixtures/admin/world.ts'
 
 t.test('probes are answered without token, and under any name', async t => {
   let reason: string | undefined

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { certificateDigest } from '../../lib/resumption/session/session-record.ts'
-import { bearer, lineageOf, token, world } from '../fixtures/admin-world.ts'
-import { only, resume, told, versions } from '../fixtures/resumption-world.ts'
-import { type Visit, visit } from '../fixtures/tls-client.ts'
+import { bearer, lineageOf, token, world } from '../fixtures/admin/world.ts'
+import { only, resume, told, versions } from '../fixtures/resumption/world.ts'
+import { type Visit, visit } from '../fixtures/tls/client.ts'
 
 t.test('what is revoked here does not resume', async t => {
   const { ask, port } = await world(t)

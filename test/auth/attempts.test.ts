@@ -8,7 +8,7 @@ import {
   request,
   shortly,
   World,
-} from '../fixtures/auth-world.ts'
+} from '../fixtures/auth/world.ts'
 
 const minute = 60_000
 const verify = (_user: string, password: string) => password === 'right'

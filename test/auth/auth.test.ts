@@ -5,8 +5,8 @@ import type { Found } from '../../lib/cache/cache.ts'
 import { HandfastError } from '../../lib/errors.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { ann, annsPassword, bob, loggedIn, verify } from '../fixtures/auth-logged-in.ts'
-import { basic, connection, request, shortly, World } from '../fixtures/auth-world.ts'
+import { ann, annsPassword, bob, loggedIn, verify } from '../fixtures/auth/logged-in.ts'
+import { basic, connection, request, shortly, World } from '../fixtures/auth/world.ts'
 
 const hour = 3_600_000
 

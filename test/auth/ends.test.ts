@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import type { Auth } from '../../lib/auth/auth.ts'
-import { ann, bob, loggedIn, verify } from '../fixtures/auth-logged-in.ts'
-import { signer, token } from '../fixtures/auth-tokens.ts'
-import { basic, connection, request, shortly, World } from '../fixtures/auth-world.ts'
+import { ann, bob, loggedIn, verify } from '../fixtures/auth/logged-in.ts'
+import { signer, token } from '../fixtures/auth/tokens.ts'
+import { basic, connection, request, shortly, World } from '../fixtures/auth/world.ts'
 
 const hour = 3_600_000
 

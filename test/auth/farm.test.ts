@@ -16,10 +16,10 @@ import {
   type Open,
   type Scope,
   SessionClient,
-} from '../fixtures/auth-farm.ts'
-import { signer, token } from '../fixtures/auth-tokens.ts'
-import { basic } from '../fixtures/auth-world.ts'
-import { authority, clientOf } from '../fixtures/certificates.ts'
+} from '../fixtures/auth/farm.ts'
+import { signer, token } from '../fixtures/auth/tokens.ts'
+import { basic } from '../fixtures/auth/world.ts'
+import { authority, clientOf } from '../fixtures/tls/certificates.ts'
 
 const password = 'correct horse'
 const ann = basic('ann', password)

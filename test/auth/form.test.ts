@@ -4,7 +4,7 @@ import t from 'tap'
 import type { Auth } from '../../lib/auth/auth.ts'
 import { ownPath } from '../../lib/auth/form/login-form.ts'
 import type { AuthRequest } from '../../lib/auth/request/request.ts'
-import { connection, request, shortly, World } from '../fixtures/auth-world.ts'
+import { connection, request, shortly, World } from '../fixtures/auth/world.ts'
 
 const password = 'correct horse'
 const verify = (user: string, given: string) => user === 'ann' && given === password

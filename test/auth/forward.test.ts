@@ -5,8 +5,8 @@ import type { Auth } from '../../lib/auth/auth.ts'
 import type { AuthOptions } from '../../lib/auth/options.ts'
 import type { AuthRequest } from '../../lib/auth/request/request.ts'
 import { tables } from '../../lib/record/key.ts'
-import { basic, connection, request, shortly, World } from '../fixtures/auth-world.ts'
-import { listening } from '../fixtures/servers.ts'
+import { basic, connection, request, shortly, World } from '../fixtures/auth/world.ts'
+import { listening } from '../fixtures/tls/servers.ts'
 
 /* A yes of the other server is about one request, and not about who makes it. */
 

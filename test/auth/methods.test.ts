@@ -8,7 +8,7 @@ import { readBasic } from '../../lib/auth/method/basic.ts'
 import { Bcrypt } from '../../lib/auth/method/bcrypt.ts'
 import { Htpasswd, parseHtpasswd } from '../../lib/auth/method/htpasswd.ts'
 import { systemClock } from '../../lib/clock.ts'
-import { HandClock, KeptLog, makeBasis } from '../fixtures/auth-world.ts'
+import { HandClock, KeptLog, makeBasis } from '../fixtures/auth/world.ts'
 
 const annsHash = hashSync('correct horse', 4)
 /** One thread for all: to start one takes a while here. */

@@ -8,8 +8,8 @@ import {
   type ForwardAuthOptions,
 } from '../../lib/auth/method/forward-auth.ts'
 import { systemClock } from '../../lib/clock.ts'
-import { encode, signer, token } from '../fixtures/auth-tokens.ts'
-import { HandClock, KeptLog, makeBasis, request } from '../fixtures/auth-world.ts'
+import { encode, signer, token } from '../fixtures/auth/tokens.ts'
+import { HandClock, KeptLog, makeBasis, request } from '../fixtures/auth/world.ts'
 
 t.test('a bearer token', async t => {
   const clock = new HandClock()

@@ -18,10 +18,10 @@ import {
   request,
   shortly,
   World,
-} from '../fixtures/auth-world.ts'
-import { p256 } from '../fixtures/certificates.ts'
-import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
-import { startBackend, until } from '../fixtures/proxy-servers.ts'
+} from '../fixtures/auth/world.ts'
+import { type FarmProxy, farmProxies } from '../fixtures/proxy/farm.ts'
+import { startBackend, until } from '../fixtures/proxy/servers.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
 
 const minute = 60_000
 const hash = hashSync('right', 4)

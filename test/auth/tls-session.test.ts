@@ -4,8 +4,8 @@ import type { AuthOptions } from '../../lib/auth/options.ts'
 import type { Found } from '../../lib/cache/cache.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { ann, bob, loggedIn, verify } from '../fixtures/auth-logged-in.ts'
-import { basic, connection, request, shortly, World } from '../fixtures/auth-world.ts'
+import { ann, bob, loggedIn, verify } from '../fixtures/auth/logged-in.ts'
+import { basic, connection, request, shortly, World } from '../fixtures/auth/world.ts'
 
 /* What holds where the TLS session alone tells the user: `rememberBy: 'tls-session'`. */
 

@@ -3,7 +3,7 @@ import { Backend } from '../../lib/backend/backend.ts'
 import { parseOrigin } from '../../lib/backend/origin.ts'
 import type { BackendCall, BackendHandler } from '../../lib/backend/request.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { startBackend } from '../fixtures/proxy-servers.ts'
+import { startBackend } from '../fixtures/proxy/servers.ts'
 
 const limits = {
   connectTimeout: 1_000,

@@ -11,8 +11,8 @@ import { Http2Pool } from '../../lib/backend/http2/http2-pool.ts'
 import type { PoolCall } from '../../lib/backend/pool.ts'
 import type { BackendHandler, BackendRequest } from '../../lib/backend/request.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { flags, frame, frameTypes } from '../fixtures/proxy-raw.ts'
-import { type Teardown, until } from '../fixtures/proxy-servers.ts'
+import { flags, frame, frameTypes } from '../fixtures/proxy/raw.ts'
+import { type Teardown, until } from '../fixtures/proxy/servers.ts'
 
 const limits = {
   connectTimeout: 300,

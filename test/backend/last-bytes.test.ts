@@ -5,8 +5,8 @@ import { createServer as createTlsServer } from 'node:tls'
 import t from 'tap'
 import { Backend } from '../../lib/backend/backend.ts'
 import type { BackendCall } from '../../lib/backend/request.ts'
-import { p256 } from '../fixtures/certificates.ts'
-import type { Teardown } from '../fixtures/proxy-servers.ts'
+import type { Teardown } from '../fixtures/proxy/servers.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
 
 const limits = {
   connectTimeout: 5_000,

@@ -3,7 +3,7 @@ import type { Transport } from '../../lib/farm/transport.ts'
 import { maxClockLead } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { recordingCache } from '../fixtures/recording-cache.ts'
+import { recordingCache } from '../fixtures/cache/recording-cache.ts'
 
 const key = Buffer.from('key')
 const value = Buffer.from('value')

@@ -4,7 +4,7 @@ import { noTier, type Tier } from '../../lib/cache/tier.ts'
 import { silentLog } from '../../lib/log.ts'
 import { type TableId, tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { ManualClock } from '../fixtures/farm-stream-clock.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
 
 const key = Buffer.from('key')
 

@@ -2,9 +2,9 @@ import t from 'tap'
 import { KeptRecords } from '../../lib/cache/kept-records.ts'
 import { tables } from '../../lib/record/key.ts'
 import { type CacheRecord, maxValueLength } from '../../lib/record/record.ts'
+import { recordingCache } from '../fixtures/cache/recording-cache.ts'
 import { collectedMemory } from '../fixtures/collected-memory.ts'
-import { MapTable } from '../fixtures/map-table.ts'
-import { recordingCache } from '../fixtures/recording-cache.ts'
+import { MapTable } from '../fixtures/table/map-table.ts'
 
 const { revocation, farm, session } = tables
 const begin = 1_000_000

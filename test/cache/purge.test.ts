@@ -2,7 +2,7 @@ import t from 'tap'
 import { mayBePurged } from '../../lib/cache/purge-marks.ts'
 import { type TableId, tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { recordingCache } from '../fixtures/recording-cache.ts'
+import { recordingCache } from '../fixtures/cache/recording-cache.ts'
 
 const key = Buffer.from('key')
 const value = Buffer.from('value')

@@ -6,7 +6,7 @@ import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
 import { OffHeapTable } from '../../lib/table/off-heap-table.ts'
-import { MapTable } from '../fixtures/map-table.ts'
+import { MapTable } from '../fixtures/table/map-table.ts'
 
 const { state } = tables
 const key = Buffer.from('key')

@@ -6,7 +6,7 @@ import type { CacheRecord } from '../../lib/record/record.ts'
 import { Revocations } from '../../lib/resumption/revocation/revocation.ts'
 import { encodeRevocation } from '../../lib/resumption/revocation/revocation-record.ts'
 import { keyOf } from '../../lib/resumption/revocation/revocation-target.ts'
-import { recordingCache } from '../fixtures/recording-cache.ts'
+import { recordingCache } from '../fixtures/cache/recording-cache.ts'
 
 const { state, auth, revocation } = tables
 const key = Buffer.from('key')

@@ -5,9 +5,9 @@ import { get } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { CliProcess } from '../fixtures/cli-process.ts'
-import { localhostFiles } from '../fixtures/localhost-files.ts'
-import { until } from '../fixtures/proxy-servers.ts'
+import { CliProcess } from '../fixtures/process/cli-process.ts'
+import { until } from '../fixtures/proxy/servers.ts'
+import { localhostFiles } from '../fixtures/tls/localhost-files.ts'
 
 async function start(t: Test, flags: readonly string[]) {
   const backend = createServer((_, response) => response.end('hello'))

@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { Browser } from '../fixtures/browser.ts'
-import { CliProcess } from '../fixtures/cli-process.ts'
-import { localhostFiles } from '../fixtures/localhost-files.ts'
-import { startBackend } from '../fixtures/proxy-servers.ts'
+import { CliProcess } from '../fixtures/process/cli-process.ts'
+import { Browser } from '../fixtures/proxy/browser.ts'
+import { startBackend } from '../fixtures/proxy/servers.ts'
+import { localhostFiles } from '../fixtures/tls/localhost-files.ts'
 
 t.test('two workers: URLs name the same backends, and the same backup', async t => {
   const names = ['a', 'b', 'c']

@@ -1,10 +1,10 @@
 import t from 'tap'
 import { main } from '../../lib/cli/main.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { fakeIo } from '../fixtures/cli-io.ts'
-import { CliProcess } from '../fixtures/cli-process.ts'
+import { fakeIo } from '../fixtures/cli/io.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { localhostPair } from '../fixtures/localhost-files.ts'
+import { CliProcess } from '../fixtures/process/cli-process.ts'
+import { localhostPair } from '../fixtures/tls/localhost-files.ts'
 
 for (const workers of [1, 2]) {
   t.test(`${workers} workers reload and drain when they are asked to`, async t => {

@@ -9,8 +9,8 @@ import { parseConfig } from '../../lib/cli/config/yaml-file.ts'
 import { main } from '../../lib/cli/main.ts'
 import { configJsonSchema, describeConfig } from '../../lib/cli/schema/schema.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { fakeIo } from '../fixtures/cli-io.ts'
-import { pair } from '../fixtures/config-file.ts'
+import { pair } from '../fixtures/cli/config-file.ts'
+import { fakeIo } from '../fixtures/cli/io.ts'
 
 const run = promisify(execFile)
 

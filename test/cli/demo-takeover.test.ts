@@ -3,10 +3,10 @@ import { whyNoNetworks } from '../../lib/cli/demo/takeover/networks.ts'
 import { ProgressLine } from '../../lib/cli/demo/takeover/progress-line.ts'
 import { runTakeoverDemo } from '../../lib/cli/demo/takeover/run-takeover.ts'
 import type { NativeSupport } from '../../lib/takeover/native/detect.ts'
-import { Capture } from '../fixtures/cli-io.ts'
+import { Capture } from '../fixtures/cli/io.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { withGuardian } from '../fixtures/guarded-proxy.ts'
-import { localhostFiles } from '../fixtures/localhost-files.ts'
+import { withGuardian } from '../fixtures/serve/guarded-proxy.ts'
+import { localhostFiles } from '../fixtures/tls/localhost-files.ts'
 
 // A busy machine stands still for longer than a second.
 const size = { bytes: 40e6, rate: 40e6, timeout: 3_000 }

@@ -13,7 +13,7 @@ import { renderMatrix } from '../../lib/cli/demo/matrix-table.ts'
 import { ansiPaint, noPaint, paintFor } from '../../lib/cli/demo/paint.ts'
 import { renderTryIt } from '../../lib/cli/demo/try-it.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { Capture } from '../fixtures/cli-io.ts'
+import { Capture } from '../fixtures/cli/io.ts'
 
 const [ids, tickets] = kinds
 const session = Buffer.from('s')

@@ -15,9 +15,9 @@ import { visit } from '../../lib/cli/demo/client.ts'
 import { Fleet } from '../../lib/cli/demo/fleet.ts'
 import { kinds } from '../../lib/cli/demo/kinds.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { CliProcess, command } from '../fixtures/cli-process.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { localhostFiles } from '../fixtures/localhost-files.ts'
+import { CliProcess, command } from '../fixtures/process/cli-process.ts'
+import { localhostFiles } from '../fixtures/tls/localhost-files.ts'
 
 const run = promisify(execFile)
 

@@ -4,8 +4,8 @@ import { loadSettings } from '../../lib/cli/config/load-settings.ts'
 import { readProxyFlags } from '../../lib/cli/proxy-flags.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { needsRestart } from '../../lib/serve/settings.ts'
-import { fakeIo } from '../fixtures/cli-io.ts'
-import { load, pair, sites } from '../fixtures/config-file.ts'
+import { load, pair, sites } from '../fixtures/cli/config-file.ts'
+import { fakeIo } from '../fixtures/cli/io.ts'
 
 t.test('a whole config file', async t => {
   const secret = generateSecret()

@@ -5,7 +5,7 @@ import { commands } from '../../lib/cli/commands.ts'
 import { main } from '../../lib/cli/main.ts'
 import { runToEnd } from '../../lib/cli/run-to-end.ts'
 import { parseSecret } from '../../lib/farm/secret.ts'
-import { fakeIo } from '../fixtures/cli-io.ts'
+import { fakeIo } from '../fixtures/cli/io.ts'
 
 async function run(
   cwd: string,

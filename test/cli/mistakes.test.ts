@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { type Certificate, makeCertificate } from '../../lib/cli/certs.ts'
 import { main } from '../../lib/cli/main.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { fakeIo } from '../fixtures/cli-io.ts'
+import { fakeIo } from '../fixtures/cli/io.ts'
 
 const names = ['shop.test', '*.shop.test']
 const shop = await makeCertificate({ names, keyType: 'p256', days: 30 })

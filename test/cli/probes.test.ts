@@ -5,9 +5,9 @@ import { get as getTls } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { CliProcess } from '../fixtures/cli-process.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { localhostPair } from '../fixtures/localhost-files.ts'
+import { CliProcess } from '../fixtures/process/cli-process.ts'
+import { localhostPair } from '../fixtures/tls/localhost-files.ts'
 
 interface Said {
   readonly status: number

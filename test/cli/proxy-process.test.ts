@@ -16,10 +16,10 @@ import { localhostCertificate, makeCertificate } from '../../lib/cli/certs.ts'
 import { visit } from '../../lib/cli/demo/client.ts'
 import { kinds } from '../../lib/cli/demo/kinds.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { CliProcess, command } from '../fixtures/cli-process.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { localhostFiles, localhostPair } from '../fixtures/localhost-files.ts'
 import { patience } from '../fixtures/patience.ts'
+import { CliProcess, command } from '../fixtures/process/cli-process.ts'
+import { localhostFiles, localhostPair } from '../fixtures/tls/localhost-files.ts'
 
 const run = promisify(execFile)
 

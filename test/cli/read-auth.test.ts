@@ -1,6 +1,6 @@
 import t from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { authSite, fail, load, pair } from '../fixtures/config-file.ts'
+import { authSite, fail, load, pair } from '../fixtures/cli/config-file.ts'
 
 t.test('auth of a site: files beside the config, a realm of its own', async t => {
   const secret = { HANDFAST_SECRET: generateSecret() }

@@ -4,8 +4,8 @@ import t from 'tap'
 import { loadSettings } from '../../lib/cli/config/load-settings.ts'
 import { readProxyFlags } from '../../lib/cli/proxy-flags.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { fakeIo } from '../fixtures/cli-io.ts'
-import { fail, load, sites } from '../fixtures/config-file.ts'
+import { fail, load, sites } from '../fixtures/cli/config-file.ts'
+import { fakeIo } from '../fixtures/cli/io.ts'
 
 t.test('no error shows a secret, wherever in the file it was put', async t => {
   const secret = generateSecret()

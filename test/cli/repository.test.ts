@@ -3,10 +3,10 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { type CliOptions, CliProcess } from '../fixtures/cli-process.ts'
+import { inTheEnd } from '../fixtures/farm/reached.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { inTheEnd } from '../fixtures/reached.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { type CliOptions, CliProcess } from '../fixtures/process/cli-process.ts'
+import { visit } from '../fixtures/tls/client.ts'
 
 const tls12 = { maxVersion: 'TLSv1.2' } as const
 

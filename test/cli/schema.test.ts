@@ -1,5 +1,5 @@
 import t from 'tap'
-import { load, sites } from '../fixtures/config-file.ts'
+import { load, sites } from '../fixtures/cli/config-file.ts'
 
 t.test('an error names the place, the value and what was expected', async t => {
   const cases: [string, string][] = [

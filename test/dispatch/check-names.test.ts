@@ -3,8 +3,8 @@ import type { BackendOptions } from '../../lib/backend/backend.ts'
 import { resolveCheck } from '../../lib/backend/health/check-options.ts'
 import { type HealthBoard, noBoard } from '../../lib/backend/health/health-board.ts'
 import { Backends } from '../../lib/dispatch/backends.ts'
-import { dispatcherOptions } from '../fixtures/dispatcher-options.ts'
-import { MemoryLog, type Teardown } from '../fixtures/proxy-servers.ts'
+import { dispatcherOptions } from '../fixtures/dispatch/options.ts'
+import { MemoryLog, type Teardown } from '../fixtures/proxy/servers.ts'
 
 /** Under which names the checks of a backend are told of, for each of several ways to it. */
 function namesOf(t: Teardown, ways: readonly Partial<BackendOptions>[]): string[] {

@@ -8,8 +8,8 @@ import type {
   DispatchRequest,
 } from '../../lib/dispatch/dispatch.ts'
 import { Dispatcher } from '../../lib/dispatch/dispatcher.ts'
-import { inTurn } from '../fixtures/in-turn.ts'
-import { startBackend, type Teardown } from '../fixtures/proxy-servers.ts'
+import { inTurn } from '../fixtures/dispatch/in-turn.ts'
+import { startBackend, type Teardown } from '../fixtures/proxy/servers.ts'
 
 const limits = {
   connectTimeout: 1_000,

@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import t from 'tap'
 import { Backends } from '../../lib/dispatch/backends.ts'
 import { lookupWith, type Place, ResolvedName } from '../../lib/dispatch/resolved-name.ts'
-import { dispatcherOptions } from '../fixtures/dispatcher-options.ts'
-import { MemoryLog, type Teardown, until } from '../fixtures/proxy-servers.ts'
+import { dispatcherOptions } from '../fixtures/dispatch/options.ts'
+import { MemoryLog, type Teardown, until } from '../fixtures/proxy/servers.ts'
 
 /** A clock that a test moves by hand. */
 class Clock {

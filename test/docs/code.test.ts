@@ -1,11 +1,11 @@
 import t, { type Test } from 'tap'
 import { visit } from '../../lib/cli/demo/client.ts'
 import { kinds } from '../../lib/cli/demo/kinds.ts'
-import { SessionClient } from '../fixtures/auth-farm.ts'
-import { basic } from '../fixtures/auth-world.ts'
-import { isBuilt } from '../fixtures/cli-process.ts'
+import { SessionClient } from '../fixtures/auth/farm.ts'
+import { basic } from '../fixtures/auth/world.ts'
 import { codeBlocks, extensionOf, moduleOf, runnable } from '../fixtures/docs/code.ts'
 import { Sandbox } from '../fixtures/docs/sandbox.ts'
+import { isBuilt } from '../fixtures/process/cli-process.ts'
 
 t.jobs = 2
 

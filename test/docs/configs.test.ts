@@ -4,7 +4,7 @@ import { loadSettings } from '../../lib/cli/config/load-settings.ts'
 import { parseConfig } from '../../lib/cli/config/yaml-file.ts'
 import { readProxyFlags } from '../../lib/cli/proxy-flags.ts'
 import { describeConfig } from '../../lib/cli/schema/schema.ts'
-import { fakeIo } from '../fixtures/cli-io.ts'
+import { fakeIo } from '../fixtures/cli/io.ts'
 import { blocks, textOf } from '../fixtures/docs/blocks.ts'
 import { Sandbox } from '../fixtures/docs/sandbox.ts'
 

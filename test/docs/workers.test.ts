@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap'
-import { SessionClient } from '../fixtures/auth-farm.ts'
-import { basic } from '../fixtures/auth-world.ts'
-import { isBuilt } from '../fixtures/cli-process.ts'
+import { SessionClient } from '../fixtures/auth/farm.ts'
+import { basic } from '../fixtures/auth/world.ts'
 import type { Block } from '../fixtures/docs/blocks.ts'
 import { codeBlocks, moduleOf, runnable } from '../fixtures/docs/code.ts'
 import type { Running } from '../fixtures/docs/running.ts'
 import { Sandbox } from '../fixtures/docs/sandbox.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { isBuilt } from '../fixtures/process/cli-process.ts'
+import { visit } from '../fixtures/tls/client.ts'
 
 /*
  * The samples know nothing of workers. As pm2's cluster mode runs them, word for word, they are a

@@ -6,8 +6,8 @@ import t, { type Test } from 'tap'
 import { parseTarget } from '../../lib/doctor/target.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
-import { diagnosed, doctor, found, pair } from '../fixtures/doctor-run.ts'
-import { certificateFor } from '../fixtures/servers.ts'
+import { diagnosed, doctor, found, pair } from '../fixtures/cli/doctor-run.ts'
+import { certificateFor } from '../fixtures/tls/servers.ts'
 
 /** Two servers of one farm in stateful mode, each with its own member. */
 async function attachedPair(t: Test) {

@@ -12,8 +12,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import t from 'tap'
-import { diagnosed, doctor, found, opened, pair } from '../fixtures/doctor-run.ts'
-import { certificateFor } from '../fixtures/servers.ts'
+import { diagnosed, doctor, found, opened, pair } from '../fixtures/cli/doctor-run.ts'
+import { certificateFor } from '../fixtures/tls/servers.ts'
 
 t.test('a server without HTTP is examined as well', async t => {
   const pems = await certificateFor('localhost')

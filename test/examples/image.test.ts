@@ -12,10 +12,10 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import t from 'tap'
-import { isBuilt } from '../fixtures/cli-process.ts'
 import { root } from '../fixtures/docs/blocks.ts'
 import { type Step, stagesOf, words } from '../fixtures/docs/dockerfile.ts'
 import { Sandbox } from '../fixtures/docs/sandbox.ts'
+import { isBuilt } from '../fixtures/process/cli-process.ts'
 
 const stages = stagesOf(readFileSync(join(root, 'Dockerfile'), 'utf8'))
 const image = stages.at(-1) ?? []

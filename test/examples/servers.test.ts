@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { visit } from '../../lib/cli/demo/client.ts'
 import { kinds } from '../../lib/cli/demo/kinds.ts'
-import { isBuilt } from '../fixtures/cli-process.ts'
 import { root } from '../fixtures/docs/blocks.ts'
 import { copyExample } from '../fixtures/docs/examples.ts'
 import type { Running } from '../fixtures/docs/running.ts'
 import { Sandbox } from '../fixtures/docs/sandbox.ts'
+import { isBuilt } from '../fixtures/process/cli-process.ts'
 
 t.jobs = 2
 

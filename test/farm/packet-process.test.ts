@@ -1,17 +1,17 @@
 import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { programOf } from '../fixtures/built.ts'
-import { until } from '../fixtures/farm-stream-member.ts'
-import { PacketChild } from '../fixtures/packet-child.ts'
-import { type PacketMember, startPacketMember } from '../fixtures/packet-member.ts'
+import { PacketChild } from '../fixtures/farm/packet-child.ts'
+import { type PacketMember, startPacketMember } from '../fixtures/farm/packet-member.ts'
 import type {
   PacketProcessOptions,
   PacketProcessState,
-} from '../fixtures/packet-process.ts'
+} from '../fixtures/farm/packet-process.ts'
+import { until } from '../fixtures/farm/stream-member.ts'
 import { patience } from '../fixtures/patience.ts'
+import { programOf } from '../fixtures/process/program.ts'
 
-const program = programOf('packet-process')
+const program = programOf('farm/packet-process')
 
 interface Farm {
   readonly writer: PacketMember

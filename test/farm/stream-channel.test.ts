@@ -13,18 +13,18 @@ import { silentLog } from '../../lib/log.ts'
 import { tables } from '../../lib/record/key.ts'
 import { frameTypes, maxMessageLength, writeFrame } from '../../lib/wire/frame.ts'
 import { streamVersion, writeGreeting } from '../../lib/wire/frame-greeting.ts'
+import { LossySockets } from '../fixtures/farm/packet-farm.ts'
+import { PacketMember, startPacketMember } from '../fixtures/farm/packet-member.ts'
 import {
   FarmMember,
   farmSecret,
   memoryLog,
   startMember,
   until,
-} from '../fixtures/farm-stream-member.ts'
-import { startRelay } from '../fixtures/farm-stream-relay.ts'
-import { MapTable } from '../fixtures/map-table.ts'
-import { LossySockets } from '../fixtures/packet-farm.ts'
-import { PacketMember, startPacketMember } from '../fixtures/packet-member.ts'
+} from '../fixtures/farm/stream-member.ts'
+import { startRelay } from '../fixtures/farm/stream-relay.ts'
 import { Chance } from '../fixtures/simulator/chance.ts'
+import { MapTable } from '../fixtures/table/map-table.ts'
 
 type Event =
   | { up: string; peer: LinkedMember }

@@ -1,14 +1,14 @@
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
-import { startChild } from '../fixtures/farm-stream-child.ts'
+import { startChild } from '../fixtures/farm/stream-child.ts'
 import {
   FarmMember,
   isLinked,
   startFarm,
   startMember,
   until,
-} from '../fixtures/farm-stream-member.ts'
-import { startRelay } from '../fixtures/farm-stream-relay.ts'
+} from '../fixtures/farm/stream-member.ts'
+import { startRelay } from '../fixtures/farm/stream-relay.ts'
 import { patience } from '../fixtures/patience.ts'
 
 /** Two members; what the first writes reaches the second through a relay. */

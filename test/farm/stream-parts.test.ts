@@ -7,7 +7,7 @@ import { streamLimits } from '../../lib/farm/mesh/options.ts'
 import { silentLog } from '../../lib/log.ts'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { ManualClock } from '../fixtures/farm-stream-clock.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
 
 function record(key: string, change: Partial<CacheRecord> = {}): CacheRecord {
   return {

@@ -11,7 +11,6 @@ import t from 'tap'
 import { acceptorOptions, diallerOptions, farmPsk } from '../../lib/farm/link/psk.ts'
 import { frameTypes, writeFrame } from '../../lib/wire/frame.ts'
 import { streamVersion, writeGreeting } from '../../lib/wire/frame-greeting.ts'
-import { p256 } from '../fixtures/certificates.ts'
 import {
   FarmMember,
   farmSecret,
@@ -19,9 +18,10 @@ import {
   startFarm,
   startMember,
   until,
-} from '../fixtures/farm-stream-member.ts'
-import { startRelay } from '../fixtures/farm-stream-relay.ts'
+} from '../fixtures/farm/stream-member.ts'
+import { startRelay } from '../fixtures/farm/stream-relay.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
 
 const psk = farmPsk(farmSecret, 'test')
 

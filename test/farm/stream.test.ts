@@ -2,17 +2,17 @@ import t from 'tap'
 import { maxClockDifference } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import { frameTypes } from '../../lib/wire/frame.ts'
-import { startChild } from '../fixtures/farm-stream-child.ts'
-import { ManualClock } from '../fixtures/farm-stream-clock.ts'
+import { RawMember } from '../fixtures/farm/raw-member.ts'
+import { startChild } from '../fixtures/farm/stream-child.ts'
 import {
   FarmMember,
   isLinked,
   startFarm,
   startMember,
   until,
-} from '../fixtures/farm-stream-member.ts'
-import { startRelay } from '../fixtures/farm-stream-relay.ts'
-import { RawMember } from '../fixtures/raw-member.ts'
+} from '../fixtures/farm/stream-member.ts'
+import { startRelay } from '../fixtures/farm/stream-relay.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
 
 t.test('a farm of one needs nobody', async t => {
   const member = await startMember(t)

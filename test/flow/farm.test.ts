@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { connectRewriting } from '../fixtures/first-write.ts'
-import { ProcessFarm } from '../fixtures/flow-farm.ts'
-import { splitRecords } from '../fixtures/hello.ts'
+import { ProcessFarm } from '../fixtures/flow/process-farm.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
-import type { Told } from '../fixtures/servers.ts'
-import { type Visit, type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { type Visit, type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { connectRewriting } from '../fixtures/tls/first-write.ts'
+import { splitRecords } from '../fixtures/tls/hello.ts'
+import type { Told } from '../fixtures/tls/servers.ts'
 
 const seed = testSeed()
 t.comment(`SEED=${seed}`)

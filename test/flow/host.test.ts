@@ -1,9 +1,9 @@
 import t from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { ClusterHost } from '../fixtures/cluster-host.ts'
+import { reached } from '../fixtures/farm/reached.ts'
+import { ClusterHost } from '../fixtures/hosts/cluster-host.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
-import { reached } from '../fixtures/reached.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { visit } from '../fixtures/tls/client.ts'
 
 const seed = testSeed()
 

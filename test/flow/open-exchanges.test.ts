@@ -17,10 +17,7 @@ import { AuthAuthorizer } from '../../lib/proxy/request/auth-authorizer.ts'
 import type { Handshake } from '../../lib/resumption/handshake.ts'
 import type { RevocationTarget } from '../../lib/resumption/revocation/revocation-target.ts'
 import { certificateDigest } from '../../lib/resumption/session/session-record.ts'
-import { SessionClient } from '../fixtures/auth-farm.ts'
-import { signer, token } from '../fixtures/auth-tokens.ts'
-import { basic } from '../fixtures/auth-world.ts'
-import { authority, clientOf } from '../fixtures/certificates.ts'
+import { SessionClient } from '../fixtures/auth/farm.ts'
 import {
   acceptUpgrade,
   answerForEver,
@@ -28,11 +25,14 @@ import {
   longKinds,
   openLong,
   upgradeForEver,
-} from '../fixtures/long-exchanges.ts'
+} from '../fixtures/auth/long-exchanges.ts'
+import { signer, token } from '../fixtures/auth/tokens.ts'
+import { basic } from '../fixtures/auth/world.ts'
+import { reached } from '../fixtures/farm/reached.ts'
 import { patientFarm, patientLogins } from '../fixtures/patience.ts'
-import { startBackend, until } from '../fixtures/proxy-servers.ts'
-import { reached } from '../fixtures/reached.ts'
-import { certificateFor, listening, type TeardownScope } from '../fixtures/servers.ts'
+import { startBackend, until } from '../fixtures/proxy/servers.ts'
+import { authority, clientOf } from '../fixtures/tls/certificates.ts'
+import { certificateFor, listening, type TeardownScope } from '../fixtures/tls/servers.ts'
 
 /*
  * What was let in as somebody ends when that somebody is revoked or logs out, on whatever member:

@@ -1,19 +1,19 @@
 import t, { type Test } from 'tap'
 import { parseAddress } from '../../lib/address.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { startRelay } from '../fixtures/farm-stream-relay.ts'
-import { PartitionMember } from '../fixtures/partition-farm.ts'
+import { startRelay } from '../fixtures/farm/stream-relay.ts'
+import { PartitionMember } from '../fixtures/flow/partition-farm.ts'
 import { patience } from '../fixtures/patience.ts'
+import { untilSealed } from '../fixtures/resumption/until-sealed.ts'
 import {
   only,
   resume,
   told,
   type Version,
   versions,
-} from '../fixtures/resumption-world.ts'
-import type { Told } from '../fixtures/servers.ts'
-import { type Visit, visit } from '../fixtures/tls-client.ts'
-import { untilSealed } from '../fixtures/until-sealed.ts'
+} from '../fixtures/resumption/world.ts'
+import { type Visit, visit } from '../fixtures/tls/client.ts'
+import type { Told } from '../fixtures/tls/servers.ts'
 
 /*
  * What is revoked while a member can not hear it, in both settings of `onPartition`, with

@@ -6,10 +6,10 @@ import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
 import type { FarmOptions } from '../../lib/member/options.ts'
-import { until } from '../fixtures/proxy-servers.ts'
-import { reached } from '../fixtures/reached.ts'
-import { tellingServer } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { reached } from '../fixtures/farm/reached.ts'
+import { until } from '../fixtures/proxy/servers.ts'
+import { visit } from '../fixtures/tls/client.ts'
+import { tellingServer } from '../fixtures/tls/servers.ts'
 
 /** Seven hosts: each session is on two of them and where it was made. */
 

@@ -6,12 +6,12 @@ import { generateSecret, parseSecret } from '../../lib/farm/secret.ts'
 import { silentLog } from '../../lib/log.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { tables } from '../../lib/record/key.ts'
-import { fakeIo } from '../fixtures/cli-io.ts'
-import { until } from '../fixtures/farm-stream-member.ts'
+import { fakeIo } from '../fixtures/cli/io.ts'
+import { inTheEnd, reached } from '../fixtures/farm/reached.ts'
+import { until } from '../fixtures/farm/stream-member.ts'
+import { PartitionMember } from '../fixtures/flow/partition-farm.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { PartitionMember } from '../fixtures/partition-farm.ts'
 import { patience } from '../fixtures/patience.ts'
-import { inTheEnd, reached } from '../fixtures/reached.ts'
 
 /*
  * Whom a revocation has reached: all members, all that can be reached, or not even those. The

@@ -18,19 +18,19 @@ import t, { type Test } from 'tap'
 import { parseAddress } from '../../lib/address.ts'
 import { readClientSession } from '../../lib/doctor/client-session.ts'
 import { generateSecret, parseSecret } from '../../lib/farm/secret.ts'
-import { SessionClient } from '../fixtures/auth-farm.ts'
-import { token as jwtOf, signer } from '../fixtures/auth-tokens.ts'
-import { basic } from '../fixtures/auth-world.ts'
-import { p256 } from '../fixtures/certificates.ts'
-import { isBuilt } from '../fixtures/cli-process.ts'
-import { startRelay } from '../fixtures/farm-stream-relay.ts'
-import { masterKeyOf, only, spellings, versions } from '../fixtures/resumption-world.ts'
+import { SessionClient } from '../fixtures/auth/farm.ts'
+import { token as jwtOf, signer } from '../fixtures/auth/tokens.ts'
+import { basic } from '../fixtures/auth/world.ts'
+import { startRelay } from '../fixtures/farm/stream-relay.ts'
 import type {
   SecretsMemberReady,
   SecretsMemberSettings,
-} from '../fixtures/secrets-member.ts'
-import { unwrapped, visit } from '../fixtures/tls-client.ts'
-import { untilSealed } from '../fixtures/until-sealed.ts'
+} from '../fixtures/flow/secrets-member.ts'
+import { isBuilt } from '../fixtures/process/cli-process.ts'
+import { untilSealed } from '../fixtures/resumption/until-sealed.ts'
+import { masterKeyOf, only, spellings, versions } from '../fixtures/resumption/world.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
+import { unwrapped, visit } from '../fixtures/tls/client.ts'
 
 /*
  * Two processes that log in users in every way that has a secret, hand out sessions and
@@ -44,8 +44,8 @@ import { untilSealed } from '../fixtures/until-sealed.ts'
  */
 const program = fileURLToPath(
   isBuilt
-    ? new URL('../../dist/test/fixtures/secrets-member.js', import.meta.url)
-    : new URL('../fixtures/secrets-member.ts', import.meta.url),
+    ? new URL('../../dist/test/fixtures/flow/secrets-member.js', import.meta.url)
+    : new URL('../fixtures/flow/secrets-member.ts', import.meta.url),
 )
 const password = `pass-${randomBytes(9).toString('hex')}`
 const guess = `guess-${randomBytes(9).toString('hex')}`

@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
-import { inTheEnd } from '../fixtures/reached.ts'
-import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
-import { type Come, comeTo, TopologyFarm } from '../fixtures/topology-farm.ts'
-import { statefulName } from '../fixtures/topology-host.ts'
+import { inTheEnd } from '../fixtures/farm/reached.ts'
+import { type Come, comeTo, TopologyFarm } from '../fixtures/flow/topology-farm.ts'
+import { statefulName } from '../fixtures/flow/topology-host.ts'
+import { noRedis, RedisServer } from '../fixtures/redis/server.ts'
+import { untilSealed } from '../fixtures/resumption/until-sealed.ts'
 import { until } from '../fixtures/until.ts'
-import { untilSealed } from '../fixtures/until-sealed.ts'
 
 /*
  * What a farm is for, the same whatever its topology: sessions resume on every host, revocations

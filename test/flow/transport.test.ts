@@ -1,8 +1,8 @@
 import t from 'tap'
-import { ProcessFarm } from '../fixtures/flow-farm.ts'
-import type { MemberSettings } from '../fixtures/flow-member.ts'
-import type { Told } from '../fixtures/servers.ts'
-import { type Visit, type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { ProcessFarm } from '../fixtures/flow/process-farm.ts'
+import type { MemberSettings } from '../fixtures/flow/process-member.ts'
+import { type Visit, type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import type { Told } from '../fixtures/tls/servers.ts'
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const
 

@@ -3,7 +3,7 @@ import { LogLimiter } from '../../lib/limit/log-limiter.ts'
 import { isLoopback, networkOf } from '../../lib/limit/network.ts'
 import { RateLimit } from '../../lib/limit/rate-limit.ts'
 import { TokenBucket } from '../../lib/limit/token-bucket.ts'
-import { ManualClock } from '../fixtures/farm-stream-clock.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
 
 const minute = 60_000
 

@@ -2,8 +2,8 @@ import t from 'tap'
 import { FairQueue } from '../../lib/limit/fair-queue.ts'
 import { LimitCounters } from '../../lib/limit/limit-counters.ts'
 import { Shares, usualShare } from '../../lib/limit/shares.ts'
-import { ManualClock } from '../fixtures/farm-stream-clock.ts'
-import { MemoryLog } from '../fixtures/proxy-servers.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
+import { MemoryLog } from '../fixtures/proxy/servers.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 
 /** How many of `n` the name gets. */

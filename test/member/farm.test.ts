@@ -6,17 +6,17 @@ import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
 import { type TableId, tableId, tables } from '../../lib/record/key.ts'
-import { cacheOf, openFarm } from '../fixtures/farm-insides.ts'
-import { until } from '../fixtures/farm-stream-member.ts'
+import { cacheOf, openFarm } from '../fixtures/farm/insides.ts'
+import { reached } from '../fixtures/farm/reached.ts'
+import { until } from '../fixtures/farm/stream-member.ts'
 import { patience, patientFarm, patientLogins } from '../fixtures/patience.ts'
-import { reached } from '../fixtures/reached.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
 import {
   certificateFor,
   listening,
   type Told,
   tellingServer,
-} from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/tls/servers.ts'
 
 const listen = { host: '127.0.0.1', port: 0 }
 

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { ClusterHost } from '../fixtures/cluster-host.ts'
+import { ClusterHost } from '../fixtures/hosts/cluster-host.ts'
 import { patientFarm } from '../fixtures/patience.ts'
-import type { Told } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { visit } from '../fixtures/tls/client.ts'
+import type { Told } from '../fixtures/tls/servers.ts'
 import { until } from '../fixtures/until.ts'
 
 const tls12 = { maxVersion: 'TLSv1.2' } as const

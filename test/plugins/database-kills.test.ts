@@ -3,15 +3,15 @@ import t, { type Test } from 'tap'
 import type { Database } from '../../lib/state/database.ts'
 import { postgres } from '../../plugins/postgres/database.ts'
 import { redisDatabase } from '../../plugins/redis/database.ts'
-import { PostgresServer, withoutPostgres } from '../fixtures/postgres-server.ts'
+import { PostgresServer, withoutPostgres } from '../fixtures/postgres/server.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
-import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
-import { until } from '../fixtures/until.ts'
+import { noRedis, RedisServer } from '../fixtures/redis/server.ts'
 import {
   type Look,
   type TriedChange,
   wrongInHistory,
-} from '../fixtures/version-history.ts'
+} from '../fixtures/state/version-history.ts'
+import { until } from '../fixtures/until.ts'
 
 const seconds = Number(process.env['SECONDS'] ?? 3)
 const keys = ['ann', 'bob', 'eve']

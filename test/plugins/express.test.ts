@@ -2,8 +2,8 @@ import { createServer } from 'node:https'
 import express from 'express'
 import t from 'tap'
 import { expressAllow, expressAuth, expressLogout } from '../../plugins/express.ts'
-import { authFarm, type MakeServer, SessionClient, told } from '../fixtures/auth-farm.ts'
-import { basic } from '../fixtures/auth-world.ts'
+import { authFarm, type MakeServer, SessionClient, told } from '../fixtures/auth/farm.ts'
+import { basic } from '../fixtures/auth/world.ts'
 
 let checked = 0
 const verify = (user: string, password: string) => {

@@ -1,8 +1,8 @@
 import { fastify } from 'fastify'
 import t from 'tap'
 import { fastifyAuth, fastifyLogout } from '../../plugins/fastify.ts'
-import { authFarm, type MakeServer, SessionClient, told } from '../fixtures/auth-farm.ts'
-import { basic } from '../fixtures/auth-world.ts'
+import { authFarm, type MakeServer, SessionClient, told } from '../fixtures/auth/farm.ts'
+import { basic } from '../fixtures/auth/world.ts'
 
 let checked = 0
 const verify = (_user: string, password: string) => {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { HandfastError } from '../../lib/errors.ts'
 import type { Call, Row } from '../../plugins/postgres/call.ts'
 import { GroupCommit } from '../../plugins/postgres/group-commit.ts'
-import { ManualClock } from '../fixtures/farm-stream-clock.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
 import { until } from '../fixtures/until.ts'
 
 /** A database whose answers the test gives. */

@@ -6,8 +6,8 @@ import t from 'tap'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { attachHttpProxy } from '../../plugins/http-proxy.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { certificateFor, type TeardownScope } from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { certificateFor, type TeardownScope } from '../fixtures/tls/servers.ts'
 
 async function startBackend(t: TeardownScope): Promise<string> {
   const backend = createServer((_request, response) => response.end('from the backend'))

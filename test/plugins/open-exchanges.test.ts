@@ -9,11 +9,11 @@ import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
 import { expressAuth, expressLogout } from '../../plugins/express.ts'
 import { fastifyAuth, fastifyLogout } from '../../plugins/fastify.ts'
-import { SessionClient } from '../fixtures/auth-farm.ts'
-import { basic } from '../fixtures/auth-world.ts'
-import { until } from '../fixtures/farm-stream-member.ts'
-import { openLong } from '../fixtures/long-exchanges.ts'
-import { certificateFor, type TeardownScope } from '../fixtures/servers.ts'
+import { SessionClient } from '../fixtures/auth/farm.ts'
+import { openLong } from '../fixtures/auth/long-exchanges.ts'
+import { basic } from '../fixtures/auth/world.ts'
+import { until } from '../fixtures/farm/stream-member.ts'
+import { certificateFor, type TeardownScope } from '../fixtures/tls/servers.ts'
 
 /* What a revocation or a log-out ends, behind Express and Fastify. */
 

@@ -1,7 +1,7 @@
 import { connect, createServer } from 'node:net'
 import t, { type Test } from 'tap'
 import { postgres } from '../../plugins/postgres/database.ts'
-import { PostgresServer, withoutPostgres } from '../fixtures/postgres-server.ts'
+import { PostgresServer, withoutPostgres } from '../fixtures/postgres/server.ts'
 import { until } from '../fixtures/until.ts'
 
 const value = Buffer.from('a value')

@@ -1,10 +1,10 @@
 import t from 'tap'
 import { postgres } from '../../plugins/postgres/database.ts'
 import type { PostgresOptions } from '../../plugins/postgres/options.ts'
-import { poolerOf, withoutPgbouncer } from '../fixtures/pgbouncer.ts'
-import { PostgresServer, withoutPostgres } from '../fixtures/postgres-server.ts'
+import { poolerOf, withoutPgbouncer } from '../fixtures/postgres/pgbouncer.ts'
+import { PostgresServer, withoutPostgres } from '../fixtures/postgres/server.ts'
+import { Watched } from '../fixtures/state/watched.ts'
 import { until } from '../fixtures/until.ts'
-import { Watched } from '../fixtures/watched.ts'
 import { databaseContract } from '../state/database-contract.ts'
 
 const skip = withoutPostgres || withoutPgbouncer

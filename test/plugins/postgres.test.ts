@@ -6,10 +6,10 @@ import { createState } from '../../lib/state/state.ts'
 import { postgres } from '../../plugins/postgres/database.ts'
 import type { PostgresOptions } from '../../plugins/postgres/options.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { PostgresServer, withoutPostgres } from '../fixtures/postgres-server.ts'
-import { MemoryLog } from '../fixtures/proxy-servers.ts'
+import { PostgresServer, withoutPostgres } from '../fixtures/postgres/server.ts'
+import { MemoryLog } from '../fixtures/proxy/servers.ts'
+import { Watched } from '../fixtures/state/watched.ts'
 import { until } from '../fixtures/until.ts'
-import { Watched } from '../fixtures/watched.ts'
 import { databaseContract } from '../state/database-contract.ts'
 
 const value = Buffer.from('a value')

@@ -2,14 +2,14 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { programOf } from '../fixtures/built.ts'
-import type { CartOrder, CartServing } from '../fixtures/cart-process.ts'
+import { programOf } from '../fixtures/process/program.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import {
   type DatabaseName,
   openShopDatabase,
   withoutDatabase,
 } from '../fixtures/shop/shop-databases.ts'
+import type { CartOrder, CartServing } from '../fixtures/state/cart-process.ts'
 import { until } from '../fixtures/until.ts'
 
 const secret = generateSecret()
@@ -92,7 +92,7 @@ class Shop {
   }
 
   private constructor(t: Test) {
-    const { path, execArgv } = programOf('cart-process')
+    const { path, execArgv } = programOf('state/cart-process')
     // Nothing of ours that a process could hold open after its end.
     const stdio = ['ignore', 'ignore', 'ignore', 'ipc'] as const
     const child = fork(path, { execArgv, stdio: [...stdio] })

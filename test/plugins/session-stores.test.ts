@@ -6,8 +6,8 @@ import express from 'express'
 import session, { type SessionData, type Store } from 'express-session'
 import t, { type Test } from 'tap'
 import { lmdbDatabase } from '../../plugins/lmdb/database.ts'
-import { PostgresServer, withoutPostgres } from '../fixtures/postgres-server.ts'
-import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
+import { PostgresServer, withoutPostgres } from '../fixtures/postgres/server.ts'
+import { noRedis, RedisServer } from '../fixtures/redis/server.ts'
 import {
   type OpenStore,
   openStore,
@@ -16,7 +16,7 @@ import {
   type StoreName,
   storeMaker,
   storeNames,
-} from '../fixtures/session-stores.ts'
+} from '../fixtures/state/session-stores.ts'
 import { until } from '../fixtures/until.ts'
 import { sessionContract } from '../state/session-contract.ts'
 

@@ -14,11 +14,11 @@ import { systemClock } from '../../lib/clock.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { acceptProxyProtocol } from '../../lib/proxy-protocol/accept-proxy-protocol.ts'
 import { writeHeader } from '../../lib/proxy-protocol/header.ts'
-import { behindBalancer } from '../fixtures/behind-balancer.ts'
-import { p256 } from '../fixtures/certificates.ts'
-import { MemoryLog, until } from '../fixtures/proxy-servers.ts'
-import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { behindBalancer } from '../fixtures/proxy/behind-balancer.ts'
+import { MemoryLog, until } from '../fixtures/proxy/servers.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
+import { visit } from '../fixtures/tls/client.ts'
+import { certificateFor, listening, tellingServer } from '../fixtures/tls/servers.ts'
 
 const from = ['127.0.0.1']
 const ends = {

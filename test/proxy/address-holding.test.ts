@@ -8,7 +8,7 @@ import {
   askedCheckpoint,
   fullCheckpoint,
   idleCheckpoint,
-} from '../fixtures/checkpoints.ts'
+} from '../fixtures/takeover/checkpoints.ts'
 
 const address = '10.0.0.100'
 

@@ -4,10 +4,10 @@ import { connect } from 'node:http2'
 import t from 'tap'
 import { LocalAffinity } from '../../lib/dispatch/affinity/affinity-table.ts'
 import type { Handling, Site } from '../../lib/proxy/options.ts'
-import { backendFigures } from '../fixtures/backend-figures.ts'
-import { Browser } from '../fixtures/browser.ts'
-import { farmProxies } from '../fixtures/proxy-farm.ts'
-import { rawExchange } from '../fixtures/proxy-raw.ts'
+import { backendFigures } from '../fixtures/proxy/backend-figures.ts'
+import { Browser } from '../fixtures/proxy/browser.ts'
+import { farmProxies } from '../fixtures/proxy/farm.ts'
+import { rawExchange } from '../fixtures/proxy/raw.ts'
 import {
   defaultSite,
   startBackend,
@@ -15,7 +15,7 @@ import {
   type Teardown,
   type TestBackend,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 /** Backends that say which one they are, and which path and fields they were asked with. */
 async function named(t: Teardown, ...names: string[]): Promise<TestBackend[]> {

@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
-import { backendFigures } from '../fixtures/backend-figures.ts'
-import { Browser } from '../fixtures/browser.ts'
-import { farmProxies } from '../fixtures/proxy-farm.ts'
+import { backendFigures } from '../fixtures/proxy/backend-figures.ts'
+import { Browser } from '../fixtures/proxy/browser.ts'
+import { farmProxies } from '../fixtures/proxy/farm.ts'
 import {
   defaultSite,
   startBackend,
@@ -11,7 +11,7 @@ import {
   type Teardown,
   type TestBackend,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 /** Backends that say which one they are, and each how often it is asked. */
 async function named(t: Teardown, ...names: string[]): Promise<TestBackend[]> {

@@ -5,7 +5,7 @@ import {
   Said,
   statusLine,
   trailing,
-} from '../fixtures/proxy-answers.ts'
+} from '../fixtures/proxy/answers.ts'
 
 /** The same on both versions. */
 const both = (fields: Readonly<Record<string, readonly string[] | undefined>>) => ({

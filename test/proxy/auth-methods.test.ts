@@ -4,20 +4,20 @@ import { verifyIdentityHeaders } from '../../lib/auth/identity-headers.ts'
 import type { AuthOptions } from '../../lib/auth/options.ts'
 import type { Site } from '../../lib/proxy/options.ts'
 import { AuthAuthorizer } from '../../lib/proxy/request/auth-authorizer.ts'
-import { type Open, type Reply, SessionClient } from '../fixtures/auth-farm.ts'
-import { signer, token } from '../fixtures/auth-tokens.ts'
-import { basic } from '../fixtures/auth-world.ts'
-import { authority, clientOf } from '../fixtures/certificates.ts'
+import { type Open, type Reply, SessionClient } from '../fixtures/auth/farm.ts'
+import { signer, token } from '../fixtures/auth/tokens.ts'
+import { basic } from '../fixtures/auth/world.ts'
+import { reached } from '../fixtures/farm/reached.ts'
 import { patientLogins } from '../fixtures/patience.ts'
-import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
+import { type FarmProxy, farmProxies } from '../fixtures/proxy/farm.ts'
 import {
   defaultSite,
   startBackend,
   type Teardown,
   until,
-} from '../fixtures/proxy-servers.ts'
-import { reached } from '../fixtures/reached.ts'
-import { listening } from '../fixtures/servers.ts'
+} from '../fixtures/proxy/servers.ts'
+import { authority, clientOf } from '../fixtures/tls/certificates.ts'
+import { listening } from '../fixtures/tls/servers.ts'
 
 /* Every way to log in, through three proxies of one farm and a backend behind them. */
 

@@ -8,20 +8,20 @@ import type { AuthOptions } from '../../lib/auth/options.ts'
 import { clientBehind } from '../../lib/proxy/message/forwarded.ts'
 import type { Authorization, Site } from '../../lib/proxy/options.ts'
 import { AuthAuthorizer } from '../../lib/proxy/request/auth-authorizer.ts'
-import { type Reply, SessionClient } from '../fixtures/auth-farm.ts'
-import { basic } from '../fixtures/auth-world.ts'
-import { p256 } from '../fixtures/certificates.ts'
+import { type Reply, SessionClient } from '../fixtures/auth/farm.ts'
+import { basic } from '../fixtures/auth/world.ts'
+import { reached } from '../fixtures/farm/reached.ts'
 import { patientLogins } from '../fixtures/patience.ts'
-import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
-import { rawConnection } from '../fixtures/proxy-raw.ts'
+import { type FarmProxy, farmProxies } from '../fixtures/proxy/farm.ts'
+import { rawConnection } from '../fixtures/proxy/raw.ts'
 import {
   defaultSite,
   startBackend,
   startProxy,
   type TestBackend,
   until,
-} from '../fixtures/proxy-servers.ts'
-import { reached } from '../fixtures/reached.ts'
+} from '../fixtures/proxy/servers.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
 
 const signKey = 'a key that proxy and backend share'
 const password = 'correct horse battery staple'

@@ -6,8 +6,8 @@ import { type AddressInfo, createServer } from 'node:net'
 import type { Readable } from 'node:stream'
 import t from 'tap'
 import { patience } from '../fixtures/patience.ts'
-import { rawConnection } from '../fixtures/proxy-raw.ts'
-import { startProxy } from '../fixtures/proxy-servers.ts'
+import { rawConnection } from '../fixtures/proxy/raw.ts'
+import { startProxy } from '../fixtures/proxy/servers.ts'
 
 /** More than all buffers between the two ends hold. */
 const size = 12_000_000

@@ -5,9 +5,9 @@ import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { acceptProxyProtocol } from '../../lib/proxy-protocol/accept-proxy-protocol.ts'
-import { p256 } from '../fixtures/certificates.ts'
-import { rawConnection } from '../fixtures/proxy-raw.ts'
-import { defaultSite, MemoryLog, startProxy } from '../fixtures/proxy-servers.ts'
+import { rawConnection } from '../fixtures/proxy/raw.ts'
+import { defaultSite, MemoryLog, startProxy } from '../fixtures/proxy/servers.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
 
 /** A backend that wants the header, and says whose connection it has and how old it is. */
 async function backend(t: Test, secure: boolean) {

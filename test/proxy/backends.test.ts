@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { authority, serverOf } from '../fixtures/certificates.ts'
-import { defaultSite, startProxy } from '../fixtures/proxy-servers.ts'
-import { ask } from '../fixtures/proxy-sites.ts'
+import { defaultSite, startProxy } from '../fixtures/proxy/servers.ts'
+import { ask } from '../fixtures/proxy/sites.ts'
+import { authority, serverOf } from '../fixtures/tls/certificates.ts'
 
 t.test(
   'TLS to a backend: under its own name, checked, never under that of a client',

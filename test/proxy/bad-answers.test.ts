@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 import t from 'tap'
-import { plain, Said, statusLine } from '../fixtures/proxy-answers.ts'
-import { rawExchange } from '../fixtures/proxy-raw.ts'
-import { defaultSite, startProxy } from '../fixtures/proxy-servers.ts'
-import { startRawBackend } from '../fixtures/raw-backend.ts'
+import { startRawBackend } from '../fixtures/backend/raw-backend.ts'
+import { plain, Said, statusLine } from '../fixtures/proxy/answers.ts'
+import { rawExchange } from '../fixtures/proxy/raw.ts'
+import { defaultSite, startProxy } from '../fixtures/proxy/servers.ts'
 
 const said = await Said.start(t)
 said.answers.set('/fine', plain())

@@ -4,15 +4,15 @@ import { connect } from 'node:http2'
 import t from 'tap'
 import { AuthAuthorizer } from '../../lib/proxy/request/auth-authorizer.ts'
 import { patience } from '../fixtures/patience.ts'
-import { farmProxies } from '../fixtures/proxy-farm.ts'
-import { rawExchange } from '../fixtures/proxy-raw.ts'
+import { farmProxies } from '../fixtures/proxy/farm.ts'
+import { rawExchange } from '../fixtures/proxy/raw.ts'
 import {
   defaultSite,
   startBackend,
   startProxy,
   type Teardown,
-} from '../fixtures/proxy-servers.ts'
-import { listening } from '../fixtures/servers.ts'
+} from '../fixtures/proxy/servers.ts'
+import { listening } from '../fixtures/tls/servers.ts'
 
 /** What only a proxy may say of who the user is. */
 const user = [

@@ -5,9 +5,9 @@ import { type ConnectionOptions, connect, type Server, type TLSSocket } from 'no
 import t from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
 import { setHandshake } from '../../lib/resumption/handshake.ts'
-import { authority, clientOf } from '../fixtures/certificates.ts'
-import { startBackend, startProxy, until } from '../fixtures/proxy-servers.ts'
-import { ask, site } from '../fixtures/proxy-sites.ts'
+import { startBackend, startProxy, until } from '../fixtures/proxy/servers.ts'
+import { ask, site } from '../fixtures/proxy/sites.ts'
+import { authority, clientOf } from '../fixtures/tls/certificates.ts'
 
 const backend = await startBackend(t, (q, r) =>
   r.end(JSON.stringify({ host: q.headers.host, certificate: q.headers['client-cert'] })),

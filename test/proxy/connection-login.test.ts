@@ -11,7 +11,7 @@ import {
   type TestBackend,
   type TestProxy,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 interface Answer {
   readonly status: number

@@ -6,11 +6,11 @@ import type { Drains } from '../../lib/dispatch/drains.ts'
 import { generateSecret, parseSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { createProxy } from '../../lib/proxy/proxy.ts'
-import { Browser } from '../fixtures/browser.ts'
-import { fakeIo } from '../fixtures/cli-io.ts'
-import { farmProxies } from '../fixtures/proxy-farm.ts'
-import { defaultSite, MemoryLog, startBackend, until } from '../fixtures/proxy-servers.ts'
-import { reached } from '../fixtures/reached.ts'
+import { fakeIo } from '../fixtures/cli/io.ts'
+import { reached } from '../fixtures/farm/reached.ts'
+import { Browser } from '../fixtures/proxy/browser.ts'
+import { farmProxies } from '../fixtures/proxy/farm.ts'
+import { defaultSite, MemoryLog, startBackend, until } from '../fixtures/proxy/servers.ts'
 
 t.test(
   'a drained backend keeps its clients and gets no others, on every proxy',

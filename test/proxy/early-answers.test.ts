@@ -3,8 +3,8 @@ import { type AddressInfo, createServer } from 'node:net'
 import type { Server, TLSSocket } from 'node:tls'
 import t from 'tap'
 import { patience } from '../fixtures/patience.ts'
-import { rawConnection } from '../fixtures/proxy-raw.ts'
-import { startProxy } from '../fixtures/proxy-servers.ts'
+import { rawConnection } from '../fixtures/proxy/raw.ts'
+import { startProxy } from '../fixtures/proxy/servers.ts'
 
 /** More than all buffers hold, and many times what is waited for where nothing comes. */
 const size = 12_000_000

@@ -2,7 +2,7 @@ import t from 'tap'
 import { compareFaults, failedPercent } from '../fixtures/faults/compare.ts'
 import { type Fault, faults } from '../fixtures/faults/faulty-backend.ts'
 import type { Rival } from '../fixtures/faults/rivals.ts'
-import { startProxy } from '../fixtures/proxy-servers.ts'
+import { startProxy } from '../fixtures/proxy/servers.ts'
 
 /** Of GET, which may be sent again: requests that fail, in a hundred, at most. */
 const mayFail: { readonly [fault in Fault]: number } = {

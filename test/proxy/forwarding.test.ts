@@ -5,8 +5,8 @@ import { type ClientHttp2Session, connect } from 'node:http2'
 import { createServer } from 'node:net'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { rawConnection, rawExchange, statusesOf } from '../fixtures/proxy-raw.ts'
-import { startBackend, startProxy, until } from '../fixtures/proxy-servers.ts'
+import { rawConnection, rawExchange, statusesOf } from '../fixtures/proxy/raw.ts'
+import { startBackend, startProxy, until } from '../fixtures/proxy/servers.ts'
 
 const run = promisify(execFile)
 

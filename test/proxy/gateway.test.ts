@@ -8,17 +8,17 @@ import type { AuthOptions } from '../../lib/auth/options.ts'
 import type { Authenticated } from '../../lib/auth/request/node-request.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { AuthAuthorizer } from '../../lib/proxy/request/auth-authorizer.ts'
-import { basic } from '../fixtures/auth-world.ts'
-import { p256 } from '../fixtures/certificates.ts'
+import { basic } from '../fixtures/auth/world.ts'
+import { farmProxies } from '../fixtures/proxy/farm.ts'
 import {
   agentGateway,
   type Gateway,
   type GatewayReply,
   http2Gateway,
   nginxGateway,
-} from '../fixtures/gateways.ts'
-import { farmProxies } from '../fixtures/proxy-farm.ts'
-import { defaultSite, startBackend } from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/gateways.ts'
+import { defaultSite, startBackend } from '../fixtures/proxy/servers.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
 
 /*
  * Users behind a gateway that says nothing of itself: their requests come over the same TLS

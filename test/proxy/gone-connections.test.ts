@@ -9,13 +9,13 @@ import {
   pseudoFields,
   RawHttp2,
   rawConnection,
-} from '../fixtures/proxy-raw.ts'
+} from '../fixtures/proxy/raw.ts'
 import {
   defaultSite,
   startBackend,
   startProxy,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 const backend = await startBackend(t, (request, response) => {
   request.resume()

@@ -10,13 +10,13 @@ import {
   status,
 } from '@grpc/grpc-js'
 import t from 'tap'
-import { grpcClient, startGrpcServer, type TestClient } from '../fixtures/grpc.ts'
+import { grpcClient, startGrpcServer, type TestClient } from '../fixtures/grpc/service.ts'
 import {
   defaultSite,
   startProxy,
   type Teardown,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 type Unary = ServerUnaryCall<Buffer, Buffer>
 type Down = ServerWritableStream<Buffer, Buffer>
@@ -286,7 +286,7 @@ t.test('a call goes on to the next backend where one can not be reached', async 
 
 t.test('a backend that speaks no HTTP/2 is said to be unavailable', async t => {
   const { createServer } = await import('node:https')
-  const { p256 } = await import('../fixtures/certificates.ts')
+  const { p256 } = await import('../fixtures/tls/certificates.ts')
   const identity = await p256('localhost')
   const server = createServer(identity, (_request, response) => response.end())
   server.listen(0, '127.0.0.1')
@@ -304,7 +304,7 @@ t.test('a backend that speaks no HTTP/2 is said to be unavailable', async t => {
 })
 
 t.test('over TLS to the backend, by ALPN', async t => {
-  const { p256 } = await import('../fixtures/certificates.ts')
+  const { p256 } = await import('../fixtures/tls/certificates.ts')
   const { cert } = await p256('localhost')
   const { port: backend } = await startGrpcServer(
     t,

@@ -8,7 +8,7 @@ import {
   startProxy,
   type TestProxy,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 const exec = promisify(execFile)
 

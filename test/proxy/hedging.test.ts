@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { AnswerTimes } from '../../lib/dispatch/hedge/answer-times.ts'
 import type { Handling, RunningProxy } from '../../lib/proxy/options.ts'
-import { Browser } from '../fixtures/browser.ts'
+import { Browser } from '../fixtures/proxy/browser.ts'
 import {
   defaultSite,
   startBackend,
@@ -13,7 +13,7 @@ import {
   type Teardown,
   type TestProxy,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 /** What a backend does with a request: nothing by itself. */
 type Behave = (response: ServerResponse) => void

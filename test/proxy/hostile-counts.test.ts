@@ -7,9 +7,15 @@ import {
   sayFrom,
   statusesFrom,
   tlsFrom,
-} from '../fixtures/clients-from.ts'
-import { accept, HostileCases, ok, streams, world } from '../fixtures/hostile-world.ts'
-import { until } from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/clients-from.ts'
+import {
+  accept,
+  HostileCases,
+  ok,
+  streams,
+  world,
+} from '../fixtures/proxy/hostile-world.ts'
+import { until } from '../fixtures/proxy/servers.ts'
 
 const cases = new HostileCases()
 

@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
-import { honest, hostile, statusesFrom, tcpFrom } from '../fixtures/clients-from.ts'
-import { HostileCases, ok, streams, world } from '../fixtures/hostile-world.ts'
-import { until } from '../fixtures/proxy-servers.ts'
+import { honest, hostile, statusesFrom, tcpFrom } from '../fixtures/proxy/clients-from.ts'
+import { HostileCases, ok, streams, world } from '../fixtures/proxy/hostile-world.ts'
+import { until } from '../fixtures/proxy/servers.ts'
 
 const cases = new HostileCases()
 

@@ -1,14 +1,13 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
-import { p256 } from '../fixtures/certificates.ts'
 import {
   honest,
   hostile,
   http2From,
   statusesFrom,
   tlsFrom,
-} from '../fixtures/clients-from.ts'
+} from '../fixtures/proxy/clients-from.ts'
 import {
   accept,
   get,
@@ -16,8 +15,9 @@ import {
   ok,
   streams,
   world,
-} from '../fixtures/hostile-world.ts'
-import { until } from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/hostile-world.ts'
+import { until } from '../fixtures/proxy/servers.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
 
 const cases = new HostileCases()
 

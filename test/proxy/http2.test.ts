@@ -4,7 +4,6 @@ import { connect } from 'node:http2'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
 import type { Authorizer } from '../../lib/proxy/options.ts'
-import { authority, p256 } from '../fixtures/certificates.ts'
 import {
   flags,
   frame,
@@ -13,13 +12,14 @@ import {
   pseudoFields,
   RawHttp2,
   rawConnection,
-} from '../fixtures/proxy-raw.ts'
+} from '../fixtures/proxy/raw.ts'
 import {
   defaultSite,
   startBackend,
   startProxy,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
+import { authority, p256 } from '../fixtures/tls/certificates.ts'
 
 const held: (() => void)[] = []
 const backend = await startBackend(t, (request, response) => {

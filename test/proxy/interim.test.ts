@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:http2'
 import { request as http1Request } from 'node:https'
 import t from 'tap'
+import { startRawBackend } from '../fixtures/backend/raw-backend.ts'
 import { patience } from '../fixtures/patience.ts'
 import {
   frameTypes,
@@ -9,9 +10,8 @@ import {
   rawConnection,
   rawExchange,
   statusesOf,
-} from '../fixtures/proxy-raw.ts'
-import { startProxy, until } from '../fixtures/proxy-servers.ts'
-import { startRawBackend } from '../fixtures/raw-backend.ts'
+} from '../fixtures/proxy/raw.ts'
+import { startProxy, until } from '../fixtures/proxy/servers.ts'
 
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 const link = '</a b.css>; rel=preload; title="a, b; c", </c.css>; rel=preconnect'

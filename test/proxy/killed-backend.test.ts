@@ -1,8 +1,8 @@
 import { Agent, request } from 'node:https'
 import t from 'tap'
 import type { BackendFigures } from '../../lib/proxy/section/backends.ts'
-import { ObjectProcess } from '../fixtures/object-process.ts'
-import { startProxy, type TestProxy } from '../fixtures/proxy-servers.ts'
+import { ObjectProcess } from '../fixtures/backend/object-process.ts'
+import { startProxy, type TestProxy } from '../fixtures/proxy/servers.ts'
 
 const size = 100
 const clients = 40

@@ -11,8 +11,8 @@ import {
   rawConnection,
   rawExchange,
   statusesOf,
-} from '../fixtures/proxy-raw.ts'
-import { startBackend, startProxy, until } from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/raw.ts'
+import { startBackend, startProxy, until } from '../fixtures/proxy/servers.ts'
 
 const backend = await startBackend(t, (request, response) => {
   request.resume()

@@ -3,17 +3,17 @@ import { join } from 'node:path'
 import { hashSync } from 'bcryptjs'
 import t from 'tap'
 import { AuthAuthorizer } from '../../lib/proxy/request/auth-authorizer.ts'
-import { basic } from '../fixtures/auth-world.ts'
-import { agentGateway, type Gateway, http2Gateway } from '../fixtures/gateways.ts'
 import {
   answerForEver,
   longKinds,
   openLong,
   upgradeForEver,
-} from '../fixtures/long-exchanges.ts'
+} from '../fixtures/auth/long-exchanges.ts'
+import { basic } from '../fixtures/auth/world.ts'
 import { patience, patientLogins } from '../fixtures/patience.ts'
-import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
-import { defaultSite, startBackend, until } from '../fixtures/proxy-servers.ts'
+import { type FarmProxy, farmProxies } from '../fixtures/proxy/farm.ts'
+import { agentGateway, type Gateway, http2Gateway } from '../fixtures/proxy/gateways.ts'
+import { defaultSite, startBackend, until } from '../fixtures/proxy/servers.ts'
 
 t.test('a new password ends the old one on open connections of all proxies', async t => {
   const file = join(t.testdir({}), 'users')

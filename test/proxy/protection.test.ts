@@ -12,8 +12,8 @@ import type { NativeSocket } from '../../lib/takeover/native/native-socket.ts'
 import { endOf } from '../../lib/takeover/plan/planned-response.ts'
 import type { Inheritance } from '../../lib/takeover/protection-options.ts'
 import { TakeoverCounters } from '../../lib/takeover/takeover-counters.ts'
-import { fullCheckpoint, idleCheckpoint } from '../fixtures/checkpoints.ts'
-import { ManualClock } from '../fixtures/farm-stream-clock.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
+import { fullCheckpoint, idleCheckpoint } from '../fixtures/takeover/checkpoints.ts'
 
 /** A connection of TLS that waits for its next request. */
 const idle: Checkpoint = { ...fullCheckpoint, owed: undefined }

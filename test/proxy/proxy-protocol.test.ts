@@ -2,13 +2,13 @@ import { connect as connectHttp2 } from 'node:http2'
 import { connect, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { type ProxyVersion, writeHeader } from '../../lib/proxy-protocol/header.ts'
-import { behindBalancer } from '../fixtures/behind-balancer.ts'
+import { behindBalancer } from '../fixtures/proxy/behind-balancer.ts'
 import {
   defaultSite,
   startBackend,
   startProxy,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 const backend = await startBackend(t, (request, response) => {
   response.end(JSON.stringify(request.headers))

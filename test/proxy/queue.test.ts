@@ -3,14 +3,14 @@ import type { ServerResponse } from 'node:http'
 import { Agent, get, request } from 'node:https'
 import t from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
-import { backendFigures } from '../fixtures/backend-figures.ts'
+import { backendFigures } from '../fixtures/proxy/backend-figures.ts'
 import {
   defaultSite,
   startBackend,
   startProxy,
   type Teardown,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 interface Answer {
   readonly status: number

@@ -14,7 +14,7 @@ import {
 } from '../../lib/proxy/redirect-listener.ts'
 import { writeHeader } from '../../lib/proxy-protocol/header.ts'
 import { patience } from '../fixtures/patience.ts'
-import { MemoryLog, until } from '../fixtures/proxy-servers.ts'
+import { MemoryLog, until } from '../fixtures/proxy/servers.ts'
 
 const challenge = '/.well-known/acme-challenge/'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Case, plain, Said, trailing } from '../fixtures/proxy-answers.ts'
+import { type Case, plain, Said, trailing } from '../fixtures/proxy/answers.ts'
 
 /** Where node:http2 takes one line: two that are equal, and what two that differ become. */
 const single: Readonly<Record<string, readonly [string, string, both: string]>> = {

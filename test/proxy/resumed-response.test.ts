@@ -9,9 +9,9 @@ import {
 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { ObjectProcess } from '../fixtures/object-process.ts'
-import { defaultSite, startProxy, until } from '../fixtures/proxy-servers.ts'
-import { startRangeBackend } from '../fixtures/range-backend.ts'
+import { ObjectProcess } from '../fixtures/backend/object-process.ts'
+import { startRangeBackend } from '../fixtures/backend/range-backend.ts'
+import { defaultSite, startProxy, until } from '../fixtures/proxy/servers.ts'
 
 /** 200 and more for the long form. */
 const megabytes = Number(process.env['OBJECT_MEGABYTES'] ?? 36)

@@ -4,17 +4,17 @@ import { connect as connectTcp } from 'node:net'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
+import { type FarmProxy, farmProxies } from '../fixtures/proxy/farm.ts'
+import { startBackend, until } from '../fixtures/proxy/servers.ts'
+import { isSealed, untilSealed } from '../fixtures/resumption/until-sealed.ts'
 import {
   authority,
   clientOf,
   makePair,
   type Pair,
   p256,
-} from '../fixtures/certificates.ts'
-import { type FarmProxy, farmProxies } from '../fixtures/proxy-farm.ts'
-import { startBackend, until } from '../fixtures/proxy-servers.ts'
-import { unwrapped } from '../fixtures/tls-client.ts'
-import { isSealed, untilSealed } from '../fixtures/until-sealed.ts'
+} from '../fixtures/tls/certificates.ts'
+import { unwrapped } from '../fixtures/tls/client.ts'
 
 type Protocol = 'http/1.1' | 'h2'
 type Version = 'TLSv1.2' | 'TLSv1.3'

@@ -9,7 +9,7 @@ import {
   startBackend,
   startProxy,
   type Teardown,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 const exec = promisify(execFile)
 

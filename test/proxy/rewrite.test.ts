@@ -3,9 +3,9 @@ import { prefixLinks } from '../../lib/dispatch/links.ts'
 import type { Handling, RedirectOptions } from '../../lib/proxy/options.ts'
 import { Redirect } from '../../lib/proxy/route/redirect.ts'
 import { Rewrite } from '../../lib/proxy/route/rewrite.ts'
-import { Browser } from '../fixtures/browser.ts'
-import { defaultSite, startBackend, startProxy } from '../fixtures/proxy-servers.ts'
-import { ask } from '../fixtures/proxy-sites.ts'
+import { Browser } from '../fixtures/proxy/browser.ts'
+import { defaultSite, startBackend, startProxy } from '../fixtures/proxy/servers.ts'
+import { ask } from '../fixtures/proxy/sites.ts'
 
 const rewrite = (handling: Handling) =>
   new Rewrite(handling, 'a site', new Set(['x-our-user']))

@@ -2,8 +2,8 @@ import t from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
 import { readingsOf } from '../../lib/proxy/route/path-readings.ts'
 import { Routes, type ServedRoute } from '../../lib/proxy/route/routes.ts'
-import { defaultSite, startBackend, startProxy } from '../fixtures/proxy-servers.ts'
-import { ask } from '../fixtures/proxy-sites.ts'
+import { defaultSite, startBackend, startProxy } from '../fixtures/proxy/servers.ts'
+import { ask } from '../fixtures/proxy/sites.ts'
 
 /** Which of a site's routes has a request, by the names of their backends; or why none has. */
 function router(routes: Site['routes'], own: Partial<Site> = { backends: ['rest'] }) {

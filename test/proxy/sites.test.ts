@@ -3,9 +3,9 @@ import { createServer, request as plainRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
-import { rsa } from '../fixtures/certificates.ts'
-import { defaultSite, startBackend, startProxy } from '../fixtures/proxy-servers.ts'
-import { ask, site } from '../fixtures/proxy-sites.ts'
+import { defaultSite, startBackend, startProxy } from '../fixtures/proxy/servers.ts'
+import { ask, site } from '../fixtures/proxy/sites.ts'
+import { rsa } from '../fixtures/tls/certificates.ts'
 
 const { url } = await startBackend(t, (_q, r) => r.end('{}'))
 const backends = [url]

@@ -2,15 +2,15 @@ import { once } from 'node:events'
 import { createServer as createHttp2Server } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { Browser } from '../fixtures/browser.ts'
-import { rawConnection, rawExchange, statusesOf } from '../fixtures/proxy-raw.ts'
+import { Browser } from '../fixtures/proxy/browser.ts'
+import { rawConnection, rawExchange, statusesOf } from '../fixtures/proxy/raw.ts'
 import {
   defaultSite,
   startBackend,
   startProxy,
   type Teardown,
   until,
-} from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/servers.ts'
 
 /** A backend that never answers, by either version of HTTP. */
 async function silent(t: Teardown, version: 'http1' | 'http2'): Promise<string> {

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
-import { rawExchange } from '../fixtures/proxy-raw.ts'
-import { startProxy } from '../fixtures/proxy-servers.ts'
+import { rawExchange } from '../fixtures/proxy/raw.ts'
+import { startProxy } from '../fixtures/proxy/servers.ts'
 
 const chunked = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n'
 

@@ -6,9 +6,9 @@ import { connect } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
-import { rawConnection, rawExchange, statusesOf } from '../fixtures/proxy-raw.ts'
-import { startProxy, type Teardown, until } from '../fixtures/proxy-servers.ts'
-import { startRawBackend } from '../fixtures/raw-backend.ts'
+import { startRawBackend } from '../fixtures/backend/raw-backend.ts'
+import { rawConnection, rawExchange, statusesOf } from '../fixtures/proxy/raw.ts'
+import { startProxy, type Teardown, until } from '../fixtures/proxy/servers.ts'
 
 const upgrades: Record<string, unknown>[] = []
 const sockets = new Set<object>()

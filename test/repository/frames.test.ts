@@ -20,7 +20,7 @@ import {
   writeRecords,
   writeWelcome,
 } from '../../lib/repository/frames.ts'
-import { record } from '../fixtures/table-records.ts'
+import { record } from '../fixtures/table/records.ts'
 
 const proof = randomBytes(proofLength)
 const nonce = randomBytes(nonceLength)

@@ -12,7 +12,7 @@ import { HostSocket } from '../../lib/repository/host-socket.ts'
 import { HostTransport } from '../../lib/repository/host-transport.ts'
 import { Keeper } from '../../lib/repository/keeper.ts'
 import { unknownState } from '../../lib/repository/state.ts'
-import { key } from '../fixtures/keeper-world.ts'
+import { key } from '../fixtures/repository/keeper-world.ts'
 
 // The timers of a farm do not keep the process up.
 const alive = setInterval(() => {}, 1_000)

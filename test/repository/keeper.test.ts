@@ -6,8 +6,13 @@ import type { CacheRecord } from '../../lib/record/record.ts'
 import { frames, nonceLength, writeHello } from '../../lib/repository/frames.ts'
 import { Link } from '../../lib/repository/link.ts'
 import { prove } from '../../lib/repository/proof.ts'
-import { keeperWorld, key, linkTo, userWorld } from '../fixtures/keeper-world.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
+import {
+  keeperWorld,
+  key,
+  linkTo,
+  userWorld,
+} from '../fixtures/repository/keeper-world.ts'
 
 // The timers of the keeper do not keep the process up.
 const alive = setInterval(() => {}, 1_000)

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { testSeed } from '../fixtures/random.ts'
-import { killRepository } from '../fixtures/repository-kills.ts'
+import { killRepository } from '../fixtures/repository/kills.ts'
 
 t.test(
   'a repository that is killed while a proxy writes loses nothing that it acknowledged',

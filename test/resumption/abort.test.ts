@@ -2,11 +2,11 @@ import { constants } from 'node:crypto'
 import { createServer } from 'node:https'
 import type { Server } from 'node:tls'
 import t, { type Test } from 'tap'
-import { connectRewriting } from '../fixtures/first-write.ts'
-import { splitRecords } from '../fixtures/hello.ts'
-import { memberServer, memberServers, only } from '../fixtures/resumption-world.ts'
-import { certificateFor, listening } from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { memberServer, memberServers, only } from '../fixtures/resumption/world.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { connectRewriting } from '../fixtures/tls/first-write.ts'
+import { splitRecords } from '../fixtures/tls/hello.ts'
+import { certificateFor, listening } from '../fixtures/tls/servers.ts'
 
 /*
  * Clients who offer a session of TLS 1.2 and leave out what it was made with. A server MUST end

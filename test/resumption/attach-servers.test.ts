@@ -15,9 +15,9 @@ import {
   told,
   versions,
   ways,
-} from '../fixtures/resumption-world.ts'
-import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/world.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { certificateFor, listening, tellingServer } from '../fixtures/tls/servers.ts'
 
 t.test(
   'a hello that names a session and does not resume it inherits nothing',

@@ -6,9 +6,9 @@ import {
   told,
   versions,
   ways,
-} from '../fixtures/resumption-world.ts'
-import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/world.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { certificateFor, listening, tellingServer } from '../fixtures/tls/servers.ts'
 
 for (const [version, way] of versions.flatMap(version =>
   ways.map(way => [version, way] as const),

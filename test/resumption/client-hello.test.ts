@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { HelloReader } from '../../lib/resumption/hello/hello-reader.ts'
-import { captureHello, splitRecords } from '../fixtures/hello.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
+import { captureHello, splitRecords } from '../fixtures/tls/hello.ts'
 
 t.test("a hello of Node's client", async t => {
   const hello13 = await captureHello({

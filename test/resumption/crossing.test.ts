@@ -4,12 +4,12 @@ import { createSecureContext, type Server } from 'node:tls'
 import t from 'tap'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import type { AttachOptions } from '../../lib/resumption/server/attachment.ts'
-import { authority, clientOf, type Pair, p256 } from '../fixtures/certificates.ts'
-import { connectRewriting } from '../fixtures/first-write.ts'
-import { splitRecords } from '../fixtures/hello.ts'
-import { type Version, versions } from '../fixtures/resumption-world.ts'
-import { listening, type TeardownScope } from '../fixtures/servers.ts'
-import { type Visit, type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { type Version, versions } from '../fixtures/resumption/world.ts'
+import { authority, clientOf, type Pair, p256 } from '../fixtures/tls/certificates.ts'
+import { type Visit, type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { connectRewriting } from '../fixtures/tls/first-write.ts'
+import { splitRecords } from '../fixtures/tls/hello.ts'
+import { listening, type TeardownScope } from '../fixtures/tls/servers.ts'
 
 /*
  * CVE-2025-23419 and its kin: a client whom a strict name refuses gets a session from a lax

@@ -10,12 +10,16 @@ import {
 import { createServer as createTlsServer, type Server, TLSSocket } from 'node:tls'
 import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
-import { cacheOf } from '../fixtures/farm-insides.ts'
+import { cacheOf } from '../fixtures/farm/insides.ts'
 import { patience } from '../fixtures/patience.ts'
-import { HeldConnection } from '../fixtures/resumption-held.ts'
-import { deferred, farmOfOne } from '../fixtures/resumption-world.ts'
-import { certificateFor, type TeardownScope, tellingServer } from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { HeldConnection } from '../fixtures/resumption/held-connection.ts'
+import { deferred, farmOfOne } from '../fixtures/resumption/world.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import {
+  certificateFor,
+  type TeardownScope,
+  tellingServer,
+} from '../fixtures/tls/servers.ts'
 
 /** What clients do that never become a TLS connection. */
 const ends: { readonly [name: string]: (socket: Socket) => void } = {

@@ -3,7 +3,6 @@ import { createSecureServer } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { createFarm } from '../../lib/index.ts'
-import { p256 } from '../fixtures/certificates.ts'
 import {
   frame,
   frameTypes,
@@ -11,8 +10,9 @@ import {
   pseudoFields,
   RawHttp2,
   rawConnection,
-} from '../fixtures/proxy-raw.ts'
-import { until } from '../fixtures/proxy-servers.ts'
+} from '../fixtures/proxy/raw.ts'
+import { until } from '../fixtures/proxy/servers.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
 
 t.test('an attached HTTP/2 server keeps no connection that HTTP/2 has left', async t => {
   const farm = await createFarm()

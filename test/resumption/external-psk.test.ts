@@ -2,9 +2,9 @@ import { connect, createServer, type TlsOptions } from 'node:tls'
 import t from 'tap'
 import { handshakeOf } from '../../lib/resumption/handshake.ts'
 import { patience } from '../fixtures/patience.ts'
-import { farmOfOne } from '../fixtures/resumption-world.ts'
-import { certificateFor, listening, type TeardownScope } from '../fixtures/servers.ts'
-import { unwrapped } from '../fixtures/tls-client.ts'
+import { farmOfOne } from '../fixtures/resumption/world.ts'
+import { unwrapped } from '../fixtures/tls/client.ts'
+import { certificateFor, listening, type TeardownScope } from '../fixtures/tls/servers.ts'
 
 /**
  * Keys shared out of band (RFC 4279, RFC 8446 4.2.11). In TLS 1.3 Node says of their use that a

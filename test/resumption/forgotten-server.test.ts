@@ -5,9 +5,9 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { Farm } from '../../lib/member/farm.ts'
 import { patience } from '../fixtures/patience.ts'
-import { farmOfOne } from '../fixtures/resumption-world.ts'
-import { tellingServer } from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { farmOfOne } from '../fixtures/resumption/world.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { tellingServer } from '../fixtures/tls/servers.ts'
 
 setFlagsFromString('--expose-gc')
 const collect: () => void = runInNewContext('gc')

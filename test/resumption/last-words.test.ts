@@ -6,7 +6,6 @@ import { Duplex } from 'node:stream'
 import { connect, createServer as createTlsServer, type Server } from 'node:tls'
 import t from 'tap'
 import { LastWords } from '../../lib/resumption/native/last-words.ts'
-import { p256 } from '../fixtures/certificates.ts'
 import { patience } from '../fixtures/patience.ts'
 import {
   deferred,
@@ -14,8 +13,9 @@ import {
   resumptionOver,
   type Version,
   versions,
-} from '../fixtures/resumption-world.ts'
-import type { TeardownScope } from '../fixtures/servers.ts'
+} from '../fixtures/resumption/world.ts'
+import { p256 } from '../fixtures/tls/certificates.ts'
+import type { TeardownScope } from '../fixtures/tls/servers.ts'
 
 /*
  * A client that says something illegal in the flight of its Finished, while the session that

@@ -3,10 +3,10 @@ import { createSecureContext, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { handshakeOf } from '../../lib/resumption/handshake.ts'
 import type { AttachOptions } from '../../lib/resumption/server/attachment.ts'
-import { authority, clientOf, p256 } from '../fixtures/certificates.ts'
-import { farmOfOne, only } from '../fixtures/resumption-world.ts'
-import { listening, type TeardownScope } from '../fixtures/servers.ts'
-import { type Visit, visit } from '../fixtures/tls-client.ts'
+import { farmOfOne, only } from '../fixtures/resumption/world.ts'
+import { authority, clientOf, p256 } from '../fixtures/tls/certificates.ts'
+import { type Visit, visit } from '../fixtures/tls/client.ts'
+import { listening, type TeardownScope } from '../fixtures/tls/servers.ts'
 
 /*
  * A server that asks for no certificate until a request wants one, and then renegotiates, which

@@ -5,10 +5,8 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { authority, clientOf, p256 } from '../fixtures/certificates.ts'
-import { until } from '../fixtures/farm-stream-member.ts'
-import { captureHello } from '../fixtures/hello.ts'
-import { HeldConnection } from '../fixtures/resumption-held.ts'
+import { until } from '../fixtures/farm/stream-member.ts'
+import { HeldConnection } from '../fixtures/resumption/held-connection.ts'
 import {
   deferred,
   memberServer,
@@ -17,9 +15,11 @@ import {
   resumptionOver,
   told,
   versions,
-} from '../fixtures/resumption-world.ts'
-import { listening, type TeardownScope, tellingServer } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/world.ts'
+import { authority, clientOf, p256 } from '../fixtures/tls/certificates.ts'
+import { visit } from '../fixtures/tls/client.ts'
+import { captureHello } from '../fixtures/tls/hello.ts'
+import { listening, type TeardownScope, tellingServer } from '../fixtures/tls/servers.ts'
 
 /* What happens when something ends, or changes, in the middle of a handshake. */
 

@@ -5,17 +5,17 @@ import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import { MintLimit } from '../../lib/resumption/server/mint-limit.ts'
 import { OffHeapTable } from '../../lib/table/off-heap-table.ts'
-import { ManualClock } from '../fixtures/farm-stream-clock.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
+import { SimulatedTime } from '../fixtures/resumption/ticket-farm.ts'
 import {
   only,
   resume,
   resumptionOver,
   told,
   versions,
-} from '../fixtures/resumption-world.ts'
-import { listening, tellingServer } from '../fixtures/servers.ts'
-import { SimulatedTime } from '../fixtures/ticket-farm.ts'
-import { visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/world.ts'
+import { visit } from '../fixtures/tls/client.ts'
+import { listening, tellingServer } from '../fixtures/tls/servers.ts'
 
 const minute = 60_000
 const session = Buffer.alloc(200)

@@ -9,9 +9,9 @@ import {
   told,
   type Version,
   versions,
-} from '../fixtures/resumption-world.ts'
-import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/world.ts'
+import { visit } from '../fixtures/tls/client.ts'
+import { certificateFor, listening, tellingServer } from '../fixtures/tls/servers.ts'
 
 const second = 1_000
 

@@ -3,14 +3,14 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net'
 import { createSecureContext, type Server } from 'node:tls'
 import t from 'tap'
-import { farmOfOne, only, versions } from '../fixtures/resumption-world.ts'
+import { farmOfOne, only, versions } from '../fixtures/resumption/world.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
 import {
   certificateFor,
   listening,
   type TeardownScope,
   tellingServer,
-} from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/tls/servers.ts'
 
 /** What the owner's AsyncLocalStorage holds in the events of the server. */
 class Seen {

@@ -1,9 +1,9 @@
 import { createServer as createHttpServer } from 'node:http'
 import { createServer as createTlsServer, type Server } from 'node:tls'
 import t from 'tap'
-import { farmOfOne } from '../fixtures/resumption-world.ts'
-import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { farmOfOne } from '../fixtures/resumption/world.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { certificateFor, listening, tellingServer } from '../fixtures/tls/servers.ts'
 
 type Done = (...given: unknown[]) => void
 

@@ -7,9 +7,9 @@ import {
 } from 'node:net'
 import { Duplex } from 'node:stream'
 import t from 'tap'
-import { attachedPort, farmOfOne } from '../fixtures/resumption-world.ts'
-import { type TeardownScope, tellingServer } from '../fixtures/servers.ts'
-import { unwrapped, type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { attachedPort, farmOfOne } from '../fixtures/resumption/world.ts'
+import { unwrapped, type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { type TeardownScope, tellingServer } from '../fixtures/tls/servers.ts'
 
 /**
  * What owners of a shared port do with a raw connection around giving it to the TLS server. From

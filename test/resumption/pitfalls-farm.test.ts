@@ -2,9 +2,9 @@ import t from 'tap'
 import { parseAddress } from '../../lib/address.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { tables } from '../../lib/record/key.ts'
-import { cacheOf } from '../fixtures/farm-insides.ts'
-import { until } from '../fixtures/farm-stream-member.ts'
-import { type Relay, startRelay } from '../fixtures/farm-stream-relay.ts'
+import { cacheOf } from '../fixtures/farm/insides.ts'
+import { until } from '../fixtures/farm/stream-member.ts'
+import { type Relay, startRelay } from '../fixtures/farm/stream-relay.ts'
 import {
   type MemberServer,
   memberServer,
@@ -13,9 +13,9 @@ import {
   told,
   type Version,
   versions,
-} from '../fixtures/resumption-world.ts'
-import type { TeardownScope } from '../fixtures/servers.ts'
-import { type Visit, visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/world.ts'
+import { type Visit, visit } from '../fixtures/tls/client.ts'
+import type { TeardownScope } from '../fixtures/tls/servers.ts'
 
 /* The pitfalls that need a network that fails; see pitfalls.test.ts for the list. */
 

@@ -11,13 +11,10 @@ import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import { decodeSessionRecord } from '../../lib/resumption/session/session-record.ts'
-import { authority, clientOf, p256, rsa } from '../fixtures/certificates.ts'
 import { collectedMemory } from '../fixtures/collected-memory.ts'
-import { cacheOf } from '../fixtures/farm-insides.ts'
-import { memoryLog } from '../fixtures/farm-stream-member.ts'
-import { startRelay } from '../fixtures/farm-stream-relay.ts'
-import { captureHello } from '../fixtures/hello.ts'
-import { watchFiles } from '../fixtures/resumption-files.ts'
+import { cacheOf } from '../fixtures/farm/insides.ts'
+import { memoryLog } from '../fixtures/farm/stream-member.ts'
+import { startRelay } from '../fixtures/farm/stream-relay.ts'
 import {
   masterKeyOf,
   memberServer,
@@ -27,9 +24,12 @@ import {
   spellings,
   told,
   versions,
-} from '../fixtures/resumption-world.ts'
-import { listening } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/world.ts'
+import { watchFiles } from '../fixtures/resumption/written-files.ts'
+import { authority, clientOf, p256, rsa } from '../fixtures/tls/certificates.ts'
+import { visit } from '../fixtures/tls/client.ts'
+import { captureHello } from '../fixtures/tls/hello.ts'
+import { listening } from '../fixtures/tls/servers.ts'
 
 /*
  * Twenty-two ways in which shared TLS sessions went wrong elsewhere, and where each is tested.

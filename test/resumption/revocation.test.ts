@@ -5,16 +5,16 @@ import { generateSecret } from '../../lib/farm/secret.ts'
 import { createFarm } from '../../lib/member/create-farm.ts'
 import { tables } from '../../lib/record/key.ts'
 import { certificateDigest } from '../../lib/resumption/session/session-record.ts'
-import { cacheOf } from '../fixtures/farm-insides.ts'
-import { until } from '../fixtures/farm-stream-member.ts'
+import { cacheOf } from '../fixtures/farm/insides.ts'
+import { until } from '../fixtures/farm/stream-member.ts'
 import {
   type MemberServer,
   memberServers,
   resume,
   told,
-} from '../fixtures/resumption-world.ts'
-import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
-import { type Visit, visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/world.ts'
+import { type Visit, visit } from '../fixtures/tls/client.ts'
+import { certificateFor, listening, tellingServer } from '../fixtures/tls/servers.ts'
 
 const lineageOf = (visited: Visit): Buffer =>
   Buffer.from(told(visited).lineage ?? '', 'hex')

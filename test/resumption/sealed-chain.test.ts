@@ -1,14 +1,14 @@
 import { createSecureContext, type Server } from 'node:tls'
 import t from 'tap'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
-import { only, resume, told } from '../fixtures/resumption-world.ts'
 import {
   type SealedServer,
   type SealedWorldOptions,
   sealedServers,
-} from '../fixtures/sealed-world.ts'
-import { certificateFor } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/sealed-world.ts'
+import { only, resume, told } from '../fixtures/resumption/world.ts'
+import { visit } from '../fixtures/tls/client.ts'
+import { certificateFor } from '../fixtures/tls/servers.ts'
 
 const seed = testSeed()
 const random = seededRandom(seed)

@@ -1,11 +1,11 @@
 import t from 'tap'
 import { patience } from '../fixtures/patience.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
-import { told } from '../fixtures/resumption-world.ts'
-import { type SealedServer, sealedServers } from '../fixtures/sealed-world.ts'
-import { certificateFor } from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
-import { trickle } from '../fixtures/trickle.ts'
+import { type SealedServer, sealedServers } from '../fixtures/resumption/sealed-world.ts'
+import { told } from '../fixtures/resumption/world.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { certificateFor } from '../fixtures/tls/servers.ts'
+import { trickle } from '../fixtures/tls/trickle.ts'
 
 /*
  * The ticket callback of Node is told no connection. What it would take to mix two of them up is

@@ -4,6 +4,7 @@ import t from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { certificateDigest } from '../../lib/resumption/session/session-record.ts'
 import { patientLogins } from '../fixtures/patience.ts'
+import { isSealed, untilSealed } from '../fixtures/resumption/until-sealed.ts'
 import {
   type MemberServer,
   memberServer,
@@ -11,10 +12,9 @@ import {
   only,
   resume,
   told,
-} from '../fixtures/resumption-world.ts'
-import { certificateFor, listening } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
-import { isSealed, untilSealed } from '../fixtures/until-sealed.ts'
+} from '../fixtures/resumption/world.ts'
+import { visit } from '../fixtures/tls/client.ts'
+import { certificateFor, listening } from '../fixtures/tls/servers.ts'
 
 /* Whole farms, which agree on their keys by themselves. That takes them some seconds. */
 

@@ -1,11 +1,11 @@
 import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
-import { authority, clientOf } from '../fixtures/certificates.ts'
 import { patience } from '../fixtures/patience.ts'
-import { HeldConnection } from '../fixtures/resumption-held.ts'
-import { resume, told } from '../fixtures/resumption-world.ts'
-import { type SealedServer, sealedServers } from '../fixtures/sealed-world.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { HeldConnection } from '../fixtures/resumption/held-connection.ts'
+import { type SealedServer, sealedServers } from '../fixtures/resumption/sealed-world.ts'
+import { resume, told } from '../fixtures/resumption/world.ts'
+import { authority, clientOf } from '../fixtures/tls/certificates.ts'
+import { visit } from '../fixtures/tls/client.ts'
 
 const day = 24 * 3600_000
 

@@ -7,7 +7,7 @@ import {
   SealedTickets,
 } from '../../lib/resumption/ticket/sealed-tickets.ts'
 import type { TicketAnswer } from '../../lib/resumption/ticket/ticket-hook.ts'
-import { recordingLog } from '../fixtures/ticket-farm.ts'
+import { recordingLog } from '../fixtures/resumption/ticket-farm.ts'
 
 const hour = 3_600_000
 const begin = Date.UTC(2026, 2, 1)

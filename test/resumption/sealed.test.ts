@@ -9,12 +9,12 @@ import { HelloReader } from '../../lib/resumption/hello/hello-reader.ts'
 import { withOpenKeys } from '../../lib/resumption/server/open-keys.ts'
 import { SealedSessions } from '../../lib/resumption/server/sealed-sessions.ts'
 import { EpochKey } from '../../lib/resumption/ticket/epoch-key.ts'
-import { memoryLog } from '../fixtures/farm-stream-member.ts'
-import { captureHello } from '../fixtures/hello.ts'
-import { farmOfOne, only, resume, told, versions } from '../fixtures/resumption-world.ts'
-import { type SealedServer, sealedServers } from '../fixtures/sealed-world.ts'
-import { certificateFor, listening, tellingServer } from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { memoryLog } from '../fixtures/farm/stream-member.ts'
+import { type SealedServer, sealedServers } from '../fixtures/resumption/sealed-world.ts'
+import { farmOfOne, only, resume, told, versions } from '../fixtures/resumption/world.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { captureHello } from '../fixtures/tls/hello.ts'
+import { certificateFor, listening, tellingServer } from '../fixtures/tls/servers.ts'
 
 const pair = await certificateFor('localhost')
 const sealedPolicy = {

@@ -7,9 +7,6 @@ import t from 'tap'
 import type { ClientHello } from '../../lib/resumption/hello/client-hello.ts'
 import { askedAgain, bytesSent } from '../../lib/resumption/native/second-hello.ts'
 import { offersOneSession } from '../../lib/resumption/session/offer.ts'
-import { authority, clientOf } from '../fixtures/certificates.ts'
-import { connectRewriting } from '../fixtures/first-write.ts'
-import { splitRecords } from '../fixtures/hello.ts'
 import {
   memberServer,
   memberServers,
@@ -17,8 +14,11 @@ import {
   sourceOf,
   told,
   ways,
-} from '../fixtures/resumption-world.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/world.ts'
+import { authority, clientOf } from '../fixtures/tls/certificates.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { connectRewriting } from '../fixtures/tls/first-write.ts'
+import { splitRecords } from '../fixtures/tls/hello.ts'
 
 /** A client whose key share the server does not like, so that it is asked for another. */
 const shares: { readonly [server: string]: string } = {

@@ -11,8 +11,8 @@ import {
   type SessionRecord,
 } from '../../lib/resumption/session/session-record.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
-import { certificateFor } from '../fixtures/servers.ts'
-import { visit } from '../fixtures/tls-client.ts'
+import { visit } from '../fixtures/tls/client.ts'
+import { certificateFor } from '../fixtures/tls/servers.ts'
 
 const hour = 3600_000
 const id = Buffer.alloc(32, 7)

@@ -9,7 +9,7 @@ import {
   type SimulatedTicket,
   SimulatedTime,
   sealedBy,
-} from '../fixtures/ticket-farm.ts'
+} from '../fixtures/resumption/ticket-farm.ts'
 
 const second = 1_000
 const minute = 60 * second

@@ -2,14 +2,14 @@ import { constants } from 'node:crypto'
 import type { SecureContextOptions, Server } from 'node:tls'
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
-import { cacheOf } from '../fixtures/farm-insides.ts'
+import { cacheOf } from '../fixtures/farm/insides.ts'
 import {
   memberServer,
   memberServers,
   resume,
   told,
-} from '../fixtures/resumption-world.ts'
-import { visit } from '../fixtures/tls-client.ts'
+} from '../fixtures/resumption/world.ts'
+import { visit } from '../fixtures/tls/client.ts'
 
 /*
  * Servers that speak no TLS 1.3, with clients that do. What such a client sends as session id

@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:https'
 import { type Socket, connect as tcpConnect } from 'node:net'
 import t from 'tap'
-import { farmOfOne, sourceOf, told, ways } from '../fixtures/resumption-world.ts'
-import { listening, tellingServer } from '../fixtures/servers.ts'
-import { type VisitOptions, visit } from '../fixtures/tls-client.ts'
+import { farmOfOne, sourceOf, told, ways } from '../fixtures/resumption/world.ts'
+import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
+import { listening, tellingServer } from '../fixtures/tls/servers.ts'
 
 type Give = (socket: Socket) => void
 

@@ -1,10 +1,10 @@
 import { renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { CliProcess, command } from '../fixtures/cli-process.ts'
-import { localhostFiles, localhostPair } from '../fixtures/localhost-files.ts'
-import { objectBackend } from '../fixtures/object-backend.ts'
-import { PacedDownload } from '../fixtures/paced-download.ts'
+import { objectBackend } from '../fixtures/backend/object-backend.ts'
+import { CliProcess, command } from '../fixtures/process/cli-process.ts'
+import { PacedDownload } from '../fixtures/serve/paced-download.ts'
+import { localhostFiles, localhostPair } from '../fixtures/tls/localhost-files.ts'
 
 const hello = (protocol: number) =>
   `process.send({ type: 'hello', protocol: ${protocol} })`

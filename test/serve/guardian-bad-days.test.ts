@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { GuardedProxy, withGuardian } from '../fixtures/guarded-proxy.ts'
-import { localhostFiles } from '../fixtures/localhost-files.ts'
-import { objectBackend } from '../fixtures/object-backend.ts'
+import { objectBackend } from '../fixtures/backend/object-backend.ts'
+import { GuardedProxy, withGuardian } from '../fixtures/serve/guarded-proxy.ts'
+import { localhostFiles } from '../fixtures/tls/localhost-files.ts'
 
 const object = randomBytes(32 * 2 ** 20)
 const sha256 = createHash('sha256').update(object).digest('hex')

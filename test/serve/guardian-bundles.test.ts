@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { GuardedProxy, withGuardian } from '../fixtures/guarded-proxy.ts'
-import { objectBackend } from '../fixtures/object-backend.ts'
-import type { PacedDownload } from '../fixtures/paced-download.ts'
+import { objectBackend } from '../fixtures/backend/object-backend.ts'
+import { GuardedProxy, withGuardian } from '../fixtures/serve/guarded-proxy.ts'
+import type { PacedDownload } from '../fixtures/serve/paced-download.ts'
 
 const object = randomBytes(8 * 2 ** 20)
 

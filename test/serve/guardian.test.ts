@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import t from 'tap'
-import { GuardedProxy, withGuardian } from '../fixtures/guarded-proxy.ts'
-import { objectBackend } from '../fixtures/object-backend.ts'
+import { objectBackend } from '../fixtures/backend/object-backend.ts'
+import { GuardedProxy, withGuardian } from '../fixtures/serve/guarded-proxy.ts'
 import { until } from '../fixtures/until.ts'
 
 /** More than kernels hold between backend, proxy and a client that does not read. */

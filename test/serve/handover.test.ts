@@ -6,7 +6,7 @@ import { encodeCheckpoint } from '../../lib/takeover/checkpoint/codec.ts'
 import { Guardian } from '../../lib/takeover/guardian/guardian.ts'
 import type { Adopt } from '../../lib/takeover/guardian/guardian-keeper.ts'
 import type { SystemHandle } from '../../lib/takeover/guardian/system-handle.ts'
-import { idleCheckpoint } from '../fixtures/checkpoints.ts'
+import { idleCheckpoint } from '../fixtures/takeover/checkpoints.ts'
 
 class FakeWorker {
   readonly id: number

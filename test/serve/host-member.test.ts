@@ -6,8 +6,8 @@ import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { hostMember } from '../../lib/serve/host-member.ts'
 import { decodeKernel } from '../../lib/takeover/host/board/kernel-codec.ts'
 import type { NativeSupport } from '../../lib/takeover/native/detect.ts'
-import { ManualClock } from '../fixtures/farm-stream-clock.ts'
-import { MapTable } from '../fixtures/map-table.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
+import { MapTable } from '../fixtures/table/map-table.ts'
 import { FakeHosts } from '../fixtures/takeover/fake-hosts.ts'
 
 const settings = { address: '10.0.0.100', interface: 'eth0', fence: ['false'] }

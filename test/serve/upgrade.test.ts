@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { GuardedProxy, withGuardian } from '../fixtures/guarded-proxy.ts'
-import { objectBackend } from '../fixtures/object-backend.ts'
+import { objectBackend } from '../fixtures/backend/object-backend.ts'
+import { GuardedProxy, withGuardian } from '../fixtures/serve/guarded-proxy.ts'
 
 const object = randomBytes(48 * 2 ** 20)
 const sha256 = createHash('sha256').update(object).digest('hex')

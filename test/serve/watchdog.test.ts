@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { WatchdogProcess } from '../../lib/serve/process/watchdog.ts'
-import { memoryLog } from '../fixtures/farm-stream-member.ts'
+import { memoryLog } from '../fixtures/farm/stream-member.ts'
 import { until } from '../fixtures/until.ts'
 
 /** Writes down what it hears, and ends when it is told that all is over; unless it is deaf. */

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
 import type { Database, Stored } from '../../lib/state/database.ts'
+import { Watched } from '../fixtures/state/watched.ts'
 import { until } from '../fixtures/until.ts'
-import { Watched } from '../fixtures/watched.ts'
 
 export interface ContractWorld {
   /** Another one that is not open, on the same place: as another server has it. */

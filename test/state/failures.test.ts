@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { HandfastError } from '../../lib/errors.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createState, memoryDatabase } from '../../lib/state/index.ts'
-import { gate, SharedPlace } from '../fixtures/shared-database.ts'
+import { gate, SharedPlace } from '../fixtures/state/shared-database.ts'
 
 const secret = generateSecret()
 /** A budget's timer does not keep a process alive. */

@@ -11,7 +11,7 @@ import {
 } from '../../lib/state/feed/feed-message.ts'
 import { FeedReceiver } from '../../lib/state/feed/feed-receiver.ts'
 import { FeedSender } from '../../lib/state/feed/feed-sender.ts'
-import { ManualClock } from '../fixtures/farm-stream-clock.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
 
 const key = randomBytes(32)
 const keys = new FeedKeys(key)

@@ -6,7 +6,7 @@ import type { Farm } from '../../lib/member/farm.ts'
 import { Freshness } from '../../lib/state/cache/freshness.ts'
 import { MemoryCache } from '../../lib/state/cache/memory-cache.ts'
 import { createState, type State, type StateTable } from '../../lib/state/index.ts'
-import { gate, SharedPlace } from '../fixtures/shared-database.ts'
+import { gate, SharedPlace } from '../fixtures/state/shared-database.ts'
 import { until } from '../fixtures/until.ts'
 
 const secret = generateSecret()

@@ -11,7 +11,7 @@ import session from 'express-session'
 import t, { type Test } from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createState, type State } from '../../lib/state/index.ts'
-import { SharedPlace } from '../fixtures/shared-database.ts'
+import { SharedPlace } from '../fixtures/state/shared-database.ts'
 
 const secret = generateSecret()
 

@@ -3,10 +3,10 @@ import t, { type Test } from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createState, type StateTable } from '../../lib/state/index.ts'
 import { lmdbDatabase } from '../../plugins/lmdb/database.ts'
-import { isLinearizable, type Operation } from '../fixtures/linearizable.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
-import { SharedPlace } from '../fixtures/shared-database.ts'
-import { recordHistory } from '../fixtures/state-history.ts'
+import { recordHistory } from '../fixtures/state/history.ts'
+import { isLinearizable, type Operation } from '../fixtures/state/linearizable.ts'
+import { SharedPlace } from '../fixtures/state/shared-database.ts'
 
 const secret = generateSecret()
 const seed = testSeed()

@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Clock } from '../../lib/clock.ts'
 import { HandfastError } from '../../lib/errors.ts'
 import { createState, type Database, memoryDatabase } from '../../lib/state/index.ts'
-import { MemoryLog } from '../fixtures/proxy-servers.ts'
+import { MemoryLog } from '../fixtures/proxy/servers.ts'
 
 /** One whose waits are over at once. */
 class HastyClock implements Clock {

@@ -14,8 +14,8 @@ import {
   type SessionStoreOptions,
 } from '../../lib/state/index.ts'
 import { mergeFields } from '../../lib/state/session/merge-fields.ts'
-import { storeMaker } from '../fixtures/session-stores.ts'
-import { SharedPlace } from '../fixtures/shared-database.ts'
+import { storeMaker } from '../fixtures/state/session-stores.ts'
+import { SharedPlace } from '../fixtures/state/shared-database.ts'
 import { sessionContract } from './session-contract.ts'
 
 const secret = generateSecret()

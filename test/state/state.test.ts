@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { createState, memoryDatabase } from '../../lib/state/index.ts'
-import { gate, SharedPlace } from '../fixtures/shared-database.ts'
+import { gate, SharedPlace } from '../fixtures/state/shared-database.ts'
 
 interface Cart {
   readonly items: readonly string[]

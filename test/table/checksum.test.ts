@@ -6,7 +6,7 @@ import {
   scanAll,
   seeded,
   seededBytes,
-} from '../fixtures/table-records.ts'
+} from '../fixtures/table/records.ts'
 
 const { session } = tables
 const MiB = 1024 * 1024

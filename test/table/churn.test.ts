@@ -1,7 +1,7 @@
 import t from 'tap'
 import { type TableId, tables } from '../../lib/record/key.ts'
 import { collectedMemory } from '../fixtures/collected-memory.ts'
-import { newTable, record, seeded, seededBytes } from '../fixtures/table-records.ts'
+import { newTable, record, seeded, seededBytes } from '../fixtures/table/records.ts'
 
 /** Writes, in millions. The full soak: SOAK=20 npx tap --timeout=200 test/table/churn.test.ts */
 const millions = Number(process.env['SOAK'] ?? 0.4)

@@ -2,7 +2,7 @@ import t from 'tap'
 import { type TableId, tables } from '../../lib/record/key.ts'
 import { maxValueLength } from '../../lib/record/record.ts'
 import { minTableBytes } from '../../lib/table/layout.ts'
-import { newTable, record, seeded, start } from '../fixtures/table-records.ts'
+import { newTable, record, seeded, start } from '../fixtures/table/records.ts'
 
 const { session } = tables
 const MiB = 1024 * 1024

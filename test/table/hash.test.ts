@@ -1,7 +1,7 @@
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
 import { BuzHash, buzhashSeedLength } from '../../lib/table/buzhash.ts'
-import { seeded, seededBytes } from '../fixtures/table-records.ts'
+import { seeded, seededBytes } from '../fixtures/table/records.ts'
 
 const million = 1_000_000
 const seed = 7

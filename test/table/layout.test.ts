@@ -21,7 +21,7 @@ import {
 } from '../../lib/table/layout.ts'
 import { Segment, storedLength } from '../../lib/table/segment/segment.ts'
 import { type TtlClass, ttlClass, ttlClasses } from '../../lib/table/segment/ttl-class.ts'
-import { record, seeded, seededBytes, start } from '../fixtures/table-records.ts'
+import { record, seeded, seededBytes, start } from '../fixtures/table/records.ts'
 
 const MiB = 1024 * 1024
 const epoch = start - 2 ** 36

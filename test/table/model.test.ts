@@ -2,7 +2,7 @@ import t from 'tap'
 import type { TableId } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
 import { supersedes } from '../../lib/record/supersedes.ts'
-import { TableModel } from '../fixtures/table-model.ts'
+import { TableModel } from '../fixtures/table/model.ts'
 import {
   nameOf,
   newTable,
@@ -10,7 +10,7 @@ import {
   seeded,
   seededBytes,
   start,
-} from '../fixtures/table-records.ts'
+} from '../fixtures/table/records.ts'
 
 const seed = Number(process.env['SEED'] ?? 20_250_801)
 const operations = 1_000_000

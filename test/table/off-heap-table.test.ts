@@ -11,7 +11,7 @@ import {
   seeded,
   seededBytes,
   start,
-} from '../fixtures/table-records.ts'
+} from '../fixtures/table/records.ts'
 
 const { session, auth } = tables
 const MiB = 1024 * 1024

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { tables } from '../../lib/record/key.ts'
 import { compareVersions } from '../../lib/record/version.ts'
-import { newTable, record, scanAll } from '../fixtures/table-records.ts'
+import { newTable, record, scanAll } from '../fixtures/table/records.ts'
 
 const { session, auth } = tables
 const MiB = 1024 * 1024

@@ -6,8 +6,8 @@ import { tables } from '../../lib/record/key.ts'
 import { Shelf } from '../../lib/table/shelf/shelf.ts'
 import { ShelfFiles } from '../../lib/table/shelf/shelf-files.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
-import { isProven, keyOf, provable } from '../fixtures/shelf-records.ts'
-import type { Orders } from '../fixtures/shelf-writer.ts'
+import { isProven, keyOf, provable } from '../fixtures/table/shelf-records.ts'
+import type { Orders } from '../fixtures/table/shelf-writer.ts'
 
 const seed = testSeed()
 
@@ -21,7 +21,7 @@ function shelfOf(bytes: number): { files: ShelfFiles; shelf: Shelf } {
 
 /** A writer, once it has written something. */
 async function writer(orders: Orders): Promise<{ child: ChildProcess; told: number }> {
-  const child = fork(new URL('../fixtures/shelf-writer.ts', import.meta.url))
+  const child = fork(new URL('../fixtures/table/shelf-writer.ts', import.meta.url))
   const writes = { child, told: 0 }
   child.on('message', (count: number) => {
     writes.told = count

@@ -11,8 +11,8 @@ import {
   ringHead,
 } from '../../lib/table/shelf/shelf-layout.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
-import { isProven, keyOf, provable } from '../fixtures/shelf-records.ts'
-import { HandClock, record, start } from '../fixtures/table-records.ts'
+import { HandClock, record, start } from '../fixtures/table/records.ts'
+import { isProven, keyOf, provable } from '../fixtures/table/shelf-records.ts'
 
 const KiB = 1024
 

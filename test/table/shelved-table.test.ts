@@ -4,8 +4,8 @@ import { tables } from '../../lib/record/key.ts'
 import { Shelf } from '../../lib/table/shelf/shelf.ts'
 import { ShelfFiles } from '../../lib/table/shelf/shelf-files.ts'
 import { ShelvedTable } from '../../lib/table/shelf/shelved-table.ts'
-import { MapTable } from '../fixtures/map-table.ts'
-import { HandClock, record, start } from '../fixtures/table-records.ts'
+import { MapTable } from '../fixtures/table/map-table.ts'
+import { HandClock, record, start } from '../fixtures/table/records.ts'
 
 const key = Buffer.from('a session')
 const session = record({ table: tables.session, key })

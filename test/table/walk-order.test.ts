@@ -9,7 +9,7 @@ import {
   seeded,
   seededBytes,
   start,
-} from '../fixtures/table-records.ts'
+} from '../fixtures/table/records.ts'
 
 const { session } = tables
 const MiB = 1024 * 1024

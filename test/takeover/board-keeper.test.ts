@@ -7,8 +7,8 @@ import {
 } from '../../lib/takeover/checkpoint/checkpoints.ts'
 import { decodeCheckpoint } from '../../lib/takeover/checkpoint/codec.ts'
 import { BoardKeeper } from '../../lib/takeover/host/board/board-keeper.ts'
-import { fullCheckpoint } from '../fixtures/checkpoints.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
+import { fullCheckpoint } from '../fixtures/takeover/checkpoints.ts'
 import { CommitWorld, type WorldMember } from '../fixtures/takeover/commit-world.ts'
 
 const seed = testSeed()

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { browserPath, startBrowser } from '../fixtures/chromium.ts'
-import { GuardedProxy, withGuardian } from '../fixtures/guarded-proxy.ts'
-import { objectBackend } from '../fixtures/object-backend.ts'
+import { objectBackend } from '../fixtures/backend/object-backend.ts'
+import { browserPath, startBrowser } from '../fixtures/process/chromium.ts'
+import { GuardedProxy, withGuardian } from '../fixtures/serve/guarded-proxy.ts'
 import { partOf } from '../fixtures/takeover/object.ts'
 
 /** More than kernels and the browser hold while it is on its way. */

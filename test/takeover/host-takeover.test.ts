@@ -1,6 +1,6 @@
 import t from 'tap'
-import { askedCheckpoint, fullCheckpoint } from '../fixtures/checkpoints.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
+import { askedCheckpoint, fullCheckpoint } from '../fixtures/takeover/checkpoints.ts'
 import { addressOf, farm, heirOf, names } from '../fixtures/takeover/fake-farm.ts'
 import { FakeHosts, heartbeat, timeout } from '../fixtures/takeover/fake-hosts.ts'
 

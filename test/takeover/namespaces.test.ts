@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import t, { type Test } from 'tap'
-import { programOf } from '../fixtures/built.ts'
+import { programOf } from '../fixtures/process/program.ts'
 import { whyNoNetworks } from '../fixtures/takeover/namespaces.ts'
 
 const why =

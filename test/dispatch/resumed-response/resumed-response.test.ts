@@ -5,10 +5,13 @@ import type { DispatchCall, DispatchHandler } from '../../../lib/dispatch/dispat
 import { Dispatcher } from '../../../lib/dispatch/dispatcher.ts'
 import type { ResumeOptions } from '../../../lib/dispatch/resumed-response/options.ts'
 import type { ResumeEvent } from '../../../lib/dispatch/resumed-response/resumed-response.ts'
-import { inTurn } from '../../fixtures/in-turn.ts'
-import type { Teardown } from '../../fixtures/proxy-servers.ts'
+import {
+  type ObjectResponse,
+  startRangeBackend,
+} from '../../fixtures/backend/range-backend.ts'
+import { inTurn } from '../../fixtures/dispatch/in-turn.ts'
+import type { Teardown } from '../../fixtures/proxy/servers.ts'
 import { seededRandom, testSeed } from '../../fixtures/random.ts'
-import { type ObjectResponse, startRangeBackend } from '../../fixtures/range-backend.ts'
 
 const seed = testSeed()
 const random = seededRandom(seed)

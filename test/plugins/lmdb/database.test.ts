@@ -4,8 +4,8 @@ import { systemClock } from '../../../lib/clock.ts'
 import { silentLog } from '../../../lib/log.ts'
 import { lmdbDatabase } from '../../../plugins/lmdb/database.ts'
 import { Environment } from '../../../plugins/lmdb/environment.ts'
+import { killWhileStoring } from '../../fixtures/lmdb/database-kills.ts'
 import { testSeed } from '../../fixtures/random.ts'
-import { killWhileStoring } from '../../fixtures/state-kills.ts'
 import { databaseContract } from '../../state/database-contract.ts'
 
 const maxBytes = 64 * 1024 * 1024

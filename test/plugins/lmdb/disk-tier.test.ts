@@ -14,7 +14,7 @@ import { recordSealer } from '../../../lib/record/record-sealer.ts'
 import { OffHeapTable } from '../../../lib/table/off-heap-table.ts'
 import { Environment } from '../../../plugins/lmdb/environment.ts'
 import { lmdb } from '../../../plugins/lmdb/lmdb.ts'
-import { programOf } from '../../fixtures/built.ts'
+import { programOf } from '../../fixtures/process/program.ts'
 
 const maxBytes = 64 * 1024 * 1024
 const hour = { ttl: 3_600_000, level: 'all', budget: 30_000 } as const
@@ -191,7 +191,7 @@ t.test('a folder that is held when a host starts is taken when it is free', asyn
   const { cache: before } = await startHost(t, folder)
   await before.add(tables.auth, key, value, hour)
   await before.close()
-  const { path, execArgv } = programOf('lmdb-process')
+  const { path, execArgv } = programOf('lmdb/environment-process')
   const holder = spawn(process.execPath, [...execArgv, path, 'hold', folder], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -27,8 +27,8 @@ import {
   Environment,
   type EnvironmentOptions,
 } from '../../../plugins/lmdb/environment.ts'
-import { programOf } from '../../fixtures/built.ts'
-import { killWhileWriting } from '../../fixtures/lmdb-kills.ts'
+import { killWhileWriting } from '../../fixtures/lmdb/environment-kills.ts'
+import { programOf } from '../../fixtures/process/program.ts'
 import { testSeed } from '../../fixtures/random.ts'
 
 const everything = {
@@ -376,7 +376,7 @@ function program(
   folder: string,
   more: string[] = [],
 ): ChildProcess {
-  const { path, execArgv } = programOf('lmdb-process')
+  const { path, execArgv } = programOf('lmdb/environment-process')
   const child = spawn(process.execPath, [...execArgv, ...more, path, role, folder], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { programOf } from '../../fixtures/built.ts'
+import { programOf } from '../../fixtures/process/program.ts'
 
 /** Line that the program prints of a run on a disk of 8 MiB; undefined where none can be made. */
 async function onSmallDisk(
@@ -27,7 +27,7 @@ async function onSmallDisk(
 }
 
 t.test('a full disk turns an environment off until there is room again', async t => {
-  const line = await onSmallDisk(t, 'lmdb-process', 'fill')
+  const line = await onSmallDisk(t, 'lmdb/environment-process', 'fill')
   if (line === undefined) return
   const told = JSON.parse(line)
   t.match(told.refused, /no space left/i)
@@ -39,7 +39,7 @@ t.test('a full disk turns an environment off until there is room again', async t
 })
 
 t.test('a farm goes on without its full disk, and catches up', async t => {
-  const line = await onSmallDisk(t, 'full-disk-farm')
+  const line = await onSmallDisk(t, 'lmdb/full-disk-farm')
   if (line === undefined) return
   t.match(JSON.parse(line), {
     errors: ['the disk tier is off: nothing is kept on disk'],

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { ProcessFarm } from '../../fixtures/flow-farm.ts'
-import { reached } from '../../fixtures/reached.ts'
-import type { Told } from '../../fixtures/servers.ts'
-import { type Visit, visit } from '../../fixtures/tls-client.ts'
+import { reached } from '../../fixtures/farm/reached.ts'
+import { ProcessFarm } from '../../fixtures/flow/process-farm.ts'
+import { type Visit, visit } from '../../fixtures/tls/client.ts'
+import type { Told } from '../../fixtures/tls/servers.ts'
 
 const twelve = { maxVersion: 'TLSv1.2' } as const
 const told = ({ body }: Visit): Told => JSON.parse(body)

@@ -7,8 +7,8 @@ import { silentLog } from '../../../lib/log.ts'
 import { Connection } from '../../../plugins/redis/client.ts'
 import { Masters } from '../../../plugins/redis/masters.ts'
 import { type RedisOptions, redisSetup } from '../../../plugins/redis/options.ts'
-import { noRedis, RedisServer, redisAuthority } from '../../fixtures/redis-server.ts'
-import type { TeardownScope } from '../../fixtures/servers.ts'
+import { noRedis, RedisServer, redisAuthority } from '../../fixtures/redis/server.ts'
+import type { TeardownScope } from '../../fixtures/tls/servers.ts'
 
 const clock = systemClock
 const terms = { budget: 10_000, isPatient: true }

@@ -8,10 +8,10 @@ import {
   redisDatabase,
 } from '../../../plugins/redis/database.ts'
 import { freePort } from '../../fixtures/free-port.ts'
-import { MemoryLog } from '../../fixtures/proxy-servers.ts'
-import { noRedis, RedisServer, redisCluster } from '../../fixtures/redis-server.ts'
+import { MemoryLog } from '../../fixtures/proxy/servers.ts'
+import { noRedis, RedisServer, redisCluster } from '../../fixtures/redis/server.ts'
+import { Watched } from '../../fixtures/state/watched.ts'
 import { until } from '../../fixtures/until.ts'
-import { Watched } from '../../fixtures/watched.ts'
 import { databaseContract } from '../../state/database-contract.ts'
 
 const value = Buffer.from('a value')

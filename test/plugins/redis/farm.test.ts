@@ -14,14 +14,14 @@ import {
   RedisServer,
   redisCluster,
   redisSentinel,
-} from '../../fixtures/redis-server.ts'
+} from '../../fixtures/redis/server.ts'
+import { silentRelay } from '../../fixtures/redis/silent-relay.ts'
+import { type Visit, visit } from '../../fixtures/tls/client.ts'
 import {
   certificateFor,
   type TeardownScope,
   tellingServer,
-} from '../../fixtures/servers.ts'
-import { silentRelay } from '../../fixtures/silent-relay.ts'
-import { type Visit, visit } from '../../fixtures/tls-client.ts'
+} from '../../fixtures/tls/servers.ts'
 import { until } from '../../fixtures/until.ts'
 
 const skip = noRedis

@@ -1,16 +1,16 @@
 import t from 'tap'
 import { tables } from '../../../lib/record/key.ts'
 import { slotOf } from '../../../plugins/redis/slot.ts'
-import { deafRelay } from '../../fixtures/deaf-relay.ts'
+import { deafRelay } from '../../fixtures/redis/deaf-relay.ts'
 import {
   noRedis,
   RedisServer,
   redisCluster,
   redisSentinel,
-} from '../../fixtures/redis-server.ts'
-import { recordOf, type TierHost, tierHost } from '../../fixtures/redis-tiers.ts'
-import type { TeardownScope } from '../../fixtures/servers.ts'
-import { silentRelay } from '../../fixtures/silent-relay.ts'
+} from '../../fixtures/redis/server.ts'
+import { silentRelay } from '../../fixtures/redis/silent-relay.ts'
+import { recordOf, type TierHost, tierHost } from '../../fixtures/redis/tiers.ts'
+import type { TeardownScope } from '../../fixtures/tls/servers.ts'
 import { until } from '../../fixtures/until.ts'
 
 const { session, revocation } = tables

@@ -12,8 +12,8 @@ import {
   RedisServer,
   redisCluster,
   redisSentinel,
-} from '../../fixtures/redis-server.ts'
-import type { TeardownScope } from '../../fixtures/servers.ts'
+} from '../../fixtures/redis/server.ts'
+import type { TeardownScope } from '../../fixtures/tls/servers.ts'
 import { until } from '../../fixtures/until.ts'
 
 const terms = { budget: 20_000, isPatient: true }

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { tables } from '../../../lib/record/key.ts'
-import { noRedis, RedisServer } from '../../fixtures/redis-server.ts'
-import { recordOf, tierHost } from '../../fixtures/redis-tiers.ts'
+import { noRedis, RedisServer } from '../../fixtures/redis/server.ts'
+import { recordOf, tierHost } from '../../fixtures/redis/tiers.ts'
 import { until } from '../../fixtures/until.ts'
 
 const { session, revocation, state } = tables

@@ -7,8 +7,8 @@ import {
 } from '../../../lib/takeover/checkpoint/checkpoints.ts'
 import { decodeCheckpoint } from '../../../lib/takeover/checkpoint/codec.ts'
 import { endOf } from '../../../lib/takeover/plan/planned-response.ts'
-import { fullCheckpoint } from '../../fixtures/checkpoints.ts'
-import { ManualClock } from '../../fixtures/farm-stream-clock.ts'
+import { ManualClock } from '../../fixtures/manual-clock.ts'
+import { fullCheckpoint } from '../../fixtures/takeover/checkpoints.ts'
 
 const { owed } = fullCheckpoint
 if (owed?.response === undefined) throw new Error('there is one')

@@ -8,12 +8,12 @@ import {
   decodeCheckpoint,
   encodeCheckpoint,
 } from '../../../lib/takeover/checkpoint/codec.ts'
+import { seededRandom, testSeed } from '../../fixtures/random.ts'
 import {
   askedCheckpoint,
   fullCheckpoint,
   idleCheckpoint,
-} from '../../fixtures/checkpoints.ts'
-import { seededRandom, testSeed } from '../../fixtures/random.ts'
+} from '../../fixtures/takeover/checkpoints.ts'
 
 const protocol = { code: 'ERR_HANDFAST_PROTOCOL' }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { CommitLog } from '../../../lib/takeover/commit/commit-log.ts'
-import { ManualClock } from '../../fixtures/farm-stream-clock.ts'
+import { ManualClock } from '../../fixtures/manual-clock.ts'
 
 function world() {
   const clock = new ManualClock()

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { CommitShelf } from '../../../lib/takeover/commit/commit-shelf.ts'
 import type { CommitWord } from '../../../lib/takeover/commit/commit-word.ts'
-import { ManualClock } from '../../fixtures/farm-stream-clock.ts'
+import { ManualClock } from '../../fixtures/manual-clock.ts'
 
 const life = 'aa'.repeat(8)
 

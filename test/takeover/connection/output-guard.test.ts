@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import t from 'tap'
 import { ProtectedConnection } from '../../../lib/takeover/connection/protected-connection.ts'
-import { dataOf, Tls13Peer, tls13State } from '../../fixtures/tls13-peer.ts'
+import { dataOf, Tls13Peer, tls13State } from '../../fixtures/takeover/tls13-peer.ts'
 
 class Transport extends Duplex {
   sent = Buffer.alloc(0)

@@ -9,11 +9,14 @@ import { connect, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { certificateDigest } from '../../../lib/resumption/session/session-record.ts'
 import { type SuiteName, suites } from '../../../lib/takeover/record-layer/suite.ts'
-import { openFarm } from '../../fixtures/farm-insides.ts'
-import { until } from '../../fixtures/farm-stream-member.ts'
-import { type FrontedOptions, frontedServer } from '../../fixtures/fronted-server.ts'
-import { certificateFor } from '../../fixtures/servers.ts'
-import { visit } from '../../fixtures/tls-client.ts'
+import { openFarm } from '../../fixtures/farm/insides.ts'
+import { until } from '../../fixtures/farm/stream-member.ts'
+import {
+  type FrontedOptions,
+  frontedServer,
+} from '../../fixtures/takeover/fronted-server.ts'
+import { visit } from '../../fixtures/tls/client.ts'
+import { certificateFor } from '../../fixtures/tls/servers.ts'
 
 const names = Object.keys(suites) as SuiteName[]
 

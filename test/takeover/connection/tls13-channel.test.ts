@@ -10,7 +10,7 @@ import { type AlertName, alerts } from '../../../lib/takeover/record-layer/alert
 import { fullRecord } from '../../../lib/takeover/record-layer/layout.ts'
 import { type SuiteName, suites } from '../../../lib/takeover/record-layer/suite.ts'
 import { seededRandom, testSeed } from '../../fixtures/random.ts'
-import { dataOf, Tls13Peer, tls13State } from '../../fixtures/tls13-peer.ts'
+import { dataOf, Tls13Peer, tls13State } from '../../fixtures/takeover/tls13-peer.ts'
 
 const seed = testSeed()
 const random = seededRandom(seed)

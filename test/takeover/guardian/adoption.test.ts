@@ -4,7 +4,7 @@ import {
   askedCheckpoint,
   fullCheckpoint,
   idleCheckpoint,
-} from '../../fixtures/checkpoints.ts'
+} from '../../fixtures/takeover/checkpoints.ts'
 
 const { position, readPosition } = idleCheckpoint
 
