@@ -42,7 +42,13 @@ function support(added: string[], removed: string[]): NativeSupport {
   return {
     sockets,
     packets: {
-      open: () => ({ start: nothing, send: nothing, announce: nothing, close: nothing }),
+      open: () => ({
+        start: nothing,
+        only: nothing,
+        send: nothing,
+        announce: nothing,
+        close: nothing,
+      }),
       ask: () => ({ again: nothing, close: nothing }),
     },
     addresses: {

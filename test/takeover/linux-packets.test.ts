@@ -95,6 +95,29 @@ t.test('it hears segments to its address alone', here, async t => {
   port.close()
 })
 
+t.test(
+  'it hears some clients alone when it is told so, before and after',
+  here,
+  async t => {
+    const { libc, port } = opened()
+    const filters = () =>
+      libc
+        .of('setOption')
+        .filter(([, , name]) => name === 26)
+        .map(([, , , program]) => (program as Buffer).readUInt16LE(0))
+    port.only([{ address: '10.0.0.7', port: 51_000 }])
+    t.strictSame(filters(), [])
+    port.start(() => {})
+    t.equal(filters().at(-1), 11)
+    const clients = Array.from({ length: 300 }, (_, index) => ({ address, port: index }))
+    port.only(clients)
+    t.equal(filters().at(-1), 609)
+    port.only([...clients, { address, port: 300 }])
+    t.equal(filters().at(-1), 6, 'so many can not be held apart: all are heard')
+    port.close()
+  },
+)
+
 t.test('no more is read in a turn than lets others run', here, async t => {
   const { libc, port } = opened()
   let heard = 0

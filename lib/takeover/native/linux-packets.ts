@@ -2,11 +2,12 @@ import { networkInterfaces } from 'node:os'
 import { HandfastError } from '../../errors.ts'
 import { addressProbe, announcements, arpProtocol, isOfAnother } from './announcement.ts'
 import type { Libc } from './libc.ts'
+import type { Endpoint } from './native-socket.ts'
 import { attachFilter, type FilterInstruction } from './packet-filter.ts'
 import type { AddressQuestion, PacketPort, PacketPorts } from './packet-port.ts'
 import { type BareSegment, readSegment, type Segment } from './segment.ts'
+import { headers, mostPorts, tcpFrom, tcpTo } from './segment-filter.ts'
 import { attempt, SegmentSender } from './segment-sender.ts'
-import { addressBytes } from './socket-address.ts'
 
 /** Of linux/socket.h, linux/if_ether.h and asm-generic/socket.h. */
 const packetFamily = 17
@@ -16,8 +17,6 @@ const level = 1
 const option = { receiveBuffer: 8 } as const
 /** Bytes, as far as net.core.rmem_max allows. What comes while the loop is busy waits here. */
 const receiveBuffer = 8 * 2 ** 20
-/** The longest headers of IP and TCP; nothing behind them is looked at. */
-const headers = 120
 /** Packets that are read before the loop turns again. */
 const turn = 512
 
@@ -80,6 +79,7 @@ class LinuxPacketPort implements PacketPort {
   readonly #sender: SegmentSender
   readonly #announcing: number
   readonly #packet: Buffer = Buffer.alloc(headers)
+  #filter: readonly FilterInstruction[]
   #stop: (() => void) | undefined
   /** The numbers of its sockets may be somebody else's by now. */
   #isClosed = false
@@ -89,6 +89,7 @@ class LinuxPacketPort implements PacketPort {
     this.#name = name
     this.#address = address
     this.#index = libc.interfaceIndex(name)
+    this.#filter = tcpTo(address)
     this.#sender = new SegmentSender(libc)
     try {
       // Without a protocol it hears nothing, until it is bound to one.
@@ -105,9 +106,16 @@ class LinuxPacketPort implements PacketPort {
     room.writeUInt32LE(receiveBuffer)
     const fd = this.#receiving
     this.#libc.setOption(fd, level, option.receiveBuffer, room)
-    attachFilter(this.#libc, fd, tcpTo(this.#address))
+    attachFilter(this.#libc, fd, this.#filter)
     this.#libc.bind(fd, linkAddress(internetProtocol, this.#index))
     this.#stop = this.#libc.whenReadable(fd, () => this.#read(onSegment))
+  }
+
+  only(remotes: Iterable<Endpoint>): void {
+    const ports = new Set(Array.from(remotes, ({ port }) => port))
+    const isFew = ports.size <= mostPorts
+    this.#filter = isFew ? tcpFrom(ports, this.#address) : tcpTo(this.#address)
+    if (this.#stop !== undefined) attachFilter(this.#libc, this.#receiving, this.#filter)
   }
 
   send(segment: BareSegment): void {
@@ -170,16 +178,4 @@ function linkAddress(protocol: number, index: number): Buffer {
   bytes.writeUInt8(6, 11)
   bytes.fill(0xff, 12, 18)
   return bytes
-}
-
-/** Lets headers of TCP to one address pass: of all that comes to a busy host, nothing else is copied. */
-function tcpTo(address: string): readonly FilterInstruction[] {
-  return [
-    [0x30, 0, 0, 9],
-    [0x15, 0, 3, 6],
-    [0x20, 0, 0, 16],
-    [0x15, 0, 1, addressBytes(address).readUInt32BE(0)],
-    [0x06, 0, 0, headers],
-    [0x06, 0, 0, 0],
-  ]
 }

@@ -3,12 +3,11 @@ import type { Missing } from './missing.ts'
 import { runNft } from './nft.ts'
 import { PacketLog } from './packet-log.ts'
 import { flag, readSegment, type Segment } from './segment.ts'
+import { headers } from './segment-filter.ts'
 import { SegmentSender } from './segment-sender.ts'
 import type { StrayPort, StrayPorts } from './stray-port.ts'
 import { loadScript, type StrayRules, unloadScript } from './stray-rules.ts'
 
-/** The longest headers of IP and TCP; nothing behind them is looked at. */
-const headers = 120
 /** For the question whether it can be: an address of documentation (RFC 5737), and no port. */
 const trial = { address: '192.0.2.1', ports: [0] } as const
 

@@ -1,3 +1,4 @@
+import type { Endpoint } from './native-socket.ts'
 import type { BareSegment, Segment } from './segment.ts'
 
 /** Makes ports. Needs CAP_NET_RAW. */
@@ -26,6 +27,11 @@ export interface AddressQuestion {
 export interface PacketPort {
   /** From now on, every segment that comes for the address. What is no whole segment is not told. */
   start(onSegment: (segment: Segment) => void): void
+  /**
+   * From now on, of these alone, as far as the kernel can hold so many apart; before, of all. For an
+   * address that is served here meanwhile: what comes for it otherwise costs nothing then.
+   */
+  only(remotes: Iterable<Endpoint>): void
   /** Packets are lost now and then; this may lose one, too. */
   send(segment: BareSegment): void
   /** Tells everybody on the link that the address is here. The interface must have a hardware address. */
