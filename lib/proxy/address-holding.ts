@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Checkpoint } from '../takeover/checkpoint/checkpoint.ts'
-import type { CheckpointedConnection } from '../takeover/checkpoint/checkpoints.ts'
+import type { CheckpointedConnection } from '../takeover/checkpoint/checkpointed-connection.ts'
 import { encodeCheckpoint } from '../takeover/checkpoint/codec.ts'
 import { wipe } from '../takeover/connection/connection-state.ts'
 import type { ProtectedConnection } from '../takeover/connection/protected-connection.ts'

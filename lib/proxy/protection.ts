@@ -3,13 +3,12 @@ import { type Clock, systemClock } from '../clock.ts'
 import { showEndpoints } from '../proxy-protocol/show-endpoints.ts'
 import { handshakeOf } from '../resumption/handshake.ts'
 import type { Checkpoint, Endpoint } from '../takeover/checkpoint/checkpoint.ts'
-import {
-  type Acknowledged,
-  type CheckpointCounts,
-  type CheckpointedConnection,
-  Checkpoints,
-  type Recordable,
-} from '../takeover/checkpoint/checkpoints.ts'
+import type {
+  Acknowledged,
+  CheckpointedConnection,
+  Recordable,
+} from '../takeover/checkpoint/checkpointed-connection.ts'
+import { type CheckpointCounts, Checkpoints } from '../takeover/checkpoint/checkpoints.ts'
 import { decodeCheckpoint } from '../takeover/checkpoint/codec.ts'
 import { wipe } from '../takeover/connection/connection-state.ts'
 import { ProtectedConnection } from '../takeover/connection/protected-connection.ts'

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { CheckpointKeeper } from './checkpoint/checkpoints.ts'
+import type { CheckpointKeeper } from './checkpoint/checkpoint-keeper.ts'
 import type { Standing } from './commit/commit-word.ts'
 import type { NativeSocket } from './native/native-socket.ts'
 import type { TakeoverCounters } from './takeover-counters.ts'

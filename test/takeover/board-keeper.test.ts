@@ -1,10 +1,8 @@
 import type { Socket } from 'node:net'
 import t from 'tap'
 import type { Checkpoint } from '../../lib/takeover/checkpoint/checkpoint.ts'
-import {
-  type CheckpointedConnection,
-  Checkpoints,
-} from '../../lib/takeover/checkpoint/checkpoints.ts'
+import type { CheckpointedConnection } from '../../lib/takeover/checkpoint/checkpointed-connection.ts'
+import { Checkpoints } from '../../lib/takeover/checkpoint/checkpoints.ts'
 import { decodeCheckpoint } from '../../lib/takeover/checkpoint/codec.ts'
 import { BoardKeeper } from '../../lib/takeover/host/board/board-keeper.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'

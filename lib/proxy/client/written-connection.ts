@@ -6,7 +6,7 @@ import {
 } from '../../dispatch/resumed-response/representation.ts'
 import { type Fields, valuesOf } from '../../http/fields.ts'
 import type { AskedRequest } from '../../takeover/checkpoint/checkpoint.ts'
-import type { CheckpointedConnection } from '../../takeover/checkpoint/checkpoints.ts'
+import type { CheckpointedConnection } from '../../takeover/checkpoint/checkpointed-connection.ts'
 import type { ProtectedConnection } from '../../takeover/connection/protected-connection.ts'
 import type { RequestHead } from '../message/request-check.ts'
 

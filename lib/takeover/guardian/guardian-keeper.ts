@@ -1,8 +1,6 @@
 import type { Socket } from 'node:net'
-import type {
-  CheckpointedConnection,
-  CheckpointKeeper,
-} from '../checkpoint/checkpoints.ts'
+import type { CheckpointKeeper } from '../checkpoint/checkpoint-keeper.ts'
+import type { CheckpointedConnection } from '../checkpoint/checkpointed-connection.ts'
 import { handleOf, type SystemHandle } from './system-handle.ts'
 
 /** From a worker to its guardian. */

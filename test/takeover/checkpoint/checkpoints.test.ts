@@ -1,10 +1,8 @@
 import t from 'tap'
 import type { Checkpoint } from '../../../lib/takeover/checkpoint/checkpoint.ts'
-import {
-  type CheckpointedConnection,
-  type CheckpointKeeper,
-  Checkpoints,
-} from '../../../lib/takeover/checkpoint/checkpoints.ts'
+import type { CheckpointKeeper } from '../../../lib/takeover/checkpoint/checkpoint-keeper.ts'
+import type { CheckpointedConnection } from '../../../lib/takeover/checkpoint/checkpointed-connection.ts'
+import { Checkpoints } from '../../../lib/takeover/checkpoint/checkpoints.ts'
 import { decodeCheckpoint } from '../../../lib/takeover/checkpoint/codec.ts'
 import { endOf } from '../../../lib/takeover/plan/planned-response.ts'
 import { ManualClock } from '../../fixtures/manual-clock.ts'

@@ -2,10 +2,8 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../../../clock.ts'
 import { recordBundle } from '../../checkpoint/bundles.ts'
 import { longestCheckpoint } from '../../checkpoint/checkpoint.ts'
-import type {
-  CheckpointedConnection,
-  CheckpointKeeper,
-} from '../../checkpoint/checkpoints.ts'
+import type { CheckpointKeeper } from '../../checkpoint/checkpoint-keeper.ts'
+import type { CheckpointedConnection } from '../../checkpoint/checkpointed-connection.ts'
 import { encodeCheckpoint } from '../../checkpoint/codec.ts'
 import type { ToldCheckpoint } from '../../checkpoint/told-checkpoint.ts'
 import type { TakeoverBoard } from './board.ts'

@@ -2,10 +2,10 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../../../clock.ts'
 import { recordBundle } from '../../checkpoint/bundles.ts'
 import type {
-  CheckpointedConnection,
   CheckpointKeeper,
   OutputCommit,
-} from '../../checkpoint/checkpoints.ts'
+} from '../../checkpoint/checkpoint-keeper.ts'
+import type { CheckpointedConnection } from '../../checkpoint/checkpointed-connection.ts'
 import type { CommitLog, NumberedWord } from '../../commit/commit-log.ts'
 import type { CommitEntry } from '../../commit/commit-word.ts'
 import type { TakeoverBoard } from './board.ts'
