@@ -1,3 +1,5 @@
+import { HandfastError } from '../errors.ts'
+
 /**
  * Where application state is kept for good. What is here, small as it is, is all that state asks
  * of a database; test/state/database-contract.ts tries every promise on each of them.
@@ -7,7 +9,7 @@
  * 1970: from then on it is not there, on no account, whenever it is taken away.
  *
  * What a call rejects with says what became of it. ERR_HANDFAST_DATABASE: nothing was changed,
- * for certain. ERR_HANDFAST_DATABASE_FULL: the same, for want of room. ERR_HANDFAST_SCHEMA: the
+ * for certain (RefusedByDatabase where others may fare better). ERR_HANDFAST_DATABASE_FULL: the same, for want of room. ERR_HANDFAST_SCHEMA: the
  * database was written by a later release. **Anything else, of a call that changes something:
  * nobody knows**, for example because the connection broke before the answer; state makes
  * ERR_HANDFAST_OUTCOME_UNKNOWN of it. A database never tries a change twice by itself.
@@ -122,6 +124,16 @@ export interface ChangeWatcher {
 /** `undefined`: it has no end. */
 export function moveOf(from: number | undefined, to: number | undefined): EndMove {
   return (to ?? Infinity) < (from ?? Infinity) ? 'earlier' : 'later'
+}
+
+/**
+ * Nothing was changed, and it is a matter of this call alone: the database answers others. A lock
+ * that somebody keeps on the entry, or a trigger of the operator's that refuses it.
+ */
+export class RefusedByDatabase extends HandfastError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_HANDFAST_DATABASE', message, options)
+  }
 }
 
 /** The largest version. */

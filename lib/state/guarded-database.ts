@@ -1,7 +1,13 @@
 import { Breaker } from '../cache/breaker.ts'
 import type { Clock } from '../clock.ts'
 import { type ErrorCode, HandfastError } from '../errors.ts'
-import type { Database, EndMove, ScanPage, Stored } from './database.ts'
+import {
+  type Database,
+  type EndMove,
+  RefusedByDatabase,
+  type ScanPage,
+  type Stored,
+} from './database.ts'
 
 export interface GuardOptions {
   readonly clock: Clock
@@ -146,7 +152,8 @@ export class GuardedDatabase {
 
   #faultOf(cause: unknown, code: ErrorCode): HandfastError {
     const known = cause instanceof HandfastError && certain.has(cause.code)
-    if (known && cause.code !== 'ERR_HANDFAST_DATABASE') {
+    const isAnswer = cause instanceof RefusedByDatabase
+    if (known && (isAnswer || cause.code !== 'ERR_HANDFAST_DATABASE')) {
       this.#breaker.succeeded()
       return cause
     }

@@ -1,3 +1,5 @@
+import type { HandfastError } from '../../lib/errors.ts'
+
 /** One of the texts that a database is asked with; its name is that of the prepared one. */
 export interface Statement {
   readonly name: string
@@ -16,3 +18,12 @@ export interface Call {
 export type Row = readonly unknown[]
 
 export type Run = (statement: Statement, values: readonly Value[]) => Promise<Row[]>
+
+/** What became of several calls that were one transaction. */
+export type Outcome = { readonly rows: readonly Row[][] } | Undone
+
+export interface Undone {
+  readonly fault: HandfastError
+  /** The one at which it failed; their number, where that was the commit. */
+  readonly at: number
+}

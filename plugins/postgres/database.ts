@@ -22,6 +22,8 @@ import { openSchema } from './schema.ts'
 import { type Statements, statementsFor, sweepUnit } from './statements.ts'
 import { Sweeper } from './sweeper.ts'
 
+/** Milliseconds that a group waits for an entry that somebody else has locked. */
+const longestLockOfGroup = 100
 /** What NOTIFY takes is less than 8000 bytes, in base64. */
 const mostOfMessage = 5_900
 
@@ -41,7 +43,9 @@ class PostgresDatabase implements Database {
   /** Not there behind a pooler that hands connections on: nobody could listen. */
   readonly watch?: (watcher: ChangeWatcher) => () => void
   readonly #pool: Pool
+  /** Those that are to last, and those of an end, which need not: see `expire` of statementsFor. */
   readonly #writes: GroupCommit
+  readonly #touches: GroupCommit
   readonly #clock: Clock
   readonly #log: Log
   readonly #schema: string
@@ -71,11 +75,18 @@ class PostgresDatabase implements Database {
       transactionPooling,
       log: this.#log,
     })
-    this.#writes = new GroupCommit({
-      clock,
-      queue: numbers.queue,
-      commit: writes => this.#pool.runTogether(writes),
-    })
+    const groups = () =>
+      new GroupCommit({
+        clock,
+        queue: numbers.queue,
+        patience: numbers.connectTimeout,
+        // The rest is for those who need not wait.
+        mostPatient: Math.max(1, numbers.connections >> 2),
+        commit: (writes, isPatient) =>
+          this.#pool.runTogether(writes, isPatient ? undefined : longestLockOfGroup),
+      })
+    this.#writes = groups()
+    this.#touches = groups()
     this.#sweeper = new Sweeper({
       clock,
       log: this.#log,
@@ -113,7 +124,7 @@ class PostgresDatabase implements Database {
       expected === undefined
         ? { statement: insert, values: columns }
         : { statement: update, values: [...columns, expected] }
-    const write = { ...call, place: `${table}\0${key}`, bytes: value.length }
+    const write = { ...call, place: placeOf(table, key), bytes: value.length }
     return await this.#change({ table, key, before: expected ?? 0n }, async () => {
       const row = await this.#writes.write(write)
       return row && BigInt(row[0] as string)
@@ -126,11 +137,13 @@ class PostgresDatabase implements Database {
     expected?: bigint,
   ): Promise<bigint | undefined> {
     const values = [table, Buffer.from(key), expected ?? null]
+    const statement = this.#statements.remove
+    const write = { statement, values, place: placeOf(table, key), bytes: 0 }
     return await this.#change(
       { table, key, before: expected, removes: true },
       async () => {
-        const [row] = await this.#pool.run(this.#statements.remove, values)
-        return row?.[1] === true ? BigInt(row[0] as string) : undefined
+        const row = await this.#writes.write(write)
+        return row?.[1] === 't' ? BigInt(row[0] as string) : undefined
       },
     )
   }
@@ -141,8 +154,10 @@ class PostgresDatabase implements Database {
     expiresAt: number | undefined,
   ): Promise<EndMove | undefined> {
     const values = [table, Buffer.from(key), ...endOf(expiresAt)]
+    const statement = this.#statements.expire
+    const touch = { statement, values, place: placeOf(table, key), bytes: 0 }
     const move = async () => {
-      const [row] = await this.#pool.run(this.#statements.expire, values)
+      const row = await this.#touches.write(touch)
       return row && moveOf(timeIn(row[0]), expiresAt)
     }
     return await (this.#feed?.tellEnd(table, key, move) ?? move())
@@ -187,7 +202,7 @@ class PostgresDatabase implements Database {
 
   async #close(): Promise<void> {
     await this.#sweeper.close()
-    this.#writes.close()
+    await Promise.all([this.#writes.close(), this.#touches.close()])
     await this.#feed?.close()
     await this.#pool.close()
   }
@@ -220,6 +235,10 @@ function stored([value, version, expiresAt]: Row): Stored {
     version: BigInt(version as string),
     expiresAt: timeIn(expiresAt),
   }
+}
+
+function placeOf(table: string, key: string): string {
+  return `${table}\0${key}`
 }
 
 function timeIn(column: unknown): number | undefined {

@@ -1,7 +1,10 @@
 import { HandfastError } from '../../lib/errors.ts'
+import { RefusedByDatabase } from '../../lib/state/database.ts'
 
 /** SQLSTATE of disk_full. */
 const diskFull = '53100'
+/** Classes of SQLSTATE that say that nobody fares better: no connection, no resources, an end. */
+const troubles = /^(08|53|57P|58)/
 /** Who we are, the password, the database and what we may do there: no time mends these. */
 const refusals: ReadonlySet<unknown> = new Set(['28000', '28P01', '3D000', '42501'])
 /** What PgBouncer says of `statement_timeout`, which a connection of its own would be given. */
@@ -16,6 +19,14 @@ export function undone(error: unknown): HandfastError {
         'PostgreSQL has no room on its disk',
       )
     : unavailable(messageOf(error), code)
+}
+
+/** Nothing was changed, and the connection goes on. `error`: has a SQLSTATE. */
+export function refused(error: unknown): HandfastError {
+  const fault = undone(error)
+  const { message, cause } = fault
+  const isAlone = fault.code === 'ERR_HANDFAST_DATABASE' && !troubles.test(String(cause))
+  return isAlone ? new RefusedByDatabase(message, { cause }) : fault
 }
 
 /**

@@ -43,6 +43,11 @@ export interface PostgresOptions {
   readonly connectTimeout?: number | undefined
   /** Milliseconds that a statement may take. Default 5000. */
   readonly statementTimeout?: number | undefined
+  /**
+   * Milliseconds that a statement waits for an entry that somebody else has locked, at most.
+   * Default 2000.
+   */
+  readonly lockTimeout?: number | undefined
   /** Milliseconds between two looks at what has ended and can be taken away. Default 60000. */
   readonly sweepInterval?: number | undefined
   /**
@@ -84,6 +89,7 @@ type Numbers =
   | 'queue'
   | 'connectTimeout'
   | 'statementTimeout'
+  | 'lockTimeout'
   | 'sweepInterval'
 
 const numberRules: NumberRules<Numbers> = {
@@ -91,6 +97,7 @@ const numberRules: NumberRules<Numbers> = {
   queue: { unit: 'count', usual: 1_000, least: 1, most: 1_000_000 },
   connectTimeout: { unit: 'ms', usual: 5_000, least: 10, most: 600_000 },
   statementTimeout: { unit: 'ms', usual: 5_000, least: 10, most: 600_000 },
+  lockTimeout: { unit: 'ms', usual: 2_000, least: 10, most: 600_000 },
   sweepInterval: { unit: 'ms', usual: 60_000, least: 100, most: 86_400_000 },
 }
 
@@ -125,6 +132,7 @@ const rules: OptionRules<PostgresOptions> = {
   queue: anything,
   connectTimeout: anything,
   statementTimeout: anything,
+  lockTimeout: anything,
   sweepInterval: anything,
   transactionPooling: aSwitch,
   listenUrl: aText,

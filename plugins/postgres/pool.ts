@@ -1,9 +1,9 @@
 import pg from 'pg'
 import { HandfastError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
-import type { Call, Row, Run, Statement, Value } from './call.ts'
+import type { Call, Outcome, Row, Run, Statement, Value } from './call.ts'
 import type { ConnectionSettings } from './connection-settings.ts'
-import { messageOf, unavailable, undone, unknown } from './fault.ts'
+import { messageOf, refused, unavailable, undone, unknown } from './fault.ts'
 import { Pipeline } from './pipeline.ts'
 
 export interface PoolParts {
@@ -14,12 +14,19 @@ export interface PoolParts {
   readonly queue: number
   readonly connectTimeout: number
   readonly statementTimeout: number
+  readonly lockTimeout: number
   readonly transactionPooling: boolean
   readonly log: Log
 }
 
 /** Nothing is asked, and that it was is answered. */
 const nothing: Statement = { name: '', text: '' }
+
+/** Of a transaction: how long a statement may wait for a lock, and take. */
+const limits: Statement = {
+  name: 'handfast_limits',
+  text: `SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`,
+}
 
 /** A connection that is nobody else's. */
 export interface Listening {
@@ -62,21 +69,26 @@ export class Pool {
 
   /**
    * Several statements as one transaction, on one way there and back; what they give comes as
-   * texts. Resolves with an error where PostgreSQL has undone them all. Rejects with
-   * ERR_HANDFAST_DATABASE where there was no connection, and with ERR_HANDFAST_OUTCOME_UNKNOWN.
+   * texts. Rejects with ERR_HANDFAST_DATABASE where there was no connection, and with
+   * ERR_HANDFAST_OUTCOME_UNKNOWN. `lockTimeout`: of these, in ms.
    */
-  async runTogether(calls: readonly Call[]): Promise<readonly Row[][] | HandfastError> {
+  async runTogether(calls: readonly Call[], lockTimeout?: number): Promise<Outcome> {
     const client = await this.#connect()
+    const { transactionPooling } = this.#parts
+    const first =
+      lockTimeout !== undefined || transactionPooling ? [this.#limits(lockTimeout)] : []
     return await new Promise((resolve, reject) => {
-      const isNamed = !this.#parts.transactionPooling
-      const pipeline = new Pipeline(calls, isNamed, error => {
-        if (error !== undefined) {
-          this.#failed(client, error, pipeline.hasPrepared).then(resolve, reject)
+      const done = (error?: Error) => {
+        const rows = pipeline.rows.slice(first.length)
+        if (error === undefined) {
+          client.release()
+          resolve({ rows })
           return
         }
-        client.release()
-        resolve(pipeline.rows)
-      })
+        const undoneAt = (fault: HandfastError) => resolve({ fault, at: rows.length })
+        this.#failed(client, error, pipeline.hasPrepared).then(undoneAt, reject)
+      }
+      const pipeline = new Pipeline([...first, ...calls], !transactionPooling, done)
       client.query(pipeline as unknown as pg.Submittable)
     })
   }
@@ -106,7 +118,8 @@ export class Pool {
     let fault: unknown
     try {
       await say('BEGIN')
-      await say(`SET LOCAL statement_timeout = ${timeout}`)
+      for (const limit of ['statement_timeout', 'lock_timeout'])
+        await say(`SET LOCAL ${limit} = ${timeout}`)
       await work(run)
       await say('COMMIT')
     } catch (error) {
@@ -205,7 +218,7 @@ export class Pool {
         this.#query(client, nothing, [], failure => resolve(failure === undefined))
       }))
     client.release(isSpoilt || !goesOn)
-    if (goesOn) return undone(error)
+    if (goesOn) return refused(error)
     throw unknown(error)
   }
 
@@ -213,8 +226,14 @@ export class Pool {
     throw await this.#failed(client, error)
   }
 
+  /** A pooler's connections have none of their own. */
+  #limits(lockTimeout = this.#parts.lockTimeout): Call {
+    const values = [`${lockTimeout}ms`, `${this.#parts.statementTimeout}ms`]
+    return { statement: limits, values }
+  }
+
   #config(settings = this.#parts.settings): pg.ClientConfig {
-    const { connectTimeout, statementTimeout, transactionPooling } = this.#parts
+    const { connectTimeout, statementTimeout, lockTimeout } = this.#parts
     const { host, port, user, password, database, tls, applicationName } = settings
     return {
       host,
@@ -227,7 +246,10 @@ export class Pool {
       connectionTimeoutMillis: connectTimeout,
       // The server ends it; should the server be silent, this side does.
       query_timeout: statementTimeout + 1_000,
-      ...(!transactionPooling && { statement_timeout: statementTimeout }),
+      ...(!this.#parts.transactionPooling && {
+        statement_timeout: statementTimeout,
+        lock_timeout: lockTimeout,
+      }),
     }
   }
 }

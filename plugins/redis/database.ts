@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { HandfastError } from '../../lib/errors.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
-import type {
-  ChangeWatcher,
-  Database,
-  EndMove,
-  ScannedEntry,
-  ScanPage,
-  Stored,
+import {
+  type ChangeWatcher,
+  type Database,
+  type EndMove,
+  RefusedByDatabase,
+  type ScannedEntry,
+  type ScanPage,
+  type Stored,
 } from '../../lib/state/database.ts'
 import { Feed } from '../../lib/state/feed/feed.ts'
 import { feedKeyLength } from '../../lib/state/feed/feed-message.ts'
@@ -31,6 +32,9 @@ const schemaVersion = 1
 /** Bytes of a message of the change feed, and how many of them are kept. */
 const mostOfMessage = 4_096
 const keptMessages = 1_000
+/** What it says to one caller as to all. */
+const troubles =
+  /^(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOAUTH|NOREPLICAS|READONLY|UNKILLABLE)?$/
 const none = Buffer.alloc(0)
 
 export interface RedisDatabaseOptions extends RedisOptions {
@@ -286,6 +290,9 @@ function endOf(expiresAt: number | undefined): string {
 function unavailable(error: unknown): HandfastError {
   if (error instanceof RefusedByRedis && error.code === 'OOM') {
     return new HandfastError('ERR_HANDFAST_DATABASE_FULL', 'Redis has no memory left')
+  }
+  if (error instanceof RefusedByRedis && !troubles.test(error.code)) {
+    return new RefusedByDatabase(messageOf(error))
   }
   return new HandfastError('ERR_HANDFAST_DATABASE', messageOf(error))
 }

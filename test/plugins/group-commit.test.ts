@@ -1,29 +1,38 @@
 import t from 'tap'
 import { HandfastError } from '../../lib/errors.ts'
-import type { Call, Row } from '../../plugins/postgres/call.ts'
+import type { Call, Outcome, Row } from '../../plugins/postgres/call.ts'
 import { GroupCommit } from '../../plugins/postgres/group-commit.ts'
 import { ManualClock } from '../fixtures/manual-clock.ts'
 import { until } from '../fixtures/until.ts'
 
+interface Group {
+  readonly names: string[]
+  readonly isPatient: boolean
+  /** All is stored; or `error` became of it, in the write at `at` where it is one of ours. */
+  answer(error?: unknown, at?: number): void
+}
+
 /** A database whose answers the test gives. */
 class Answering {
   readonly clock = new ManualClock()
-  readonly groups: { readonly names: string[]; answer(error?: unknown): void }[] = []
+  readonly groups: Group[] = []
   readonly writes: GroupCommit
 
   constructor(queue = 1_000) {
     this.writes = new GroupCommit({
       clock: this.clock,
       queue,
-      commit: calls =>
-        new Promise((resolve, reject) => {
+      patience: 5_000,
+      mostPatient: 2,
+      commit: (calls, isPatient) =>
+        new Promise<Outcome>((resolve, reject) => {
           const names = calls.map(nameOf)
-          const answer = (error?: unknown) => {
-            if (error instanceof HandfastError) resolve(error)
+          const answer = (error?: unknown, at = 0) => {
+            if (error instanceof HandfastError) resolve({ fault: error, at })
             else if (error !== undefined) reject(error)
-            else resolve(names.map(name => [[`${name} is stored`]]))
+            else resolve({ rows: names.map(name => [[`${name} is stored`]]) })
           }
-          this.groups.push({ names, answer })
+          this.groups.push({ names, isPatient, answer })
         }),
     })
   }
@@ -73,7 +82,7 @@ t.test('two groups are under way, and what comes meanwhile is the third', async 
   await Promise.all(writes)
 })
 
-t.test('groups that wait for a lock do not hold up the others for long', async t => {
+t.test('groups that take long do not hold up the others for long', async t => {
   const database = new Answering()
   const stuck = [database.write('1')]
   await database.group(0)
@@ -91,17 +100,109 @@ t.test('groups that wait for a lock do not hold up the others for long', async t
 
 t.test('a write that is refused spoils none of its group', async t => {
   const database = new Answering()
-  const [bad, good] = [database.write('bad'), database.write('good')]
-  const outcome = bad.catch((error: unknown) => error)
+  const writes = ['a', 'bad', 'c', 'd'].map(name => database.write(name))
+  const outcomes = Promise.allSettled(writes)
   const group = await database.group(0)
-  t.same(group.names, ['bad', 'good'])
-  group.answer(refused)
+  t.match(group, { names: ['a', 'bad', 'c', 'd'], isPatient: false })
+  group.answer(refused, 1)
+  const [alone, others] = [await database.group(1), await database.group(2)]
+  t.match(alone, { names: ['bad'], isPatient: true })
+  t.match(others, { names: ['a', 'c', 'd'], isPatient: false })
+  alone.answer(refused)
+  others.answer()
+  t.match(await outcomes, [
+    { value: ['a is stored'] },
+    { reason: refused },
+    { value: ['c is stored'] },
+    { value: ['d is stored'] },
+  ])
+})
+
+t.test('where the commit itself is refused, each is tried alone', async t => {
+  const database = new Answering()
+  const writes = ['a', 'b', 'c'].map(name => database.write(name))
+  const group = await database.group(0)
+  group.answer(refused, 3)
   const [one, other] = [await database.group(1), await database.group(2)]
-  t.same([one.names, other.names], [['bad'], ['good']])
-  one.answer(refused)
+  t.same([one.names, other.names], [['a'], ['b']])
+  t.equal(database.groups.length, 3, 'so many at once')
   other.answer()
-  t.equal(await outcome, refused)
-  t.same(await good, ['good is stored'])
+  const last = await database.group(3)
+  t.match(last, { names: ['c'], isPatient: true })
+  one.answer()
+  last.answer()
+  t.same((await Promise.all(writes)).flat().length, 3)
+})
+
+t.test('whom others have spoilt three groups goes alone', async t => {
+  const database = new Answering()
+  const group = async (...names: string[]) => {
+    const isIt = (one: Group) => one.names.join() === names.join()
+    await until(() => database.groups.some(isIt))
+    return database.groups.find(isIt) as Group
+  }
+  const writes = ['a', 'b', 'c', 'd'].map(name => database.write(name))
+  const together = [
+    ['a', 'b', 'c', 'd'],
+    ['a', 'b', 'c'],
+    ['a', 'b'],
+  ]
+  for (const names of together) {
+    const [last = ''] = names.slice(-1)
+    ;(await group(...names)).answer(refused, names.length - 1)
+    const alone = await group(last)
+    t.equal(alone.isPatient, true, last)
+    alone.answer()
+  }
+  const alone = await group('a')
+  t.equal(alone.isPatient, true)
+  alone.answer()
+  t.equal((await Promise.all(writes)).length, 4)
+})
+
+t.test(
+  'an entry has one write under way, and the next does not wait for ever',
+  async t => {
+    const database = new Answering()
+    const writes = [1, 2, 3].map(() => database.write('ann'))
+    const outcomes = Promise.allSettled(writes)
+    const first = await database.group(0)
+    t.match(first, { names: ['ann'], isPatient: true })
+    const other = database.write('bob')
+    const group = await database.group(1)
+    t.same(group.names, ['bob'])
+    group.answer()
+    await other
+    first.answer()
+    const second = await database.group(2)
+    t.same(second.names, ['ann'])
+    database.clock.advance(5_000)
+    second.answer()
+    t.match(await outcomes, [
+      { value: ['ann is stored'] },
+      { value: ['ann is stored'] },
+      {
+        reason: { code: 'ERR_HANDFAST_DATABASE', message: /have not ended for 5000 ms/ },
+      },
+    ])
+  },
+)
+
+t.test('behind a write that was refused the next goes alone', async t => {
+  const database = new Answering()
+  const writes = ['ann', 'ann', 'bob'].map(name => database.write(name))
+  const outcomes = Promise.allSettled(writes)
+  const group = await database.group(0)
+  t.same(group.names, ['ann', 'bob'])
+  group.answer(refused, 0)
+  const [alone, rest] = [await database.group(1), await database.group(2)]
+  t.same([alone.names, rest.names], [['ann'], ['bob']])
+  rest.answer()
+  alone.answer(refused)
+  const next = await database.group(3)
+  t.match(next, { names: ['ann'], isPatient: true })
+  next.answer()
+  t.match(await outcomes, [{ reason: refused }, {}, {}])
 })
 
 t.test('where nobody knows what became of a group, nothing is tried again', async t => {
@@ -152,11 +253,12 @@ t.test('more than may wait is refused, and who closes leaves none waiting', asyn
     code: 'ERR_HANDFAST_DATABASE',
     message: /2 writes wait already/,
   })
-  database.writes.close()
+  const closed = database.writes.close()
   t.same(
     database.groups.map(({ names }) => names),
     [['1', '2']],
   )
   database.groups[0]?.answer()
   await Promise.all(writes)
+  await closed
 })

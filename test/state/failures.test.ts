@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { HandfastError } from '../../lib/errors.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
+import { RefusedByDatabase } from '../../lib/state/database.ts'
 import { createState, memoryDatabase } from '../../lib/state/index.ts'
 import { gate, SharedPlace } from '../fixtures/state/shared-database.ts'
 
@@ -75,6 +76,21 @@ t.test('while the database is down', async t => {
     await carts.set('ann', 2)
     t.match(await carts.get('ann'), { value: 2, stale: false })
   })
+})
+
+t.test('what is refused of one entry is no fault of the database', async t => {
+  const place = new SharedPlace()
+  const { carts } = await setUp(t, place)
+  await carts.set('bob', 1)
+  place.before = () => {
+    throw new RefusedByDatabase('somebody has locked it')
+  }
+  for (let write = 0; write < 20; write += 1) {
+    await t.rejects(carts.set('ann', 1), { code: 'ERR_HANDFAST_DATABASE' })
+  }
+  place.before = () => {}
+  await carts.set('bob', 2)
+  t.match(await carts.get('bob', { fresh: true }), { value: 2, stale: false })
 })
 
 t.test('a write says what became of it', async t => {
