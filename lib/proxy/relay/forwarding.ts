@@ -22,6 +22,7 @@ import type { Limits } from '../options.ts'
 import type { Phase } from '../phases.ts'
 import type { Rewrite } from '../route/rewrite.ts'
 import { failureOf } from './failure.ts'
+import { relayed } from './relayed-bytes.ts'
 import { BodyError, RequestBody } from './request-body.ts'
 import type { Tunnels } from './tunnel.ts'
 import { newWebSocketKey, switchedClient } from './websocket.ts'
@@ -199,6 +200,7 @@ export class Forwarding implements DispatchHandler {
   }
 
   onData(chunk: Buffer): void {
+    relayed.count(chunk.length)
     if (!this.#clientGone && !this.#exchange.write(chunk)) this.#call?.pause()
   }
 

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { relayed } from './relayed-bytes.ts'
 
 export type BodyFailure = 'too-large' | 'timeout' | 'aborted'
 
@@ -101,6 +102,7 @@ export class RequestBody extends Readable {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#bytes += chunk.length
+    relayed.count(chunk.length)
     if (this.#options.maxBytes > 0 && this.#bytes > this.#options.maxBytes) {
       this.destroy(new BodyError('too-large'))
       return

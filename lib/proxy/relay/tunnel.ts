@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Limits } from '../options.ts'
 import { type CloseCode, closeFrame, FrameBoundary } from './frame-boundary.ts'
+import { relayed } from './relayed-bytes.ts'
 
 export interface TunnelEnd {
   /** Bytes from the backend to the client. */
@@ -46,7 +47,7 @@ export class Tunnel {
     // It is closed by then, and the client told.
     backend.on('error', () => {})
     backend.on('data', (chunk: Buffer) => this.#take(chunk))
-    client.on('data', () => this.#heard())
+    client.on('data', (chunk: Buffer) => this.#heard(chunk))
     backend.on('end', () => this.#part(1012))
     client.on('close', () => {
       this.#parted = true
@@ -77,11 +78,12 @@ export class Tunnel {
   #take(chunk: Buffer): void {
     this.#bytes += chunk.length
     this.#frames.take(chunk)
-    this.#heard()
+    this.#heard(chunk)
   }
 
   /** Who has been let go can't put it off. */
-  #heard(): void {
+  #heard(chunk: Buffer): void {
+    relayed.count(chunk.length)
     if (!this.#parted) this.#silence.refresh()
   }
 
