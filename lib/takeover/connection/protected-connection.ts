@@ -1,61 +1,29 @@
-import { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
-import { Duplex } from 'node:stream'
-import type { PeerCertificate, SecureVersion } from 'node:tls'
 import { HandfastError } from '../../errors.ts'
-import { setHandshake } from '../../resumption/handshake.ts'
 import {
   type PlannedResponse,
   recordAfter,
   remainderAt,
 } from '../plan/planned-response.ts'
-import { fullRecord } from '../record-layer/layout.ts'
 import type { Channel } from './channel.ts'
-import type { ConnectionState, Tls13State } from './connection-state.ts'
+import type { ConnectionState } from './connection-state.ts'
+import { NextResponse, type Planned, type ResponsePlan } from './next-response.ts'
+import { after, type OutputGuard } from './output-guard.ts'
+import { OutputHold } from './output-hold.ts'
 import { PlainChannel } from './plain-channel.ts'
+import { mostHeld, SocketStream } from './socket-stream.ts'
 import { Tls13Channel } from './tls13-channel.ts'
-
-/** A response that is about to be said; the parts of PlannedResponse that its maker knows. */
-export interface ResponsePlan {
-  /** Of the representation: first byte and how many, from 1. */
-  readonly first: number
-  readonly length: number
-  readonly keepAlive: boolean
-}
-
-/**
- * Told of a response before its first byte is given to the transport. When it returns a promise
- * that byte waits for it, and if it rejects the connection is destroyed.
- */
-export type Planned = (response: PlannedResponse) => void | Promise<void>
-
-/** What has to be done before something is said that is in no planned response. */
-export interface OutputGuard {
-  /** Undefined: nothing. When it rejects, nothing is said any more, and the connection is reset. */
-  suspend(): Promise<void> | undefined
-  /** What had to be said of the connection itself is out; its user may not have said anything. */
-  settled(): void
-}
 
 /**
  * A client connection that another process can go on with: the stream that an HTTP/1.1 server
  * is given in place of a socket, or of a TLSSocket. What is on the wire follows from what is
  * said: of a planned response, even the borders of its records (PlannedResponse).
- *
- * It has what HTTP servers, and this proxy, ask of a TLSSocket, and no more than that.
  */
-export class ProtectedConnection extends Duplex {
-  /** As TLSSocket says it, for frameworks. */
-  readonly encrypted: boolean
-  readonly authorized: boolean
-  readonly alpnProtocol: 'http/1.1' | false
-  readonly servername: string | false
-  /** The connection under it, which belongs to this one. */
-  readonly transport: Socket
+export class ProtectedConnection extends SocketStream {
   /** Undefined: whatever is written is said at once. To be set before anything is. */
   guard: OutputGuard | undefined
   readonly #channel: Channel
-  readonly #tls: Tls13State | undefined
+  readonly #hold = new OutputHold()
   #position: number
   #taken: number
   #next: NextResponse | undefined
@@ -64,8 +32,6 @@ export class ProtectedConnection extends Duplex {
   #wantsMore = false
   #isAnswering = false
   #hasSpoken = false
-  /** What waits for the end of `hold`; undefined: nothing has to. */
-  #held: (() => void)[] | undefined
   /** The transport has said all. */
   #isOver = false
   #heardEnd = false
@@ -92,34 +58,18 @@ export class ProtectedConnection extends Duplex {
     readPosition: number,
     early: Buffer,
   ) {
-    // As a TLSSocket: when the client says no more, what is written is sent, and that is the end.
-    super({
-      allowHalfOpen: false,
-      readableHighWaterMark: mostHeld,
-      writableHighWaterMark: mostHeld,
-    })
     const tls = state.kind === 'tls13' ? state : undefined
-    this.transport = socket
+    super(socket, tls)
     this.#position = position
     this.#taken = readPosition + early.length
     this.#isOver = socket.readableEnded
     this.#channel = tls === undefined ? new PlainChannel() : new Tls13Channel(tls)
     if (early.length > 0) this.#channel.push(early)
-    this.#tls = tls
-    this.encrypted = tls !== undefined
-    this.authorized = tls?.authorized ?? false
-    this.alpnProtocol = tls?.alpn ?? false
-    this.servername = tls?.serverName || false
-    if (tls?.handshake !== undefined) setHandshake(this, tls.handshake)
-    socket.allowHalfOpen = true
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
     socket.on('end', () => {
       this.#isOver = true
       this.#hear()
     })
-    socket.on('timeout', () => this.emit('timeout'))
-    socket.on('error', error => this.destroy(error))
-    socket.on('close', () => this.destroy())
     socket.pause()
   }
 
@@ -162,13 +112,8 @@ export class ProtectedConnection extends Duplex {
       return false
     }
     const isReady = this.writableLength === 0 && this.writable && !this.#heardEnd
-    if (
-      this.#held !== undefined ||
-      !isReady ||
-      !this.isBetweenRequests ||
-      plan.length < 1
-    )
-      return false
+    if (this.#hold.isOn || !isReady || !this.isBetweenRequests) return false
+    if (plan.length < 1) return false
     // What would have to go out before it is in no plan.
     const isFree = this.#channel.hasRoom(plan.length) && !this.#channel.owesAnswer
     if (this.guard !== undefined && !isFree) return false
@@ -176,7 +121,7 @@ export class ProtectedConnection extends Duplex {
     if (before === false) return false
     this.#hasSpoken ||= before.length > 0
     for (const bytes of before) this.#send(bytes)
-    this.#next = { plan, planned }
+    this.#next = new NextResponse(plan, planned)
     return true
   }
 
@@ -215,122 +160,15 @@ export class ProtectedConnection extends Duplex {
    * `state` and `position` stay as they are, whatever its user does, but for its destruction.
    */
   hold(): void {
-    this.#held ??= []
+    this.#hold.begin()
   }
 
   /** All goes on. */
   release(): void {
-    const held = this.#held ?? []
-    this.#held = undefined
+    const waiting = this.#hold.end()
     // What it asked for meanwhile comes before the next data (RFC 8446 4.6.3).
     if (this.#channel.owesAnswer) this.#answer()
-    for (const goOn of held) goOn()
-  }
-
-  getProtocol(): SecureVersion | null {
-    return this.encrypted ? 'TLSv1.3' : null
-  }
-
-  getCipher(): { name: string; standardName: string; version: string } | undefined {
-    const suite = this.#tls?.suite
-    if (suite === undefined) return undefined
-    return { name: suite, standardName: suite, version: 'TLSv1.3' }
-  }
-
-  isSessionReused(): boolean {
-    return this.#tls?.reused ?? false
-  }
-
-  getPeerX509Certificate(): X509Certificate | undefined {
-    const der = this.#tls?.certificate
-    return der === undefined ? undefined : new X509Certificate(der)
-  }
-
-  /** As TLSSocket: an empty object where there is none. */
-  getPeerCertificate(): PeerCertificate {
-    const certificate = this.getPeerX509Certificate()
-    return (certificate?.toLegacyObject() ?? {}) as unknown as PeerCertificate
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.transport.remoteAddress
-  }
-
-  get remotePort(): number | undefined {
-    return this.transport.remotePort
-  }
-
-  get remoteFamily(): string | undefined {
-    return this.transport.remoteFamily
-  }
-
-  get localAddress(): string | undefined {
-    return this.transport.localAddress
-  }
-
-  get localPort(): number | undefined {
-    return this.transport.localPort
-  }
-
-  get bytesRead(): number {
-    return this.transport.bytesRead
-  }
-
-  get bytesWritten(): number {
-    return this.transport.bytesWritten
-  }
-
-  get connecting(): boolean {
-    return false
-  }
-
-  address(): ReturnType<Socket['address']> {
-    return this.transport.address()
-  }
-
-  /** The transport's: a byte in either direction puts it off. */
-  setTimeout(milliseconds: number, callback?: () => void): this {
-    this.transport.setTimeout(milliseconds)
-    if (callback === undefined) return this
-    if (milliseconds === 0) this.off('timeout', callback)
-    else this.once('timeout', callback)
-    return this
-  }
-
-  get timeout(): number | undefined {
-    return this.transport.timeout
-  }
-
-  setNoDelay(noDelay?: boolean): this {
-    this.transport.setNoDelay(noDelay)
-    return this
-  }
-
-  setKeepAlive(enable?: boolean, initialDelay?: number): this {
-    this.transport.setKeepAlive(enable, initialDelay)
-    return this
-  }
-
-  ref(): this {
-    this.transport.ref()
-    return this
-  }
-
-  unref(): this {
-    this.transport.unref()
-    return this
-  }
-
-  destroySoon(): void {
-    if (this.writable) this.end()
-    if (this.writableFinished) this.destroy()
-    else this.once('finish', () => this.destroy())
-  }
-
-  resetAndDestroy(): this {
-    this.transport.resetAndDestroy()
-    this.destroy()
-    return this
+    for (const goOn of waiting) goOn()
   }
 
   override _read(): void {
@@ -357,19 +195,14 @@ export class ProtectedConnection extends Duplex {
   }
 
   override _final(callback: (error?: Error | null) => void): void {
-    if (this.#held !== undefined) {
-      this.#held.push(() => this._final(callback))
-      return
-    }
+    if (this.#hold.keeps(() => this._final(callback))) return
     const wait = this.#channel.inPlan ? undefined : this.guard?.suspend()
     // Without a word TCP alone says that this is the end.
-    if (wait === undefined) this.#end(callback)
-    else {
-      wait.then(
-        () => this.#end(callback),
-        () => this.transport.end(() => callback()),
-      )
-    }
+    after(
+      wait,
+      () => this.#end(callback),
+      () => this.transport.end(() => callback()),
+    )
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -417,12 +250,9 @@ export class ProtectedConnection extends Duplex {
   /** It is told what was wrong, where that can be said, and hears no more. */
   #fail(error: Error): void {
     const wait = this.#channel.inPlan ? undefined : this.guard?.suspend()
-    if (wait === undefined) {
-      this.#sayFault(error)
-      return
-    }
-    this.#heardEnd = true
-    wait.then(
+    if (wait !== undefined) this.#heardEnd = true
+    after(
+      wait,
       () => this.#sayFault(error),
       () => this.destroy(error),
     )
@@ -439,10 +269,7 @@ export class ProtectedConnection extends Duplex {
   }
 
   #end(callback: () => void): void {
-    if (this.#held !== undefined) {
-      this.#held.push(() => this.#end(callback))
-      return
-    }
+    if (this.#hold.keeps(() => this.#end(callback))) return
     const last = this.destroyed ? undefined : this.#channel.last()
     this.#hasSpoken = true
     if (last !== undefined) this.#send(last)
@@ -451,14 +278,11 @@ export class ProtectedConnection extends Duplex {
 
   /** What the client has to be told for what it said. */
   #answer(): void {
-    if (this.#isAnswering || this.#held !== undefined) return
+    if (this.#isAnswering || this.#hold.isOn) return
     const wait = this.guard?.suspend()
-    if (wait === undefined) {
-      this.#sayAnswer()
-      return
-    }
-    this.#isAnswering = true
-    wait.then(
+    this.#isAnswering = wait !== undefined
+    after(
+      wait,
       () => {
         this.#isAnswering = false
         this.#sayAnswer()
@@ -468,10 +292,7 @@ export class ProtectedConnection extends Duplex {
   }
 
   #sayAnswer(): void {
-    if (this.#held !== undefined) {
-      this.#held.push(() => this.#sayAnswer())
-      return
-    }
+    if (this.#hold.keeps(() => this.#sayAnswer())) return
     const answer = this.destroyed ? undefined : this.#channel.answer()
     this.#hasSpoken = true
     if (answer !== undefined) this.#send(answer)
@@ -484,20 +305,17 @@ export class ProtectedConnection extends Duplex {
   }
 
   #write(chunks: Buffer[], callback: (error?: Error | null) => void): void {
-    if (this.#held !== undefined) {
-      this.#held.push(() => this.#write(chunks, callback))
-      return
-    }
+    if (this.#hold.keeps(() => this.#write(chunks, callback))) return
     const next = this.#next
     this.#next = undefined
-    const wait = next === undefined ? undefined : this.#begin(next, chunks)
-    if (wait === undefined) this.#sayGuarded(chunks, callback)
-    else {
-      wait.then(
-        () => this.#sayGuarded(chunks, callback),
-        error => this.#giveUp(error, callback),
-      )
-    }
+    const [first = nothing] = chunks
+    const response = next?.begin(first, this.#channel, this.#position)
+    if (response !== undefined) this.#hasSpoken = true
+    after(
+      (response && next?.planned(response)) ?? undefined,
+      () => this.#sayGuarded(chunks, callback),
+      error => this.#giveUp(error, callback),
+    )
   }
 
   /** What is in no plan waits for the guard, be it behind something that is. */
@@ -516,40 +334,15 @@ export class ProtectedConnection extends Duplex {
       })
       return
     }
-    const wait = this.guard.suspend()
-    if (wait === undefined) this.#say(chunks, callback)
-    else {
-      wait.then(
-        () => this.#say(chunks, callback),
-        error => this.#giveUp(error, callback),
-      )
-    }
-  }
-
-  /** The head of a planned response is the first chunk, or the front of it. */
-  #begin({ plan, planned }: NextResponse, chunks: Buffer[]): Promise<void> | undefined {
-    const [first = nothing] = chunks
-    const end = first.indexOf('\r\n\r\n') + 4
-    if (end < 4 || end > fullRecord) return undefined
-    const { first: from, length, keepAlive } = plan
-    const response = {
-      at: this.#position,
-      head: Buffer.from(first.subarray(0, end)),
-      first: from,
-      length,
-      keepAlive,
-      record: this.#channel.record,
-    }
-    this.#channel.plan(end, length)
-    this.#hasSpoken = true
-    return planned(response) ?? undefined
+    after(
+      this.guard.suspend(),
+      () => this.#say(chunks, callback),
+      error => this.#giveUp(error, callback),
+    )
   }
 
   #say(chunks: readonly Buffer[], callback: (error?: Error | null) => void): void {
-    if (this.#held !== undefined) {
-      this.#held.push(() => this.#say(chunks, callback))
-      return
-    }
+    if (this.#hold.keeps(() => this.#say(chunks, callback))) return
     if (this.destroyed) {
       callback()
       return
@@ -582,11 +375,6 @@ export class ProtectedConnection extends Duplex {
   }
 }
 
-interface NextResponse {
-  readonly plan: ResponsePlan
-  readonly planned: Planned
-}
-
 /** `\r\n\r\n`, big endian. */
 const emptyLine = 0x0d0a0d0a
 
@@ -597,8 +385,5 @@ function lastBytes(before: number, chunk: Buffer): number {
   for (const byte of chunk) last = ((last << 8) | byte) >>> 0
   return last
 }
-
-/** Bytes in each direction that wait at most, beside one read or write. */
-const mostHeld = 65_536
 
 const nothing = Buffer.alloc(0)
