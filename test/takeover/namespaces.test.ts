@@ -10,12 +10,27 @@ const why =
     ? undefined
     : 'no curl: apt install curl')
 const here = why === undefined ? {} : { skip: `no takeover between hosts here: ${why}` }
+const nftables =
+  why === undefined && spawnSync('nft', ['--version']).status !== 0
+    ? { skip: 'no nft: apt install nftables' }
+    : here
 
 t.test('a download outlives hosts that lose packets and are gone', here, async t => {
   await soak(t, 'takeover/run', [
     'without SACK and timestamps',
     'the next host dies, too',
     'the address before the sockets',
+  ])
+})
+
+t.test('of what has no socket the kernel hears when it is told so', nftables, async t => {
+  await soak(t, 'takeover/strays-run', [
+    'a stray is held, and reset when the kernel has it',
+    'who has a socket is served, whoever ends it',
+    'handshakes of which the kernel keeps nothing',
+    'another port, another protocol',
+    'the process is killed, and another one comes and goes',
+    'packets of some clients, and a word to them',
   ])
 })
 

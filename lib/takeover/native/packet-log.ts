@@ -28,6 +28,8 @@ const netfilter = 12
 const mostGroups = 2 ** 16
 /** Groups are of whoever came first; tries, until none is taken for free. */
 const mostTries = 32
+/** By this process or another one; without the capability it is EPERM for all. */
+const taken = new Set(['EBUSY', 'EPERM'])
 /** Of asm-generic/socket.h. */
 const level = 1
 const receiveBufferOption = 8
@@ -80,7 +82,7 @@ export class PacketLog {
         askKernel(this.#libc, this.#fd, bindMessage(group, length), 'nfnetlink_log')
         return group
       } catch (error) {
-        const isTaken = (error as NodeJS.ErrnoException).code === 'EBUSY'
+        const isTaken = taken.has((error as NodeJS.ErrnoException).code ?? '')
         if (!isTaken || tries === mostTries) throw error
       }
     }
