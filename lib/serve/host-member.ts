@@ -35,7 +35,14 @@ export const nothingMoves =
   'without takeover between hosts nothing can be moved: what is under way is finished here'
 
 const without = (state: string, log: Log): HostMember => ({
-  read: () => ({ state, addresses: [], commits: {} }),
+  read: () => ({
+    state,
+    shared: false,
+    addresses: [],
+    commits: {},
+    strays: {},
+    grants: {},
+  }),
   protection: undefined,
   start() {},
   async leave() {
@@ -53,10 +60,11 @@ export async function hostMember(
   program?: WatchdogProgram,
 ): Promise<HostMember> {
   if (settings === undefined) return without('off', log)
-  const { sockets, packets, addresses, missing } = await detect()
+  const { sockets, packets, addresses, strays, missing } = await detect()
   const room = farm.takeoverRoom()
-  if (!sockets || !packets || !addresses || !room) {
-    const reason = missing?.text ?? 'it needs a farm with a secret'
+  const lack = missing ?? (settings.shared ? await strays?.missing() : undefined)
+  if (!sockets || !packets || !addresses || !room || lack) {
+    const reason = lack?.text ?? 'it needs a farm with a secret'
     log.warn({ reason }, 'no takeover of hosts: connections end with their host')
     return without(reason, log)
   }
@@ -69,6 +77,7 @@ export async function hostMember(
     {
       address: settings.address,
       interface: settings.interface,
+      shared: settings.shared ? { host: settings.host ?? '' } : undefined,
       times: { interval: heartbeat, timeout },
       fencer: new CommandFencer(settings.fence, fenceTimeout),
       commit: settings.commit === 'before-response' ? commitTimeout : undefined,
@@ -79,6 +88,8 @@ export async function hostMember(
       log,
       sockets,
       packets,
+      strays,
+      ports: () => (proxy === undefined ? [] : [proxy.port]),
       addresses: watchdog ? watched(addresses, watchdog.watchdog) : addresses,
       adopt: (socket: Socket, checkpoint, place) => {
         if (proxy === undefined) socket.resetAndDestroy()
@@ -92,8 +103,10 @@ export async function hostMember(
   return {
     read: () => ({
       state: 'on',
+      shared: settings.shared ?? false,
       addresses: takeover.holds,
       commits: takeover.commits,
+      ...takeover.counts,
       ...(watchdog && { watched: watchdog.watchdog.size }),
     }),
     protection: {
@@ -119,7 +132,7 @@ export async function hostMember(
     },
     leave: patience => takeover.leave(patience),
     async close() {
-      takeover.close()
+      await takeover.close()
       await watchdog?.close()
     },
   }

@@ -231,3 +231,35 @@ t.test(
     await t.rejects(bound, { message: /every address of the host/ })
   },
 )
+
+t.test('an address that all members share needs one of this host alone', async t => {
+  const env = { HANDFAST_SECRET: generateSecret() }
+  const file = (more: string, farm = '') => {
+    const takeover = `{address: 10.0.0.100, interface: eth0, fence: [/bin/false]${more}}`
+    const text = `${sites}listen: 443\nworkers: 1\ntakeover: ${takeover}\n${farm}`
+    return load(t, text, [], env)
+  }
+  const hostOf = async (more: string, farm = '') =>
+    (await file(more, farm)).takeover?.host
+  const listening = 'farm: {listen: "10.0.1.1:7443", members: [10.0.1.2]}\n'
+  t.equal(await hostOf(', shared: true', listening), '10.0.1.1')
+  t.equal(await hostOf(', shared: true, host: 10.0.2.1', listening), '10.0.2.1')
+  const advertised = 'farm: {listen: 7443, advertise: 10.0.3.1, members: [10.0.1.2]}\n'
+  t.equal(await hostOf(', shared: true', advertised), '10.0.3.1')
+  t.equal(
+    await hostOf('', listening),
+    undefined,
+    'nothing is added where it is not shared',
+  )
+  for (const [more, farm, message] of [
+    [', shared: true', '', /takeover\.host: .*an IPv4 address of this host alone/],
+    [
+      ', shared: true, host: 10.0.0.100',
+      '',
+      /another address than the one that all share/,
+    ],
+    [', host: 10.0.1.1', listening, /takeover\.host: .*none without shared/],
+  ] as const) {
+    await t.rejects(file(more, farm), { code: 'ERR_HANDFAST_CONFIG', message }, more)
+  }
+})

@@ -9,6 +9,7 @@ import type { NativeSupport } from '../../lib/takeover/native/detect.ts'
 import { ManualClock } from '../fixtures/manual-clock.ts'
 import { MapTable } from '../fixtures/table/map-table.ts'
 import { FakeHosts } from '../fixtures/takeover/fake-hosts.ts'
+import { FakeStrays } from '../fixtures/takeover/fake-strays.ts'
 
 const settings = { address: '10.0.0.100', interface: 'eth0', fence: ['false'] }
 
@@ -99,6 +100,28 @@ t.test('where all is there it has its address until it is closed', async t => {
   await member.close()
   t.strictSame(removed, ['eth0 10.0.0.100'])
   t.strictSame(silenced, [])
+})
+
+t.test('an address that all share is on lo, and needs to be told of strays', async t => {
+  const [added, removed]: string[][] = [[], []]
+  const { clock, farm } = world()
+  const strays = new FakeStrays()
+  const detect = async () => ({ ...support(added ?? [], removed ?? []), strays })
+  const behind = { ...settings, shared: true, host: '10.0.1.1' }
+  const member = await hostMember(behind, farm, keepingLog(), detect)
+  member.start({ port: 8443, silence() {} } as unknown as RunningProxy)
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+  clock.advance(200)
+  t.strictSame(added, ['lo 10.0.0.100'])
+  t.match(member.read(), { state: 'on', shared: true, addresses: ['10.0.0.100'] })
+  t.equal(strays.openPorts, 1)
+  await member.close()
+  t.strictSame(removed, ['lo 10.0.0.100'])
+  t.equal(strays.openPorts, 0)
+  const text = 'the command nft is needed'
+  strays.lacks = { reason: 'no-nft', text }
+  const without = await hostMember(behind, farm, keepingLog(), detect)
+  t.equal(without.read().state, text)
 })
 
 t.test('what its kernel tells of a connection is counted from its accept', async t => {

@@ -29,12 +29,15 @@ function pair(otherKey = key) {
     written.push(record)
     two.apply(record)
   })
-  const a = new TakeoverBoard(new ConnectionTable(one, key, 'a'), clock, () =>
-    t.fail('its own word'),
-  )
-  const b = new TakeoverBoard(new ConnectionTable(two, otherKey, 'b'), clock, beat =>
-    beats.push(beat),
-  )
+  const onStranger = () => t.fail('a stranger')
+  const a = new TakeoverBoard(new ConnectionTable(one, key, 'a'), clock, {
+    onBeat: () => t.fail('its own word'),
+    onStranger,
+  })
+  const b = new TakeoverBoard(new ConnectionTable(two, otherKey, 'b'), clock, {
+    onBeat: beat => beats.push(beat),
+    onStranger,
+  })
   return { a, b, beats, written, two }
 }
 

@@ -268,7 +268,7 @@ t.test(
     await world.advance(3_000)
     t.strictSame(again.takeover.holds, [])
     t.strictSame(world.holders(addressOf('a')), ['b'])
-    world.of('b').takeover.close()
+    await world.of('b').takeover.close()
     await world.advance(1_000)
     t.strictSame(again.takeover.holds, [addressOf('a')], 'until that one leaves')
     t.strictSame(world.wrong, [])
@@ -326,8 +326,8 @@ t.test('who leaves is taken over by nobody, in whatever it was', async t => {
     world.of('a').kill()
     await world.advance(wait)
     for (const name of ['b', 'c']) {
-      world.of(name).takeover.close()
-      world.of(name).takeover.close()
+      await world.of(name).takeover.close()
+      await world.of(name).takeover.close()
     }
     await world.advance(8_000)
     for (const name of ['b', 'c']) {
@@ -344,7 +344,7 @@ t.test('who leaves is taken over by nobody, in whatever it was', async t => {
 t.test('an address that can not be taken away is said', async t => {
   const world = await farm(1)
   world.of('a').refuses.add('remove')
-  world.of('a').takeover.close()
+  await world.of('a').takeover.close()
   t.match(world.of('a').log.join('\n'), /an address stays here/)
 })
 

@@ -15,7 +15,7 @@ t.test('who leaves gives its address and its clients, and nobody is fenced', asy
     t.strictSame(world.fenced, [])
     t.strictSame(a.takeover.holds, [])
     t.equal(a.released, 0)
-    a.takeover.close()
+    await a.takeover.close()
     await world.advance(2_000)
     t.equal(heirOf(world, 'a'), heir, 'and it stays there')
     t.strictSame(world.wrong, [])

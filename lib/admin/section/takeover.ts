@@ -8,9 +8,15 @@ import { sum } from './sum.ts'
 export interface HostTakeoverState {
   /** `off`, `on`, or why it is not. */
   readonly state: 'off' | 'on' | (string & {})
+  /** All members have one address, behind a switch. */
+  readonly shared: boolean
   readonly addresses: readonly string[]
   /** Answers since start that waited for other members, by what came of it; see CommitOutcome. */
   readonly commits: Readonly<Record<string, number>>
+  /** Segments since start that were of no socket here, by what became of them; see StrayOutcome. */
+  readonly strays: Readonly<Record<string, number>>
+  /** Connections of dead members that were asked for since start, by what came of it. */
+  readonly grants: Readonly<Record<string, number>>
   /** Connections that outlive a kill of this process; undefined without a watchdog. */
   readonly watched?: number | undefined
 }
@@ -63,6 +69,16 @@ export function takeoverSection(
         'handfast_takeover_commits_total',
         'Waits since start for other members to know what a client is told, by what came of them',
         samplesOf('outcome', host.commits),
+      ),
+      counter(
+        'handfast_takeover_strays_total',
+        'Segments since start that a switch sent to another host than the connection is of, by what became of them',
+        samplesOf('outcome', host.strays),
+      ),
+      counter(
+        'handfast_takeover_grants_total',
+        'Connections of dead hosts since start that this one has asked for, by what came of it',
+        samplesOf('outcome', host.grants),
       ),
     ],
   }

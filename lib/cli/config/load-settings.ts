@@ -25,6 +25,7 @@ import { checkTogether } from './check-together.ts'
 import { whyNot } from './read-pem.ts'
 import { findSecret } from './read-secret.ts'
 import { readSite } from './read-site.ts'
+import { takeoverOf } from './takeover-settings.ts'
 import { type ConfigSource, parseConfig } from './yaml-file.ts'
 
 const defaultPort = 8443
@@ -100,38 +101,12 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     healthPath: config.healthPath,
     workers: flags.workers ?? config.workers ?? availableParallelism(),
     guardian: flags.guardian ? { ...config.guardian, enabled: true } : config.guardian,
-    takeover: takeoverOf(config, flags, listen, fault),
+    takeover: takeoverOf(config, flags, listen, farm, fault),
     logLevel: flags.logLevel ?? config.logLevel ?? logLevels[1],
     logFormat: flags.logFormat ?? config.logFormat,
     accessLog: accessLogOf(flags, config, folder, io.cwd),
     warnings: [...notes, ...warnings, ...ports, ...sites.flatMap(site => site.warnings)],
   }
-}
-
-/** What it can't be together with. */
-function takeoverOf(
-  { takeover, workers, guardian, proxyProtocol = [] }: ConfigFile,
-  flags: ProxyFlags,
-  { host }: ListenAddress,
-  fault: (path: Path, expected: string) => HandfastError,
-): ServeSettings['takeover'] {
-  if (takeover === undefined) return undefined
-  const { heartbeat = 100, timeout = 300 } = takeover
-  if (timeout < 2 * heartbeat) {
-    throw fault(['takeover', 'timeout'], 'at least twice the heartbeat')
-  }
-  if (flags.guardian || guardian?.enabled === true) {
-    throw fault(['takeover'], 'no guardian beside it')
-  }
-  if ((flags.workers ?? workers) !== 1) throw fault(['workers'], '1, for takeover')
-  // What is written down has to be the connection as it is on the link, not as it is shown.
-  if (flags.proxyProtocol.length + proxyProtocol.length > 0) {
-    throw fault(['takeover'], 'no proxyProtocol beside it')
-  }
-  if (host !== undefined && host !== '0.0.0.0' && host !== '::') {
-    throw fault(['listen'], 'every address of the host (a port alone), for takeover')
-  }
-  return takeover
 }
 
 /** Where an auth is that wants what it says signed. */

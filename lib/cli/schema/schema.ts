@@ -256,7 +256,21 @@ const configFile = mapping('handfast.yaml, the config file of handfast proxy', {
         'virtual IPv4 address of this member alone, which another one inherits; handfast puts it ' +
           'on the interface',
       ),
-      interface: needed(name, 'network interface that it stands on'),
+      shared: option(
+        yesNo,
+        'all members have this same address, behind a switch or router that spreads connections ' +
+          'over them (layer 4, direct return); handfast puts it on lo, and needs the command nft',
+        { usual: false },
+      ),
+      host: option(
+        ipv4,
+        'address of this host alone, that the fence is called with where the other one is shared',
+        { otherwise: 'that of farm.advertise or farm.listen' },
+      ),
+      interface: needed(
+        name,
+        'network interface that the address stands on, or that clients are behind where it is shared',
+      ),
       fence: neededSome(
         text,
         'program and arguments that silence a host for good, called with the member and its ' +

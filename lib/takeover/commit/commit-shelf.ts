@@ -97,6 +97,13 @@ export class CommitShelf {
     return [...shelf.words.values()].filter(({ isOver }) => !isOver)
   }
 
+  /** One of them. */
+  at(owner: string, key: string): KeptWord | undefined {
+    const kept = this.#shelves.get(owner)?.words.get(key)
+    const isThere = kept?.isOver === false && kept.expiresAt > this.#clock.now()
+    return isThere ? kept : undefined
+  }
+
   forget(owner: string): void {
     this.#shelves.delete(owner)
     this.#due.delete(owner)

@@ -40,6 +40,18 @@ export class Bequests {
     return left.flatMap(each => this.from(each, address))
   }
 
+  /** One of them, whose place is known; see WordListener. */
+  at(
+    member: string,
+    { owner, about, id }: { owner: string; about: string; id: Buffer },
+    address: string,
+  ): Bequest<Left> | undefined {
+    const { board, commit } = this.#parts
+    return [...board.at(owner, about), ...commit.at(owner, about, member)]
+      .flatMap(each => this.from(each, address))
+      .find(({ subject }) => subject.id.equals(id))
+  }
+
   /** Nothing for what can't be gone on with: its client meets a host that does not know it. */
   from(
     { checkpoint: bytes, toldAt, acked, standing }: LeftConnection,

@@ -1,4 +1,4 @@
-import type { Heartbeats, HeldAddress } from './election/heartbeats.ts'
+import type { Decision, Heartbeats, HeldAddress } from './election/heartbeats.ts'
 
 export interface ClaimsParts {
   readonly heartbeats: Heartbeats
@@ -6,10 +6,15 @@ export interface ClaimsParts {
   tell(): void
 }
 
+/** Dead members that one has decided on, and tells of. */
+const mostDecided = 200
+
 /** What this member holds, which others inherit when it is gone. */
 export class Claims {
   readonly #parts: ClaimsParts
   readonly #held = new Map<string, HeldAddress>()
+  /** Never taken back: so nobody is elected for the same again. */
+  readonly #decided = new Map<string, Decision>()
   #lastEpoch = 0
 
   constructor(parts: ClaimsParts) {
@@ -25,14 +30,18 @@ export class Claims {
     return this.#lastEpoch + 1
   }
 
+  get decided(): Decision[] {
+    return [...this.#decided.values()]
+  }
+
   of(address: string): HeldAddress | undefined {
-    return this.#held.get(address)
+    return this.#held.get(address) ?? this.#decided.get(address)
   }
 
   /** Another member holds it. True: it was held here, and this one was taken for dead. */
   heard({ address, epoch }: HeldAddress): boolean {
     this.#lastEpoch = Math.max(this.#lastEpoch, epoch)
-    return (this.#held.get(address)?.epoch ?? Infinity) < epoch
+    return (this.of(address)?.epoch ?? Infinity) < epoch
   }
 
   hold(claim: HeldAddress): void {
@@ -41,9 +50,20 @@ export class Claims {
     this.#parts.tell()
   }
 
+  /** This member was elected for the seat of a dead one; once more when nothing can be had of it. */
+  decide(decision: Decision): void {
+    this.#decided.delete(decision.address)
+    this.#decided.set(decision.address, decision)
+    const [oldest = ''] = this.#decided.keys()
+    if (this.#decided.size > mostDecided) this.#decided.delete(oldest)
+    this.#parts.heartbeats.took(decision)
+    this.#parts.tell()
+  }
+
   /** The next word of this member says so; `letGo` says it at once. */
   drop(address: string): void {
     this.#held.delete(address)
+    this.#decided.delete(address)
   }
 
   letGo(address: string): void {

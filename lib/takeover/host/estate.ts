@@ -5,6 +5,7 @@ import type { Elections } from './election/elections.ts'
 import type { Failure, Heartbeats, HeldAddress } from './election/heartbeats.ts'
 import type { HostTakeoverOptions, HostTakeoverParts } from './host-takeover-parts.ts'
 import type { Bequest } from './restore/restorations.ts'
+import type { FlowIndex } from './switch/flow-index.ts'
 
 /** A claim of a member that has failed, for which this one was elected. */
 export interface Legacy {
@@ -18,6 +19,10 @@ export interface Legacy {
 
 /** What it means to have a claim: what this member holds, and what it does with what it inherits. */
 export interface Estate {
+  /** Addresses that are here now. */
+  readonly addresses: readonly string[]
+  /** What became of what, since start. */
+  readonly counts: EstateCounts
   /** In each interval: takes its own, when it can be had. */
   tend(failures: readonly Failure[], now: number): void
   /** The connections that come with a legacy. */
@@ -35,7 +40,15 @@ export interface Estate {
   lose(address: string): void
   /** Gives all to other members; what can't be moved is waited for `patience` ms, then cut. */
   leave(patience: number): Promise<void>
-  close(): void
+  /** Nothing is here any more; resolves when nothing of it is left in the kernel. */
+  close(): Promise<void>
+}
+
+export interface EstateCounts {
+  /** Segments of others that a switch sent here; see StrayOutcome. */
+  readonly strays: Readonly<Record<string, number>>
+  /** Connections of dead members that this one has asked for; see GrantOutcome. */
+  readonly grants: Readonly<Record<string, number>>
 }
 
 /** What is around an estate: the rest of HostTakeover. */
@@ -47,4 +60,7 @@ export interface EstateRoom {
   readonly elections: Elections
   readonly claims: Claims
   readonly bequests: Bequests
+  readonly index: FlowIndex
+  /** This member was taken for dead: it counts on nothing that others told before. */
+  distrust(): void
 }

@@ -9,14 +9,17 @@ import { ConnectionTable } from './board/connection-table.ts'
 import { MemberCommit } from './board/member-commit.ts'
 import { Claims } from './claims.ts'
 import { Elections } from './election/elections.ts'
-import { type Beat, Heartbeats } from './election/heartbeats.ts'
+import { type Beat, Heartbeats, heldBy } from './election/heartbeats.ts'
 import { successions } from './election/succession.ts'
-import type { Estate } from './estate.ts'
+import type { Estate, EstateCounts } from './estate.ts'
 import type { HostTakeoverOptions, HostTakeoverParts } from './host-takeover-parts.ts'
 import { Inheritor } from './inheritor.ts'
+import { FlowIndex } from './switch/flow-index.ts'
+import { SeatEstate } from './switch/seat-estate.ts'
 
 /** Milliseconds for which one is remembered that has left, and has nothing. */
 const remembrance = 60_000
+const mostStrangers = 100
 
 /**
  * This member's part in the takeover of hosts: it says that it lives, holds what is its own, and
@@ -32,8 +35,11 @@ export class HostTakeover {
   readonly #heartbeats: Heartbeats
   readonly #claims: Claims
   readonly #elections: Elections
+  readonly #index: FlowIndex
   readonly #estate: Estate
   readonly #inheritor: Inheritor
+  /** Members that were said to be of another kind. */
+  readonly #strangers = new Set<string>()
   #isLeaving = false
   #timer: Timer | undefined
   #closed = false
@@ -50,16 +56,35 @@ export class HostTakeover {
       tell: () => this.#beat(),
     })
     const table = new ConnectionTable(cache, key, self)
-    const board = new TakeoverBoard(table, clock, beat => this.#heard(beat))
+    const index: FlowIndex = new FlowIndex((owner, about) => [
+      ...board.at(owner, about),
+      ...commit.at(owner, about, undefined),
+    ])
+    const words = options.shared && index
+    const listener = {
+      onBeat: (beat: Beat) => this.#heard(beat),
+      onStranger: (member: string) => this.#met(member),
+      words,
+    }
+    const board = new TakeoverBoard(
+      table,
+      clock,
+      listener,
+      options.shared && options.address,
+    )
     const commit = new MemberCommit({
-      ...{ self, clock, table, board },
+      ...{ self, clock, table, board, listener: words },
       patience: options.commit ?? 0,
       keepsBundles: options.bundles ?? false,
       isLive: member => heartbeats.live(clock.monotonic()).includes(member),
     })
     const bequests = new Bequests({ board, commit, onReset })
-    const room = { options, parts, table, heartbeats, elections, claims, bequests }
-    const estate = new AddressEstate(room)
+    const room = {
+      ...{ options, parts, table, heartbeats, elections, claims, bequests, index },
+      distrust: () => commit.distrust(),
+    }
+    const estate = options.shared ? new SeatEstate(room) : new AddressEstate(room)
+    this.#index = index
     this.#heartbeats = heartbeats
     this.#claims = claims
     this.#elections = elections
@@ -80,7 +105,12 @@ export class HostTakeover {
 
   /** Addresses that are here now. */
   get holds(): readonly string[] {
-    return this.#claims.all.map(({ address }) => address)
+    return this.#estate.addresses
+  }
+
+  /** See Estate. */
+  get counts(): EstateCounts {
+    return this.#estate.counts
   }
 
   /** Answers that waited for others, by what came of it. */
@@ -105,30 +135,38 @@ export class HostTakeover {
   }
 
   /** Takes its leave: nobody takes over anything for that. */
-  close(): void {
+  async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     this.#timer?.cancel()
-    this.#estate.close()
+    const closed = this.#estate.close()
     this.#elections.close()
     this.#beat()
     this.#commit.close()
     this.#board.close()
     this.#table.close()
+    await closed
   }
 
   #heard(beat: Beat): void {
     this.#heartbeats.heard(beat, this.#parts.clock.monotonic())
-    for (const claim of beat.holds) {
-      const { address } = claim
+    for (const claim of heldBy(beat)) {
       this.#inheritor.seen(beat.member, claim)
-      if (!this.#claims.heard(claim)) continue
-      const text = 'another member has taken over the virtual address'
-      this.#parts.log.error({ address }, text)
-      this.#commit.distrust()
-      this.#estate.lose(address)
+      if (this.#claims.heard(claim)) this.#estate.lose(claim.address)
     }
     this.#elections.heard(beat)
+  }
+
+  /** Of another kind of takeover, or of another address. */
+  #met(member: string): void {
+    if (this.#strangers.has(member)) return
+    if (this.#strangers.size >= mostStrangers) this.#strangers.clear()
+    this.#strangers.add(member)
+    this.#parts.log.error(
+      { member },
+      'a member has another address under takeover, shared by others, or has one of its own where ' +
+        'this one shares: neither takes anything over from the other',
+    )
   }
 
   #next(): void {
@@ -158,15 +196,20 @@ export class HostTakeover {
 
   #forget(member: string): void {
     this.#heartbeats.forget(member)
+    this.#index.forget(member)
     this.#board.forget(member)
     this.#commit.forget(member)
   }
 
   #beat(): void {
     const { takes, votes } = this.#elections
-    const { address: home } = this.#options
+    const { address, shared } = this.#options
     const { self: member } = this.#parts
-    const holds = this.#claims.all
-    this.#board.beat({ member, holds, takes, votes, home, isLeaving: this.#closed })
+    const { all: holds, decided } = this.#claims
+    this.#board.beat({
+      ...{ member, holds, takes, votes, isLeaving: this.#closed },
+      ...(shared && { decides: decided, shared: address }),
+      home: shared?.host ?? address,
+    })
   }
 }

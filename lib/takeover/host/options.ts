@@ -19,8 +19,12 @@ export const commitModes: readonly CommitMode[] = ['before-response', 'none']
 export type HostTakeoverSettings = {
   readonly [name in keyof HostTakeoverNumbers]?: number | undefined
 } & {
-  /** IPv4 address of this member alone, that others inherit. */
+  /** IPv4 address of this member alone, that others inherit; or the one that all share. */
   readonly address: string
+  /** All members have the same address, behind a switch. Default false. */
+  readonly shared?: boolean | undefined
+  /** IPv4 address of this host alone, for the fence; needed where the other one is shared. */
+  readonly host?: string | undefined
   readonly interface: string
   /** A program and its arguments. */
   readonly fence: readonly string[]
@@ -40,10 +44,12 @@ export const hostTakeoverRules: NumberRules<keyof HostTakeoverNumbers> = {
 /** Throws ERR_HANDFAST_CONFIG that names what is wrong. */
 export function resolveHostTakeover({
   address: _,
-  interface: __,
-  fence: ___,
-  commit: ____,
-  bundles: _____,
+  shared: __,
+  host: ___,
+  interface: ____,
+  fence: _____,
+  commit: ______,
+  bundles: _______,
   ...numbers
 }: HostTakeoverSettings): HostTakeoverNumbers {
   return fillNumbers(hostTakeoverRules, numbers, { prefix: 'takeover.', whole: true })

@@ -1,7 +1,7 @@
 import type { Left } from '../bequests.ts'
 import type { LeftConnection } from '../board/board.ts'
 import type { Failure, HeldAddress } from '../election/heartbeats.ts'
-import type { Estate, EstateRoom, Legacy } from '../estate.ts'
+import type { Estate, EstateCounts, EstateRoom, Legacy } from '../estate.ts'
 import { Departure } from '../move/departure.ts'
 import { Moves } from '../move/moves.ts'
 import type { Bequest } from '../restore/restorations.ts'
@@ -53,6 +53,14 @@ export class AddressEstate implements Estate {
     })
   }
 
+  get addresses(): string[] {
+    return this.#room.claims.all.map(({ address }) => address)
+  }
+
+  get counts(): EstateCounts {
+    return { strays: {}, grants: {} }
+  }
+
   tend(failures: readonly Failure[], now: number): void {
     for (const { member } of failures) this.#moves.failed(member)
     if (this.#isLeaving) return
@@ -86,7 +94,11 @@ export class AddressEstate implements Estate {
   }
 
   lose(address: string): void {
-    this.#room.parts.onLost(address)
+    const { parts, distrust } = this.#room
+    const text = 'another member has taken over the virtual address'
+    parts.log.error({ address }, text)
+    distrust()
+    parts.onLost(address)
     this.#drop(address)
   }
 
@@ -96,7 +108,7 @@ export class AddressEstate implements Estate {
     await this.#departure.give(this.#room.claims.all, patience)
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true
     this.#home.stopAsking()
     this.#departure.close()

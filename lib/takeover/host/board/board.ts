@@ -5,9 +5,10 @@ import {
   toldBytes,
 } from '../../checkpoint/told-checkpoint.ts'
 import type { Standing } from '../../commit/commit-word.ts'
-import type { Beat, Vote } from '../election/heartbeats.ts'
+import type { Beat, Decision, Vote } from '../election/heartbeats.ts'
 import { type ConnectionTable, hashOf, keyOf, kind, shortly } from './connection-table.ts'
 import { progressBytes, readProgress } from './progress.ts'
+import type { WordListener } from './word-listener.ts'
 
 /** Milliseconds for which a word stays that is said once. */
 const long = 24 * 3_600_000
@@ -23,32 +24,51 @@ export interface LeftConnection {
   readonly standing: Standing
 }
 
+export interface BoardListener {
+  /** Of every member but this one, and of those whose way of takeover is the same. */
+  onBeat(beat: Beat): void
+  /** A member whose way of takeover is another one. */
+  onStranger(member: string): void
+  readonly words?: WordListener | undefined
+}
+
 /** What members write down of their connections without waiting for anybody, and their beats. */
 export class TakeoverBoard {
   readonly #table: ConnectionTable
   readonly #clock: Clock
+  readonly #listener: BoardListener
+  readonly #shared: string | undefined
   /** By owner. */
   readonly #left = new Map<string, Left>()
 
-  /** `onBeat`: of every member but this one. */
-  constructor(table: ConnectionTable, clock: Clock, onBeat: (beat: Beat) => void) {
+  /** `shared`: see Beat. */
+  constructor(
+    table: ConnectionTable,
+    clock: Clock,
+    listener: BoardListener,
+    shared?: string,
+  ) {
     this.#table = table
     this.#clock = clock
+    this.#listener = listener
+    this.#shared = shared
     table.watch(word => {
       const { owner, about, key, sealed } = word
       if (word.kind === kind.checkpoint) this.#onCheckpoint(owner, about, sealed)
       else if (word.kind === kind.progress) {
         this.#onProgress(owner, table.open(key, sealed))
-      } else if (word.kind === kind.beat) {
+      } else if (word.kind === kind.beat || word.kind === kind.sharedBeat) {
         const beat = readBeat(table.open(key, sealed))
         const isOwn = beat && hashOf(beat.member).toString('hex') === owner
-        if (beat !== undefined && isOwn) onBeat(beat)
+        if (beat !== undefined && isOwn) this.#onBeat(beat)
       }
     })
   }
 
+  /** Members of an older release, which know of no seats, do not read those of the other kind. */
   beat(beat: Beat): void {
-    this.#table.write(kind.beat, undefined, Buffer.from(JSON.stringify(beat)), shortly)
+    const which = this.#shared === undefined ? kind.beat : kind.sharedBeat
+    this.#table.write(which, undefined, Buffer.from(JSON.stringify(beat)), shortly)
   }
 
   /**
@@ -67,16 +87,24 @@ export class TakeoverBoard {
 
   /** What is known of the connections of a member. */
   of(member: string): LeftConnection[] {
-    const { words, acked } = this.#leftBy(hashOf(member).toString('hex'))
-    return [...words].flatMap(([about, { sealed, toldAt }]) => {
-      const key = keyOf(kind.checkpoint, hashOf(member), Buffer.from(about, 'hex'))
-      return readTold(this.#table.open(key, sealed)).map(told => ({
-        ...told,
-        toldAt,
-        acked: Math.max(acked.get(told.id.toString('hex')) ?? 0, told.acked),
-        standing: 'loose',
-      }))
-    })
+    const owner = hashOf(member).toString('hex')
+    return [...this.#leftBy(owner).words.keys()].flatMap(about => this.at(owner, about))
+  }
+
+  /** What stands at a place, by the names of a WordListener. */
+  at(owner: string, about: string): LeftConnection[] {
+    const { words, acked } = this.#leftBy(owner)
+    const word = words.get(about)
+    if (word === undefined) return []
+    const { sealed, toldAt } = word
+    const [member, place] = [owner, about].map(name => Buffer.from(name, 'hex'))
+    const key = keyOf(kind.checkpoint, member as Buffer, place)
+    return readTold(this.#table.open(key, sealed)).map(told => ({
+      ...told,
+      toldAt,
+      acked: Math.max(acked.get(told.id.toString('hex')) ?? 0, told.acked),
+      standing: 'loose',
+    }))
   }
 
   /** They are somebody else's now, or nobody's. */
@@ -88,14 +116,22 @@ export class TakeoverBoard {
     this.#left.clear()
   }
 
+  #onBeat(beat: Beat): void {
+    if (beat.shared === this.#shared) this.#listener.onBeat(beat)
+    else this.#listener.onStranger(beat.member)
+  }
+
   #onCheckpoint(owner: string, about: Buffer, value: Buffer): void {
     const key = about.toString('hex')
     const left = this.#leftBy(owner)
     this.#left.set(owner, left)
     const { words } = left
-    if (value.length === 0) words.delete(key)
-    else if (words.has(key) || words.size < mostConnections) {
+    if (value.length === 0) {
+      words.delete(key)
+      this.#listener.words?.over(owner, key)
+    } else if (words.has(key) || words.size < mostConnections) {
       words.set(key, { sealed: Buffer.from(value), toldAt: this.#clock.monotonic() })
+      this.#listener.words?.changed(owner, key)
     }
   }
 
@@ -132,17 +168,27 @@ function readBeat(bytes: Buffer | undefined): Beat | undefined {
       holds,
       takes,
       votes = [],
+      decides,
       home,
+      shared,
       isLeaving,
     } = JSON.parse(bytes.toString())
-    const areTexts = [member, home ?? ''].every(text => typeof text === 'string')
-    const isForm = areTexts && [holds, takes, votes].every(areAddresses)
+    const areTexts = [member, home ?? '', shared ?? ''].every(
+      text => typeof text === 'string',
+    )
+    const isForm = areTexts && [holds, takes, votes, decides ?? []].every(areAddresses)
     if (!isForm || !votes.every((vote: Vote) => typeof vote.member === 'string')) {
       return undefined
     }
+    const open = (decision: Decision) => ({
+      ...decision,
+      isOpen: decision.isOpen === true,
+    })
     return {
       ...{ member, holds, takes, votes },
+      ...(decides !== undefined && { decides: decides.map(open) }),
       ...(home !== undefined && { home }),
+      ...(shared !== undefined && { shared }),
       ...(isLeaving === true && { isLeaving }),
     }
   } catch {

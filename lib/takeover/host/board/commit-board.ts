@@ -1,5 +1,5 @@
 import type { Clock } from '../../../clock.ts'
-import { CommitShelf } from '../../commit/commit-shelf.ts'
+import { CommitShelf, type KeptWord } from '../../commit/commit-shelf.ts'
 import {
   type CommitPresence,
   type CommitReceipt,
@@ -20,6 +20,7 @@ import {
   type TableWord,
 } from './connection-table.ts'
 import { readProgress } from './progress.ts'
+import type { WordListener } from './word-listener.ts'
 
 /**
  * Milliseconds for which a word stays; it is said again before that. What says that all is over
@@ -31,17 +32,20 @@ export interface CommitListener {
   onPresence(presence: CommitPresence): void
   /** Of this member's own words. */
   onReceipt(receipt: CommitReceipt): void
+  readonly words?: WordListener | undefined
 }
 
 /** What members write down of connections whose clients hear nothing that others do not know. */
 export class CommitBoard {
   readonly #table: ConnectionTable
   readonly #shelf: CommitShelf
+  readonly #words: WordListener | undefined
   #owesReceipts = false
 
   constructor(table: ConnectionTable, clock: Clock, listener: CommitListener) {
     this.#table = table
     this.#shelf = new CommitShelf(clock)
+    this.#words = listener.words
     table.watch(word => {
       if (word.kind === kind.word) this.#onWord(word)
       else if (word.kind === kind.progress) this.#onProgress(word)
@@ -79,28 +83,41 @@ export class CommitBoard {
 
   /** What is known of the connections that a member has in a life; nothing is exact without one. */
   of(member: string, life: Life | undefined): LeftConnection[] {
-    return this.#shelf.of(hashOf(member).toString('hex')).flatMap(kept => {
-      const word = decodeWord(this.#table.open(kept.name, kept.sealed))
-      if (word === undefined || word.life !== (life ?? word.life)) return []
-      const isNamed = life !== undefined && word.names.includes(this.life)
-      return word.entries.map(({ id, standing, acked, checkpoint }) => ({
-        checkpoint,
-        toldAt: kept.toldAt,
-        acked: Math.max(acked, kept.acked.get(id.toString('hex')) ?? 0),
-        standing: standing === 'exact' && !isNamed ? 'loose' : standing,
-      }))
-    })
+    return this.#shelf
+      .of(hashOf(member).toString('hex'))
+      .flatMap(kept => this.#read(kept, life))
+  }
+
+  /** What stands at a place, by the names of a WordListener. */
+  at(owner: string, about: string, life: Life | undefined): LeftConnection[] {
+    const kept = this.#shelf.at(owner, about)
+    return kept === undefined ? [] : this.#read(kept, life)
   }
 
   forget(member: string): void {
     this.#shelf.forget(hashOf(member).toString('hex'))
   }
 
+  #read(kept: KeptWord, life: Life | undefined): LeftConnection[] {
+    const word = decodeWord(this.#table.open(kept.name, kept.sealed))
+    if (word === undefined || word.life !== (life ?? word.life)) return []
+    const isNamed = life !== undefined && word.names.includes(this.life)
+    return word.entries.map(({ id, standing, acked, checkpoint }) => ({
+      checkpoint,
+      toldAt: kept.toldAt,
+      acked: Math.max(acked, kept.acked.get(id.toString('hex')) ?? 0),
+      standing: standing === 'exact' && !isNamed ? 'loose' : standing,
+    }))
+  }
+
   #onWord({ owner, about, key, sealed, expiresAt }: TableWord): void {
     const word = decodeWord(this.#table.open(key, sealed))
     if (word === undefined) return
     const copies = { name: Buffer.from(key), sealed: Buffer.from(sealed) }
-    this.#shelf.put(owner, about.toString('hex'), word, { ...copies, expiresAt })
+    const place = about.toString('hex')
+    this.#shelf.put(owner, place, word, { ...copies, expiresAt })
+    if (word.entries.length === 0) this.#words?.over(owner, place)
+    else this.#words?.changed(owner, place)
     if (this.#owesReceipts) return
     this.#owesReceipts = true
     // One for all that came together.

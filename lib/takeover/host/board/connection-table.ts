@@ -16,6 +16,9 @@ import { type RecordSealer, recordSealer } from '../../../record/record-sealer.t
  *      checkpoint   of a connection or bundle, by its id, as checkpoint/told-checkpoint.ts has it;
  *                   empty: all of it is over
  *      progress     for each connection: id 16 B | bytes that the client has acknowledged u64
+ *      sharedBeat   the same of a member whose address all have, behind a switch
+ *      request      of a connection of a dead member, by its id, a GrantRequest as JSON
+ *      reply        for a member, by its hash, and a connection, by its id, a GrantReply as JSON
  *      word         of a connection or bundle, by its id, as commit/commit-word.ts has it
  *      receipt      for a member, by its hash; the same
  *      presence     the CommitPresence as JSON
@@ -26,6 +29,9 @@ export const kind = {
   beat: 1,
   checkpoint: 2,
   progress: 3,
+  sharedBeat: 6,
+  request: 7,
+  reply: 8,
   word: 16,
   receipt: 17,
   presence: 18,

@@ -5,6 +5,7 @@ import type { LeftConnection, TakeoverBoard } from './board.ts'
 import { CommitBoard } from './commit-board.ts'
 import { CommitKeeper } from './commit-keeper.ts'
 import type { ConnectionTable } from './connection-table.ts'
+import type { WordListener } from './word-listener.ts'
 
 export interface MemberCommitParts {
   readonly self: string
@@ -14,6 +15,7 @@ export interface MemberCommitParts {
   /** Longest wait for another member, ms. */
   readonly patience: number
   readonly keepsBundles: boolean
+  readonly listener?: WordListener | undefined
   /** Whether a member was heard lately. */
   readonly isLive: (member: string) => boolean
 }
@@ -34,13 +36,14 @@ export class MemberCommit {
 
   constructor(parts: MemberCommitParts) {
     this.#parts = parts
-    const { clock, table, board, patience, isLive, keepsBundles } = parts
+    const { clock, table, board, patience, isLive, keepsBundles, listener } = parts
     this.#log = new CommitLog({ clock, patience, isLive })
     this.#words = new CommitBoard(table, clock, {
       onPresence: presence => this.#met(presence),
       onReceipt: ({ by, of, numbers }) => {
         if (of === this.#words.life) this.#log.received(by, numbers)
       },
+      words: listener,
     })
     const [words, log] = [this.#words, this.#log]
     this.keeper = new CommitKeeper({ board, words, log, clock, keepsBundles })
@@ -60,6 +63,12 @@ export class MemberCommit {
     // Its addresses come one after the other, to several members: the first one to have it fenced
     // must not spoil what is known of the others.
     return this.#words.of(member, this.#log.lastLifeOf(member))
+  }
+
+  /** What stands at a place; `member`: of whose life it is, undefined where that does not matter. */
+  at(owner: string, about: string, member: string | undefined): LeftConnection[] {
+    const life = member === undefined ? undefined : this.#log.lastLifeOf(member)
+    return this.#words.at(owner, about, life)
   }
 
   forget(member: string): void {

@@ -1,5 +1,13 @@
 import type { Clock, Timer } from '../../../clock.ts'
-import type { Beat, Heartbeats, HeartbeatTimes, HeldAddress, Vote } from './heartbeats.ts'
+import {
+  type Beat,
+  claimedBy,
+  type Heartbeats,
+  type HeartbeatTimes,
+  type HeldAddress,
+  heldBy,
+  type Vote,
+} from './heartbeats.ts'
 import { lineOf, turn } from './succession.ts'
 
 export interface ElectionParts {
@@ -121,7 +129,7 @@ export class Elections {
   /** To be told after Heartbeats was. */
   heard(beat: Beat): void {
     const { self } = this.#parts
-    for (const { address, epoch } of beat.holds) {
+    for (const { address, epoch } of heldBy(beat)) {
       this.#drop(address, vote => vote.epoch < epoch)
       const isOver = (this.#nominations.get(address)?.epoch ?? Infinity) <= epoch
       if (isOver) this.#nominations.delete(address)
@@ -131,9 +139,7 @@ export class Elections {
     for (const [address, votes] of this.#votes) {
       const isClaim = ({ epoch, member }: Vote) =>
         member !== beat.member ||
-        [...beat.holds, ...beat.takes].some(
-          claim => claim.address === address && claim.epoch >= epoch,
-        )
+        claimedBy(beat).some(claim => claim.address === address && claim.epoch >= epoch)
       // It gave up, and will not come back to this number.
       if (!votes.every(isClaim)) this.#drop(address, vote => !isClaim(vote))
     }
@@ -194,9 +200,7 @@ export class Elections {
     const isPast = heartbeats
       .beats()
       .filter(beat => beat.member !== member)
-      .some(({ holds, takes }) =>
-        [...holds, ...takes].some(claim => isThere(claim) && claim.epoch >= epoch),
-      )
+      .some(beat => claimedBy(beat).some(claim => isThere(claim) && claim.epoch >= epoch))
     // Whoever asks has seen the end of the time-out a moment before this member does.
     const most = times.timeout - times.interval
     return !(
@@ -228,8 +232,8 @@ export class Elections {
     const told = beats.filter(beat => heartbeats.of(beat.member, now)?.isLive === true)
     const votes = [...this.votes, ...told.flatMap(beat => beat.votes)]
     const voted = votes.filter(vote => vote.address === address && vote.epoch < epoch)
-    const claiming = beats.filter(({ holds, takes }) =>
-      [...holds, ...takes].some(claim => claim.address === address),
+    const claiming = beats.filter(beat =>
+      claimedBy(beat).some(claim => claim.address === address),
     )
     const names = [...voted, ...claiming].map(({ member }) => member)
     return [...new Set(names)].filter(member => member !== self)
@@ -238,7 +242,7 @@ export class Elections {
   #nextEpoch(address: string, last: number): number {
     const told = this.#parts.heartbeats
       .beats()
-      .flatMap(({ holds, takes, votes }) => [...holds, ...takes, ...votes])
+      .flatMap(beat => [...claimedBy(beat), ...beat.votes])
     const known = [...told, ...this.votes].filter(claim => claim.address === address)
     const used = this.#used.get(address) ?? 0
     return 1 + Math.max(last, used, ...known.map(({ epoch }) => epoch))
@@ -246,6 +250,10 @@ export class Elections {
 
   #add(vote: Vote): void {
     this.#votes.set(vote.address, [...(this.#votes.get(vote.address) ?? []), vote])
+    for (const names of [this.#votes, this.#used]) {
+      const [oldest = ''] = names.keys()
+      if (names.size > mostAddresses) names.delete(oldest)
+    }
   }
 
   #drop(address: string, isOver: (vote: Vote) => boolean): void {
@@ -254,6 +262,9 @@ export class Elections {
     else this.#votes.delete(address)
   }
 }
+
+/** Of which something is remembered. Seats, unlike addresses, are others after each start. */
+const mostAddresses = 500
 
 interface Candidacy {
   readonly claim: HeldAddress

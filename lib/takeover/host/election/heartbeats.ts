@@ -12,6 +12,12 @@ export interface Vote extends HeldAddress {
   readonly member: string
 }
 
+/** A dead and fenced member, of whose connections another one says who goes on with them. */
+export interface Decision extends HeldAddress {
+  /** Some may be had yet. */
+  readonly isOpen: boolean
+}
+
 /** What a member says every `interval`. */
 export interface Beat {
   readonly member: string
@@ -19,8 +25,12 @@ export interface Beat {
   /** Addresses that it is about to take over. */
   readonly takes: readonly HeldAddress[]
   readonly votes: readonly Vote[]
+  /** Seats that it was elected for, behind a switch; for as long as it lives. */
+  readonly decides?: readonly Decision[] | undefined
   /** Its own address, wherever that is now. */
   readonly home?: string | undefined
+  /** The address that all members have, behind a switch; undefined: each has its own. */
+  readonly shared?: string | undefined
   /** It takes its leave, and takes nothing over any more. */
   readonly isLeaving?: boolean | undefined
 }
@@ -73,7 +83,7 @@ export class Heartbeats {
       isFenced: beat.isLeaving === true,
       isBare: beat.holds.length === 0,
     })
-    for (const claim of beat.holds) this.took(claim)
+    for (const claim of heldBy(beat)) this.took(claim)
   }
 
   /** Whoever had the address before has it no longer. */
@@ -136,6 +146,11 @@ export class Heartbeats {
     return known && { beat: known.beat, isLive: this.#isLive(known, now) }
   }
 
+  /** Milliseconds since it was heard last; Infinity for one that never was. */
+  silence(member: string, now: number): number {
+    return now - (this.#members.get(member)?.heardAt ?? -Infinity)
+  }
+
   /** The last words of all others, of those that are silent as well. */
   beats(): Beat[] {
     return [...this.#members.values()].map(({ beat }) => beat)
@@ -181,8 +196,8 @@ export class Heartbeats {
   ): { readonly member: string; readonly claim: HeldAddress }[] {
     return [...this.#members.values()]
       .filter(({ heardAt }) => now - heardAt < most)
-      .flatMap(({ beat: { member, holds, takes } }) =>
-        [...holds, ...takes].map(claim => ({ member, claim })),
+      .flatMap(({ beat }) =>
+        claimedBy(beat).map(claim => ({ member: beat.member, claim })),
       )
   }
 
@@ -219,6 +234,16 @@ export class Heartbeats {
     const [here, all] = [are.length + 1, were.length + 2]
     return all === 2 || 2 * here > all
   }
+}
+
+/** What nobody else may take, and what it was elected for. */
+export function heldBy({ holds, decides = [] }: Beat): readonly HeldAddress[] {
+  return [...holds, ...decides]
+}
+
+/** The same, and what it is about to take. */
+export function claimedBy(beat: Beat): readonly HeldAddress[] {
+  return [...heldBy(beat), ...beat.takes]
 }
 
 interface Known {

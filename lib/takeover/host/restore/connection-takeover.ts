@@ -97,8 +97,9 @@ export interface Place {
 
 /** Milliseconds. */
 export interface TakeoverTimes {
-  /** From the first probe to the second; from then on it doubles. */
+  /** From the first probe to the second; from then on it doubles, up to `slowest`. */
   readonly probe: number
+  readonly slowest: number
   /** After the first probe, no more are sent. */
   readonly patience: number
   /** For what the client has said to the other host, and has to say again. */
@@ -111,6 +112,7 @@ export interface TakeoverTimes {
 
 export const takeoverTimes: TakeoverTimes = {
   probe: 20,
+  slowest: 2_000,
   patience: 3_000,
   hearing: 3_000,
   watch: 5_000,
@@ -287,7 +289,8 @@ export class ConnectionTakeover {
   #probe(now: number): TakeoverAction {
     const { acked } = this.#known
     const lead = leads[Math.min(this.#probes, leads.length - 1)] ?? 0
-    this.#nextProbe = now + this.#times.probe * 2 ** this.#probes
+    const { probe, slowest } = this.#times
+    this.#nextProbe = now + Math.min(slowest, probe * 2 ** this.#probes)
     this.#probes += 1
     const value = this.#clockAt(now + lead)
     const segment = {

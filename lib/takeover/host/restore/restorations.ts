@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../../clock.ts'
-import type { NativeSocket, RestorePoint } from '../../native/native-socket.ts'
+import type { Endpoint, NativeSocket, RestorePoint } from '../../native/native-socket.ts'
 import type { PacketPort } from '../../native/packet-port.ts'
 import type { Segment } from '../../native/segment.ts'
 import {
@@ -68,6 +68,11 @@ export class Restorations<Subject> {
     return this.#reset
   }
 
+  /** Of those that are not over. */
+  get remotes(): Endpoint[] {
+    return [...this.#connections.values()].map(({ remote }) => remote)
+  }
+
   has(flow: Flow): boolean {
     return this.#connections.has(flow)
   }
@@ -77,7 +82,8 @@ export class Restorations<Subject> {
     const flow = flowOf(known.remote, known.local)
     this.drop(flow)
     const machine = new ConnectionTakeover(known, this.#parts.times ?? takeoverTimes)
-    const taken = { flow, machine, subject, fd: undefined, socket: undefined }
+    const { remote } = known
+    const taken = { flow, remote, machine, subject, fd: undefined, socket: undefined }
     this.#connections.set(flow, taken)
     this.#unanswered += 1
     this.#handle(taken, { kind: 'begin' })
@@ -113,6 +119,7 @@ export class Restorations<Subject> {
     this.#timer?.cancel()
     for (const taken of this.#connections.values()) this.#letGo(taken)
     this.#connections.clear()
+    this.#due = Infinity
     this.#unanswered = 0
   }
 
@@ -235,6 +242,7 @@ export class Restorations<Subject> {
 
 interface Taken<Subject> {
   readonly flow: Flow
+  readonly remote: Endpoint
   readonly machine: ConnectionTakeover
   readonly subject: Subject
   /** The socket that stands for it now: ours alone until it is served. */
