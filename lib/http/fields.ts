@@ -1,3 +1,5 @@
+import { BoundedMap } from '../bounded-map.ts'
+
 /** Header fields as they came, flat: name, value, name, value. Order and repeats are kept. */
 export type Fields = readonly string[]
 
@@ -58,12 +60,11 @@ const tokensIn: (value: string) => readonly string[] = perName(value =>
  * them has a bound.
  */
 export function perName<T>(judge: (name: string) => T): (name: string) => T {
-  const known = new Map<string, T>()
+  const known = new BoundedMap<string, T>(maxKnown)
   return name => {
     const before = known.get(name)
     if (before !== undefined || known.has(name)) return before as T
     const answer = judge(name)
-    if (known.size >= maxKnown) known.clear()
     if (name.length <= maxKnownLength) known.set(name, answer)
     return answer
   }

@@ -7,6 +7,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto'
+import { BoundedMap } from '../bounded-map.ts'
 import { maxKeyLength, type TableId, tableId } from './key.ts'
 import { type CacheRecord, maxValueLength } from './record.ts'
 import { readVersion, versionLength, writeVersion } from './version.ts'
@@ -70,7 +71,7 @@ class AesSealer implements RecordSealer {
   readonly #key: KeyObject
   readonly #nameKey: KeyObject
   readonly #keyId: Buffer
-  readonly #keys = new Map<string, KeyObject>()
+  readonly #keys = new BoundedMap<string, KeyObject>(mostKeys)
   #salt = randomBytes(saltLength)
   #sealing: KeyObject
   #seals = 0
@@ -159,8 +160,6 @@ class AesSealer implements RecordSealer {
     let key = this.#keys.get(id)
     if (key === undefined) {
       key = createSecretKey(derived(this.#key, salt, 'record seal', 32))
-      const [oldest] = this.#keys.keys()
-      if (this.#keys.size >= mostKeys && oldest !== undefined) this.#keys.delete(oldest)
       this.#keys.set(id, key)
     }
     return key

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../bounded-map.ts'
 import { TokenBucket } from '../../limit/token-bucket.ts'
 import { type Handshake, handshakeOf } from '../../resumption/handshake.ts'
 import type { Logins } from './logins.ts'
@@ -21,7 +22,7 @@ export class ConnectionState implements RememberedIn {
   /** Somebody has guessed here: each request counts towards the limits on log-ins. */
   suspect = false
   /** By the print of the credentials. */
-  readonly #shown = new Map<string, RememberedLogin>()
+  readonly #shown = new BoundedMap<string, RememberedLogin>(maxShown)
   #asks: TokenBucket | undefined
   #writes: TokenBucket | undefined
 
@@ -37,10 +38,6 @@ export class ConnectionState implements RememberedIn {
     let remembered = this.#shown.get(name)
     if (remembered === undefined) {
       remembered = new RememberedLogin(this, print)
-      for (const [oldest] of this.#shown) {
-        if (this.#shown.size < maxShown) break
-        this.#shown.delete(oldest)
-      }
       this.#shown.set(name, remembered)
     }
     return remembered

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../bounded-map.ts'
 import type { Clock } from '../../clock.ts'
 
 /**
@@ -14,7 +15,7 @@ const maxNames = 10_000
 export class Untried {
   readonly #clock: Clock
   readonly #window: number
-  readonly #counts = new Map<string, { readonly endsAt: number; count: number }>()
+  readonly #counts = new BoundedMap<string, Counted>(maxNames)
 
   /** `window`: milliseconds in which they count. */
   constructor(clock: Clock, window: number) {
@@ -29,17 +30,12 @@ export class Untried {
   count(name: string): void {
     const now = this.#clock.monotonic()
     const known = this.#counts.get(name)
-    this.#counts.delete(name)
     const counted =
       known !== undefined && known.endsAt > now
         ? known
         : { endsAt: now + this.#window, count: 0 }
     counted.count += 1
     this.#counts.set(name, counted)
-    for (const [oldest] of this.#counts) {
-      if (this.#counts.size <= maxNames) break
-      this.#counts.delete(oldest)
-    }
   }
 
   /** Milliseconds until there are fewer than `limit`; 0 when there are. */
@@ -48,4 +44,10 @@ export class Untried {
     if (known === undefined || known.count < limit) return 0
     return Math.max(0, known.endsAt - this.#clock.monotonic())
   }
+}
+
+interface Counted {
+  /** On the monotonic clock. */
+  readonly endsAt: number
+  count: number
 }

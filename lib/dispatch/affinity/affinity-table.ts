@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { BoundedMap } from '../../bounded-map.ts'
 import type { Cache, Found } from '../../cache/cache.ts'
 import { systemClock } from '../../clock.ts'
 import { TokenBucket } from '../../limit/token-bucket.ts'
@@ -80,12 +81,11 @@ export class FarmAffinity implements AffinityTable {
 /** Of one process without a farm: the newest so many. */
 export class LocalAffinity implements AffinityTable {
   readonly key: Buffer
-  readonly #most: number
-  readonly #places = new Map<string, Noted>()
+  readonly #places: BoundedMap<string, Noted>
 
   constructor(key: Buffer, most = 100_000) {
     this.key = key
-    this.#most = most
+    this.#places = new BoundedMap(most)
   }
 
   get empty(): boolean {
@@ -102,12 +102,7 @@ export class LocalAffinity implements AffinityTable {
   }
 
   note(name: string, backend: string, ttl: number): void {
-    this.#places.delete(name)
     this.#places.set(name, { backend, endsAt: systemClock.now() + ttl })
-    for (const [oldest] of this.#places) {
-      if (this.#places.size <= this.#most) break
-      this.#places.delete(oldest)
-    }
   }
 }
 

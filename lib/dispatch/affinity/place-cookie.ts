@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
+import { BoundedMap } from '../../bounded-map.ts'
 
 /** Verified cookies that are remembered: most come again with the next request. */
 const maxKnown = 10_000
@@ -27,7 +28,7 @@ export class PlaceCookie {
   readonly #key: Buffer
   readonly #scope: string
   readonly #ttl: number
-  readonly #known = new Map<string, Place>()
+  readonly #known = new BoundedMap<string, Place>(maxKnown)
 
   constructor(name: string, key: Buffer, scope: string, ttl: number) {
     this.name = name
@@ -63,7 +64,6 @@ export class PlaceCookie {
       session: session as string,
       madeAt: Number.parseInt(made as string, 36) * 1_000,
     }
-    if (this.#known.size >= maxKnown) this.#known.clear()
     this.#known.set(text, place)
     return place
   }

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../bounded-map.ts'
 import type { SenderTag } from '../../wire/datagram.ts'
 import type { VectorEntry } from '../../wire/sync-message.ts'
 import type { Peer } from '../peer/peer.ts'
@@ -16,7 +17,7 @@ const mostPast = 1_024
 export class Orphans {
   readonly #context: EngineContext
   readonly #fetchTable: (from: Peer, lacked: VectorEntry) => void
-  readonly #past = new Map<SenderTag, number>()
+  readonly #past = new BoundedMap<SenderTag, number>(mostPast)
 
   /** `fetchTable`: the table of a member that has everything up to there. */
   constructor(
@@ -35,10 +36,7 @@ export class Orphans {
   /** A table was fetched that has this of a life that is over. */
   note(sender: SenderTag, whole: number): void {
     if (whole <= this.#wholeOf(sender)) return
-    this.#past.delete(sender)
     this.#past.set(sender, whole)
-    const oldest = this.#past.keys().next().value
-    if (this.#past.size > mostPast && oldest !== undefined) this.#past.delete(oldest)
   }
 
   /** Nothing comes from this member any more. */

@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../bounded-map.ts'
 import { TokenBucket } from '../../limit/token-bucket.ts'
 import { ownedTables } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
@@ -75,7 +76,7 @@ export class Moves {
   readonly #parts: MovesParts
   readonly #bucket = new TokenBucket(moveRate, moveBurst)
   /** Members that were lost. */
-  readonly #lost = new Map<string, Loss & { isNew: boolean }>()
+  readonly #lost = new BoundedMap<string, Loss & { isNew: boolean }>(mostLost)
   /** Members that served before we knew of them. */
   readonly #metLate = new Map<string, Pick<Loss, 'life' | 'owed'>>()
   /** What all that is here was last copied for. */
@@ -137,15 +138,12 @@ export class Moves {
   lost(id: string, loss: Loss): void {
     const before = this.#lost.get(id)
     const isSame = before?.life === loss.life
-    this.#lost.delete(id)
     this.#lost.set(id, {
       isNew: true,
       life: loss.life,
       since: isSame ? Math.min(before.since, loss.since) : loss.since,
       owed: isSame ? Math.min(before.owed, loss.owed) : loss.owed,
     })
-    const [oldest] = this.#lost.keys()
-    if (this.#lost.size > mostLost && oldest !== undefined) this.#lost.delete(oldest)
   }
 
   /**

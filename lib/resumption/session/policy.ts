@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { SecureContext, SecureContextOptions, Server } from 'node:tls'
+import { BoundedMap } from '../../bounded-map.ts'
 import { HandfastError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import { shown } from '../../shown.ts'
@@ -81,9 +82,9 @@ export class ServerPolicies {
   readonly #ownTickets: () => boolean
   #default: ContextFacts
   #named: { readonly pattern: RegExp; readonly facts: ContextFacts }[] = []
-  readonly #hashes = new Map<string, Hashes>()
+  readonly #hashes = new BoundedMap<string, Hashes>(mostHashes)
   /** Of the names seen last, as the client wrote them. */
-  readonly #known = new Map<string, KnownPolicy>()
+  readonly #known = new BoundedMap<string, KnownPolicy>(mostKnown)
   #toldOldName = false
 
   /** `ownTickets`: whether the owner of the server allows tickets that hold sessions, now. */
@@ -156,7 +157,6 @@ export class ServerPolicies {
       return known.policy
     }
     const policy = this.#decide(serverName, given, told)
-    if (this.#known.size >= mostKnown) this.#known.clear()
     this.#known.set(serverName, {
       given,
       told,
@@ -183,7 +183,6 @@ export class ServerPolicies {
     let hashes = this.#hashes.get(name)
     if (hashes === undefined) {
       hashes = this.#hashesOf(facts, told)
-      if (this.#hashes.size > mostHashes) this.#hashes.clear()
       this.#hashes.set(name, hashes)
     }
     // The owner began to ask for certificates after attach, of a name that hides whose.

@@ -1,4 +1,5 @@
 import { type Cipher, createCipheriv, hkdfSync, randomFillSync } from 'node:crypto'
+import { BoundedMap } from '../../bounded-map.ts'
 import { HandfastError } from '../../errors.ts'
 
 /**
@@ -12,7 +13,7 @@ import { HandfastError } from '../../errors.ts'
  */
 export class EpochKey {
   readonly #master: Buffer
-  readonly #scoped = new Map<string, SealKeys>()
+  readonly #scoped = new BoundedMap<string, SealKeys>(mostScopes, wipe)
   #names: Cipher | undefined
   #ivs = nothing
   #masks = nothing
@@ -41,7 +42,6 @@ export class EpochKey {
       hkdfSync('sha256', this.#master, '', purpose.seal + scope, hmacLength + aesLength),
     )
     const keys = { hmac: bytes.subarray(0, hmacLength), aes: bytes.subarray(hmacLength) }
-    if (this.#scoped.size >= mostScopes) this.#forgetOldest()
     this.#scoped.set(scope, keys)
     return keys
   }
@@ -82,14 +82,6 @@ export class EpochKey {
   #cipher(): Cipher {
     if (this.#names !== undefined) return this.#names
     throw new HandfastError('ERR_HANDFAST_CLOSED', 'the ticket key is no more')
-  }
-
-  #forgetOldest(): void {
-    for (const [scope, keys] of this.#scoped) {
-      wipe(keys)
-      this.#scoped.delete(scope)
-      return
-    }
   }
 }
 

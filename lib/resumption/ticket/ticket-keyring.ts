@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../bounded-map.ts'
 import type { EpochKey } from './epoch-key.ts'
 import { EpochKeys, type HeldEntry, type Moment, nameOf } from './ticket-epoch.ts'
 import type { TicketEntry } from './ticket-record.ts'
@@ -32,7 +33,7 @@ export class TicketKeyring {
   readonly #chance: () => number
   readonly #epochs = new Map<number, EpochKeys>()
   /** When the time of an entry is up on the monotonic clock, however often it is learnt. */
-  readonly #deadlines = new Map<string, number>()
+  readonly #deadlines = new BoundedMap<string, number>(mostDeadlines)
   #chosen: { readonly epoch: number; readonly key: EpochKey } | undefined
   /** All keys, ended ones too; undefined when there may be others. */
   #held: HeldKey[] | undefined
@@ -165,10 +166,6 @@ export class TicketKeyring {
     let deadline = this.#deadlines.get(name)
     if (deadline === undefined) {
       deadline = at.monotonic + this.#schedule.endOf(epoch) - at.wall
-      const oldest = this.#deadlines.keys().next()
-      if (this.#deadlines.size >= mostDeadlines && oldest.done !== true) {
-        this.#deadlines.delete(oldest.value)
-      }
       this.#deadlines.set(name, deadline)
     }
     return deadline

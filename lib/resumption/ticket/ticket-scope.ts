@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { BoundedMap } from '../../bounded-map.ts'
 import type { Policy } from '../session/policy.ts'
 
 /** What a ticket is bound to: the policy and server name that it was made under. */
@@ -15,14 +16,13 @@ export class TicketScopes {
   of({ hash }: Policy, serverName: string): TicketScope {
     let names = this.#known.get(hash)
     if (names === undefined) {
-      names = new Map()
+      names = new BoundedMap(mostNames)
       this.#known.set(hash, names)
     }
     const known = names.get(serverName)
     if (known !== undefined) return known
     const text = `${hash.toString('hex')} ${serverName}`
     const scope = { text, tag: createHash('sha256').update(text).digest().readUInt8(0) }
-    if (names.size >= mostNames) names.clear()
     names.set(serverName, scope)
     return scope
   }
