@@ -241,7 +241,12 @@ t.test('a hundred guesses on one connection hold nobody else up', async t => {
   const honest = await sessionFrom(t, port, '127.0.0.3')
   const neighbour = await sessionFrom(t, port, '127.0.0.2')
   t.equal(await honest.login('ann', 'right'), 200)
-  t.equal(await neighbour.login('bob', 'guess'), 429, 'so many at once from an address')
+  // When the window of the count ends meanwhile there may be room for one more.
+  const [, second] = await Promise.all([
+    neighbour.login('bob', 'guess'),
+    neighbour.login('eve', 'guess'),
+  ])
+  t.equal(second, 429, 'so many at once from an address')
   t.ok(checked() < 20, `${checked()} were checked meanwhile`)
   hostile.session.destroy()
   await Promise.all(guesses)
