@@ -10,7 +10,7 @@ import { type Auth, checkAuth } from '../lib/auth/auth.ts'
 import type { Answer } from '../lib/auth/decision.ts'
 import type { Identity } from '../lib/auth/identity.ts'
 import { authRequest } from '../lib/auth/request/node-request.ts'
-import { anything, checkOptions, type OptionRules } from '../lib/check-options.ts'
+import { anything, checkOptions, type OptionRules } from '../lib/options/check-options.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -9,6 +9,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 /** An import may only point to the left of where it stands, or stay in its room. */
 const rooms = [
   'kernel',
+  'options',
   'limit',
   'record',
   'table',
@@ -37,7 +38,17 @@ const rooms = [
 /** The same within a room. What lies beside its sub-rooms may be below them or above. */
 const subRooms: Readonly<Record<string, readonly string[]>> = {
   table: ['segment', 'index', 'shelf'],
-  farm: ['link', 'mesh', 'channel', 'placement', 'peer', 'sending', 'engine', 'datagram'],
+  farm: [
+    'link',
+    'mesh',
+    'channel',
+    'placement',
+    'peer',
+    'sending',
+    'sync',
+    'engine',
+    'datagram',
+  ],
   resumption: ['hello', 'session', 'revocation', 'ticket', 'native', 'server'],
   auth: ['request', 'method', 'login', 'form'],
   takeover: [

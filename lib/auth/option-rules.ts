@@ -9,7 +9,7 @@ import {
   type OptionRule,
   type OptionRules,
   texts,
-} from '../check-options.ts'
+} from '../options/check-options.ts'
 import type { AttemptLimits } from './login/attempts.ts'
 import type { BearerOptions } from './method/bearer.ts'
 import type { CertificateOptions } from './method/certificate.ts'

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { HandfastError } from '../errors.ts'
+import { nearestName } from '../options/unknown-name.ts'
 import { shown } from '../shown.ts'
-import { nearestName } from '../unknown-name.ts'
 import type { Kind } from './schema/kinds.ts'
 
 /** One flag of a command: how it is read, what `--help` says of it, how a shell completes it. */

@@ -1,5 +1,5 @@
 import type { BackendOptions } from '../backend/backend.ts'
-import type { NumberRules } from '../number-options.ts'
+import type { NumberRules } from '../options/number-options.ts'
 import type { AffinityOptions } from './affinity/options.ts'
 import type { DispatchTimeouts } from './dispatcher.ts'
 import type { HedgeOptions } from './hedge/options.ts'

@@ -13,6 +13,13 @@ import type { AuthOptions } from '../auth/options.ts'
 import type { HealthBoard } from '../backend/health/health-board.ts'
 import type { Cache } from '../cache/cache.ts'
 import { StateCache } from '../cache/state-cache.ts'
+import type { Clock } from '../clock.ts'
+import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
+import type { Drains } from '../dispatch/drains.ts'
+import { HandfastError } from '../errors.ts'
+import type { AbsentMember, Member } from '../farm/transport.ts'
+import type { LimitCounters } from '../limit/limit-counters.ts'
+import type { Log } from '../log.ts'
 import {
   aFunction,
   aMapping,
@@ -23,14 +30,7 @@ import {
   type OptionRule,
   type OptionRules,
   texts,
-} from '../check-options.ts'
-import type { Clock } from '../clock.ts'
-import type { AffinityTable } from '../dispatch/affinity/affinity-table.ts'
-import type { Drains } from '../dispatch/drains.ts'
-import { HandfastError } from '../errors.ts'
-import type { AbsentMember, Member } from '../farm/transport.ts'
-import type { LimitCounters } from '../limit/limit-counters.ts'
-import type { Log } from '../log.ts'
+} from '../options/check-options.ts'
 import {
   type AcceptedProxyProtocol,
   acceptProxyProtocol,

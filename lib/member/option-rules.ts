@@ -8,7 +8,7 @@ import {
   type OptionRules,
   texts,
   withMethods,
-} from '../check-options.ts'
+} from '../options/check-options.ts'
 import type { FarmOptions } from './options.ts'
 
 /** Words and numbers, names and places are judged by `checkFarmOptions`. */

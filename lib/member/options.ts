@@ -4,7 +4,7 @@ import { topologies } from '../cache/topology.ts'
 import type { Clock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { fillNumbers, type NumberRules } from '../number-options.ts'
+import { fillNumbers, type NumberRules } from '../options/number-options.ts'
 import { shown } from '../shown.ts'
 
 /**

@@ -1,7 +1,11 @@
 import type { BackendOptions } from '../backend/backend.ts'
 import { HandfastError } from '../errors.ts'
 import { usualShare } from '../limit/shares.ts'
-import { fillNumbers, type NumberRule, type NumberRules } from '../number-options.ts'
+import {
+  fillNumbers,
+  type NumberRule,
+  type NumberRules,
+} from '../options/number-options.ts'
 import { type Limits, type RouteLimits, routeLimits } from './options.ts'
 
 const most = Number.POSITIVE_INFINITY

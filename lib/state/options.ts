@@ -1,3 +1,6 @@
+import type { Clock } from '../clock.ts'
+import { HandfastError } from '../errors.ts'
+import type { Log } from '../log.ts'
 import {
   anything,
   aSecret,
@@ -7,11 +10,8 @@ import {
   type OptionRule,
   type OptionRules,
   withMethods,
-} from '../check-options.ts'
-import type { Clock } from '../clock.ts'
-import { HandfastError } from '../errors.ts'
-import type { Log } from '../log.ts'
-import { fillNumbers, type NumberRules } from '../number-options.ts'
+} from '../options/check-options.ts'
+import { fillNumbers, type NumberRules } from '../options/number-options.ts'
 import { shown } from '../shown.ts'
 import type { Database } from './database.ts'
 import type { StateFarm } from './state-farm.ts'

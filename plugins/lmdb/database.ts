@@ -1,14 +1,14 @@
+import { type Clock, systemClock, type Timer } from '../../lib/clock.ts'
+import { HandfastError } from '../../lib/errors.ts'
+import { type Log, silentLog } from '../../lib/log.ts'
 import {
   anything,
   aSwitch,
   aText,
   checkOptions,
   type OptionRules,
-} from '../../lib/check-options.ts'
-import { type Clock, systemClock, type Timer } from '../../lib/clock.ts'
-import { HandfastError } from '../../lib/errors.ts'
-import { type Log, silentLog } from '../../lib/log.ts'
-import { fillNumbers, type NumberRules } from '../../lib/number-options.ts'
+} from '../../lib/options/check-options.ts'
+import { fillNumbers, type NumberRules } from '../../lib/options/number-options.ts'
 import {
   type Database,
   type EndMove,

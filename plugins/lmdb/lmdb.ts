@@ -1,13 +1,13 @@
 import type { TierMaker } from '../../lib/cache/tier.ts'
+import { HandfastError } from '../../lib/errors.ts'
 import {
   anything,
   aSwitch,
   aText,
   checkOptions,
   type OptionRules,
-} from '../../lib/check-options.ts'
-import { HandfastError } from '../../lib/errors.ts'
-import { fillNumbers, type NumberRules } from '../../lib/number-options.ts'
+} from '../../lib/options/check-options.ts'
+import { fillNumbers, type NumberRules } from '../../lib/options/number-options.ts'
 import { DiskTier } from './disk-tier.ts'
 import { leastBytes, usualBytes } from './environment.ts'
 

@@ -1,3 +1,5 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { Log } from '../../lib/log.ts'
 import {
   aMapping,
   anyOf,
@@ -8,10 +10,8 @@ import {
   checkOptions,
   type OptionRules,
   withMethods,
-} from '../../lib/check-options.ts'
-import type { Clock } from '../../lib/clock.ts'
-import type { Log } from '../../lib/log.ts'
-import { fillNumbers, type NumberRules } from '../../lib/number-options.ts'
+} from '../../lib/options/check-options.ts'
+import { fillNumbers, type NumberRules } from '../../lib/options/number-options.ts'
 
 export interface PostgresOptions {
   /**

@@ -1,5 +1,5 @@
 import { HandfastError } from '../../errors.ts'
-import { fillNumbers, type NumberRules } from '../../number-options.ts'
+import { fillNumbers, type NumberRules } from '../../options/number-options.ts'
 import { shown } from '../../shown.ts'
 
 /** A request that tells whether a backend is well; times in milliseconds. */

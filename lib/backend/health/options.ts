@@ -1,4 +1,4 @@
-import { fillNumbers, type NumberRules } from '../../number-options.ts'
+import { fillNumbers, type NumberRules } from '../../options/number-options.ts'
 import type { CheckSettings } from './check-options.ts'
 
 /** When a backend is passed over for what its answers to requests were; times in milliseconds. */

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
-import { durationText } from '../../duration.ts'
+import { durationText } from '../../options/duration.ts'
 import type { Blame } from './read-pem.ts'
 
 type Key = Parameters<Blame>[0]

@@ -11,7 +11,7 @@ import {
 import { isUrlName } from '../../dispatch/affinity/url-form.ts'
 import { readHashBy } from '../../dispatch/selection/hash-key.ts'
 import { farmName } from '../../member/options.ts'
-import { isWithin, type NumberRule } from '../../number-options.ts'
+import { isWithin, type NumberRule } from '../../options/number-options.ts'
 import { isChallengeUrl } from '../../proxy/acme-challenge.ts'
 import { healthPath } from '../../proxy/request/health-probe.ts'
 import { isTarget, redirectStatuses } from '../../proxy/route/redirect.ts'

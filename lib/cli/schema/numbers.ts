@@ -1,4 +1,4 @@
-import type { NumberRule, NumberRules } from '../../number-options.ts'
+import type { NumberRule, NumberRules } from '../../options/number-options.ts'
 import { writeBytes, writeDuration } from '../quantity.ts'
 import { quantity } from './kinds.ts'
 import { option } from './option.ts'

@@ -1,6 +1,7 @@
 import { type LmdbOptions, lmdbNumbers } from '../../../plugins/lmdb/lmdb.ts'
 import { logFormats } from '../../log.ts'
 import { farmNumbers, farmWords } from '../../member/options.ts'
+import { nearestName, unknownName } from '../../options/unknown-name.ts'
 import { accessLogFormats } from '../../proxy/options.ts'
 import { logLevels } from '../../serve/settings.ts'
 import { type GuardianSettings, guardianRules } from '../../takeover/guardian/options.ts'
@@ -9,7 +10,6 @@ import {
   type HostTakeoverSettings,
   hostTakeoverRules,
 } from '../../takeover/host/options.ts'
-import { nearestName, unknownName } from '../../unknown-name.ts'
 import { flagOfOption } from '../proxy-flags.ts'
 import { auth } from './auth-schema.ts'
 import type { ConfigFile, FarmConfig } from './config-file.ts'

@@ -1,5 +1,5 @@
 import { HandfastError } from '../../errors.ts'
-import { fillNumbers, type NumberRules } from '../../number-options.ts'
+import { fillNumbers, type NumberRules } from '../../options/number-options.ts'
 
 /**
  * When a second backend is asked beside the first: the later of the two where both are given, one

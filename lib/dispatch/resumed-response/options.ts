@@ -1,4 +1,4 @@
-import { fillNumbers, type NumberRules } from '../../number-options.ts'
+import { fillNumbers, type NumberRules } from '../../options/number-options.ts'
 
 /** Going on with a response that broke off, at another backend. */
 export interface ResumeOptions {

@@ -1,4 +1,4 @@
-import { fillNumbers, type NumberRules } from '../../number-options.ts'
+import { fillNumbers, type NumberRules } from '../../options/number-options.ts'
 
 /** When a request is sent once more; times in milliseconds. */
 export interface RetryOptions {

@@ -1,7 +1,7 @@
 import type { Placement } from '../placement/placement.ts'
+import type { Synchronizer } from '../sync/synchronizer.ts'
 import type { TransportStats } from '../transport.ts'
 import type { EngineContext } from './engine-context.ts'
-import type { Synchronizer } from './synchronizer.ts'
 
 /** The figures of an engine under stable names. */
 export function engineStats(

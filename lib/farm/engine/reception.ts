@@ -13,12 +13,12 @@ import type { VectorEntry } from '../../wire/sync-message.ts'
 import { backedPause } from '../backed.ts'
 import type { Peer } from '../peer/peer.ts'
 import { receiveWindowLength } from '../peer/receive-window.ts'
+import { Synchronizer } from '../sync/synchronizer.ts'
+import type { Reason } from '../sync/table-want.ts'
 import type { Replica } from '../transport.ts'
 import { type EngineContext, wake } from './engine-context.ts'
 import type { Opened } from './intake.ts'
 import { Orphans } from './orphans.ts'
-import { Synchronizer } from './synchronizer.ts'
-import type { Reason } from './table-want.ts'
 
 /** Between two looks at whether what is in the table is everywhere behind it, ms. */
 const settlePause = 2

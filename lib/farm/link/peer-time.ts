@@ -1,5 +1,5 @@
-import { durationText } from '../../duration.ts'
 import { HandfastError } from '../../errors.ts'
+import { durationText } from '../../options/duration.ts'
 import {
   type HybridClock,
   maxClockDifference,

@@ -1,7 +1,12 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { aFunction, aText, checkOptions, type OptionRules } from '../../check-options.ts'
 import { HandfastError } from '../../errors.ts'
+import {
+  aFunction,
+  aText,
+  checkOptions,
+  type OptionRules,
+} from '../../options/check-options.ts'
 import { shown } from '../../shown.ts'
 
 export interface InstanceOptions {

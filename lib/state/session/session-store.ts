@@ -1,14 +1,14 @@
 import { EventEmitter } from 'node:events'
+import { HandfastError } from '../../errors.ts'
+import type { Log } from '../../log.ts'
 import {
   aFunction,
   anything,
   aText,
   checkOptions,
   type OptionRules,
-} from '../../check-options.ts'
-import { HandfastError } from '../../errors.ts'
-import type { Log } from '../../log.ts'
-import { fillNumbers, type NumberRules } from '../../number-options.ts'
+} from '../../options/check-options.ts'
+import { fillNumbers, type NumberRules } from '../../options/number-options.ts'
 import { shown } from '../../shown.ts'
 import { longestTtl } from '../options.ts'
 import type { StateEntry, StateTable } from '../state-table.ts'

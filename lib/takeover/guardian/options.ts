@@ -1,4 +1,4 @@
-import { fillNumbers, type NumberRules } from '../../number-options.ts'
+import { fillNumbers, type NumberRules } from '../../options/number-options.ts'
 
 /** What the supervisor may have of its workers' connections. */
 export interface GuardianNumbers {

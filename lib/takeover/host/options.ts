@@ -1,4 +1,4 @@
-import { fillNumbers, type NumberRules } from '../../number-options.ts'
+import { fillNumbers, type NumberRules } from '../../options/number-options.ts'
 
 export interface HostTakeoverNumbers {
   /** Between two words of a member that it lives, ms. Default 100 ms. */

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { nearestName, unknownName } from '../lib/unknown-name.ts'
+import { nearestName, unknownName } from '../../lib/options/unknown-name.ts'
 
 const known = [
   'names',

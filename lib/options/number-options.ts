@@ -1,5 +1,5 @@
-import { HandfastError } from './errors.ts'
-import { shown } from './shown.ts'
+import { HandfastError } from '../errors.ts'
+import { shown } from '../shown.ts'
 
 /** What a number among options may be. */
 export interface NumberRule {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Synchronizer } from '../../../lib/farm/engine/synchronizer.ts'
+import { Synchronizer } from '../../../lib/farm/sync/synchronizer.ts'
 import type { Replica } from '../../../lib/farm/transport.ts'
 import { tables } from '../../../lib/record/key.ts'
 import type { CacheRecord } from '../../../lib/record/record.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { Synchronizer } from '../../../lib/farm/engine/synchronizer.ts'
-import { TableWant } from '../../../lib/farm/engine/table-want.ts'
+import { Synchronizer } from '../../../lib/farm/sync/synchronizer.ts'
+import { TableWant } from '../../../lib/farm/sync/table-want.ts'
 import type { Replica } from '../../../lib/farm/transport.ts'
 import type { ControlMessage } from '../../../lib/wire/control-message.ts'
 import { senderTag } from '../../../lib/wire/datagram.ts'

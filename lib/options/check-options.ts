@@ -1,5 +1,5 @@
-import { HandfastError } from './errors.ts'
-import { shown } from './shown.ts'
+import { HandfastError } from '../errors.ts'
+import { shown } from '../shown.ts'
 import { unknownName } from './unknown-name.ts'
 
 /** What an option must be, as far as its form goes; what reads it judges its value. */
