@@ -22,7 +22,7 @@ import type { ProxyVersion } from '../proxy-protocol/header.ts'
 import type { ResumptionMode } from '../resumption/session/policy.ts'
 import type { CheckpointCounts } from '../takeover/checkpoint/checkpoints.ts'
 import type { SystemHandle } from '../takeover/guardian/system-handle.ts'
-import type { Holding } from '../takeover/host/move/holding.ts'
+import type { Holding, MovedConnection } from '../takeover/host/move/holding.ts'
 import type { Inheritance, ProtectionOptions } from '../takeover/protection-options.ts'
 
 /** What a proxy needs from the farm: its servers' sessions are shared once attached. */
@@ -385,6 +385,13 @@ export interface RunningProxy {
    * can't be moved end after their answer from now on. Undefined without `protection`.
    */
   holding(address: string): Holding | undefined
+  /**
+   * The same of one connection, by the id that it is written down with, in hexadecimal. Undefined, too,
+   * where nobody is waited for that could go on with it.
+   */
+  holdingOf(id: string): Holding | undefined
+  /** Those that it could hold now, as they are. */
+  movable(): readonly MovedConnection[]
   /** Connections that another process could go on with as they are now. */
   protectedNow(): CheckpointCounts
   /** What it tells of itself. */

@@ -9,7 +9,7 @@ import type {
   Recordable,
 } from '../takeover/checkpoint/checkpointed-connection.ts'
 import { type CheckpointCounts, Checkpoints } from '../takeover/checkpoint/checkpoints.ts'
-import { decodeCheckpoint } from '../takeover/checkpoint/codec.ts'
+import { decodeCheckpoint, encodeCheckpoint } from '../takeover/checkpoint/codec.ts'
 import { wipe } from '../takeover/connection/connection-state.ts'
 import { ProtectedConnection } from '../takeover/connection/protected-connection.ts'
 import {
@@ -22,7 +22,7 @@ import {
   type SystemHandle,
   socketOf,
 } from '../takeover/guardian/system-handle.ts'
-import type { Holding } from '../takeover/host/move/holding.ts'
+import type { Holding, MovedConnection } from '../takeover/host/move/holding.ts'
 import type { NativeSocket } from '../takeover/native/native-socket.ts'
 import { withoutMapping } from '../takeover/native/socket-address.ts'
 import { endOf } from '../takeover/plan/planned-response.ts'
@@ -39,6 +39,7 @@ import {
 import type { ClientConnection } from './client/client-connection.ts'
 import type { Exchange } from './client/exchange.ts'
 import { WrittenConnection } from './client/written-connection.ts'
+import { ConnectionHolding } from './connection-holding.ts'
 
 /** What a proxy does for connections that have begun in another process. */
 export interface ProtectionParts {
@@ -261,6 +262,42 @@ export class Protection {
       sockets,
       open: () => this.#open.values(),
       clock: this.#clock,
+    })
+  }
+
+  /**
+   * One of them alone, by its id in hexadecimal. Undefined when there is none, and where others could
+   * go on with it from what they were told before.
+   */
+  holdingOf(id: string): Holding | undefined {
+    const name = Buffer.from(id, 'hex')
+    const { native, keeper } = this.#options
+    const open = [...this.#open.values()].find(({ one }) => one.id.equals(name))
+    if (open === undefined || keeper.output === undefined) return undefined
+    const { transport: socket } = open.transport
+    return new ConnectionHolding({
+      holding: new AddressHolding({
+        address: withoutMapping(socket.localAddress ?? ''),
+        native,
+        listener: undefined,
+        sockets: () => [socket],
+        open: () => [open],
+        clock: this.#clock,
+      }),
+      recall: async () => (await this.#checkpoints.recall(open.one)) ?? false,
+      resume: () => open.one.changed(this.#clock.monotonic()),
+    })
+  }
+
+  /** Those that `holdingOf` could hold now, as they are. */
+  movable(): MovedConnection[] {
+    if (this.#options.keeper.output === undefined) return []
+    return [...this.#open.values()].flatMap(({ one }) => {
+      const state = one.checkpoint(this.#clock.now())
+      const acked = one.opened.connection.acked()
+      const checkpoint = state && encodeCheckpoint(state)
+      if (state !== undefined) wipe(state.transport)
+      return checkpoint && acked !== undefined ? [{ id: one.id, acked, checkpoint }] : []
     })
   }
 

@@ -18,7 +18,7 @@ import type { CheckpointCounts } from '../takeover/checkpoint/checkpoints.ts'
 import type { ProtectedConnection } from '../takeover/connection/protected-connection.ts'
 import { TlsFront } from '../takeover/connection/tls-front.ts'
 import { handleOf, type SystemHandle } from '../takeover/guardian/system-handle.ts'
-import type { Holding } from '../takeover/host/move/holding.ts'
+import type { Holding, MovedConnection } from '../takeover/host/move/holding.ts'
 import type { Inheritance, ProtectionOptions } from '../takeover/protection-options.ts'
 import { createAccessLog } from './access-log.ts'
 import { type ClientConnection, serverNameOf } from './client/client-connection.ts'
@@ -261,6 +261,14 @@ class HttpsProxy implements RunningProxy {
     this.#http1.drainUnwritten(this.#connections.established)
     const listener = handleOf(this.#listener)?.fd
     return this.#protection.holding(address, listener, () => this.#connections.sockets)
+  }
+
+  holdingOf(id: string): Holding | undefined {
+    return this.#closed === undefined ? this.#protection?.holdingOf(id) : undefined
+  }
+
+  movable(): readonly MovedConnection[] {
+    return this.#protection?.movable() ?? []
   }
 
   protectedNow(): CheckpointCounts {

@@ -96,6 +96,8 @@ export async function hostMember(
         else proxy.inherit(socket, checkpoint, place)
       },
       holding: address => proxy?.holding(address),
+      movable: () => proxy?.movable() ?? [],
+      holdingOf: connection => proxy?.holdingOf(connection),
       onReset: cause => counters.count(cause),
       onLost: address => proxy?.silence(address),
     },

@@ -6,7 +6,11 @@ import { ClientConnection } from '../../lib/proxy/client/client-connection.ts'
 import type { Exchange } from '../../lib/proxy/client/exchange.ts'
 import { Protection } from '../../lib/proxy/protection.ts'
 import type { Checkpoint } from '../../lib/takeover/checkpoint/checkpoint.ts'
-import { encodeCheckpoint } from '../../lib/takeover/checkpoint/codec.ts'
+import type { OutputCommit } from '../../lib/takeover/checkpoint/checkpoint-keeper.ts'
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+} from '../../lib/takeover/checkpoint/codec.ts'
 import type { ProtectedConnection } from '../../lib/takeover/connection/protected-connection.ts'
 import type { NativeSocket } from '../../lib/takeover/native/native-socket.ts'
 import { endOf } from '../../lib/takeover/plan/planned-response.ts'
@@ -32,11 +36,12 @@ function bytesOf(checkpoint: Checkpoint): Buffer {
 }
 
 /** A proxy that takes over, and the socket that was made for a client. */
-async function world(t: Test, hasRoom = true) {
+async function world(t: Test, hasRoom = true, output?: OutputCommit<Socket>) {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const counters = new TakeoverCounters()
+  const clock = new ManualClock()
   const transports: ProtectedConnection[] = []
   const exchanges: Exchange[] = []
   const accepted: ClientConnection[] = []
@@ -48,8 +53,16 @@ async function world(t: Test, hasRoom = true) {
         progress() {},
         give() {},
         retire() {},
+        output,
       },
-      native: { acked: () => 0 } as unknown as NativeSocket,
+      native: {
+        acked: () => 0,
+        received: () => 0,
+        read: () => 0,
+        block() {},
+        unblock() {},
+        silence() {},
+      } as unknown as NativeSocket,
       counters,
       kernelOf: () => Buffer.alloc(0),
     },
@@ -64,7 +77,7 @@ async function world(t: Test, hasRoom = true) {
       accept: connection => void accepted.push(connection),
       idleTimeout: () => 60_000,
     },
-    new ManualClock(),
+    clock,
   )
   t.teardown(() => {
     protection.close()
@@ -72,6 +85,8 @@ async function world(t: Test, hasRoom = true) {
     server.close()
   })
   return {
+    protection,
+    clock,
     transports,
     exchanges,
     accepted,
@@ -205,5 +220,45 @@ t.test(
     t.strictSame(counts(), { idle: 2, sealed: 1 })
     const another = bytesOf(idle)
     t.equal((await inherit(another, exact)).goesOn, true, 'another one has its own')
+  },
+)
+
+t.test(
+  'one connection alone goes to another host, where others are waited for',
+  async t => {
+    for (const isCertain of [true, false]) {
+      const recalled: Buffer[] = []
+      const one = await world(t, true, {
+        commit: () => undefined,
+        suspend: async (_, checkpoint) => {
+          recalled.push(checkpoint)
+          return isCertain
+        },
+      })
+      await one.inherit(bytesOf(idle), exact)
+      one.clock.advance(1_000)
+      const [movable, ...others] = one.protection.movable()
+      t.equal(others.length, 0)
+      t.match(decodeCheckpoint(movable?.checkpoint ?? Buffer.alloc(0)), { position })
+      const holding = one.protection.holdingOf(movable?.id.toString('hex') ?? '')
+      t.equal(holding?.hold(true), 1)
+      await new Promise(setImmediate)
+      t.equal(holding?.hold(true), isCertain ? 0 : 1)
+      t.equal(
+        one.protection.holdingOf('00'.repeat(16)),
+        undefined,
+        'there is no such one',
+      )
+      if (isCertain)
+        t.strictSame(
+          holding?.give(() => {}),
+          { moved: 1, cut: 0 },
+        )
+      else holding?.release()
+      t.equal(one.transports[0]?.destroyed, isCertain)
+    }
+    const alone = await world(t)
+    await alone.inherit(bytesOf(idle), exact)
+    t.strictSame(alone.protection.movable(), [], 'nor where nobody waits for others')
   },
 )

@@ -237,3 +237,100 @@ t.test('members of two kinds take over nothing from each other, and say so', asy
     t.strictSame(world.fenced, [])
   }
 })
+
+t.test('with commit a flow that is moved while its host lives goes on', async t => {
+  const world = await switchedFarm(3, 3, true)
+  const [one] = world.connections
+  if (one === undefined) throw new Error('there are some')
+  const others = ['b', 'c', 'a', 'c', 'b', 'a']
+  for (const to of others) {
+    world.routes.set(one.port, to)
+    world.speak(one)
+    await world.advance(500)
+    t.strictSame(
+      [...one.servedBy].map(({ name }) => name),
+      [to],
+    )
+  }
+  t.equal(alive(world).length, 9, 'and the others where they were')
+  t.equal(
+    world.hosts.reduce((sum, { sealed }) => sum + sealed, 0),
+    0,
+  )
+  t.strictSame(world.wrong, [])
+})
+
+t.test('one that does not hear the other moves nothing, and goes on', async t => {
+  for (const way of ['a>b', 'b>a']) {
+    const world = await switchedFarm(3, 1, true)
+    const [one] = world.connections
+    if (one === undefined) throw new Error('there are some')
+    const a = world.of('a')
+    world.routes.set(one.port, 'b')
+    world.speak(one)
+    await world.advance(5)
+    world.cut.add(way)
+    await world.advance(200)
+    world.cut.clear()
+    await world.advance(5_000)
+    t.equal(one.servedBy.size, 1, way)
+    t.ok(a.released > 0 || !one.servedBy.has(a), way)
+    world.speak(one)
+    await world.advance(1_000)
+    t.equal(alive(world).length, 3, 'and later it does')
+    t.strictSame(world.wrong, [])
+  }
+})
+
+t.test('nothing moves while one that could take over may know less of it', async t => {
+  const world = await switchedFarm(3, 1, true)
+  const [one] = world.connections
+  if (one === undefined) throw new Error('there are some')
+  world.cut.add('a>c')
+  world.routes.set(one.port, 'b')
+  world.speak(one)
+  await world.advance(2 * heartbeat)
+  t.strictSame(
+    [...one.servedBy].map(({ name }) => name),
+    ['a'],
+  )
+  world.cut.clear()
+  await world.advance(4_000)
+  world.speak(one)
+  await world.advance(1_000)
+  t.equal(alive(world).length, 3)
+  t.strictSame(world.wrong, [])
+})
+
+t.test('who leaves gives what it has to where the switch sends it', async t => {
+  const world = await switchedFarm(3, 4, true)
+  reroute(world, 'a', port => (port % 2 === 0 ? 'b' : 'c'))
+  const a = world.of('a')
+  const left = a.takeover.leave(10_000)
+  await world.advance(3_000)
+  await left
+  await a.takeover.close()
+  await world.advance(heartbeat)
+  a.kill()
+  await world.advance(3_000)
+  t.equal(alive(world).length, 12, 'though no client has said anything by itself')
+  t.strictSame(world.fenced, [])
+  t.strictSame(world.wrong, [])
+})
+
+t.test(
+  'what nobody takes from one that leaves is waited for no longer than told',
+  async t => {
+    const world = await switchedFarm(2, 2, true)
+    const left = world.of('a').takeover.leave(3_000)
+    let isOver = false
+    void left.then(() => {
+      isOver = true
+    })
+    await world.advance(2_000)
+    t.equal(isOver, false)
+    await world.advance(2_500)
+    t.equal(isOver, true)
+    t.equal(servedBy(world, 'a').length, 2)
+  },
+)

@@ -114,6 +114,18 @@ export class Checkpoints<Socket> {
     return sayable(output.suspend(one, bytes))
   }
 
+  /**
+   * It stands still, and is to go on elsewhere: nobody is to go on from what was written of it. False:
+   * somebody could. Undefined where that can't be known.
+   */
+  recall(one: CheckpointedConnection<Socket>): Promise<boolean> | undefined {
+    const { output } = this.#keeper
+    if (output === undefined) return undefined
+    const bytes = encodeCheckpoint(one.outline(this.#clock.now())) ?? none
+    const settled = one.isWritten ? output.suspend(one, bytes) : undefined
+    return settled ?? Promise.resolve(true)
+  }
+
   /** What was said outside of an answer is out. */
   settled(one: CheckpointedConnection<Socket>): void {
     one.spoke(this.#clock.monotonic())

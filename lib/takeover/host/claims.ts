@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../bounded-map.ts'
 import type { Decision, Heartbeats, HeldAddress } from './election/heartbeats.ts'
 
 export interface ClaimsParts {
@@ -14,7 +15,7 @@ export class Claims {
   readonly #parts: ClaimsParts
   readonly #held = new Map<string, HeldAddress>()
   /** Never taken back: so nobody is elected for the same again. */
-  readonly #decided = new Map<string, Decision>()
+  readonly #decided = new BoundedMap<string, Decision>(mostDecided)
   #lastEpoch = 0
 
   constructor(parts: ClaimsParts) {
@@ -52,10 +53,7 @@ export class Claims {
 
   /** This member was elected for the seat of a dead one; once more when nothing can be had of it. */
   decide(decision: Decision): void {
-    this.#decided.delete(decision.address)
     this.#decided.set(decision.address, decision)
-    const [oldest = ''] = this.#decided.keys()
-    if (this.#decided.size > mostDecided) this.#decided.delete(oldest)
     this.#parts.heartbeats.took(decision)
     this.#parts.tell()
   }

@@ -9,7 +9,7 @@ import type { StrayPorts } from '../native/stray-port.ts'
 import type { Inheritance } from '../protection-options.ts'
 import type { Fencer } from './election/fencer.ts'
 import type { HeartbeatTimes } from './election/heartbeats.ts'
-import type { Holding } from './move/holding.ts'
+import type { Holding, MovedConnection } from './move/holding.ts'
 import type { Place, ResetCause } from './restore/connection-takeover.ts'
 
 export interface HostTakeoverOptions {
@@ -49,6 +49,10 @@ export interface HostTakeoverParts {
   adopt(socket: Socket, checkpoint: Buffer, at: Place & Inheritance): void
   /** The connections of an address that is to go to another host; undefined: they end with this. */
   holding(address: string): Holding | undefined
+  /** The same of one connection, by its id in hexadecimal. */
+  holdingOf(connection: string): Holding | undefined
+  /** Connections of clients that could move one by one. */
+  movable(): readonly MovedConnection[]
   onReset(cause: ResetCause): void
   /** Somebody else has the address now: what is served there must not say another word. */
   onLost(address: string): void

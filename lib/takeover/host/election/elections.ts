@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../../bounded-map.ts'
 import type { Clock, Timer } from '../../../clock.ts'
 import {
   type Beat,
@@ -9,6 +10,9 @@ import {
   type Vote,
 } from './heartbeats.ts'
 import { lineOf, turn } from './succession.ts'
+
+/** Of which something is remembered. Seats, unlike addresses, are others after each start. */
+const mostAddresses = 500
 
 export interface ElectionParts {
   readonly self: string
@@ -42,11 +46,11 @@ export class Elections {
   readonly #startedAt: number
   readonly #candidacies = new Map<string, Candidacy>()
   /** By address; those that may yet matter, the newest last. */
-  readonly #votes = new Map<string, readonly Vote[]>()
+  readonly #votes = new BoundedMap<string, readonly Vote[]>(mostAddresses)
   /** By address, of those that this member has: for whom it would part with it. */
   readonly #nominations = new Map<string, Vote>()
   /** By address: a number is used once, even where nothing came of it. */
-  readonly #used = new Map<string, number>()
+  readonly #used = new BoundedMap<string, number>(mostAddresses)
 
   constructor(parts: ElectionParts) {
     this.#parts = parts
@@ -250,10 +254,6 @@ export class Elections {
 
   #add(vote: Vote): void {
     this.#votes.set(vote.address, [...(this.#votes.get(vote.address) ?? []), vote])
-    for (const names of [this.#votes, this.#used]) {
-      const [oldest = ''] = names.keys()
-      if (names.size > mostAddresses) names.delete(oldest)
-    }
   }
 
   #drop(address: string, isOver: (vote: Vote) => boolean): void {
@@ -262,9 +262,6 @@ export class Elections {
     else this.#votes.delete(address)
   }
 }
-
-/** Of which something is remembered. Seats, unlike addresses, are others after each start. */
-const mostAddresses = 500
 
 interface Candidacy {
   readonly claim: HeldAddress

@@ -1,3 +1,5 @@
+import { BoundedMap } from '../../../bounded-map.ts'
+
 /** Members, of which each has another name after each start, whose own addresses are known. */
 const mostHomes = 1_000
 
@@ -65,7 +67,7 @@ export class Heartbeats {
   readonly #times: HeartbeatTimes
   readonly #members = new Map<string, Known>()
   /** Also of those that are forgotten. */
-  readonly #homes = new Map<string, string>()
+  readonly #homes = new BoundedMap<string, string>(mostHomes)
   #judgedAt: number
 
   constructor(self: string, times: HeartbeatTimes, now: number) {
@@ -76,7 +78,7 @@ export class Heartbeats {
 
   heard(beat: Beat, now: number): void {
     if (beat.member === this.#self) return
-    if (beat.home !== undefined) this.#remember(beat.member, beat.home)
+    if (beat.home !== undefined) this.#homes.set(beat.member, beat.home)
     this.#members.set(beat.member, {
       beat,
       heardAt: now,
@@ -199,13 +201,6 @@ export class Heartbeats {
       .flatMap(({ beat }) =>
         claimedBy(beat).map(claim => ({ member: beat.member, claim })),
       )
-  }
-
-  #remember(member: string, home: string): void {
-    this.#homes.delete(member)
-    this.#homes.set(member, home)
-    const [oldest = ''] = this.#homes.keys()
-    if (this.#homes.size > mostHomes) this.#homes.delete(oldest)
   }
 
   #isLive({ heardAt }: Known, now: number): boolean {

@@ -18,6 +18,8 @@ export interface MovesParts {
   readonly votes: MoveVotes
   /** Whether the member lives, and has the address by this claim. */
   holds(member: string, claim: HeldAddress): boolean
+  /** How many may be on their way here at once. Default 16. */
+  readonly mostIncoming?: number | undefined
   /** This member is about to leave, and takes nothing. */
   isLeaving(): boolean
   /** The address is this member's, and `left` are its connections. Never rejects. */
@@ -208,7 +210,7 @@ export class Moves {
     const { move, from, address, epoch } = word
     const { clock, votes, isLeaving, holds } = this.#parts
     if (this.#incoming.has(move)) return
-    const isFull = this.#incoming.size >= mostIncoming
+    const isFull = this.#incoming.size >= (this.#parts.mostIncoming ?? mostIncoming)
     const isTheirs = holds(from, { address, epoch })
     if (isFull || isLeaving() || !isTheirs || this.isMoving(address)) {
       this.#say(word, 'refuses')

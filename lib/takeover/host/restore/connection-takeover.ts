@@ -1,6 +1,7 @@
 import type { Endpoint, RestorePoint, TcpParameters } from '../../native/native-socket.ts'
 import { type BareSegment, flag, type Segment } from '../../native/segment.ts'
 import { positionOf, sequenceAt, signedDistance } from '../../native/sequence.ts'
+import { type TakeoverTimes, takeoverTimes } from './takeover-times.ts'
 
 /** What the host that is gone told of a connection. Positions are bytes since it was accepted. */
 export interface KnownConnection {
@@ -95,30 +96,6 @@ export interface Place {
   readonly healed: number
 }
 
-/** Milliseconds. */
-export interface TakeoverTimes {
-  /** From the first probe to the second; from then on it doubles, up to `slowest`. */
-  readonly probe: number
-  readonly slowest: number
-  /** After the first probe, no more are sent. */
-  readonly patience: number
-  /** For what the client has said to the other host, and has to say again. */
-  readonly hearing: number
-  /** Late packets of the other host, and their consequences, are over. */
-  readonly watch: number
-  /** From when a client turns out to have more than was sent until it is met there. */
-  readonly settle: number
-}
-
-export const takeoverTimes: TakeoverTimes = {
-  probe: 20,
-  slowest: 2_000,
-  patience: 3_000,
-  hearing: 3_000,
-  watch: 5_000,
-  settle: 30,
-}
-
 /** By so much the probe's timestamp is ahead of where the clock should be, for each try, ms. */
 const leads = [1_000, 1_000, 30_000, 30_000, 600_000]
 /** What a probe says that there is room for; nothing comes of it. */
@@ -126,6 +103,12 @@ const probeWindow = 1024
 /** No window is larger (RFC 7323 2.3). */
 const largestWindow = 2 ** 30
 const mostHealings = 8
+
+/** Asks the client of a connection where it is, once; see ConnectionTakeover. */
+export function probeOf(known: KnownConnection, now: number): BareSegment[] {
+  const begun = new ConnectionTakeover(known).handle({ kind: 'begin' }, now)
+  return begun.flatMap(action => (action.kind === 'send' ? [action.segment] : []))
+}
 
 /**
  * One connection of a host that is gone, from what was told of it to a socket that the client

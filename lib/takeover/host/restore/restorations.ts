@@ -10,10 +10,9 @@ import {
   type ResetCause,
   type TakeoverAction,
   type TakeoverEvent,
-  type TakeoverTimes,
-  takeoverTimes,
 } from './connection-takeover.ts'
 import { type Flow, flowOf } from './flow.ts'
+import { type TakeoverTimes, takeoverTimes } from './takeover-times.ts'
 
 export interface RestorationParts<Subject> {
   readonly sockets: NativeSocket

@@ -43,8 +43,8 @@ export class Arrivals {
     return this.#restorations.has(flow)
   }
 
-  /** Goes on with a connection, where a segment of its client says that it is. */
-  take(bequest: Bequest<Left>, segment: Segment): void {
+  /** Goes on with a connection; where a segment of its client says that it is, if one has come. */
+  take(bequest: Bequest<Left>, segment: Segment | undefined): void {
     try {
       this.#listen()
     } catch {
@@ -54,7 +54,7 @@ export class Arrivals {
     const flow = this.#restorations.begin(bequest)
     this.#changed()
     this.#restorations.tell('here', flow)
-    this.#restorations.hear(segment)
+    if (segment !== undefined) this.#restorations.hear(segment)
   }
 
   /** What is served stays so. */

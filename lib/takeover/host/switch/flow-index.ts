@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../../bounded-map.ts'
 import { decodeCheckpoint } from '../../checkpoint/codec.ts'
 import { wipe } from '../../connection/connection-state.ts'
 import { withoutMapping } from '../../native/socket-address.ts'
@@ -31,7 +32,9 @@ const mostPlaces = 200_000
  */
 export class FlowIndex implements WordListener {
   readonly #read: ReadPlace
-  readonly #places = new Map<string, Place>()
+  readonly #places = new BoundedMap<string, Place>(mostPlaces, place =>
+    this.#forget(place),
+  )
   readonly #byFlow = new Map<Flow, Set<Place>>()
   /** Those that have not been opened since they changed. */
   readonly #unread = new Set<Place>()
@@ -47,8 +50,6 @@ export class FlowIndex implements WordListener {
     const place = before ?? { owner, about, flows: new Map(), isSingle: false }
     this.#places.set(name, place)
     this.#unread.add(place)
-    const [oldest] = this.#places.values()
-    if (this.#places.size > mostPlaces && oldest !== undefined) this.#remove(oldest)
   }
 
   over(owner: string, about: string): void {
@@ -104,9 +105,13 @@ export class FlowIndex implements WordListener {
   }
 
   #remove(place: Place): void {
+    this.#places.delete(nameOf(place.owner, place.about))
+    this.#forget(place)
+  }
+
+  #forget(place: Place): void {
     this.#clear(place)
     this.#unread.delete(place)
-    this.#places.delete(nameOf(place.owner, place.about))
   }
 }
 

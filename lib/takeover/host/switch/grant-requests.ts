@@ -17,6 +17,8 @@ export interface OrphanStray {
 export interface GrantRequestsParts {
   readonly self: string
   readonly clock: Clock
+  /** Connections that may be asked for at once. Default 10 000. */
+  readonly most?: number | undefined
   say(request: GrantRequest): void
   /** This member, and nobody else, goes on with the connection. */
   onGranted(stray: OrphanStray): void
@@ -54,8 +56,8 @@ export class GrantRequests {
       before.stray = stray
       return
     }
-    if (this.#pending.size >= mostPending) return
-    const { self, clock } = this.#parts
+    const { self, clock, most = mostPending } = this.#parts
+    if (this.#pending.size >= most) return
     const request: GrantRequest = {
       connection,
       request: randomBytes(16).toString('hex'),

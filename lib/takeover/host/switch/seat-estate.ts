@@ -1,14 +1,19 @@
 import type { Left } from '../bequests.ts'
+import type { Failure } from '../election/heartbeats.ts'
 import type { Estate, EstateCounts, EstateRoom, Legacy } from '../estate.ts'
-import { takeoverTimes } from '../restore/connection-takeover.ts'
+import { probeOf } from '../restore/connection-takeover.ts'
 import { type Bequest, Restorations } from '../restore/restorations.ts'
+import { takeoverTimes } from '../restore/takeover-times.ts'
 import { Arrivals } from './arrivals.ts'
+import { ConnectionMoves } from './connection-moves.ts'
 import { type DecidedConnection, Decisions, grantPatience } from './decisions.ts'
 import { GrantBoard } from './grant-board.ts'
 import { GrantRequests, type OrphanStray } from './grant-requests.ts'
 import { SharedAddress } from './shared-address.ts'
 import { StrayDesk } from './stray-desk.ts'
 
+/** Milliseconds between two looks at what has not gone yet. */
+const look = 1_000
 /** A client's answer reaches somebody when the switch has found out that the host is gone. */
 const probeTimes = { ...takeoverTimes, slowest: 1_000, patience: grantPatience }
 
@@ -25,6 +30,7 @@ export class SeatEstate implements Estate {
   readonly #decisions: Decisions
   readonly #board: GrantBoard
   readonly #requests: GrantRequests
+  readonly #moves: ConnectionMoves
   readonly #desk: StrayDesk
   #isLeaving = false
   #closed = false
@@ -66,8 +72,11 @@ export class SeatEstate implements Estate {
     })
     this.#board = new GrantBoard(table, self, {
       onRequest: request => {
-        const isGranted = this.#decisions.grant(request)
-        this.#board.reply({ ...request, isGranted })
+        if (request.of === self) void this.#moves.asked(request)
+        else {
+          const isGranted = this.#decisions.grant(request)
+          this.#board.reply({ ...request, isGranted })
+        }
       },
       onReply: reply => this.#requests.heard(reply),
     })
@@ -76,6 +85,17 @@ export class SeatEstate implements Estate {
       clock,
       say: request => this.#board.ask(request),
       onGranted: stray => this.#granted(stray),
+    })
+    this.#moves = new ConnectionMoves({
+      ...{ self, clock, table },
+      isLeaving: () => this.#isLeaving || this.#closed,
+      say: request => this.#board.ask({ ...request, from: self }),
+      holding: connection => parts.holdingOf(connection),
+      receive: (left, segment) => {
+        for (const bequest of room.bequests.from(left, options.address, true)) {
+          this.#arrivals.take(bequest, segment)
+        }
+      },
     })
     this.#desk = new StrayDesk({
       ...room,
@@ -87,6 +107,7 @@ export class SeatEstate implements Estate {
         if (isOurs) this.#arrivals.take(connection.bequest, segment)
       },
       ask: stray => this.#requests.ask(stray),
+      move: stray => this.#moves.ask(stray),
       pass: segment => this.#address.pass(segment),
     })
   }
@@ -99,8 +120,9 @@ export class SeatEstate implements Estate {
     return { strays: this.#desk.counts, grants: this.#requests.counts }
   }
 
-  tend(): void {
+  tend(failures: readonly Failure[]): void {
     const { claims, parts } = this.#room
+    for (const { member } of failures) this.#moves.failed(member)
     if (this.#isLeaving || claims.of(parts.self) !== undefined) return
     void this.#settle()
   }
@@ -146,18 +168,37 @@ export class SeatEstate implements Estate {
     this.#address.leave()
   }
 
-  async leave(): Promise<void> {
+  /**
+   * A switch that sends this host nothing more sends its flows to others, which ask for them. Clients
+   * that say nothing are asked where they are, and their answers come there as well.
+   */
+  async leave(patience: number): Promise<void> {
     this.#isLeaving = true
-    this.#room.parts.log.warn(
-      {},
-      'nothing moves behind a switch: what is under way is finished here',
+    const { parts, options, bequests } = this.#room
+    const { clock } = parts
+    const until = clock.monotonic() + patience
+    let left = parts.movable()
+    parts.log.info(
+      { connections: left.length },
+      'connections go where the switch sends them, if it is told to spare this host',
     )
+    while (left.length > 0 && clock.monotonic() < until && !this.#closed) {
+      for (const one of left) {
+        const told = { ...one, toldAt: clock.monotonic(), standing: 'exact' } as const
+        for (const { known } of bequests.from(told, options.address)) {
+          for (const probe of probeOf(known, clock.monotonic())) this.#address.send(probe)
+        }
+      }
+      await new Promise<void>(resolve => clock.after(look, resolve))
+      left = parts.movable()
+    }
   }
 
   async close(): Promise<void> {
     this.#closed = true
     const { claims, parts } = this.#room
     this.#requests.close()
+    this.#moves.close()
     this.#decisions.close()
     this.#probes.close()
     this.#arrivals.close()

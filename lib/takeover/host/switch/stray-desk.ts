@@ -13,7 +13,7 @@ import type { OrphanStray } from './grant-requests.ts'
  * - `here`: its connection is being restored here.
  * - `asked`: its member is dead, and who decides on it was asked for it.
  * - `waiting`: its member is silent, and may not be fenced yet. It is dropped, and comes again.
- * - `elsewhere`: its member lives, or another one has been granted it. It is dropped.
+ * - `elsewhere`: its member lives, and was asked for it; or another one has been granted it.
  * - `lost`: its member is dead, and nobody can go on with it any more. The kernel has it.
  * - `unknown`: nobody has told of it. The kernel has it.
  */
@@ -29,6 +29,8 @@ export interface StrayDeskParts {
   /** It is for this member, which decides itself. */
   take(connection: DecidedConnection, segment: Segment): void
   ask(stray: OrphanStray): void
+  /** Its member lives: it may give it. */
+  move(stray: OrphanStray): void
   /** Gives it to the kernel. */
   pass(segment: Segment): void
 }
@@ -62,7 +64,7 @@ export class StrayDesk {
   }
 
   #judge(segment: Segment): StrayOutcome {
-    const { index, isHere, decided, take, ask } = this.#parts
+    const { index, isHere, decided, take, ask, move } = this.#parts
     const flow = flowOf(segment.source, segment.destination)
     if (isHere(flow)) return 'here'
     // A client that ends it has nothing to be met for.
@@ -74,7 +76,12 @@ export class StrayDesk {
     }
     const told = index.find(flow)
     if (told === undefined) return 'waiting'
-    if (told.some(each => this.#lives(each))) return 'elsewhere'
+    for (const each of told) {
+      const of = this.#livingOwner(each)
+      if (of === undefined) continue
+      move({ told: each, of, decider: of, segment })
+      return 'elsewhere'
+    }
     if (own !== undefined) return 'elsewhere'
     if (told.length === 0) return 'unknown'
     let isWaiting = false
@@ -89,10 +96,10 @@ export class StrayDesk {
     return isWaiting ? 'waiting' : 'lost'
   }
 
-  #lives({ owner }: ToldFlow): boolean {
+  #livingOwner({ owner }: ToldFlow): string | undefined {
     const { heartbeats, clock } = this.#parts
     const now = clock.monotonic()
-    return heartbeats.live(now).some(member => isOwner(member, owner))
+    return heartbeats.live(now).find(member => isOwner(member, owner))
   }
 
   /** Whom to ask; `waiting`: nobody yet. Undefined: nobody any more. */
