@@ -8,6 +8,7 @@ import {
   randomBytes,
 } from 'node:crypto'
 import { BoundedMap } from '../bounded-map.ts'
+import { RandomStock } from '../random-stock.ts'
 import { maxKeyLength, type TableId, tableId } from './key.ts'
 import { type CacheRecord, maxValueLength } from './record.ts'
 import { readVersion, versionLength, writeVersion } from './version.ts'
@@ -72,6 +73,7 @@ class AesSealer implements RecordSealer {
   readonly #nameKey: KeyObject
   readonly #keyId: Buffer
   readonly #keys = new BoundedMap<string, KeyObject>(mostKeys)
+  readonly #nonces = new RandomStock(nonceLength)
   #salt = randomBytes(saltLength)
   #sealing: KeyObject
   #seals = 0
@@ -100,7 +102,7 @@ class AesSealer implements RecordSealer {
     this.#keyId.copy(bytes, keyIdAt)
     const sealingKey = this.#nextKey()
     this.#salt.copy(bytes, saltAt)
-    const nonce = randomBytes(nonceLength)
+    const nonce = this.#nonces.draw()
     nonce.copy(bytes, nonceAt)
     const sealing = createCipheriv(cipher, sealingKey, nonce)
     sealing.setAAD(Buffer.concat([this.name(table, key), bytes.subarray(0, bodyAt)]))

@@ -2,10 +2,13 @@ import {
   createCipheriv,
   createDecipheriv,
   createHmac,
+  createSecretKey,
   hkdfSync,
+  type KeyObject,
   randomBytes,
 } from 'node:crypto'
 import { HandfastError } from '../errors.ts'
+import { RandomStock } from '../random-stock.ts'
 
 /**
  * A value as it lies in a database, for whoever reads the database, its backups and its wires.
@@ -45,7 +48,8 @@ export class StateSealer {
   readonly #nameKey: Buffer
   readonly #valueKey: Buffer
   readonly #keyId: Buffer
-  readonly #keys = new Map<string, Buffer>()
+  readonly #keys = new Map<string, KeyObject>()
+  readonly #nonces = new RandomStock(tagAt - nonceAt)
   #salt = randomBytes(16)
   #seals = 0
 
@@ -69,15 +73,18 @@ export class StateSealer {
       this.#seals = 0
     }
     this.#seals += 1
-    const nonce = randomBytes(12)
-    const head = Buffer.concat([Buffer.from([format]), this.#keyId, this.#salt, nonce])
+    const nonce = this.#nonces.draw()
+    const head = Buffer.concat([Buffer.of(format), this.#keyId, this.#salt, nonce])
     const cipher = createCipheriv('aes-256-gcm', this.#keyOf(this.#salt), nonce)
     cipher.setAAD(bindingOf(head, table, name))
-    const keyBytes = Buffer.from(key)
-    const start = Buffer.from([keyBytes.length >> 8, keyBytes.length & 0xff])
-    const sealed = [cipher.update(start), cipher.update(keyBytes), cipher.update(value)]
+    const keyLength = Buffer.byteLength(key)
+    const plain = Buffer.allocUnsafe(2 + keyLength + value.length)
+    plain.writeUInt16BE(keyLength)
+    plain.write(key, 2)
+    value.copy(plain, 2 + keyLength)
+    const sealed = cipher.update(plain)
     cipher.final()
-    return Buffer.concat([head, cipher.getAuthTag(), ...sealed])
+    return Buffer.concat([head, cipher.getAuthTag(), sealed])
   }
 
   /** Throws ERR_HANDFAST_PROTOCOL, which says why. */
@@ -102,11 +109,12 @@ export class StateSealer {
     return { key: bytes.toString('utf8', 2, keyEnd), value: bytes.subarray(keyEnd) }
   }
 
-  #keyOf(salt: Buffer): Buffer {
+  #keyOf(salt: Buffer): KeyObject {
     const name = salt.toString('latin1')
     let key = this.#keys.get(name)
     if (key !== undefined) return key
-    key = Buffer.from(hkdfSync('sha256', this.#valueKey, salt, 'handfast 1 state', 32))
+    const drawn = hkdfSync('sha256', this.#valueKey, salt, 'handfast 1 state', 32)
+    key = createSecretKey(Buffer.from(drawn))
     for (const [oldest] of this.#keys) {
       if (this.#keys.size < mostKeys) break
       this.#keys.delete(oldest)

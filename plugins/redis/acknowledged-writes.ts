@@ -7,6 +7,8 @@ const mostWaiting = 4_096
 const mostAtOnce = 256
 /** Longest WAIT, ms: it holds up those who come after it. */
 const longestWait = 1_000
+/** As long as no replica has been seen, it is asked for them so often, ms. */
+const askInterval = 1_000
 
 export interface Written {
   readonly reply: Reply
@@ -36,6 +38,7 @@ export class AcknowledgedWrites {
   readonly #onReplicas: () => void
   readonly #waiting: Write[] = []
   #isBusy = false
+  #askedAt = Number.NEGATIVE_INFINITY
 
   /**
    * `required`: replicas, undefined as long as none has been seen; `onReplicas` is told when one
@@ -82,6 +85,13 @@ export class AcknowledgedWrites {
     this.#isBusy = false
   }
 
+  #isToAsk(): boolean {
+    const now = this.#clock.monotonic()
+    if (this.#required() !== undefined || now < this.#askedAt + askInterval) return false
+    this.#askedAt = now
+    return true
+  }
+
   async #writeAll(batch: readonly Write[]): Promise<void> {
     const endsAt = Math.max(...batch.map(write => write.endsAt))
     // Less than there is, or nobody would hear that it was not enough.
@@ -90,10 +100,9 @@ export class AcknowledgedWrites {
     const wait = Math.min(longestWait, left())
     // Before our writes: replicas that have what came before them. It is awaited later, and must
     // not be a refusal that nobody handles meanwhile.
-    const before =
-      this.#required() === undefined
-        ? connection.call(['WAIT', '0', '0']).catch(() => 0)
-        : 0
+    const before = this.#isToAsk()
+      ? connection.call(['WAIT', '0', '0']).catch(() => 0)
+      : 0
     const done = batch.map(({ script, keys, values, asking }) =>
       run(connection, script, keys, values, asking),
     )

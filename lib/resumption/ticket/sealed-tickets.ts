@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
+import { RandomStock } from '../../random-stock.ts'
 import type { FullCause } from '../handshake.ts'
 import { certificatePrefixLength } from '../revocation/revocation-index.ts'
 import type { ChainTerms } from '../session/session-record.ts'
 import { aesLength, type EpochKey, hmacLength, ivLength } from './epoch-key.ts'
-import { RandomStock } from './random-stock.ts'
 import type { SealedHandshake } from './sealed-handshake.ts'
 import { type TicketAnswer, ticketResult } from './ticket-hook.ts'
 import {

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../clock.ts'
 import type { ChangeWatcher } from '../database.ts'
-import { FeedKeys, openFeedMessage } from './feed-message.ts'
+import { FeedKeys, feedSenderLength, openFeedMessage } from './feed-message.ts'
 import { heartbeat } from './feed-sender.ts'
 
 /** A sender that is silent for so many milliseconds may have died with a change untold. */
@@ -28,6 +28,7 @@ interface Sender {
 export class FeedReceiver {
   readonly #parts: FeedReceiverParts
   readonly #keys: FeedKeys
+  readonly #self: Buffer
   readonly #senders = new Map<string, Sender>()
   #timer: Timer | undefined
   #heardAt: number
@@ -37,6 +38,7 @@ export class FeedReceiver {
   constructor(parts: FeedReceiverParts) {
     this.#parts = parts
     this.#keys = new FeedKeys(parts.key)
+    this.#self = Buffer.from(parts.self, 'hex')
     this.#heardAt = parts.clock.monotonic()
     this.#connectedAt = this.#heardAt
     this.#watch()
@@ -48,12 +50,16 @@ export class FeedReceiver {
   }
 
   receive(bytes: Buffer): void {
-    const { clock, self, watcher } = this.#parts
+    const { clock, watcher } = this.#parts
+    // That it came is all that it tells.
+    if (this.#isOwn(bytes)) {
+      this.#heardAt = clock.monotonic()
+      return
+    }
     const message = openFeedMessage(this.#keys, bytes)
     if (message === undefined) return
     this.#heardAt = clock.monotonic()
     const { sender, sequence, kind, changes } = message
-    if (sender === self) return
     const last = this.#senders.get(sender)?.sequence
     // A copy from before tells nothing new.
     if (last !== undefined && sequence <= last) return
@@ -87,6 +93,10 @@ export class FeedReceiver {
   close(): void {
     this.#timer?.cancel()
     this.#senders.clear()
+  }
+
+  #isOwn(bytes: Buffer): boolean {
+    return this.#self.equals(bytes.subarray(0, feedSenderLength))
   }
 
   /** Who was there before this one listened says so soon; who says so later was silent. */
