@@ -9,16 +9,17 @@ import {
   type Stored,
 } from './database.ts'
 import { MemoryEntries } from './memory-entries.ts'
+import { ownBytes } from './own-bytes.ts'
 
 const usualMost = 256 * 1024 * 1024
 /** What an entry costs beside its key and value, about. */
-const overhead = 200
+const overhead = 500
 /** How many entries are looked at, for one that is written, for whether they have ended. */
 const sweepStep = 4
 
 export interface MemoryDatabaseOptions {
   /**
-   * Bytes of keys and values, with some 200 for each. A write beyond it is refused; nothing is
+   * Bytes of keys and values, with some 500 for each. A write beyond it is refused; nothing is
    * dropped for it. Default 256 MiB.
    */
   readonly maxBytes?: number | undefined
@@ -76,7 +77,7 @@ class MemoryDatabase implements Database {
     this.#version += 1n
     const entries = this.#tables.get(table) ?? new MemoryEntries()
     this.#tables.set(table, entries)
-    entries.set(key, { value: Buffer.from(value), version: this.#version, expiresAt })
+    entries.set(key, { value: ownBytes(value), version: this.#version, expiresAt })
     this.#bytes += grown
     return this.#version
   }

@@ -256,7 +256,8 @@ export class StateTable<T = unknown> {
   async clear(): Promise<number> {
     let count = 0
     for await (const page of this.#pages()) {
-      for (const { key: name } of page) if (await this.#remove(name)) count += 1
+      const removed = await Promise.all(page.map(({ key: name }) => this.#remove(name)))
+      count += removed.filter(Boolean).length
     }
     return count
   }

@@ -7,7 +7,7 @@ t.test('the database in memory keeps the promises of a database', async t => {
 })
 
 t.test('a full one refuses what is new, and keeps what it has', async t => {
-  const database = memoryDatabase({ maxBytes: 2_000 })
+  const database = memoryDatabase({ maxBytes: 2_500 })
   const put = (key: string, size: number) =>
     database.compareAndSet('carts', key, undefined, Buffer.alloc(size), undefined)
   const version = await put('a', 1_000)
@@ -31,6 +31,20 @@ t.test('what has ended makes room without being asked for', async t => {
       await database.compareAndSet('carts', key, undefined, Buffer.alloc(1), now + 500),
     )
   }
+})
+
+t.test('a value has memory of its own', async t => {
+  const database = memoryDatabase()
+  const large = Buffer.alloc(100_000)
+  await database.compareAndSet(
+    'carts',
+    'ann',
+    undefined,
+    large.subarray(7, 10),
+    undefined,
+  )
+  const stored = await database.get('carts', 'ann')
+  t.equal(stored?.value.buffer.byteLength, 3)
 })
 
 t.test('a walk over many sees each once, whatever comes and goes meanwhile', async t => {

@@ -1,4 +1,5 @@
 import type { Clock } from '../../clock.ts'
+import { ownBytes } from '../own-bytes.ts'
 import {
   type Cached,
   type DataCache,
@@ -8,7 +9,7 @@ import {
 } from './data-cache.ts'
 
 /** What an entry costs beside its key and value, about. */
-const overhead = 300
+const overhead = 500
 
 /** The data cache of a server that is in no farm: the entries used last, up to so many bytes. */
 export class MemoryCache implements DataCache {
@@ -47,7 +48,7 @@ export class MemoryCache implements DataCache {
     const old = this.#entries.get(name)
     if (old !== undefined && !replaces(cached, old)) return
     if (old !== undefined) this.#drop(name, old)
-    this.#entries.set(name, cached)
+    this.#entries.set(name, owned(cached))
     this.#bytes += costOf(name, cached)
     for (const [oldest, entry] of this.#entries) {
       if (this.#bytes <= this.#maxBytes) break
@@ -80,6 +81,12 @@ export class MemoryCache implements DataCache {
 
 function nameOf(table: string, key: string): string {
   return `${table}\0${key}`
+}
+
+function owned(cached: Cached): Cached {
+  const { value } = cached
+  if (value === undefined || value.length === value.buffer.byteLength) return cached
+  return { ...cached, value: ownBytes(value) }
 }
 
 function costOf(name: string, { value }: Cached): number {
