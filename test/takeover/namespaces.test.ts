@@ -34,6 +34,17 @@ t.test('of what has no socket the kernel hears when it is told so', nftables, as
   ])
 })
 
+t.test(
+  'of a switch that is mistaken no client hears, and of a flow of nobody at once',
+  nftables,
+  async t => {
+    await soak(t, 'takeover/switch-run', [
+      'flows are moved, and come back',
+      'a flow that nobody has told of',
+    ])
+  },
+)
+
 async function soak(t: Test, program: string, scenes: readonly string[]): Promise<void> {
   const { path, execArgv } = programOf(program)
   const args = [...execArgv, path, '--rounds', '1', '--only', scenes.join(';')]
