@@ -1,3 +1,4 @@
+import { BoundedMap } from '../bounded-map.ts'
 import { HandfastError } from '../errors.ts'
 import type { StateSealer } from './sealer.ts'
 
@@ -5,11 +6,11 @@ export const mostKeyBytes = 200
 /** Names of keys that are remembered, for one costs a hash. */
 const mostNames = 20_000
 
-/** The names under which keys lie in a database; those used last are remembered. */
+/** The names under which keys lie in a database; those that were new last are remembered. */
 export class Names {
   readonly #table: string
   readonly #sealer: StateSealer | undefined
-  readonly #known = new Map<string, string>()
+  readonly #known = new BoundedMap<string, string>(mostNames)
 
   constructor(table: string, sealer: StateSealer | undefined) {
     this.#table = table
@@ -21,15 +22,6 @@ export class Names {
     if (known !== undefined) return known
     checkKey(key)
     const name = this.#sealer?.nameOf(this.#table, key) ?? key
-    if (this.#known.size >= mostNames) {
-      // Half of them, the older ones: to be as good as new costs less than to keep an order.
-      let left = mostNames / 2
-      for (const [old] of this.#known) {
-        if (left === 0) break
-        left -= 1
-        this.#known.delete(old)
-      }
-    }
     this.#known.set(key, name)
     return name
   }

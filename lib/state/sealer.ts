@@ -7,6 +7,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto'
+import { BoundedMap } from '../bounded-map.ts'
 import { HandfastError } from '../errors.ts'
 import { RandomStock } from '../random-stock.ts'
 
@@ -48,7 +49,7 @@ export class StateSealer {
   readonly #nameKey: Buffer
   readonly #valueKey: Buffer
   readonly #keyId: Buffer
-  readonly #keys = new Map<string, KeyObject>()
+  readonly #keys = new BoundedMap<string, KeyObject>(mostKeys)
   readonly #nonces = new RandomStock(tagAt - nonceAt)
   #salt = randomBytes(16)
   #seals = 0
@@ -115,10 +116,6 @@ export class StateSealer {
     if (key !== undefined) return key
     const drawn = hkdfSync('sha256', this.#valueKey, salt, 'handfast 1 state', 32)
     key = createSecretKey(Buffer.from(drawn))
-    for (const [oldest] of this.#keys) {
-      if (this.#keys.size < mostKeys) break
-      this.#keys.delete(oldest)
-    }
     this.#keys.set(name, key)
     return key
   }

@@ -1,5 +1,6 @@
+import { BoundedMap } from '../../bounded-map.ts'
 import type { Database } from '../database.ts'
-import { type Cached, type DataCache, longestMemory } from './data-cache.ts'
+import type { Cached, DataCache } from './data-cache.ts'
 
 /**
  * Sessions and keys that are known one by one. Anybody can make up more: of all that is older than
@@ -31,7 +32,9 @@ export interface FreshnessParts {
 export class Freshness {
   readonly #cache: DataCache
   readonly #isExclusive: boolean
-  readonly #flushed = new Map<string, number>()
+  readonly #flushed = new BoundedMap<string, number>(mostFlushed, at => {
+    this.#since = Math.max(this.#since, at)
+  })
   /** What was the newest only before is to be loaded anew. */
   #since = 0
   #lastFlush = 0
@@ -92,15 +95,7 @@ export class Freshness {
    * the name of its table, NUL, and its own name in the database.
    */
   flush(name: string): void {
-    const now = this.#flushTime()
-    this.#flushed.delete(name)
-    this.#flushed.set(name, now)
-    for (const [oldest, at] of this.#flushed) {
-      const isFull = this.#flushed.size > mostFlushed
-      if (!isFull && at + longestMemory > now) break
-      if (isFull) this.#since = Math.max(this.#since, at)
-      this.#flushed.delete(oldest)
-    }
+    this.#flushed.set(name, this.#flushTime())
   }
 
   /** As of when something is the newest that is asked for from now on, ms. */

@@ -17,6 +17,8 @@ export class MemoryCache implements DataCache {
   readonly #maxBytes: number
   /** The one used last is the last one. */
   readonly #entries = new Map<string, Cached>()
+  /** Behind all that made room; see BoundedMap. */
+  readonly #oldest: Iterator<string> = this.#entries.keys()
   #bytes = 0
 
   constructor(clock: Clock, maxBytes: number) {
@@ -50,9 +52,9 @@ export class MemoryCache implements DataCache {
     if (old !== undefined) this.#drop(name, old)
     this.#entries.set(name, owned(cached))
     this.#bytes += costOf(name, cached)
-    for (const [oldest, entry] of this.#entries) {
-      if (this.#bytes <= this.#maxBytes) break
-      this.#drop(oldest, entry)
+    while (this.#bytes > this.#maxBytes) {
+      const oldest = this.#oldest.next().value as string
+      this.#drop(oldest, this.#entries.get(oldest) as Cached)
     }
   }
 
