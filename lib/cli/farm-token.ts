@@ -1,7 +1,7 @@
 import { adminToken } from '../admin/admin-token.ts'
 import { parseSecret } from '../farm/secret.ts'
 import type { Io } from './command.ts'
-import { findSecret } from './config/read-secret.ts'
+import { findSecretOf } from './config/read-secret.ts'
 import { badFlag } from './flags.ts'
 
 /** What an admin port wants to be shown, made from the farm secret. */
@@ -10,13 +10,7 @@ export async function farmToken(
   farmName = 'handfast',
   io: Io,
 ): Promise<string> {
-  const { secret } = await findSecret({
-    file,
-    folder: io.cwd,
-    env: io.env['HANDFAST_SECRET'],
-    inline: undefined,
-    fault: expected => badFlag(`--secret-file: expected ${expected}`),
-  })
+  const { secret } = await findSecretOf(io, file)
   if (secret !== undefined) return adminToken(parseSecret(secret), farmName)
   throw badFlag('needs the farm secret: --secret-file FILE or HANDFAST_SECRET')
 }

@@ -6,7 +6,7 @@ import { logProcessFaults } from '../../serve/process/process-faults.ts'
 import type { RepositorySettings } from '../../serve/serve-repository.ts'
 import { logLevels } from '../../serve/settings.ts'
 import type { Command, Io } from '../command.ts'
-import { findSecret } from '../config/read-secret.ts'
+import { findSecretOf } from '../config/read-secret.ts'
 import { badFlag, flagLines, parseFlags } from '../flags.ts'
 import { memberFlags } from '../member-flags.ts'
 import { address, host, member, oneOf, quantity, wholeNumber } from '../schema/kinds.ts'
@@ -87,13 +87,7 @@ The log goes to standard output. SIGTERM and SIGINT leave the farm and exit with
 
 async function settingsOf(args: readonly string[], io: Io): Promise<RepositorySettings> {
   const given = parseFlags('repository', args, flags)
-  const { secret, warnings } = await findSecret({
-    file: given['secret-file'],
-    folder: io.cwd,
-    env: io.env['HANDFAST_SECRET'],
-    inline: undefined,
-    fault: expected => badFlag(`--secret-file: expected ${expected}`),
-  })
+  const { secret, warnings } = await findSecretOf(io, given['secret-file'])
   if (secret === undefined) {
     throw badFlag(
       'a repository needs the secret of its farm: put it into HANDFAST_SECRET or a file for ' +

@@ -2,17 +2,14 @@ import { adminToken } from '../../admin/admin-token.ts'
 import { signingKey } from '../../auth/signing-key.ts'
 import { generateSecret, parseSecret } from '../../farm/secret.ts'
 import type { Command } from '../command.ts'
-import { findSecret } from '../config/read-secret.ts'
+import { findSecretOf } from '../config/read-secret.ts'
+import { tokenFlags } from '../farm-token.ts'
 import { badFlag, flagLines, parseFlags } from '../flags.ts'
 
 const flags = {
   'signing-key': { value: 'REALM', about: 'print the key of a realm instead' },
   'admin-token': { about: 'print what the admin port wants to see, instead' },
-  'secret-file': {
-    value: 'FILE',
-    about: "the farm's secret, or environment variable HANDFAST_SECRET",
-  },
-  'farm-name': { value: 'NAME', about: 'default handfast' },
+  ...tokenFlags,
 } as const
 
 export const secretCommand: Command = {
@@ -51,13 +48,7 @@ ${flagLines(flags)}
       io.stdout.write(`${generateSecret()}\n`)
       return 0
     }
-    const { secret } = await findSecret({
-      file: given['secret-file'],
-      folder: io.cwd,
-      env: io.env['HANDFAST_SECRET'],
-      inline: undefined,
-      fault: expected => badFlag(`--secret-file: expected ${expected}`),
-    })
+    const { secret } = await findSecretOf(io, given['secret-file'])
     if (secret === undefined) {
       const flag = wantsToken ? '--admin-token' : '--signing-key'
       throw badFlag(`${flag} needs --secret-file FILE or HANDFAST_SECRET`)

@@ -1,5 +1,6 @@
 import { shown } from '../../shown.ts'
 import { describeConfig } from '../schema/schema.ts'
+import { valueAt } from './value-at.ts'
 
 /** An option with what holds for it, and who says so. */
 export interface EffectiveOption {
@@ -96,16 +97,6 @@ const secretValue = /^(?:basic|bearer|digest|negotiate|ntlm|token|apikey)\s/i
 function urlWithoutSecrets(text: string): string {
   if (/^rediss?\b/i.test(text)) return text.replace(/\/\/.*@/s, '//(hidden)@')
   return /^https?:/i.test(text) ? text.replace(/\?.*$/s, '?(hidden)') : text
-}
-
-function valueAt(content: unknown, path: readonly (string | number)[]): unknown {
-  return path.reduce<unknown>(
-    (value, step) =>
-      typeof value === 'object' && value !== null && Object.hasOwn(value, step)
-        ? (value as Record<string | number, unknown>)[step]
-        : undefined,
-    content,
-  )
 }
 
 function pathText(path: readonly (string | number)[]): string {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { HandfastError } from '../../errors.ts'
+import type { Io } from '../command.ts'
 import { badFlag } from '../flags.ts'
 import { readSecret } from '../secret.ts'
 import { isOpenToOthers, whyNot } from './read-pem.ts'
@@ -36,6 +37,20 @@ export async function findSecret(
         'HANDFAST_SECRET is easier to protect',
     ],
   }
+}
+
+/** The same for a command without config file. `file`: what `--secret-file` says. */
+export function findSecretOf(
+  io: Io,
+  file: string | undefined,
+): Promise<{ secret: string | undefined; warnings: string[] }> {
+  return findSecret({
+    file,
+    folder: io.cwd,
+    env: io.env['HANDFAST_SECRET'],
+    inline: undefined,
+    fault: expected => badFlag(`--secret-file: expected ${expected}`),
+  })
 }
 
 async function readSecretFile(

@@ -2,6 +2,7 @@ import { HandfastError } from '../../errors.ts'
 import { shown } from '../../shown.ts'
 import type { ConfigFile } from '../schema/config-file.ts'
 import { checkConfig, isFault, type Path } from '../schema/schema.ts'
+import { valueAt } from './value-at.ts'
 import { readYaml } from './yaml-document.ts'
 
 /**
@@ -48,16 +49,6 @@ export function formatPath(path: Path): string {
       typeof step === 'number' ? `[${step}]` : index === 0 ? step : `.${step}`,
     )
     .join('')
-}
-
-function valueAt(content: unknown, path: Path): unknown {
-  return path.reduce<unknown>(
-    (value, step) =>
-      typeof value === 'object' && value !== null && Object.hasOwn(value, step)
-        ? (value as Record<string | number, unknown>)[step]
-        : undefined,
-    content,
-  )
 }
 
 function configError(message: string): HandfastError {
