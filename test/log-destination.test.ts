@@ -16,7 +16,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createLog } from '../lib/log.ts'
 import { LogDestination } from '../lib/log-destination.ts'
-import { until } from './fixtures/proxy/servers.ts'
+import { until } from './fixtures/until.ts'
 
 /** A named pipe with both ends here: nothing is read until `read` is called. */
 function pipe(t: Test): { fd: number; read: () => string } {

@@ -6,8 +6,8 @@ import t from 'tap'
 import { Events } from '../../lib/admin/events.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { token, world } from '../fixtures/admin/world.ts'
-import { until } from '../fixtures/proxy/servers.ts'
 import { listening } from '../fixtures/tls/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 /** The events of a listener, as they come. */
 async function listen(port: number): Promise<IncomingMessage & { text: string }> {

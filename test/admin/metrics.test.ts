@@ -9,10 +9,11 @@ import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
 import { token, world } from '../fixtures/admin/world.ts'
 import { type FarmProxy, farmProxies } from '../fixtures/proxy/farm.ts'
-import { startBackend, until } from '../fixtures/proxy/servers.ts'
+import { startBackend } from '../fixtures/proxy/servers.ts'
 import { ask, site } from '../fixtures/proxy/sites.ts'
 import { only, resume } from '../fixtures/resumption/world.ts'
 import { visit } from '../fixtures/tls/client.ts'
+import { until } from '../fixtures/until.ts'
 
 t.test('metrics are what Prometheus reads, with a line for each cause', async t => {
   const { ask, port } = await world(t)

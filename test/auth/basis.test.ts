@@ -11,8 +11,8 @@ import type { BearerOptions } from '../../lib/auth/method/bearer.ts'
 import { signer, token } from '../fixtures/auth/tokens.ts'
 import { basic, connection, request, shortly, World } from '../fixtures/auth/world.ts'
 import { patience } from '../fixtures/patience.ts'
-import { until } from '../fixtures/proxy/servers.ts'
 import { listening } from '../fixtures/tls/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 /* What is remembered is good for as long as what it was proved against stays as it was. */
 

@@ -20,8 +20,9 @@ import {
   World,
 } from '../fixtures/auth/world.ts'
 import { type FarmProxy, farmProxies } from '../fixtures/proxy/farm.ts'
-import { startBackend, until } from '../fixtures/proxy/servers.ts'
+import { startBackend } from '../fixtures/proxy/servers.ts'
 import { p256 } from '../fixtures/tls/certificates.ts'
+import { until } from '../fixtures/until.ts'
 
 const minute = 60_000
 const hash = hashSync('right', 4)

@@ -12,7 +12,8 @@ import type { PoolCall } from '../../lib/backend/pool.ts'
 import type { BackendHandler, BackendRequest } from '../../lib/backend/request.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { flags, frame, frameTypes } from '../fixtures/proxy/raw.ts'
-import { type Teardown, until } from '../fixtures/proxy/servers.ts'
+import type { Teardown } from '../fixtures/proxy/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 const limits = {
   connectTimeout: 300,

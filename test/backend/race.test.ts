@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { type Connected, raceTo } from '../../lib/backend/race.ts'
-import { until } from '../fixtures/proxy/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 const { lookup } = dns
 t.teardown(() => Object.assign(dns, { lookup }))

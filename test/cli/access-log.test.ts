@@ -6,8 +6,8 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { CliProcess } from '../fixtures/process/cli-process.ts'
-import { until } from '../fixtures/proxy/servers.ts'
 import { localhostFiles } from '../fixtures/tls/localhost-files.ts'
+import { until } from '../fixtures/until.ts'
 
 async function start(t: Test, flags: readonly string[]) {
   const backend = createServer((_, response) => response.end('hello'))

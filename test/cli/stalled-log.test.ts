@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { command } from '../fixtures/process/cli-process.ts'
-import { until } from '../fixtures/proxy/servers.ts'
 import { localhostFiles } from '../fixtures/tls/localhost-files.ts'
+import { until } from '../fixtures/until.ts'
 
 /**
  * The command with a standard output that nobody reads, as under a log collector that hangs:

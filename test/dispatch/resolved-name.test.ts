@@ -5,7 +5,8 @@ import t from 'tap'
 import { Backends } from '../../lib/dispatch/backends.ts'
 import { lookupWith, type Place, ResolvedName } from '../../lib/dispatch/resolved-name.ts'
 import { dispatcherOptions } from '../fixtures/dispatch/options.ts'
-import { MemoryLog, type Teardown, until } from '../fixtures/proxy/servers.ts'
+import { MemoryLog, type Teardown } from '../fixtures/proxy/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 /** A clock that a test moves by hand. */
 class Clock {

@@ -9,7 +9,7 @@ import { fakeIo } from '../fixtures/cli/io.ts'
 import { ClockFarm, type ClockMember } from '../fixtures/farm/clock-farm.ts'
 import { cacheOf } from '../fixtures/farm/insides.ts'
 import { inTheEnd, reached } from '../fixtures/farm/reached.ts'
-import { until } from '../fixtures/farm/stream-member.ts'
+import { until } from '../fixtures/until.ts'
 
 const minute = 60_000
 const transports = ['stream', 'unicast'] as const

@@ -6,10 +6,10 @@ import {
   isLinked,
   startFarm,
   startMember,
-  until,
 } from '../fixtures/farm/stream-member.ts'
 import { startRelay } from '../fixtures/farm/stream-relay.ts'
 import { patience } from '../fixtures/patience.ts'
+import { until } from '../fixtures/until.ts'
 
 /** Two members; what the first writes reaches the second through a relay. */
 async function relayed(

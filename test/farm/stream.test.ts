@@ -9,10 +9,10 @@ import {
   isLinked,
   startFarm,
   startMember,
-  until,
 } from '../fixtures/farm/stream-member.ts'
 import { startRelay } from '../fixtures/farm/stream-relay.ts'
 import { ManualClock } from '../fixtures/manual-clock.ts'
+import { until } from '../fixtures/until.ts'
 
 t.test('a farm of one needs nobody', async t => {
   const member = await startMember(t)

@@ -4,6 +4,7 @@ import { reached } from '../fixtures/farm/reached.ts'
 import { ClusterHost } from '../fixtures/hosts/cluster-host.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import { visit } from '../fixtures/tls/client.ts'
+import { until } from '../fixtures/until.ts'
 
 const seed = testSeed()
 
@@ -110,8 +111,4 @@ async function resumes(
 ): Promise<boolean> {
   const { port } = host.port(worker)
   return (await visit({ port, maxVersion: 'TLSv1.2', session })).reused
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds()));
 }

@@ -30,9 +30,10 @@ import { signer, token } from '../fixtures/auth/tokens.ts'
 import { basic } from '../fixtures/auth/world.ts'
 import { reached } from '../fixtures/farm/reached.ts'
 import { patientFarm, patientLogins } from '../fixtures/patience.ts'
-import { startBackend, until } from '../fixtures/proxy/servers.ts'
+import { startBackend } from '../fixtures/proxy/servers.ts'
 import { authority, clientOf } from '../fixtures/tls/certificates.ts'
 import { certificateFor, listening, type TeardownScope } from '../fixtures/tls/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 /*
  * What was let in as somebody ends when that somebody is revoked or logs out, on whatever member:

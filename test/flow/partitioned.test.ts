@@ -7,9 +7,9 @@ import { createFarm } from '../../lib/member/create-farm.ts'
 import type { Farm } from '../../lib/member/farm.ts'
 import type { FarmOptions } from '../../lib/member/options.ts'
 import { reached } from '../fixtures/farm/reached.ts'
-import { until } from '../fixtures/proxy/servers.ts'
 import { visit } from '../fixtures/tls/client.ts'
 import { tellingServer } from '../fixtures/tls/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 /** Seven hosts: each session is on two of them and where it was made. */
 

@@ -8,10 +8,9 @@ import { createFarm } from '../../lib/member/create-farm.ts'
 import { tables } from '../../lib/record/key.ts'
 import { fakeIo } from '../fixtures/cli/io.ts'
 import { inTheEnd, reached } from '../fixtures/farm/reached.ts'
-import { until } from '../fixtures/farm/stream-member.ts'
 import { PartitionMember } from '../fixtures/flow/partition-farm.ts'
 import { freePort } from '../fixtures/free-port.ts'
-import { patience } from '../fixtures/patience.ts'
+import { until } from '../fixtures/until.ts'
 
 /*
  * Whom a revocation has reached: all members, all that can be reached, or not even those. The
@@ -42,7 +41,7 @@ for (const transport of ['stream', 'unicast'] as const) {
       const b = await PartitionMember.start(t, { secret, transport, members: seeds })
       const c = await PartitionMember.start(t, { secret, transport, members: seeds })
       const ready = () => a.members().filter(({ state }) => state === 'ready').length
-      await until(() => ready() === 3, patience)
+      await until(() => ready() === 3)
       t.same(a.absent(), [])
       t.same(await revoked(0), { code: 0, out: 'revoked: all members have it\n' })
       t.match(await reached(() => a.cache.purge(tables.state)), {
@@ -52,7 +51,7 @@ for (const transport of ['stream', 'unicast'] as const) {
 
       b.stop()
       t.match(await revoke(), { code: 1, out: /^revoked here; not every member/ })
-      await until(() => a.members().some(({ state }) => state === 'gone'), patience)
+      await until(() => a.members().some(({ state }) => state === 'gone'))
       const [missing] = a.absent()
       t.equal(missing?.address, b.address)
       const told = await revoked(4)
@@ -76,12 +75,12 @@ for (const transport of ['stream', 'unicast'] as const) {
         t.match(await inTheEnd(write, ({ reachable }) => reachable), outcome)
 
       b.goOn()
-      await until(() => ready() === 3 && a.absent().length === 0, patience)
+      await until(() => ready() === 3 && a.absent().length === 0)
       t.match(await revoked(0), { code: 0 })
 
       // One that takes its leave serves nobody, and is not missed.
       await c.leave()
-      await until(() => ready() === 2, patience)
+      await until(() => ready() === 2)
       t.match(await revoked(0), { code: 0 })
     },
   )
@@ -130,9 +129,9 @@ t.test('one that comes back under another name takes its own place', async t => 
   const before = await PartitionMember.start(t, farm)
   await until(() => a.members().length === 2 && a.absent().length === 0)
   await before.kill()
-  await until(() => a.absent().length === 1, patience)
+  await until(() => a.absent().length === 1)
   await PartitionMember.start(t, farm)
-  await until(() => a.absent().length === 0, patience)
+  await until(() => a.absent().length === 0)
   const reach = await reached(() => a.revoke({ user: 'ann' }))
   t.match(reach, { everywhere: true, missing: [] })
 })

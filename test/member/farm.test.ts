@@ -8,7 +8,6 @@ import type { Farm } from '../../lib/member/farm.ts'
 import { type TableId, tableId, tables } from '../../lib/record/key.ts'
 import { cacheOf, openFarm } from '../fixtures/farm/insides.ts'
 import { reached } from '../fixtures/farm/reached.ts'
-import { until } from '../fixtures/farm/stream-member.ts'
 import { patience, patientFarm, patientLogins } from '../fixtures/patience.ts'
 import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
 import {
@@ -17,6 +16,7 @@ import {
   type Told,
   tellingServer,
 } from '../fixtures/tls/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 const listen = { host: '127.0.0.1', port: 0 }
 

@@ -7,11 +7,11 @@ import type { FarmOptions } from '../../lib/member/options.ts'
 import { tables } from '../../lib/record/key.ts'
 import { FakeStore } from '../fixtures/cache/fake-tier.ts'
 import { cacheOf, openFarm } from '../fixtures/farm/insides.ts'
-import { until } from '../fixtures/farm/stream-member.ts'
 import { patientFarm } from '../fixtures/patience.ts'
 import { isSealed } from '../fixtures/resumption/until-sealed.ts'
 import { type VisitOptions, visit } from '../fixtures/tls/client.ts'
 import { listening, type Told, tellingServer } from '../fixtures/tls/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 const tls12 = { maxVersion: 'TLSv1.2' } as const
 const [state, key, value] = [tables.state, Buffer.from('key'), Buffer.from('value')]

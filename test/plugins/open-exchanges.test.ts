@@ -12,8 +12,8 @@ import { fastifyAuth, fastifyLogout } from '../../plugins/fastify.ts'
 import { SessionClient } from '../fixtures/auth/farm.ts'
 import { openLong } from '../fixtures/auth/long-exchanges.ts'
 import { basic } from '../fixtures/auth/world.ts'
-import { until } from '../fixtures/farm/stream-member.ts'
 import { certificateFor, type TeardownScope } from '../fixtures/tls/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 /* What a revocation or a log-out ends, behind Express and Fastify. */
 

@@ -15,10 +15,11 @@ import { createFarm } from '../../lib/member/create-farm.ts'
 import { acceptProxyProtocol } from '../../lib/proxy-protocol/accept-proxy-protocol.ts'
 import { writeHeader } from '../../lib/proxy-protocol/header.ts'
 import { behindBalancer } from '../fixtures/proxy/behind-balancer.ts'
-import { MemoryLog, until } from '../fixtures/proxy/servers.ts'
+import { MemoryLog } from '../fixtures/proxy/servers.ts'
 import { p256 } from '../fixtures/tls/certificates.ts'
 import { visit } from '../fixtures/tls/client.ts'
 import { certificateFor, listening, tellingServer } from '../fixtures/tls/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 const from = ['127.0.0.1']
 const ends = {

@@ -3,7 +3,8 @@ import { connect as http2Connect } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import t from 'tap'
 import { rawConnection } from '../fixtures/proxy/raw.ts'
-import { startBackend, startProxy, until } from '../fixtures/proxy/servers.ts'
+import { startBackend, startProxy } from '../fixtures/proxy/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 t.test(
   'drain: open requests finish, idle connections end, new ones are refused',

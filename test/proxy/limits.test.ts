@@ -12,7 +12,8 @@ import {
   rawExchange,
   statusesOf,
 } from '../fixtures/proxy/raw.ts'
-import { startBackend, startProxy, until } from '../fixtures/proxy/servers.ts'
+import { startBackend, startProxy } from '../fixtures/proxy/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 const backend = await startBackend(t, (request, response) => {
   request.resume()

@@ -3,12 +3,8 @@ import { connect, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { type ProxyVersion, writeHeader } from '../../lib/proxy-protocol/header.ts'
 import { behindBalancer } from '../fixtures/proxy/behind-balancer.ts'
-import {
-  defaultSite,
-  startBackend,
-  startProxy,
-  until,
-} from '../fixtures/proxy/servers.ts'
+import { defaultSite, startBackend, startProxy } from '../fixtures/proxy/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 const backend = await startBackend(t, (request, response) => {
   response.end(JSON.stringify(request.headers))

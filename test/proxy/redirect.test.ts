@@ -14,7 +14,8 @@ import {
 } from '../../lib/proxy/redirect-listener.ts'
 import { writeHeader } from '../../lib/proxy-protocol/header.ts'
 import { patience } from '../fixtures/patience.ts'
-import { MemoryLog, until } from '../fixtures/proxy/servers.ts'
+import { MemoryLog } from '../fixtures/proxy/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 const challenge = '/.well-known/acme-challenge/'
 

@@ -4,14 +4,10 @@ import type { Server } from 'node:tls'
 import t from 'tap'
 import type { AttachOptions, Authorizer } from '../../lib/proxy/options.ts'
 import { rawConnection } from '../fixtures/proxy/raw.ts'
-import {
-  defaultSite,
-  startBackend,
-  startProxy,
-  until,
-} from '../fixtures/proxy/servers.ts'
+import { defaultSite, startBackend, startProxy } from '../fixtures/proxy/servers.ts'
 import { ask, site } from '../fixtures/proxy/sites.ts'
 import { authority, clientOf, makePair } from '../fixtures/tls/certificates.ts'
+import { until } from '../fixtures/until.ts'
 
 const { url } = await startBackend(t, (_q, r) => r.end('{}'))
 const backends = [url]

@@ -5,7 +5,7 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { Site } from '../../lib/proxy/options.ts'
 import { type FarmProxy, farmProxies } from '../fixtures/proxy/farm.ts'
-import { startBackend, until } from '../fixtures/proxy/servers.ts'
+import { startBackend } from '../fixtures/proxy/servers.ts'
 import { isSealed, untilSealed } from '../fixtures/resumption/until-sealed.ts'
 import {
   authority,
@@ -15,6 +15,7 @@ import {
   p256,
 } from '../fixtures/tls/certificates.ts'
 import { unwrapped } from '../fixtures/tls/client.ts'
+import { until } from '../fixtures/until.ts'
 
 type Protocol = 'http/1.1' | 'h2'
 type Version = 'TLSv1.2' | 'TLSv1.3'

@@ -3,7 +3,6 @@ import { parseAddress } from '../../lib/address.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { tables } from '../../lib/record/key.ts'
 import { cacheOf } from '../fixtures/farm/insides.ts'
-import { until } from '../fixtures/farm/stream-member.ts'
 import { type Relay, startRelay } from '../fixtures/farm/stream-relay.ts'
 import {
   type MemberServer,
@@ -16,6 +15,7 @@ import {
 } from '../fixtures/resumption/world.ts'
 import { type Visit, visit } from '../fixtures/tls/client.ts'
 import type { TeardownScope } from '../fixtures/tls/servers.ts'
+import { until } from '../fixtures/until.ts'
 
 /* The pitfalls that need a network that fails; see pitfalls.test.ts for the list. */
 

@@ -4,8 +4,8 @@ import t from 'tap'
 import { resolveRetries } from '../../../lib/dispatch/retry/options.ts'
 import { ReplayedBody } from '../../../lib/dispatch/retry/replayed-body.ts'
 import { RetryBudget } from '../../../lib/dispatch/retry/retry-budget.ts'
-import { until } from '../../fixtures/proxy/servers.ts'
 import { seededRandom, testSeed } from '../../fixtures/random.ts'
+import { until } from '../../fixtures/until.ts'
 
 t.test('each try gets all of it, wherever the one before was broken off', async t => {
   const seed = testSeed()

@@ -20,11 +20,11 @@ import {
   farmSecret,
   memoryLog,
   startMember,
-  until,
 } from '../../fixtures/farm/stream-member.ts'
 import { startRelay } from '../../fixtures/farm/stream-relay.ts'
 import { Chance } from '../../fixtures/simulator/chance.ts'
 import { MapTable } from '../../fixtures/table/map-table.ts'
+import { until } from '../../fixtures/until.ts'
 
 type Event =
   | { up: string; peer: LinkedMember }

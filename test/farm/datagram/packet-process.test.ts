@@ -10,9 +10,9 @@ import type {
   PacketProcessOptions,
   PacketProcessState,
 } from '../../fixtures/farm/packet-process.ts'
-import { until } from '../../fixtures/farm/stream-member.ts'
 import { patience } from '../../fixtures/patience.ts'
 import { programOf } from '../../fixtures/process/program.ts'
+import { until } from '../../fixtures/until.ts'
 
 const program = programOf('farm/packet-process')
 
@@ -70,7 +70,7 @@ class Writing {
   /** Resolves when so many more are written. */
   async more(count: number): Promise<void> {
     const enough = this.written + count
-    await until(() => this.written >= enough, 60_000)
+    await until(() => this.written >= enough)
   }
 
   stop(): Promise<void> {

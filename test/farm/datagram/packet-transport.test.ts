@@ -3,7 +3,8 @@ import t, { type Test } from 'tap'
 import { systemClock } from '../../../lib/clock.ts'
 import type { ControlChannel } from '../../../lib/farm/channel/control-channel.ts'
 import { tables } from '../../../lib/record/key.ts'
-import { type FarmMember, PacketFarm, until } from '../../fixtures/farm/packet-farm.ts'
+import { type FarmMember, PacketFarm } from '../../fixtures/farm/packet-farm.ts'
+import { until } from '../../fixtures/until.ts'
 
 const seed = 7
 

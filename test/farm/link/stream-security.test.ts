@@ -17,11 +17,11 @@ import {
   isLinked,
   startFarm,
   startMember,
-  until,
 } from '../../fixtures/farm/stream-member.ts'
 import { startRelay } from '../../fixtures/farm/stream-relay.ts'
 import { seededRandom, testSeed } from '../../fixtures/random.ts'
 import { p256 } from '../../fixtures/tls/certificates.ts'
+import { until } from '../../fixtures/until.ts'
 
 const psk = farmPsk(farmSecret, 'test')
 

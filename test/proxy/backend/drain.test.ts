@@ -10,12 +10,8 @@ import { fakeIo } from '../../fixtures/cli/io.ts'
 import { reached } from '../../fixtures/farm/reached.ts'
 import { Browser } from '../../fixtures/proxy/browser.ts'
 import { farmProxies } from '../../fixtures/proxy/farm.ts'
-import {
-  defaultSite,
-  MemoryLog,
-  startBackend,
-  until,
-} from '../../fixtures/proxy/servers.ts'
+import { defaultSite, MemoryLog, startBackend } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 t.test(
   'a drained backend keeps its clients and gets no others, on every proxy',

@@ -7,8 +7,8 @@ import {
   startBackend,
   startProxy,
   type TestProxy,
-  until,
 } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const exec = promisify(execFile)
 

@@ -5,9 +5,10 @@ import { type ConnectionOptions, connect, type Server, type TLSSocket } from 'no
 import t from 'tap'
 import type { Site } from '../../../lib/proxy/options.ts'
 import { setHandshake } from '../../../lib/resumption/handshake.ts'
-import { startBackend, startProxy, until } from '../../fixtures/proxy/servers.ts'
+import { startBackend, startProxy } from '../../fixtures/proxy/servers.ts'
 import { ask, site } from '../../fixtures/proxy/sites.ts'
 import { authority, clientOf } from '../../fixtures/tls/certificates.ts'
+import { until } from '../../fixtures/until.ts'
 
 const backend = await startBackend(t, (q, r) =>
   r.end(JSON.stringify({ host: q.headers.host, certificate: q.headers['client-cert'] })),

@@ -10,12 +10,8 @@ import {
   RawHttp2,
   rawConnection,
 } from '../../fixtures/proxy/raw.ts'
-import {
-  defaultSite,
-  startBackend,
-  startProxy,
-  until,
-} from '../../fixtures/proxy/servers.ts'
+import { defaultSite, startBackend, startProxy } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const backend = await startBackend(t, (request, response) => {
   request.resume()

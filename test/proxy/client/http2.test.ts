@@ -13,13 +13,9 @@ import {
   RawHttp2,
   rawConnection,
 } from '../../fixtures/proxy/raw.ts'
-import {
-  defaultSite,
-  startBackend,
-  startProxy,
-  until,
-} from '../../fixtures/proxy/servers.ts'
+import { defaultSite, startBackend, startProxy } from '../../fixtures/proxy/servers.ts'
 import { authority, p256 } from '../../fixtures/tls/certificates.ts'
+import { until } from '../../fixtures/until.ts'
 
 const held: (() => void)[] = []
 const backend = await startBackend(t, (request, response) => {

@@ -14,8 +14,8 @@ import {
   startProxy,
   type Teardown,
   type TestBackend,
-  until,
 } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 /** Backends that say which one they are, and which path and fields they were asked with. */
 async function named(t: Teardown, ...names: string[]): Promise<TestBackend[]> {

@@ -10,8 +10,8 @@ import {
   startProxy,
   type Teardown,
   type TestBackend,
-  until,
 } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 /** Backends that say which one they are, and each how often it is asked. */
 async function named(t: Teardown, ...names: string[]): Promise<TestBackend[]> {

@@ -12,8 +12,8 @@ import {
   startProxy,
   type Teardown,
   type TestProxy,
-  until,
 } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 /** What a backend does with a request: nothing by itself. */
 type Behave = (response: ServerResponse) => void

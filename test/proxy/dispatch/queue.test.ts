@@ -9,8 +9,8 @@ import {
   startBackend,
   startProxy,
   type Teardown,
-  until,
 } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 interface Answer {
   readonly status: number

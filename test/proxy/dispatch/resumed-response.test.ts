@@ -11,7 +11,8 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { ObjectProcess } from '../../fixtures/backend/object-process.ts'
 import { startRangeBackend } from '../../fixtures/backend/range-backend.ts'
-import { defaultSite, startProxy, until } from '../../fixtures/proxy/servers.ts'
+import { defaultSite, startProxy } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 /** 200 and more for the long form. */
 const megabytes = Number(process.env['OBJECT_MEGABYTES'] ?? 36)

@@ -9,8 +9,8 @@ import {
   startBackend,
   startProxy,
   type Teardown,
-  until,
 } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 /** A backend that never answers, by either version of HTTP. */
 async function silent(t: Teardown, version: 'http1' | 'http2'): Promise<string> {

@@ -15,7 +15,7 @@ import {
   streams,
   world,
 } from '../../fixtures/proxy/hostile-world.ts'
-import { until } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const cases = new HostileCases()
 

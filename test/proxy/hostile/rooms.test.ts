@@ -11,7 +11,7 @@ import {
   tcpFrom,
 } from '../../fixtures/proxy/clients-from.ts'
 import { HostileCases, ok, streams, world } from '../../fixtures/proxy/hostile-world.ts'
-import { until } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const cases = new HostileCases()
 

@@ -16,8 +16,8 @@ import {
   streams,
   world,
 } from '../../fixtures/proxy/hostile-world.ts'
-import { until } from '../../fixtures/proxy/servers.ts'
 import { p256 } from '../../fixtures/tls/certificates.ts'
+import { until } from '../../fixtures/until.ts'
 
 const cases = new HostileCases()
 

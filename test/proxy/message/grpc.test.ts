@@ -15,12 +15,8 @@ import {
   startGrpcServer,
   type TestClient,
 } from '../../fixtures/grpc/service.ts'
-import {
-  defaultSite,
-  startProxy,
-  type Teardown,
-  until,
-} from '../../fixtures/proxy/servers.ts'
+import { defaultSite, startProxy, type Teardown } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 type Unary = ServerUnaryCall<Buffer, Buffer>
 type Down = ServerWritableStream<Buffer, Buffer>

@@ -2,7 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import t from 'tap'
 import { hidden, startEcho } from '../../fixtures/backend/echo-backend.ts'
 import { RawHttp2, rawConnection } from '../../fixtures/proxy/raw.ts'
-import { startProxy, until } from '../../fixtures/proxy/servers.ts'
+import { startProxy } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const backend = await startEcho(t)
 const { port, log } = await startProxy(t, {

@@ -5,7 +5,8 @@ import type { IncomingMessage } from 'node:http'
 import { type ClientHttp2Session, connect } from 'node:http2'
 import t from 'tap'
 import { RawHttp2, rawConnection } from '../../fixtures/proxy/raw.ts'
-import { startBackend, startProxy, until } from '../../fixtures/proxy/servers.ts'
+import { startBackend, startProxy } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const megabyte = 1024 * 1024
 const size = 128 * megabyte

@@ -6,7 +6,8 @@ import { createServer } from 'node:net'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { rawConnection, rawExchange, statusesOf } from '../../fixtures/proxy/raw.ts'
-import { startBackend, startProxy, until } from '../../fixtures/proxy/servers.ts'
+import { startBackend, startProxy } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const run = promisify(execFile)
 

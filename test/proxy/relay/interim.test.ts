@@ -11,7 +11,8 @@ import {
   rawExchange,
   statusesOf,
 } from '../../fixtures/proxy/raw.ts'
-import { startProxy, until } from '../../fixtures/proxy/servers.ts'
+import { startProxy } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 const link = '</a b.css>; rel=preload; title="a, b; c", </c.css>; rel=preconnect'

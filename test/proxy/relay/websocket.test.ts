@@ -8,7 +8,8 @@ import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startRawBackend } from '../../fixtures/backend/raw-backend.ts'
 import { rawConnection, rawExchange, statusesOf } from '../../fixtures/proxy/raw.ts'
-import { startProxy, type Teardown, until } from '../../fixtures/proxy/servers.ts'
+import { startProxy, type Teardown } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const upgrades: Record<string, unknown>[] = []
 const sockets = new Set<object>()

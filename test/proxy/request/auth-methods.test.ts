@@ -10,14 +10,10 @@ import { basic } from '../../fixtures/auth/world.ts'
 import { reached } from '../../fixtures/farm/reached.ts'
 import { patientLogins } from '../../fixtures/patience.ts'
 import { type FarmProxy, farmProxies } from '../../fixtures/proxy/farm.ts'
-import {
-  defaultSite,
-  startBackend,
-  type Teardown,
-  until,
-} from '../../fixtures/proxy/servers.ts'
+import { defaultSite, startBackend, type Teardown } from '../../fixtures/proxy/servers.ts'
 import { authority, clientOf } from '../../fixtures/tls/certificates.ts'
 import { listening } from '../../fixtures/tls/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 /* Every way to log in, through three proxies of one farm and a backend behind them. */
 

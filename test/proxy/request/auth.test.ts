@@ -19,9 +19,9 @@ import {
   startBackend,
   startProxy,
   type TestBackend,
-  until,
 } from '../../fixtures/proxy/servers.ts'
 import { p256 } from '../../fixtures/tls/certificates.ts'
+import { until } from '../../fixtures/until.ts'
 
 const signKey = 'a key that proxy and backend share'
 const password = 'correct horse battery staple'

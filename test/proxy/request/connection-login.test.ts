@@ -10,8 +10,8 @@ import {
   type Teardown,
   type TestBackend,
   type TestProxy,
-  until,
 } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 interface Answer {
   readonly status: number

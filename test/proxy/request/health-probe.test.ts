@@ -2,8 +2,9 @@ import { connect as connectHttp2 } from 'node:http2'
 import t from 'tap'
 import type { Authorizer } from '../../../lib/proxy/options.ts'
 import { rawExchange, statusesOf } from '../../fixtures/proxy/raw.ts'
-import { startBackend, startProxy, until } from '../../fixtures/proxy/servers.ts'
+import { startBackend, startProxy } from '../../fixtures/proxy/servers.ts'
 import { p256 } from '../../fixtures/tls/certificates.ts'
+import { until } from '../../fixtures/until.ts'
 
 const backend = await startBackend(t, (_, response) => response.end('backend'))
 const path = '/.well-known/health'

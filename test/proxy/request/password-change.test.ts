@@ -17,7 +17,8 @@ import {
   type Gateway,
   http2Gateway,
 } from '../../fixtures/proxy/gateways.ts'
-import { defaultSite, startBackend, until } from '../../fixtures/proxy/servers.ts'
+import { defaultSite, startBackend } from '../../fixtures/proxy/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 t.test('a new password ends the old one on open connections of all proxies', async t => {
   const file = join(t.testdir({}), 'users')

@@ -11,7 +11,6 @@ import { createServer as createTlsServer, type Server, TLSSocket } from 'node:tl
 import t from 'tap'
 import { systemClock } from '../../../lib/clock.ts'
 import { cacheOf } from '../../fixtures/farm/insides.ts'
-import { patience } from '../../fixtures/patience.ts'
 import { HeldConnection } from '../../fixtures/resumption/held-connection.ts'
 import { deferred, farmOfOne } from '../../fixtures/resumption/world.ts'
 import { type VisitOptions, visit } from '../../fixtures/tls/client.ts'
@@ -20,6 +19,7 @@ import {
   type TeardownScope,
   tellingServer,
 } from '../../fixtures/tls/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 /** What clients do that never become a TLS connection. */
 const ends: { readonly [name: string]: (socket: Socket) => void } = {
@@ -298,12 +298,4 @@ function connections(server: Server): Promise<number> {
   return new Promise((resolve, reject) =>
     server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
   )
-}
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + patience
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error('it did not come to hold')
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
 }

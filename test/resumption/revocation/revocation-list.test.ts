@@ -17,9 +17,9 @@ import {
   type RevocationTarget,
 } from '../../../lib/resumption/revocation/revocation-target.ts'
 import { collectedMemory } from '../../fixtures/collected-memory.ts'
-import { until } from '../../fixtures/farm/stream-member.ts'
 import { type MemberServer, memberServers } from '../../fixtures/resumption/world.ts'
 import { MapTable } from '../../fixtures/table/map-table.ts'
+import { until } from '../../fixtures/until.ts'
 
 const hour = 3_600_000
 const floorKey = Buffer.from('floor')

@@ -6,7 +6,6 @@ import { createFarm } from '../../../lib/member/create-farm.ts'
 import { tables } from '../../../lib/record/key.ts'
 import { certificateDigest } from '../../../lib/resumption/session/session-record.ts'
 import { cacheOf } from '../../fixtures/farm/insides.ts'
-import { until } from '../../fixtures/farm/stream-member.ts'
 import {
   type MemberServer,
   memberServers,
@@ -15,6 +14,7 @@ import {
 } from '../../fixtures/resumption/world.ts'
 import { type Visit, visit } from '../../fixtures/tls/client.ts'
 import { certificateFor, listening, tellingServer } from '../../fixtures/tls/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const lineageOf = (visited: Visit): Buffer =>
   Buffer.from(told(visited).lineage ?? '', 'hex')

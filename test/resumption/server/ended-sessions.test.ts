@@ -11,8 +11,8 @@ import {
   RawHttp2,
   rawConnection,
 } from '../../fixtures/proxy/raw.ts'
-import { until } from '../../fixtures/proxy/servers.ts'
 import { p256 } from '../../fixtures/tls/certificates.ts'
+import { until } from '../../fixtures/until.ts'
 
 t.test('an attached HTTP/2 server keeps no connection that HTTP/2 has left', async t => {
   const farm = await createFarm()

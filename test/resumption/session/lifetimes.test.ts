@@ -5,7 +5,6 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import t from 'tap'
 import { tables } from '../../../lib/record/key.ts'
 import type { CacheRecord } from '../../../lib/record/record.ts'
-import { until } from '../../fixtures/farm/stream-member.ts'
 import { HeldConnection } from '../../fixtures/resumption/held-connection.ts'
 import {
   deferred,
@@ -24,6 +23,7 @@ import {
   type TeardownScope,
   tellingServer,
 } from '../../fixtures/tls/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 /* What happens when something ends, or changes, in the middle of a handshake. */
 

@@ -11,9 +11,9 @@ import {
   endOf,
   type PlannedResponse,
 } from '../../../lib/takeover/plan/planned-response.ts'
-import { until } from '../../fixtures/farm/stream-member.ts'
 import { seededRandom, testSeed } from '../../fixtures/random.ts'
 import { dataOf, Tls13Peer, tls13State } from '../../fixtures/takeover/tls13-peer.ts'
+import { until } from '../../fixtures/until.ts'
 
 const seed = testSeed()
 const random = seededRandom(seed)

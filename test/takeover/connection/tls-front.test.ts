@@ -10,13 +10,13 @@ import t from 'tap'
 import { certificateDigest } from '../../../lib/resumption/session/session-record.ts'
 import { type SuiteName, suites } from '../../../lib/takeover/record-layer/suite.ts'
 import { openFarm } from '../../fixtures/farm/insides.ts'
-import { until } from '../../fixtures/farm/stream-member.ts'
 import {
   type FrontedOptions,
   frontedServer,
 } from '../../fixtures/takeover/fronted-server.ts'
 import { visit } from '../../fixtures/tls/client.ts'
 import { certificateFor } from '../../fixtures/tls/servers.ts'
+import { until } from '../../fixtures/until.ts'
 
 const names = Object.keys(suites) as SuiteName[]
 
