@@ -334,3 +334,37 @@ t.test(
     t.equal(servedBy(world, 'a').length, 2)
   },
 )
+
+t.test('elections that come to nothing cost no connection', async t => {
+  const world = await switchedFarm(3)
+  reroute(world, 'a', () => 'c')
+  // Whoever stands first is not heard for some turns, and gives up each time.
+  world.cut.add('b>c').add('c>b')
+  world.fence = (_, member) => ({ ms: 5, isDone: member === 'a' })
+  world.of('a').kill()
+  await world.advance(timeout - heartbeat)
+  world.delay = () => 250
+  world.cut.clear()
+  await world.advance(1_000)
+  world.delay = () => 1
+  await world.advance(5_000)
+  t.equal(servedBy(world, 'c').length, 6)
+  t.strictSame(world.wrong, [])
+})
+
+t.test('who is elected when another one may have been before grants nothing', async t => {
+  const world = await switchedFarm(5)
+  world.fence = (_, member) => ({ ms: member === 'a' ? 500 : 5, isDone: true })
+  world.of('a').kill()
+  await world.advance(timeout + 2 * heartbeat)
+  const first = world.fenced[0]?.slice(0, 1) ?? ''
+  world.of(first).kill()
+  reroute(world, 'a', () => 'd')
+  reroute(world, first, () => 'd')
+  await world.advance(5_000)
+  for (const one of world.connections) world.speak(one)
+  await world.advance(1_000)
+  const told = world.hosts.flatMap(({ log }) => log).filter(line => /all ends/.test(line))
+  t.equal(told.length, 1)
+  t.strictSame(world.wrong, [])
+})

@@ -11,8 +11,10 @@ import type { FlowIndex } from './switch/flow-index.ts'
 export interface Legacy {
   readonly failed: string
   readonly claim: HeldAddress
-  /** It was elected in the move right after that of `failed`: nobody else was in between. */
+  /** It was elected in the move right after that of `failed`: nobody else stood in between. */
   readonly isNext: boolean
+  /** See Elected. */
+  readonly isFirst: boolean
   /** All who are to be silent for good: `failed`, and who may have been elected before. */
   readonly toFence: readonly string[]
 }

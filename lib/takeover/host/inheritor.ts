@@ -76,7 +76,7 @@ export class Inheritor {
   async #inherit(
     failed: string,
     held: HeldAddress,
-    { claim, toFence }: Elected,
+    { claim, toFence, isFirst }: Elected,
   ): Promise<void> {
     const { address } = claim
     const { log, clock, commit, estate, heartbeats } = this.#parts
@@ -86,7 +86,8 @@ export class Inheritor {
     const isFenced = await this.#fence(toFence)
     if (isClosed()) return
     // In a later move than the next one somebody may have gone on from the same words.
-    const legacy = { failed, claim, toFence, isNext: claim.epoch === held.epoch + 1 }
+    const isNext = claim.epoch === held.epoch + 1
+    const legacy = { failed, claim, toFence, isNext, isFirst }
     const bequests = estate.bequests(legacy)
     if (!isFenced) {
       commit.distrust()

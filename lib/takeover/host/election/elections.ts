@@ -30,6 +30,11 @@ export interface Elected {
   readonly claim: HeldAddress
   /** Whose it was, and silent ones that may have been elected before. */
   readonly toFence: readonly string[]
+  /**
+   * Nobody was elected for it since `failed` had it, or nothing came of that: who was would have the
+   * votes of more than half, and one of them at least is for this member as well.
+   */
+  readonly isFirst: boolean
 }
 
 /**
@@ -180,6 +185,7 @@ export class Elections {
       resolve({
         claim,
         toFence: [failed, ...others.filter(o => !heartbeats.isFenced(o))],
+        isFirst: others.length === 0,
       })
     }
   }

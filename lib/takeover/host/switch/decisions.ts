@@ -40,8 +40,9 @@ export class Decisions {
     this.#parts = parts
   }
 
-  /** To be called once for a member. */
+  /** Once more for one that was there again meanwhile: of its new connections. */
   begin(member: string, bequests: readonly Bequest<Left>[]): void {
+    this.#decisions.get(member)?.timer.cancel()
     const decision: Decision = {
       member,
       isOpen: true,

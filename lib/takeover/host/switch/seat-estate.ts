@@ -127,21 +127,27 @@ export class SeatEstate implements Estate {
     void this.#settle()
   }
 
-  /** Nobody inherits what another one has decided: those had no seat of that name. */
-  bequests({ failed, claim, isNext }: Legacy): Bequest<Left>[] {
-    if (!isNext || claim.address !== failed) return []
+  /** Of nobody else's seat: what another one could have granted is not granted again. */
+  bequests({ failed, claim, isFirst }: Legacy): Bequest<Left>[] {
+    if (!isFirst || claim.address !== failed) return []
     return this.#room.bequests.of(failed, this.#room.options.address, true)
   }
 
   async inherit(
-    { failed, claim, isNext }: Legacy,
+    { failed, claim, isFirst }: Legacy,
     bequests: readonly Bequest<Left>[],
     fencing: number,
   ): Promise<void> {
     if (this.#closed) throw new Error('this member is leaving')
     const { claims, parts } = this.#room
-    this.#decisions.begin(failed, isNext ? bequests : [])
-    claims.decide({ ...claim, isOpen: isNext })
+    claims.decide({ ...claim, isOpen: isFirst })
+    if (!isFirst) {
+      const text =
+        'a silent member is fenced, and another may have decided on it: all ends'
+      parts.log.error({ member: failed, fencing }, text)
+      return
+    }
+    this.#decisions.begin(failed, bequests)
     const connections = bequests.length
     parts.log.warn(
       { member: failed, fencing, connections },
