@@ -1,26 +1,24 @@
+import { OldestKey } from './oldest-key.ts'
+
 /** A map of at most so many entries: what was set longest ago is forgotten first. */
 export class BoundedMap<Key, Value> extends Map<Key, Value> {
   readonly #most: number
   readonly #forgotten: ((value: Value) => void) | undefined
-  /**
-   * Behind all that was forgotten. It goes on with what is set later, while each new iterator
-   * would pass over the holes that V8 keeps of what was deleted.
-   */
-  readonly #oldest: Iterator<Key>
+  readonly #oldest: OldestKey<Key> = new OldestKey(this)
 
   /** `most`: from 1. `forgotten`: told of what makes room, and not of what is deleted. */
   constructor(most: number, forgotten?: (value: Value) => void) {
     super()
     this.#most = most
     this.#forgotten = forgotten
-    this.#oldest = this.keys()
   }
 
   /** It is the newest from now on. */
   override set(key: Key, value: Value): this {
     this.delete(key)
     super.set(key, value)
-    if (this.size > this.#most) this.#forget(this.#oldest.next().value)
+    if (this.size > this.#most) this.#forget(this.#oldest.next())
+    else this.#oldest.rest()
     return this
   }
 

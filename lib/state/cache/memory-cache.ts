@@ -1,4 +1,5 @@
 import type { Clock } from '../../clock.ts'
+import { OldestKey } from '../../oldest-key.ts'
 import { ownBytes } from '../own-bytes.ts'
 import {
   type Cached,
@@ -17,8 +18,7 @@ export class MemoryCache implements DataCache {
   readonly #maxBytes: number
   /** The one used last is the last one. */
   readonly #entries = new Map<string, Cached>()
-  /** Behind all that made room; see BoundedMap. */
-  readonly #oldest: Iterator<string> = this.#entries.keys()
+  readonly #oldest = new OldestKey(this.#entries)
   #bytes = 0
 
   constructor(clock: Clock, maxBytes: number) {
@@ -37,6 +37,7 @@ export class MemoryCache implements DataCache {
     }
     this.#entries.delete(name)
     this.#entries.set(name, cached)
+    this.#oldest.rest()
     return cached
   }
 
@@ -52,8 +53,9 @@ export class MemoryCache implements DataCache {
     if (old !== undefined) this.#drop(name, old)
     this.#entries.set(name, owned(cached))
     this.#bytes += costOf(name, cached)
+    if (this.#bytes <= this.#maxBytes) this.#oldest.rest()
     while (this.#bytes > this.#maxBytes) {
-      const oldest = this.#oldest.next().value as string
+      const oldest = this.#oldest.next()
       this.#drop(oldest, this.#entries.get(oldest) as Cached)
     }
   }
