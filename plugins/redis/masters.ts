@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { type Address, formatAddress } from '../../lib/address.ts'
 import type { Clock, Timer } from '../../lib/clock.ts'
 import { HandfastError } from '../../lib/errors.ts'
@@ -86,7 +87,10 @@ export class Masters {
     this.#clock = clock
     this.#log = log
     this.#failures = new LogLimiter(clock)
-    this.#terms = { setup, clock, signal: this.#ending.signal }
+    const { signal } = this.#ending
+    // Each connection that is being opened listens: in a large cluster there are many at once.
+    setMaxListeners(0, signal)
+    this.#terms = { setup, clock, signal }
   }
 
   /**
