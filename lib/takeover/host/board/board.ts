@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../../bounded-map.ts'
 import type { Clock } from '../../../clock.ts'
 import {
   readTold,
@@ -139,16 +140,14 @@ export class TakeoverBoard {
     const acked = this.#left.get(owner)?.acked
     if (acked === undefined) return
     for (const { id, acked: position } of readProgress(bytes)) {
-      // The newest last: who is over is not named any more, and makes room for others.
-      acked.delete(id)
+      // Who is over is not named any more, and makes room for others.
       acked.set(id, position)
     }
-    const [excess, names] = [acked.size - mostConnections, acked.keys()]
-    for (let i = 0; i < excess; i++) acked.delete(names.next().value ?? '')
   }
 
   #leftBy(owner: string): Left {
-    return this.#left.get(owner) ?? { words: new Map(), acked: new Map() }
+    const before = this.#left.get(owner)
+    return before ?? { words: new Map(), acked: new BoundedMap(mostConnections) }
   }
 }
 

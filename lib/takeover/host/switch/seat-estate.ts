@@ -46,12 +46,7 @@ export class SeatEstate implements Estate {
       onStray: segment => this.#desk.hear(segment),
     })
     const send = this.#address.send.bind(this.#address)
-    this.#arrivals = new Arrivals({
-      ...around,
-      adopt: parts.adopt,
-      onReset: parts.onReset,
-      send,
-    })
+    this.#arrivals = new Arrivals({ ...around, send })
     this.#probes = new Restorations<Left>({
       ...around,
       port: { send },
