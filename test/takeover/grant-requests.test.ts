@@ -4,7 +4,7 @@ import {
   type OrphanStray,
 } from '../../lib/takeover/host/switch/grant-requests.ts'
 import type { GrantRequest } from '../../lib/takeover/host/switch/grant-word.ts'
-import type { Segment } from '../../lib/takeover/native/segment.ts'
+import type { Segment } from '../../lib/takeover/native/packets/segment.ts'
 import { ManualClock } from '../fixtures/manual-clock.ts'
 
 function strayOf(number: number, window = 0): OrphanStray {

@@ -1,11 +1,11 @@
 import { networkInterfaces } from 'node:os'
 import t from 'tap'
-import { LinuxPackets } from '../../lib/takeover/native/linux-packets.ts'
+import { LinuxPackets } from '../../lib/takeover/native/packets/linux-packets.ts'
 import {
   type BareSegment,
   flag,
   segmentPacket,
-} from '../../lib/takeover/native/segment.ts'
+} from '../../lib/takeover/native/packets/segment.ts'
 import { FakeLibc } from '../fixtures/takeover/fake-libc.ts'
 
 const address = '10.0.0.100'

@@ -4,13 +4,13 @@ import {
   announcementLength,
   announcements,
   isOfAnother,
-} from '../../lib/takeover/native/announcement.ts'
+} from '../../lib/takeover/native/packets/announcement.ts'
 import {
   type BareSegment,
   flag,
   readSegment,
   segmentPacket,
-} from '../../lib/takeover/native/segment.ts'
+} from '../../lib/takeover/native/packets/segment.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 
 const probe: BareSegment = {

@@ -3,13 +3,13 @@ import type { InterfaceAddresses } from './interface-addresses.ts'
 import { type Libc, loadLibc } from './libc.ts'
 import { findLibcrypto } from './libcrypto.ts'
 import { LinuxAddresses } from './linux-addresses.ts'
-import { LinuxPackets } from './linux-packets.ts'
 import { LinuxSocket } from './linux-socket.ts'
-import { LinuxStrays } from './linux-strays.ts'
 import type { Missing, MissingReason } from './missing.ts'
 import type { NativeSocket } from './native-socket.ts'
-import type { PacketPorts } from './packet-port.ts'
-import type { StrayPorts } from './stray-port.ts'
+import { LinuxPackets } from './packets/linux-packets.ts'
+import type { PacketPorts } from './packets/packet-port.ts'
+import { LinuxStrays } from './strays/linux-strays.ts'
+import type { StrayPorts } from './strays/stray-port.ts'
 
 /**
  * What this process can do to TCP connections:

@@ -1,7 +1,12 @@
 import { Socket } from 'node:net'
 import type { Libc } from './libc.ts'
 import type { NativeSocket, RestorePoint, TcpParameters } from './native-socket.ts'
-import { allButTo, attachFilter, detachFilter, nothingPasses } from './packet-filter.ts'
+import {
+  allButTo,
+  attachFilter,
+  detachFilter,
+  nothingPasses,
+} from './packets/packet-filter.ts'
 import { sequenceAt } from './sequence.ts'
 import { socketAddress } from './socket-address.ts'
 import { readTcpInfo, type TcpInfo } from './tcp-info.ts'

@@ -1,12 +1,12 @@
 import t from 'tap'
-import { LinuxStrays } from '../../../lib/takeover/native/linux-strays.ts'
 import {
   type BareSegment,
   flag,
   readSegment,
   type Segment,
   segmentPacket,
-} from '../../../lib/takeover/native/segment.ts'
+} from '../../../lib/takeover/native/packets/segment.ts'
+import { LinuxStrays } from '../../../lib/takeover/native/strays/linux-strays.ts'
 import { FakeLibc } from '../../fixtures/takeover/fake-libc.ts'
 
 const bound: Buffer = Buffer.alloc(36)

@@ -1,5 +1,8 @@
 import t from 'tap'
-import { loggedPackets, PacketLog } from '../../../lib/takeover/native/packet-log.ts'
+import {
+  loggedPackets,
+  PacketLog,
+} from '../../../lib/takeover/native/strays/packet-log.ts'
 import { FakeLibc } from '../../fixtures/takeover/fake-libc.ts'
 
 function answer(errno: number): Buffer {

@@ -1,12 +1,12 @@
 import t from 'tap'
-import type { FilterInstruction } from '../../../lib/takeover/native/packet-filter.ts'
-import { segmentPacket } from '../../../lib/takeover/native/segment.ts'
+import type { FilterInstruction } from '../../../lib/takeover/native/packets/packet-filter.ts'
+import { segmentPacket } from '../../../lib/takeover/native/packets/segment.ts'
 import {
   headers,
   mostPorts,
   tcpFrom,
   tcpTo,
-} from '../../../lib/takeover/native/segment-filter.ts'
+} from '../../../lib/takeover/native/packets/segment-filter.ts'
 
 const address = '10.0.0.100'
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../../../clock.ts'
 import type { Log } from '../../../log.ts'
-import type { AddressQuestion, PacketPorts } from '../../native/packet-port.ts'
+import type { AddressQuestion, PacketPorts } from '../../native/packets/packet-port.ts'
 
 export interface HomeAddressParts {
   readonly address: string

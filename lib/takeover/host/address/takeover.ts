@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../../clock.ts'
-import type { PacketPort } from '../../native/packet-port.ts'
+import type { PacketPort } from '../../native/packets/packet-port.ts'
 import {
   type Bequest,
   type RestorationParts,

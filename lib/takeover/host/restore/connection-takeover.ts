@@ -1,5 +1,5 @@
 import type { Endpoint, RestorePoint, TcpParameters } from '../../native/native-socket.ts'
-import { type BareSegment, flag, type Segment } from '../../native/segment.ts'
+import { type BareSegment, flag, type Segment } from '../../native/packets/segment.ts'
 import { positionOf, sequenceAt, signedDistance } from '../../native/sequence.ts'
 import { type TakeoverTimes, takeoverTimes } from './takeover-times.ts'
 

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import type { Clock, Timer } from '../../../clock.ts'
 import type { Endpoint, NativeSocket, RestorePoint } from '../../native/native-socket.ts'
-import type { PacketPort } from '../../native/packet-port.ts'
-import type { Segment } from '../../native/segment.ts'
+import type { PacketPort } from '../../native/packets/packet-port.ts'
+import type { Segment } from '../../native/packets/segment.ts'
 import {
   ConnectionTakeover,
   type KnownConnection,

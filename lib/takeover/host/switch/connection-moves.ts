@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../../clock.ts'
-import type { Segment } from '../../native/segment.ts'
+import type { Segment } from '../../native/packets/segment.ts'
 import type { LeftConnection } from '../board/board.ts'
 import type { ConnectionTable } from '../board/connection-table.ts'
 import type { Holding } from '../move/holding.ts'

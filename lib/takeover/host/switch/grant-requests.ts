@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock, Timer } from '../../../clock.ts'
-import type { Segment } from '../../native/segment.ts'
+import type { Segment } from '../../native/packets/segment.ts'
 import type { ToldFlow } from './flow-index.ts'
 import type { GrantReply, GrantRequest } from './grant-word.ts'
 

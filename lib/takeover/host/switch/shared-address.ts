@@ -1,9 +1,9 @@
 import type { Clock } from '../../../clock.ts'
 import type { Log } from '../../../log.ts'
 import type { InterfaceAddresses } from '../../native/interface-addresses.ts'
-import type { PacketPort, PacketPorts } from '../../native/packet-port.ts'
-import type { BareSegment, Segment } from '../../native/segment.ts'
-import type { StrayPort, StrayPorts } from '../../native/stray-port.ts'
+import type { PacketPort, PacketPorts } from '../../native/packets/packet-port.ts'
+import type { BareSegment, Segment } from '../../native/packets/segment.ts'
+import type { StrayPort, StrayPorts } from '../../native/strays/stray-port.ts'
 
 export interface SharedAddressParts {
   readonly address: string

@@ -1,5 +1,5 @@
 import type { Clock } from '../../../clock.ts'
-import { flag, type Segment } from '../../native/segment.ts'
+import { flag, type Segment } from '../../native/packets/segment.ts'
 import { hashOf } from '../board/connection-table.ts'
 import type { Heartbeats } from '../election/heartbeats.ts'
 import { type Flow, flowOf } from '../restore/flow.ts'

@@ -1,4 +1,4 @@
-import type { Libc } from './libc.ts'
+import type { Libc } from '../libc.ts'
 import {
   askFlags,
   askKernel,
@@ -7,7 +7,7 @@ import {
   netlinkMessage,
   netlinkMessages,
   openNetlink,
-} from './netlink.ts'
+} from '../netlink.ts'
 
 /**
  * A message of nfnetlink_log (linux/netfilter/nfnetlink_log.h) behind its header; the group is

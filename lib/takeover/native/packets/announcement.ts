@@ -1,4 +1,4 @@
-import { addressBytes } from './socket-address.ts'
+import { addressBytes } from '../socket-address.ts'
 
 /**
  * Frames of Ethernet with a message of ARP (RFC 826), big-endian, that tell everybody on a link

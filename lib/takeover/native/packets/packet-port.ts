@@ -1,4 +1,4 @@
-import type { Endpoint } from './native-socket.ts'
+import type { Endpoint } from '../native-socket.ts'
 import type { BareSegment, Segment } from './segment.ts'
 
 /** Makes ports. Needs CAP_NET_RAW. */

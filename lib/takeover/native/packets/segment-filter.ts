@@ -1,5 +1,5 @@
+import { addressBytes } from '../socket-address.ts'
 import type { FilterInstruction } from './packet-filter.ts'
-import { addressBytes } from './socket-address.ts'
 
 /** The longest headers of IP and TCP; nothing behind them is looked at. */
 export const headers = 120

@@ -1,5 +1,5 @@
-import type { Endpoint } from './native-socket.ts'
-import { addressBytes } from './socket-address.ts'
+import type { Endpoint } from '../native-socket.ts'
+import { addressBytes } from '../socket-address.ts'
 
 /**
  * A packet of IPv4 (RFC 791 3.1) that carries a segment of TCP (RFC 9293 3.1), big-endian:

@@ -1,4 +1,4 @@
-import { addressBytes } from './socket-address.ts'
+import { addressBytes } from '../socket-address.ts'
 
 /** Strays that are told in a second, and at once; the others are lost. */
 const rate = 5_000

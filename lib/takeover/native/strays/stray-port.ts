@@ -1,5 +1,5 @@
-import type { Missing } from './missing.ts'
-import type { Segment } from './segment.ts'
+import type { Missing } from '../missing.ts'
+import type { Segment } from '../packets/segment.ts'
 
 /**
  * Strays are segments for an address of this host that none of its sockets is for: a switch sent

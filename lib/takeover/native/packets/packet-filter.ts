@@ -1,5 +1,5 @@
-import type { Libc } from './libc.ts'
-import { addressBytes } from './socket-address.ts'
+import type { Libc } from '../libc.ts'
+import { addressBytes } from '../socket-address.ts'
 
 /** SOL_SOCKET, SO_ATTACH_FILTER and SO_DETACH_FILTER of asm-generic/socket.h. */
 const level = 1

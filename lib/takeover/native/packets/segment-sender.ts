@@ -1,6 +1,6 @@
-import type { Libc } from './libc.ts'
+import type { Libc } from '../libc.ts'
+import { socketAddress } from '../socket-address.ts'
 import { type BareSegment, segmentPacket } from './segment.ts'
-import { socketAddress } from './socket-address.ts'
 
 /** Of linux/socket.h. */
 const inet = 2
