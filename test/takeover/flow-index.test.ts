@@ -1,13 +1,13 @@
 import t from 'tap'
 import { encodeCheckpoint } from '../../lib/takeover/checkpoint/codec.ts'
 import type { LeftConnection } from '../../lib/takeover/host/board/board.ts'
-import { hashOf } from '../../lib/takeover/host/board/connection-table.ts'
+import { ownerOf } from '../../lib/takeover/host/board/connection-table.ts'
 import { flowOf } from '../../lib/takeover/host/restore/flow.ts'
 import { FlowIndex } from '../../lib/takeover/host/switch/flow-index.ts'
 import { idleCheckpoint } from '../fixtures/takeover/checkpoints.ts'
 
 const local = { address: '10.0.0.100', port: 443 }
-const owner = hashOf('a').toString('hex')
+const owner = ownerOf('a')
 
 function idOf(number: number): Buffer {
   const id = Buffer.alloc(16)

@@ -5,6 +5,7 @@ import {
   hkdfSync,
   type KeyObject,
 } from 'node:crypto'
+import { BoundedMap } from '../../bounded-map.ts'
 
 /**
  * What a server tells the others through their database: which entries it has changed.
@@ -57,7 +58,7 @@ export interface FeedMessage {
 /** The keys of senders, drawn from that of the feed; those of the last few are remembered. */
 export class FeedKeys {
   readonly #feedKey: Buffer
-  readonly #keys = new Map<string, KeyObject>()
+  readonly #keys = new BoundedMap<string, KeyObject>(mostKeys)
 
   constructor(feedKey: Buffer) {
     this.#feedKey = feedKey
@@ -72,7 +73,6 @@ export class FeedKeys {
     const info = Buffer.concat([Buffer.from('handfast change feed 1 '), sender])
     const bytes = Buffer.from(hkdfSync('sha256', this.#feedKey, '', info, 32))
     const key = createSecretKey(bytes)
-    if (this.#keys.size >= mostKeys) this.#keys.clear()
     this.#keys.set(name, key)
     return key
   }

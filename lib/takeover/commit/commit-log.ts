@@ -1,3 +1,4 @@
+import { BoundedMap } from '../../bounded-map.ts'
 import type { Clock, Timer } from '../../clock.ts'
 import { type Life, mostNames } from './commit-word.ts'
 
@@ -37,11 +38,11 @@ export class CommitLog {
   readonly #parts: CommitLogParts
   readonly #members = new Map<string, Life>()
   /** Of members that are gone: what they have said last still counts. */
-  readonly #former = new Map<string, Life>()
+  readonly #former = new BoundedMap<string, Life>(mostGone)
   /** Those that did not answer in time, until they do. */
   readonly #outOfStep = new Set<Life>()
   /** Those that were certain to take nothing over; never named again. */
-  readonly #gone = new Set<Life>()
+  readonly #gone = new BoundedMap<Life, true>(mostGone)
   readonly #threads = new Map<string, Thread>()
   readonly #places = new Map<string, Place>()
   /** By the number of a word. */
@@ -89,9 +90,7 @@ export class CommitLog {
   /** It never takes anything over again: it has left, or it is fenced. */
   gone(life: Life): void {
     if (this.#gone.has(life)) return
-    this.#gone.add(life)
-    if (this.#gone.size > mostGone) this.#gone.delete([...this.#gone][0] as Life)
-    if (this.#former.size >= mostGone) this.#former.clear()
+    this.#gone.set(life, true)
     this.#outOfStep.delete(life)
     for (const [member, own] of this.#members) {
       if (own !== life) continue

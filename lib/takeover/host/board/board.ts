@@ -7,7 +7,13 @@ import {
 } from '../../checkpoint/told-checkpoint.ts'
 import type { Standing } from '../../commit/commit-word.ts'
 import type { Beat, Decision, Vote } from '../election/heartbeats.ts'
-import { type ConnectionTable, hashOf, keyOf, kind, shortly } from './connection-table.ts'
+import {
+  type ConnectionTable,
+  keyOf,
+  kind,
+  ownerOf,
+  shortly,
+} from './connection-table.ts'
 import { progressBytes, readProgress } from './progress.ts'
 import type { WordListener } from './word-listener.ts'
 
@@ -60,7 +66,7 @@ export class TakeoverBoard {
         this.#onProgress(owner, table.open(key, sealed))
       } else if (word.kind === kind.beat || word.kind === kind.sharedBeat) {
         const beat = readBeat(table.open(key, sealed))
-        const isOwn = beat && hashOf(beat.member).toString('hex') === owner
+        const isOwn = beat && ownerOf(beat.member) === owner
         if (beat !== undefined && isOwn) this.#onBeat(beat)
       }
     })
@@ -88,7 +94,7 @@ export class TakeoverBoard {
 
   /** What is known of the connections of a member. */
   of(member: string): LeftConnection[] {
-    const owner = hashOf(member).toString('hex')
+    const owner = ownerOf(member)
     return [...this.#leftBy(owner).words.keys()].flatMap(about => this.at(owner, about))
   }
 
@@ -110,7 +116,7 @@ export class TakeoverBoard {
 
   /** They are somebody else's now, or nobody's. */
   forget(member: string): void {
-    this.#left.delete(hashOf(member).toString('hex'))
+    this.#left.delete(ownerOf(member))
   }
 
   close(): void {

@@ -14,8 +14,8 @@ import {
 import type { LeftConnection } from './board.ts'
 import {
   type ConnectionTable,
-  hashOf,
   kind,
+  ownerOf,
   shortly,
   type TableWord,
 } from './connection-table.ts'
@@ -54,7 +54,7 @@ export class CommitBoard {
         if (receipt !== undefined) listener.onReceipt(receipt)
       } else if (word.kind === kind.presence) {
         const presence = readPresence(table.open(word.key, word.sealed))
-        const isOwn = presence && hashOf(presence.member).toString('hex') === word.owner
+        const isOwn = presence && ownerOf(presence.member) === word.owner
         if (presence !== undefined && isOwn) listener.onPresence(presence)
       }
     })
@@ -83,9 +83,7 @@ export class CommitBoard {
 
   /** What is known of the connections that a member has in a life; nothing is exact without one. */
   of(member: string, life: Life | undefined): LeftConnection[] {
-    return this.#shelf
-      .of(hashOf(member).toString('hex'))
-      .flatMap(kept => this.#read(kept, life))
+    return this.#shelf.of(ownerOf(member)).flatMap(kept => this.#read(kept, life))
   }
 
   /** What stands at a place, by the names of a WordListener. */
@@ -95,7 +93,7 @@ export class CommitBoard {
   }
 
   forget(member: string): void {
-    this.#shelf.forget(hashOf(member).toString('hex'))
+    this.#shelf.forget(ownerOf(member))
   }
 
   #read(kept: KeptWord, life: Life | undefined): LeftConnection[] {

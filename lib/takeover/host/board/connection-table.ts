@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { BoundedMap } from '../../../bounded-map.ts'
 import type { Cache } from '../../../cache/cache.ts'
 import { tables } from '../../../record/key.ts'
 import { type RecordSealer, recordSealer } from '../../../record/record-sealer.ts'
@@ -118,3 +119,15 @@ export function keyOf(which: number, member: Buffer, about: Buffer | undefined):
 export function hashOf(member: string): Buffer {
   return createHash('sha256').update(member).digest().subarray(0, memberLength)
 }
+
+/** The same in hex, as a word says who has written it. */
+export function ownerOf(member: string): string {
+  const known = owners.get(member)
+  if (known !== undefined) return known
+  const owner = hashOf(member).toString('hex')
+  owners.set(member, owner)
+  return owner
+}
+
+/** Asked for every segment that comes for a connection of another member. */
+const owners = new BoundedMap<string, string>(1_000)

@@ -3,7 +3,7 @@ import { readTold, toldBytes } from '../../checkpoint/told-checkpoint.ts'
 import { type LeftConnection, mostConnections } from '../board/board.ts'
 import {
   type ConnectionTable,
-  hashOf,
+  ownerOf,
   shortly,
   type TableWord,
 } from '../board/connection-table.ts'
@@ -100,7 +100,7 @@ export class MoveBoard {
   #isFrom({ step, from, to }: MoveWord, owner: string): boolean {
     const isReply = step === 'accepts' || step === 'refuses' || step === 'has'
     const [writer, reader] = isReply ? [to, from] : [from, to]
-    return reader === this.#self && hashOf(writer).toString('hex') === owner
+    return reader === this.#self && ownerOf(writer) === owner
   }
 
   #write(which: number, about: Buffer, value: Buffer): void {

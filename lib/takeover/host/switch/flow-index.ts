@@ -3,7 +3,7 @@ import { decodeCheckpoint } from '../../checkpoint/codec.ts'
 import { wipe } from '../../connection/connection-state.ts'
 import { withoutMapping } from '../../native/socket-address.ts'
 import type { LeftConnection } from '../board/board.ts'
-import { hashOf } from '../board/connection-table.ts'
+import { ownerOf } from '../board/connection-table.ts'
 import type { WordListener } from '../board/word-listener.ts'
 import { type Flow, flowOf } from '../restore/flow.ts'
 
@@ -58,7 +58,7 @@ export class FlowIndex implements WordListener {
   }
 
   forget(member: string): void {
-    const owner = hashOf(member).toString('hex')
+    const owner = ownerOf(member)
     for (const place of this.#places.values()) {
       if (place.owner === owner) this.#remove(place)
     }

@@ -1,4 +1,10 @@
-import { type ConnectionTable, hashOf, kind, shortly } from '../board/connection-table.ts'
+import {
+  type ConnectionTable,
+  hashOf,
+  kind,
+  ownerOf,
+  shortly,
+} from '../board/connection-table.ts'
 import {
   type GrantReply,
   type GrantRequest,
@@ -21,7 +27,7 @@ export class GrantBoard {
     this.#table = table
     table.watch(told => {
       const isFrom = (writer: string, reader: string) =>
-        reader === self && hashOf(writer).toString('hex') === told.owner
+        reader === self && ownerOf(writer) === told.owner
       if (told.kind === kind.request) {
         const request = readGrantRequest(table.open(told.key, told.sealed))
         if (request && isFrom(request.from, request.to)) listener.onRequest(request)

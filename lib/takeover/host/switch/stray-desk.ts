@@ -1,6 +1,6 @@
 import type { Clock } from '../../../clock.ts'
 import { flag, type Segment } from '../../native/packets/segment.ts'
-import { hashOf } from '../board/connection-table.ts'
+import { ownerOf } from '../board/connection-table.ts'
 import type { Heartbeats } from '../election/heartbeats.ts'
 import { type Flow, flowOf } from '../restore/flow.ts'
 import type { DecidedConnection } from './decisions.ts'
@@ -99,7 +99,7 @@ export class StrayDesk {
   #livingOwner({ owner }: ToldFlow): string | undefined {
     const { heartbeats, clock } = this.#parts
     const now = clock.monotonic()
-    return heartbeats.live(now).find(member => isOwner(member, owner))
+    return heartbeats.live(now).find(member => ownerOf(member) === owner)
   }
 
   /** Whom to ask; `waiting`: nobody yet. Undefined: nobody any more. */
@@ -111,7 +111,7 @@ export class StrayDesk {
     const beats = heartbeats.beats()
     const decisions = beats.flatMap(({ member, decides = [] }) =>
       decides
-        .filter(({ address }) => isOwner(address, owner))
+        .filter(({ address }) => ownerOf(address) === owner)
         .map(({ address, isOpen }) => ({ of: address, decider: member, isOpen })),
     )
     const open = decisions.find(({ isOpen }) => isOpen)
@@ -121,7 +121,7 @@ export class StrayDesk {
       return this.#mayCome(decider, now) ? 'waiting' : undefined
     }
     if (decisions.length > 0) return undefined
-    const own = beats.find(({ member }) => isOwner(member, owner))
+    const own = beats.find(({ member }) => ownerOf(member) === owner)
     return own && this.#mayCome(own.member, now) ? 'waiting' : undefined
   }
 
@@ -131,8 +131,4 @@ export class StrayDesk {
     const hasSeat = !heartbeats.hasNothing(member) && !heartbeats.isFenced(member)
     return hasSeat && heartbeats.silence(member, now) < mostSilence
   }
-}
-
-function isOwner(member: string, owner: string): boolean {
-  return hashOf(member).toString('hex') === owner
 }
