@@ -6,6 +6,7 @@ import { encodeCheckpoint } from '../../lib/takeover/checkpoint/codec.ts'
 import { Guardian } from '../../lib/takeover/guardian/guardian.ts'
 import type { Adopt } from '../../lib/takeover/guardian/guardian-keeper.ts'
 import type { SystemHandle } from '../../lib/takeover/guardian/system-handle.ts'
+import { ManualClock } from '../fixtures/manual-clock.ts'
 import { idleCheckpoint } from '../fixtures/takeover/checkpoints.ts'
 
 class FakeWorker {
@@ -32,11 +33,15 @@ function world(workers: number) {
     maxBytes: 2 ** 22,
     share: 1,
   })
-  const handover = new Handover(guardian, silentLog)
+  const clock = new ManualClock()
+  const handover = new Handover(guardian, clock, silentLog)
   const all = Array.from({ length: workers }, (_, index) => new FakeWorker(index + 1))
   for (const worker of all) handover.ready(worker as unknown as Worker)
   return {
     all,
+    clock,
+    /** Connections that are held for somebody. */
+    held: () => guardian.size,
     /** The first checkpoint of a connection comes. */
     hold(worker: FakeWorker, id: string, bundle: Buffer | undefined): void {
       const bytes = encodeCheckpoint({ ...idleCheckpoint, bundle }) ?? Buffer.alloc(0)
@@ -117,6 +122,27 @@ t.test('where nobody serves they wait, and go to the first that comes', async t 
   const heir = new FakeWorker(9)
   farm.comes(heir)
   t.strictSame(heir.adopted, names(7))
+})
+
+t.test('but not for longer than half a minute, whether it died or left', async t => {
+  for (const end of ['died', 'left']) {
+    const farm = world(1)
+    const [worker] = farm.all
+    if (worker === undefined) throw new Error('there is one')
+    for (const name of names(7)) farm.hold(worker, name, bundle(7))
+    if (end === 'died') farm.dies(worker)
+    else {
+      farm.leaves(worker)
+      for (const name of names(7)) farm.give(worker, name)
+    }
+    farm.clock.advance(29_999)
+    t.equal(farm.held(), 3, end)
+    farm.clock.advance(1)
+    t.equal(farm.held(), 0, end)
+    const late = new FakeWorker(9)
+    farm.comes(late)
+    t.strictSame(late.adopted, [], end)
+  }
 })
 
 t.test('those that go alone take turns', async t => {

@@ -1,5 +1,6 @@
 import type { Worker } from 'node:cluster'
 import { Rendezvous } from '../../cache/rendezvous.ts'
+import type { Clock, Timer } from '../../clock.ts'
 import type { Log } from '../../log.ts'
 import { tables } from '../../record/key.ts'
 import { bundleOf } from '../../takeover/checkpoint/codec.ts'
@@ -7,7 +8,7 @@ import type { Guardian, HeldConnection } from '../../takeover/guardian/guardian.
 import type { Adopt, ToGuardian } from '../../takeover/guardian/guardian-keeper.ts'
 import type { SystemHandle } from '../../takeover/guardian/system-handle.ts'
 
-/** From the death of the last worker until the next one that serves, in milliseconds. */
+/** Milliseconds: from the last connection that found no worker until one serves. */
 const longestWait = 30_000
 
 /** No worker: of those that wait for one. Ids of workers begin at 1. */
@@ -16,14 +17,16 @@ const nobody = 0
 /** The connections of workers that died, on their way to others. */
 export class Handover {
   readonly #guardian: Guardian<SystemHandle>
+  readonly #clock: Clock
   readonly #log: Log
   /** Workers that serve. */
   readonly #heirs = new Map<number, Worker>()
-  #waiting: NodeJS.Timeout | undefined
+  #waiting: Timer | undefined
   #turn = 0
 
-  constructor(guardian: Guardian<SystemHandle>, log: Log) {
+  constructor(guardian: Guardian<SystemHandle>, clock: Clock, log: Log) {
     this.#guardian = guardian
+    this.#clock = clock
     this.#log = log
   }
 
@@ -53,7 +56,7 @@ export class Handover {
   /** It serves, and can have connections. */
   ready(worker: Worker): void {
     this.#heirs.set(worker.id, worker)
-    clearTimeout(this.#waiting)
+    this.#waiting?.cancel()
     this.#give(this.#guardian.of(nobody))
   }
 
@@ -72,14 +75,11 @@ export class Handover {
       'connections of a worker that died are handed over',
     )
     this.#give(left)
-    if (this.#heirs.size > 0) return
-    clearTimeout(this.#waiting)
-    this.#waiting = setTimeout(() => this.#letGo(), longestWait).unref()
   }
 
   /** Nothing is handed over any more: what a worker leaves ends with it. */
   close(): void {
-    clearTimeout(this.#waiting)
+    this.#waiting?.cancel()
     this.#guardian.close()
   }
 
@@ -87,6 +87,8 @@ export class Handover {
     const heirs = [...this.#heirs.values()]
     if (heirs.length === 0) {
       for (const { id } of connections) this.#guardian.give(id, nobody)
+      this.#waiting?.cancel()
+      this.#waiting = this.#clock.after(longestWait, () => this.#letGo())
       return
     }
     const order = new Rendezvous(0, heirs.map(nameOf))

@@ -75,7 +75,9 @@ class Primary {
     // Connections go to one that is there already: starting takes longer than clients notice.
     const least = guarded ? 2 : 1
     this.#supervisor = new Supervisor(Math.max(least, settings.workers))
-    this.#handover = guarded ? new Handover(guardianOf(settings), log) : undefined
+    this.#handover = guarded
+      ? new Handover(guardianOf(settings), systemClock, log)
+      : undefined
     this.#reloader = new Reloader({
       settings,
       load,
