@@ -18,13 +18,13 @@ export type {
 } from './session/session-store.ts'
 export { createState, type State } from './state.ts'
 export type { StateCounts } from './state-counters.ts'
-export type { StateFarm } from './state-farm.ts'
 export type {
   GetOptions,
   PutOptions,
   SetOptions,
   StateEntry,
-  StateTable,
   StoredEntry,
   Written,
-} from './state-table.ts'
+} from './state-entry.ts'
+export type { StateFarm } from './state-farm.ts'
+export type { StateTable } from './state-table.ts'

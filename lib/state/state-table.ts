@@ -1,14 +1,23 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { HandfastError } from '../errors.ts'
 import { shown } from '../shown.ts'
-import type { Cached, DataCache } from './cache/data-cache.ts'
+import { type CachedValue, type DataCache, floorAt, isValue } from './cache/data-cache.ts'
 import type { Freshness } from './cache/freshness.ts'
-import { maxVersion, type ScanPage, type Stored } from './database.ts'
+import { maxVersion, type ScanPage } from './database.ts'
 import type { GuardedDatabase } from './guarded-database.ts'
+import { Loads } from './loads.ts'
 import { Names } from './names.ts'
 import { longestTtl, type TableSettings } from './options.ts'
 import type { StateSealer } from './sealer.ts'
 import type { StateCounters } from './state-counters.ts'
+import type {
+  GetOptions,
+  PutOptions,
+  SetOptions,
+  StateEntry,
+  StoredEntry,
+  Written,
+} from './state-entry.ts'
 import { Turns } from './turns.ts'
 import { decodeValue, encodeValue } from './value-codec.ts'
 
@@ -17,51 +26,7 @@ const mostTries = 20
 /** Before the next try, ms: at random up to this, twice that the next time, and so on. */
 const firstPause = 2
 const longestPause = 200
-/** Loads, while what was loaded is outdated before it is here. */
-const mostLoads = 5
 const scanStep = 100
-
-export interface StateEntry<T> {
-  /** The caller's own: it may be changed. */
-  readonly value: T
-  /** Larger with each change; good for `ifVersion`. */
-  readonly version: bigint
-  /** Wall time in ms; undefined: it stays. */
-  readonly expiresAt: number | undefined
-  /** The database does not answer: this may not be the newest. */
-  readonly stale: boolean
-}
-
-export interface StoredEntry<T> extends StateEntry<T> {
-  readonly key: string
-}
-
-export interface Written {
-  readonly version: bigint
-  /**
-   * Every member of the farm that can be reached knows of it. false: it is stored, but one did
-   * not say so in time, and may show the value before it for a moment.
-   */
-  readonly everywhere: boolean
-}
-
-export interface GetOptions {
-  /** Look in the database, whatever is cached. Default false. */
-  readonly fresh?: boolean | undefined
-}
-
-export interface PutOptions {
-  /** Milliseconds until it is gone. Default: the table's. */
-  readonly ttl?: number | undefined
-}
-
-export interface SetOptions extends PutOptions {
-  /**
-   * Only where the version is this one, or, for `'absent'`, where nothing is; else it rejects with
-   * ERR_HANDFAST_CONFLICT. Default: whatever is there.
-   */
-  readonly ifVersion?: bigint | 'absent' | undefined
-}
 
 export interface TableParts {
   readonly name: string
@@ -80,17 +45,6 @@ export interface TableParts {
   readonly onFault: (error: unknown, table: string) => void
 }
 
-/** What a load found; the value as in the cache. */
-type Found = Cached & { readonly value: Buffer }
-
-interface Flight {
-  readonly found: Promise<Found | undefined>
-  /** It began then. */
-  readonly asOf: number
-  /** What is older than this is not the newest. */
-  floor: bigint
-}
-
 /**
  * A table of application state. Reads come from the data cache of this server, or from the
  * database when that has nothing or may not be trusted; a write goes to the database first, and is
@@ -102,19 +56,18 @@ interface Flight {
  */
 export class StateTable<T = unknown> {
   readonly #parts: TableParts
-  readonly #cacheTtl: number
   readonly #names: Names
-  /** By the name in the database. */
-  readonly #flights = new Map<string, Flight>()
+  readonly #loads: Loads
   readonly #turns: Turns
 
   /** @internal */
   constructor(parts: TableParts) {
     this.#parts = parts
     const { name, settings, freshness, turnBudget, sealer } = parts
-    this.#cacheTtl = settings.cacheTtl ?? (freshness.isTold ? 60_000 : 0)
+    const cacheTtl = settings.cacheTtl ?? (freshness.isTold ? 60_000 : 0)
     this.#turns = new Turns(turnBudget)
     this.#names = new Names(name, sealer)
+    this.#loads = new Loads({ ...parts, table: name, cacheTtl })
   }
 
   get name(): string {
@@ -128,18 +81,19 @@ export class StateTable<T = unknown> {
     const isFresh = options?.fresh === true
     if (!isFresh) {
       const cached = cache.read(table, name)
-      if (isValue(cached) && this.#mayShow(key, name, cached)) {
+      if (isValue(cached) && this.#loads.mayShow(key, name, cached)) {
         counters.hits += 1
         return entryOf<T>(cached, false)
       }
     }
     counters.misses += 1
     try {
-      const found = await this.#load(key, name, isFresh)
+      const found = await this.#loads.load(key, name, isFresh)
       return found && entryOf<T>(found, false)
     } catch (error) {
       const left = cache.read(table, name)
-      if (isFresh || !isDown(error) || !isValue(left) || this.#hasEnded(left)) throw error
+      if (isFresh || !isDown(error) || !isValue(left) || this.#loads.hasEnded(left))
+        throw error
       counters.stale += 1
       return entryOf<T>(left, true)
     }
@@ -226,7 +180,7 @@ export class StateTable<T = unknown> {
     if (move === 'later') {
       if (moved !== undefined) cache.keep(table, name, moved)
     } else if (moved !== undefined) await cache.put(table, name, moved, farmBudget)
-    else await this.#load(key, name, true).catch(() => {})
+    else await this.#loads.load(key, name, true).catch(() => {})
     return true
   }
 
@@ -264,7 +218,7 @@ export class StateTable<T = unknown> {
 
   /** What is cached here of this key is loaded from the database before it is shown again. */
   flush(key: string): void {
-    this.#parts.freshness.flush(this.#flushName(this.#names.of(key)))
+    this.#loads.flush(this.#names.of(key))
   }
 
   /**
@@ -272,10 +226,7 @@ export class StateTable<T = unknown> {
    * @internal
    */
   outdated(name: string, floor: bigint): void {
-    const flight = this.#flights.get(name)
-    if (flight === undefined || floor <= flight.floor) return
-    flight.floor = floor
-    this.#flights.delete(name)
+    this.#loads.outdated(name, floor)
   }
 
   async *#pages(): AsyncGenerator<ScanPage['entries'], void, undefined> {
@@ -286,82 +237,6 @@ export class StateTable<T = unknown> {
       yield page.entries
       cursor = page.next
     } while (cursor !== undefined)
-  }
-
-  #mayShow(key: string, name: string, cached: Cached): boolean {
-    const { freshness } = this.#parts
-    if (this.#hasEnded(cached)) return false
-    const flushName = this.#flushName(name)
-    return freshness.trusts(flushName, key, cached, this.#cacheTtl)
-  }
-
-  #hasEnded({ expiresAt }: Cached): boolean {
-    return expiresAt !== undefined && expiresAt <= this.#parts.cache.now()
-  }
-
-  #flushName(name: string): string {
-    return `${this.#parts.name}\0${name}`
-  }
-
-  /**
-   * What the database has. Many at a time cost one question, where what others write is told; else
-   * an answer may be older than a write that was acknowledged before the second one asked.
-   */
-  #load(key: string, name: string, alone: boolean): Promise<Found | undefined> {
-    const isShared = !alone && this.#cacheTtl > 0
-    const flying = isShared ? this.#flights.get(name) : undefined
-    const { freshness } = this.#parts
-    if (flying && !freshness.isFlushed(this.#flushName(name), key, flying.asOf)) {
-      return flying.found
-    }
-    const flight: { found?: Promise<Found | undefined>; asOf: number; floor: bigint } = {
-      asOf: freshness.stamp(),
-      floor: 0n,
-    }
-    flight.found = this.#fly(key, name, () => flight.floor).finally(() => {
-      if (this.#flights.get(name) === flight) this.#flights.delete(name)
-    })
-    if (isShared) this.#flights.set(name, flight as Flight)
-    return flight.found
-  }
-
-  async #fly(key: string, name: string, floor: () => bigint): Promise<Found | undefined> {
-    const { database, cache, name: table, counters, farmBudget } = this.#parts
-    for (let load = 0; load < mostLoads; load += 1) {
-      counters.loads += 1
-      const asOf = this.#parts.freshness.stamp()
-      const before = cache.read(table, name)
-      const stored = await database.get(table, name)
-      if (stored === undefined) {
-        const known = cache.read(table, name)
-        if (!isValue(known)) return undefined
-        // It came while we looked: written since, or a load that is late, of what was deleted.
-        if (known.version !== before?.version) continue
-        cache.keep(table, name, floorAt(known.version + 1n, asOf))
-        return undefined
-      }
-      const found = { ...this.#opened(key, name, stored), asOf }
-      await cache.put(table, name, found, farmBudget)
-      const known = cache.read(table, name)
-      if (known !== undefined && known.version > found.version) {
-        // It was there before: the database went back behind what it had told, to a backup.
-        if (known.version === before?.version) return found
-        if (isValue(known)) return known
-      } else if (found.version >= floor()) return found
-    }
-    throw new HandfastError(
-      'ERR_HANDFAST_DATABASE',
-      'what was loaded was outdated again and again',
-    )
-  }
-
-  #opened(key: string, name: string, stored: Stored): Omit<Found, 'asOf'> {
-    const { sealer, name: table } = this.#parts
-    const { version, expiresAt } = stored
-    if (sealer === undefined) return { value: stored.value, version, expiresAt }
-    const opened = sealer.open(table, name, stored.value)
-    if (opened.key !== key) throw new HandfastError('ERR_HANDFAST_PROTOCOL', 'two keys')
-    return { value: opened.value, version, expiresAt }
   }
 
   /** Undefined where the version is another one. */
@@ -409,15 +284,12 @@ export class StateTable<T = unknown> {
     try {
       return await change()
     } catch (error) {
-      const { freshness, counters } = this.#parts
-      counters.failedWrites += 1
-      if (codeOf(error) === 'ERR_HANDFAST_OUTCOME_UNKNOWN') {
-        freshness.flush(this.#flushName(name))
-      }
+      this.#parts.counters.failedWrites += 1
+      if (codeOf(error) === 'ERR_HANDFAST_OUTCOME_UNKNOWN') this.#loads.flush(name)
       throw error
     } finally {
       // Who asks from now on is not told what was there before.
-      this.#flights.delete(name)
+      this.#loads.leave(name)
     }
   }
 
@@ -427,15 +299,15 @@ export class StateTable<T = unknown> {
     name: string,
     attempt: (
       version: bigint | undefined,
-      found: Found | undefined,
+      found: CachedValue | undefined,
     ) => Promise<R | undefined>,
   ): Promise<R> {
     const { cache, name: table, counters } = this.#parts
     const cached = cache.read(table, name)
-    let found: Found | undefined =
-      isValue(cached) && this.#mayShow(key, name, cached)
+    let found: CachedValue | undefined =
+      isValue(cached) && this.#loads.mayShow(key, name, cached)
         ? cached
-        : await this.#load(key, name, false)
+        : await this.#loads.load(key, name, false)
     for (let tries = 1; ; tries += 1) {
       const answer = await attempt(found?.version, found)
       if (answer !== undefined) return answer
@@ -444,7 +316,7 @@ export class StateTable<T = unknown> {
         throw this.#conflict(`somebody else changed it ${mostTries} times meanwhile`)
       }
       await pause(Math.random() * Math.min(longestPause, firstPause * 2 ** tries))
-      found = await this.#load(key, name, true)
+      found = await this.#loads.load(key, name, true)
     }
   }
 
@@ -478,15 +350,10 @@ export class StateTable<T = unknown> {
   }
 }
 
-function floorAt(version: bigint, asOf: number): Cached {
-  return { version, value: undefined, expiresAt: undefined, asOf }
-}
-
-function isValue(cached: Cached | undefined): cached is Found {
-  return cached?.value !== undefined
-}
-
-function entryOf<T>({ value, version, expiresAt }: Found, stale: boolean): StateEntry<T> {
+function entryOf<T>(
+  { value, version, expiresAt }: CachedValue,
+  stale: boolean,
+): StateEntry<T> {
   return { value: decodeValue(value) as T, version, expiresAt, stale }
 }
 

@@ -38,6 +38,16 @@ export interface Cached {
   readonly asOf: number
 }
 
+export type CachedValue = Cached & { readonly value: Buffer }
+
+export function isValue(cached: Cached | undefined): cached is CachedValue {
+  return cached?.value !== undefined
+}
+
+export function floorAt(version: bigint, asOf: number): Cached {
+  return { version, value: undefined, expiresAt: undefined, asOf }
+}
+
 /** How long anything is remembered, ms: what old values are good for while no database answers. */
 export const longestMemory = 600_000
 /** A floor outlives the values that it is there to tell from new ones, by clocks that differ. */

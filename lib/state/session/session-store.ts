@@ -11,7 +11,8 @@ import {
 import { fillNumbers, type NumberRules } from '../../options/number-options.ts'
 import { shown } from '../../shown.ts'
 import { longestTtl } from '../options.ts'
-import type { StateEntry, StateTable } from '../state-table.ts'
+import type { StateEntry } from '../state-entry.ts'
+import type { StateTable } from '../state-table.ts'
 import { type Fields, isChanged, mergeFields } from './merge-fields.ts'
 
 /** Times in milliseconds. */
