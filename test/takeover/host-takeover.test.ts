@@ -2,7 +2,8 @@ import t from 'tap'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import { askedCheckpoint, fullCheckpoint } from '../fixtures/takeover/checkpoints.ts'
 import { addressOf, farm, heirOf, names } from '../fixtures/takeover/fake-farm.ts'
-import { FakeHosts, heartbeat, timeout } from '../fixtures/takeover/fake-hosts.ts'
+import { heartbeat, timeout } from '../fixtures/takeover/fake-host.ts'
+import { FakeHosts } from '../fixtures/takeover/fake-hosts.ts'
 
 t.test('each host has its own address, once nobody else is known to', async t => {
   const world = new FakeHosts()

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import { addressOf, farm, heirOf, names } from '../fixtures/takeover/fake-farm.ts'
-import { heartbeat, timeout } from '../fixtures/takeover/fake-hosts.ts'
+import { heartbeat, timeout } from '../fixtures/takeover/fake-host.ts'
 
 t.test('who leaves gives its address and its clients, and nobody is fenced', async t => {
   for (const size of [2, 3, 5]) {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { addressOf } from '../fixtures/takeover/fake-farm.ts'
-import { FakeHosts, heartbeat, timeout } from '../fixtures/takeover/fake-hosts.ts'
+import { heartbeat, timeout } from '../fixtures/takeover/fake-host.ts'
+import { FakeHosts } from '../fixtures/takeover/fake-hosts.ts'
 import {
   alive,
   hostOf,
