@@ -56,6 +56,8 @@ export class Attempts implements HedgedCall {
   #busy = false
   /** The one at which the request was lost, if that was no matter of its connection alone. */
   #lostAt: Backend | undefined
+  /** The one that has it once more, for a connection to it was dead. */
+  #again: Backend | undefined
 
   constructor(
     candidates: Candidates<Backend>,
@@ -181,17 +183,25 @@ export class Attempts implements HedgedCall {
     const bodiless = this.#request.body === undefined || body?.isWhole === true
     if (wasRefused(error) && bodiless) return this.#retrying.allows(began, true)
     if (!isWorthRetrying(error) || !this.#mayRepeat()) return false
-    if (!this.#retries() || !this.#retrying.allows(began, stale)) return false
-    this.#candidates.lostAt(backend)
+    // What a dead connection and the next one to the same backend come to is one loss.
+    const second = backend === this.#again
+    if (!(second || this.#retries()) || !this.#retrying.allows(began, stale)) return false
     this.#lostAt = stale ? undefined : backend
+    this.#again = stale && this.#holds(backend) ? backend : undefined
+    // That a connection had died is no reason for a client to lose its place.
+    if (this.#again !== undefined) this.#candidates.onceMore(backend)
+    else if (!second) this.#candidates.lostAt(backend)
     return true
+  }
+
+  /** The client is to stay there while it is well. */
+  #holds(backend: Backend): boolean {
+    return backend === this.#request.preference?.first
   }
 
   /** False when it has been lost too often. */
   #retries(): boolean {
-    if (this.#state.retries >= this.#retrying.options.most) return false
-    this.#state.retries += 1
-    return true
+    return ++this.#state.retries <= this.#retrying.options.most
   }
 
   /** The whole request has come. */
@@ -221,6 +231,8 @@ export class Attempts implements HedgedCall {
       if (typeof slot !== 'string') return new Try(this, backend, slot)
       this.#busy = true
       this.#handler.onLimit(slot, backend)
+      // It is not down, so its clients wait for it, and do not lose their place.
+      if (this.#holds(backend) && backend.ready) return undefined
     }
   }
 

@@ -11,7 +11,7 @@ export interface CandidateWishes<Backend> {
  * The backends that one request may go to, one after the other, as they are selected.
  *
  * While nothing of the request has been sent it may go to all of them. One that was sent and lost
- * goes to the one that lost it only after all others.
+ * goes to the one that lost it only after all others, but for one that holds the client.
  */
 export class Candidates<Backend> {
   readonly #selected: Choice<Backend>
@@ -20,6 +20,7 @@ export class Candidates<Backend> {
   #asked = false
   #avoided: Backend | undefined
   #lost: Backend | undefined
+  #onceMore: Backend | undefined
 
   constructor(
     selected: Choice<Backend>,
@@ -32,6 +33,9 @@ export class Candidates<Backend> {
 
   /** Undefined when there is nobody left to ask. */
   next(): Backend | undefined {
+    const again = this.#onceMore
+    this.#onceMore = undefined
+    if (again !== undefined) return again
     if (!this.#asked) {
       this.#asked = true
       if (this.#first !== undefined) return this.#first
@@ -47,6 +51,11 @@ export class Candidates<Backend> {
     if (last === this.#lost) this.#lost = undefined
     this.#avoided = undefined
     return last
+  }
+
+  /** The request is to go there before all others: it has had it, and may not have heard it. */
+  onceMore(backend: Backend): void {
+    this.#onceMore = backend
   }
 
   /** The request has been lost there, which may have it again when there is no other. */

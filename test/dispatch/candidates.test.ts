@@ -51,3 +51,13 @@ t.test('one may be given precedence', t => {
   t.equal(rest(new Candidates(of(a, b, c), { first: b })), 'bac')
   t.end()
 })
+
+t.test('one that holds the client gets it once more before all others', t => {
+  const candidates = new Candidates(of(a, b))
+  t.equal(candidates.next(), a)
+  candidates.onceMore(a)
+  t.equal(candidates.next(), a)
+  t.equal(candidates.next(), b)
+  t.equal(candidates.next(), undefined)
+  t.end()
+})

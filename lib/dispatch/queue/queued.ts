@@ -81,7 +81,8 @@ export class Queued extends CallAround implements SlotWaiter {
   /** A backend in whose line it stood has room. */
   go(backend: Backend): void {
     this.#leave()
-    this.#try({ ...this.#wishes, first: backend })
+    // One that has gone down meanwhile has room because it has lost what it had.
+    this.#try(backend.ready ? { ...this.#wishes, first: backend } : this.#wishes)
   }
 
   override abort(reason: Error): void {

@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import t from 'tap'
 import type { Site } from '../../../lib/proxy/options.ts'
+import { startRawBackend } from '../../fixtures/backend/raw-backend.ts'
 import { backendFigures } from '../../fixtures/proxy/backend-figures.ts'
 import { Browser } from '../../fixtures/proxy/browser.ts'
 import { farmProxies } from '../../fixtures/proxy/farm.ts'
@@ -86,6 +88,83 @@ t.test('a backup takes the client, and keeps it when the first is back', async t
   lost.cookies.set(cookie, old as string)
   t.equal(await lost.get(one), backup, 'also for who did not get the new cookie')
   t.match(lost.setCookies[0], cookie, 'and gets it now')
+})
+
+t.test('a kept-alive connection found dead costs no client its place', async t => {
+  const asked = new WeakMap<Socket, number>()
+  const closing = (name: string) =>
+    startRawBackend(t, (_target, socket) => {
+      const requests = (asked.get(socket) ?? 0) + 1
+      asked.set(socket, requests)
+      if (requests > 1) socket.destroy()
+      else socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n${name}`)
+    })
+  const backends = await Promise.all(['a', 'b', 'c'].map(closing))
+  const site = await defaultSite(backends.map(({ url }) => url))
+  const { port, log } = await startProxy(t, {
+    sites: [{ ...site, affinity: { by: 'cookie' } }],
+  })
+  const browser = new Browser()
+  const first = await browser.get(port)
+  for (let i = 0; i < 6; i++) t.equal(await browser.get(port), first)
+  t.equal(browser.setCookies.length, 1)
+  await until(() => log.requests.length === 7, 'the log')
+  const [{ backend }, ...later] = log.requests as [{ backend: string }]
+  const { heads } = backends.find(({ url }) => url === backend) as { heads: string[] }
+  t.ok(heads.length > later.length + 1, 'some were sent twice')
+})
+
+t.test('one whose new connection dies as well is left, for a backup', async t => {
+  const dying = await startRawBackend(t, (target, socket) => {
+    if (target === '/dies') socket.destroy()
+    else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\ndying')
+  })
+  const [backup] = (await named(t, 'backup')) as [TestBackend]
+  const site = await defaultSite([dying.url, backup.url])
+  const { port } = await startProxy(t, {
+    sites: [{ ...site, affinity: { by: 'cookie' } }],
+  })
+  let browser = new Browser()
+  while ((await browser.get(port)) !== 'dying') browser = new Browser()
+  t.equal(await browser.get(port, {}, '/dies'), 'backup')
+  t.equal(dying.heads.filter(head => head.startsWith('GET /dies')).length, 2)
+  t.equal(await browser.get(port), 'backup', 'which keeps it')
+})
+
+t.test('a backend that is full is waited for by its own clients', async t => {
+  const waiting = new Map<string, ServerResponse[]>()
+  const holding = (name: string) =>
+    startBackend(t, (request, response) => {
+      if (request.url === '/') response.end(name)
+      else waiting.set(name, [...(waiting.get(name) ?? []), response])
+    })
+  const backends = await Promise.all(['a', 'b'].map(holding))
+  const more = {
+    affinity: { by: 'cookie' },
+    backends: backends.map(({ url }) => ({ url, maxRequests: 1 })),
+  } as const
+  const site = await siteOf(backends, more)
+  const { proxy, port } = await startProxy(t, {
+    sites: [
+      { ...site, routes: [{ match: { path: '/now' }, limits: { queueTimeout: 0 } }] },
+    ],
+    limits: { clientShare: 100, queueTimeout: 20_000 },
+  })
+  const browser = new Browser()
+  const first = await browser.get(port)
+  const { url } = backends['ab'.indexOf(first)] as TestBackend
+  const slow = browser.get(port, {}, '/slow')
+  await until(() => waiting.get(first)?.length === 1, 'it is full')
+  const next = browser.get(port)
+  await until(() => backendFigures(proxy, url).waiting === 1, 'it is waited for')
+  const hurried = new Browser()
+  hurried.cookies.set(cookie, browser.cookies.get(cookie) as string)
+  await hurried.get(port, {}, '/now')
+  t.equal(hurried.lastStatus, 503, 'where nobody waits, nobody is moved either')
+  waiting.get(first)?.[0]?.end(first)
+  t.equal(await slow, first)
+  t.equal(await next, first)
+  t.equal(browser.setCookies.length, 1)
 })
 
 t.test('forbidden: a cookie that was not made here for this site', async t => {
