@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { spawnChild, stopChild } from '../harness/child.ts'
 import { treeCpu } from '../harness/process-cpu.ts'
 
-const startTimeout = 10_000
+const startTimeout = 60_000
 const pollInterval = 20
 
 /** A program that runs in the foreground and listens on a port of 127.0.0.1. */
@@ -32,8 +32,9 @@ export class Foreground {
         await sleep(pollInterval)
         continue
       }
+      const why = ended ?? 'does not listen'
       await stopChild(child)
-      throw new Error(`${command} ${ended ?? 'does not listen'}: ${output().trim()}`)
+      throw new Error(`${command} ${why}: ${output().trim()}`)
     }
     return new Foreground(child)
   }
