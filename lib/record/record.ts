@@ -1,4 +1,5 @@
 import { HandfastError } from '../errors.ts'
+import { copyBytes } from './copy-bytes.ts'
 import { maxKeyLength, type TableId, tableId } from './key.ts'
 import { readVersion, type Version, versionLength, writeVersion } from './version.ts'
 
@@ -45,7 +46,7 @@ export function writeRecord(record: CacheRecord, target: Buffer, offset: number)
   writeVersion(record.version, target, offset + 6)
   target.writeUIntBE(record.expiresAt, offset + 6 + versionLength, 6)
   record.key.copy(target, offset + recordHeaderLength)
-  record.value.copy(target, offset + recordHeaderLength + record.key.length)
+  copyBytes(record.value, target, offset + recordHeaderLength + record.key.length)
   return offset + recordHeaderLength + record.key.length + record.value.length
 }
 

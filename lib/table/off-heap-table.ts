@@ -23,7 +23,7 @@ import type {
 } from './record-table.ts'
 import { OpenSegments } from './segment/open-segments.ts'
 import { type Segment, storedLength, type Writable } from './segment/segment.ts'
-import { type Memory, Segments } from './segment/segments.ts'
+import { type Memory, Segments, sharedMemory } from './segment/segments.ts'
 import { ttlClass } from './segment/ttl-class.ts'
 import { Sweep } from './sweep.ts'
 
@@ -43,7 +43,7 @@ export interface OffHeapTableOptions {
   readonly maxBytes?: number | undefined
   /** Random bytes for the hash. Default `crypto.randomBytes`; a test may want the same ones. */
   readonly random?: ((bytes: number) => Buffer) | undefined
-  /** Where memory comes from. Default `new ArrayBuffer`; a test may want to damage it. */
+  /** Where memory comes from. Default {@link sharedMemory}; a test may want to damage it. */
   readonly memory?: Memory | undefined
 }
 
@@ -77,7 +77,7 @@ export class OffHeapTable implements RecordTable {
     this.#clock = options.clock
     this.#maxBytes = checkMaxBytes(options.maxBytes ?? defaultTableBytes)
     const words = (options.random ?? randomBytes)(buzhashSeedLength)
-    const memory = options.memory ?? (length => new ArrayBuffer(length))
+    const memory = options.memory ?? sharedMemory
     this.#hash = new BuzHash(words)
     this.#otherHash = new BuzHash(words)
     this.#segments = new Segments(this.#maxBytes, this.#clock.now() - epochLead, memory)

@@ -1,3 +1,4 @@
+import { ownCopy } from '../../record/copy-bytes.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import { recordLength } from '../../record/record.ts'
 import type { ControlMessage } from '../../wire/control-message.ts'
@@ -362,12 +363,12 @@ function cutPage(donation: Donation): { records: CacheRecord[]; last: boolean } 
     count += 1
   }
   const records = donation.rest.splice(0, count)
-  donation.rest = donation.rest.map(ownCopy)
+  donation.rest = donation.rest.map(ownRecord)
   return { records, last: donation.walked && donation.rest.length === 0 }
 }
 
-function ownCopy(record: CacheRecord): CacheRecord {
-  return { ...record, key: Buffer.from(record.key), value: Buffer.from(record.value) }
+function ownRecord(record: CacheRecord): CacheRecord {
+  return { ...record, key: Buffer.from(record.key), value: ownCopy(record.value) }
 }
 
 function lengthOf(records: readonly CacheRecord[]): number {

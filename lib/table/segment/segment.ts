@@ -1,3 +1,4 @@
+import { copyBytes, ownCopy } from '../../record/copy-bytes.ts'
 import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
 import type { Contender } from '../../record/supersedes.ts'
@@ -102,7 +103,7 @@ export class Segment {
     const bytes = this.bytes
     for (let i = 0; i < key.length; i += 1) bytes[keyStart + i] = key[i] as number
     const valueStart = keyStart + key.length
-    if (valueLength > 0) bytes.set(value, valueStart)
+    if (valueLength > 0) copyBytes(value, bytes, valueStart)
     this.end = (valueStart + valueLength) as Offset
     view.setInt32(offset + at.checksum, this.#checksum(offset, hash), true)
     this.#noteLength()
@@ -115,7 +116,7 @@ export class Segment {
   appendCopy(source: Segment, offset: Offset, expiresAt: number): Offset {
     const target = this.end
     const length = source.lengthAt(offset)
-    source.bytes.copy(this.bytes, target, offset, offset + length)
+    copyBytes(source.bytes.subarray(offset, offset + length), this.bytes, target)
     this.end = (target + length) as Offset
     this.#noteLength()
     if (expiresAt > this.expiresAt) this.expiresAt = expiresAt
@@ -226,7 +227,7 @@ export class Segment {
     return {
       table: this.table,
       key: isBorrowed ? key : Buffer.from(key),
-      value: isBorrowed ? value : Buffer.from(value),
+      value: isBorrowed ? value : ownCopy(value),
       version: this.versionAt(offset),
       expiresAt: this.expiryAt(offset),
       tombstone: (shape & tombstoneBit) !== 0,
