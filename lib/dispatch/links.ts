@@ -61,8 +61,8 @@ export function prefixed(
   authority: string,
   isPlaced: (path: string) => boolean,
 ): string {
-  const { origin, host, path } = partsOf(target)
-  if (origin !== '' && host !== authority.toLowerCase()) return target
+  const { origin, path } = partsOf(target)
+  if (origin !== '' && !isAt(origin, authority)) return target
   // A relative one is relative to the path that has the prefix.
   if (origin === '' && !path.startsWith('/')) return target
   if (isPlaced(path)) return target
@@ -79,6 +79,17 @@ export function partsOf(target: string): {
     /^((?:https?:)?\/\/[^/?#\\]*)?(.*)$/is.exec(target) ?? []
   const host = origin.replace(/^(?:https?:)?\/\//i, '').toLowerCase()
   return { origin, host, path }
+}
+
+/**
+ * Whether an origin, as `partsOf` has it, is where the client asked. Whether the port that its
+ * scheme has anyway is said makes no other one of it (RFC 3986 6.2.3), and http of the same host is
+ * what a backend says that does not know of TLS.
+ */
+export function isAt(origin: string, authority: string): boolean {
+  const usual = /^http:/i.test(origin) ? /:(?:80)?$/ : /:(?:443)?$/
+  const asked = authority.toLowerCase().replace(/:(?:443)?$/, '')
+  return partsOf(origin).host.replace(usual, '') === asked
 }
 
 /** A cookie named `__Host-` is one of the whole host, or none (RFC 6265bis 4.1.3.2). */

@@ -1,5 +1,5 @@
 import { type Fields, lowerCase } from '../../http/fields.ts'
-import { mapLinks, partsOf } from '../links.ts'
+import { isAt, mapLinks, partsOf } from '../links.ts'
 import { type Asked, isUrlName, refererOf, type UrlForm } from './url-form.ts'
 
 /**
@@ -94,6 +94,6 @@ function isSame(one: string, other: string): boolean {
 /** A URL of one authority becomes the same of another; any other stays. */
 function moved(url: string, from: string, to: string): string {
   const { origin, host, path } = partsOf(url)
-  if (origin === '' || host !== from.toLowerCase()) return url
+  if (origin === '' || !isAt(origin, from)) return url
   return origin.slice(0, origin.length - host.length) + to + path
 }

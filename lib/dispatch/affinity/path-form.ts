@@ -1,5 +1,5 @@
 import { type Fields, filterFields, valuesOf } from '../../http/fields.ts'
-import { cookiePath, mapLinks, partsOf, prefixed } from '../links.ts'
+import { cookiePath, isAt, mapLinks, partsOf, prefixed } from '../links.ts'
 import { type Asked, isUrlName, refererOf, type UrlForm } from './url-form.ts'
 
 /**
@@ -61,8 +61,8 @@ export class PathForm implements UrlForm {
 
   /** RFC 4918 10.3: where a copy goes to, which the backend knows without its name. */
   #unplaced(destination: string, asked: Asked): string {
-    const { origin, host, path } = partsOf(destination)
-    if (origin !== '' && host !== asked.authority.toLowerCase()) return destination
+    const { origin, path } = partsOf(destination)
+    if (origin !== '' && !isAt(origin, asked.authority)) return destination
     return origin + (this.read({ ...asked, path })?.path ?? path)
   }
 

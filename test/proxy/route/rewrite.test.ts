@@ -145,6 +145,24 @@ t.test('what a response names gets the prefix, what names another host does not'
   for (const other of ['https://b.test/x', '//b.test/x', 'x', '?x', 'https://a.test/x']) {
     t.equal(of('Location', other), other)
   }
+  // The port that a scheme has anyway may be said or not.
+  const at = (authority: string, value: string) =>
+    prefixLinks(['Location', value], '/p', authority)[1]
+  for (const authority of ['a.test', 'a.test:443', 'A.test']) {
+    for (const same of [
+      'https://a.test',
+      'https://a.test:443',
+      '//a.test:443',
+      'http://a.test:80',
+    ])
+      t.equal(at(authority, `${same}/x`), `${same}/p/x`, `${same} at ${authority}`)
+    for (const other of [
+      'https://a.test:80/x',
+      'http://a.test:443/x',
+      'https://a.test:8443/x',
+    ])
+      t.equal(at(authority, other), other, `${other} at ${authority}`)
+  }
   t.equal(of('Content-Location', '/x'), '/p/x')
   t.equal(of('Link', '</a>; rel=next, <b>; rel=x'), '</p/a>; rel=next, <b>; rel=x')
   t.equal(of('Set-Cookie', 'a=/; Path=/; Secure'), 'a=/; Path=/p/; Secure')
