@@ -45,7 +45,9 @@ export class LastWords {
     this.#restoreOnError?.()
     if (this.#restore.length === 0) return
     setImmediate(() => {
-      for (const restore of this.#restore.splice(0)) restore()
+      // The last one first: so the V8 of Node 20 goes back to the shape that all handles have.
+      for (let way = this.#restore.pop(); way !== undefined; way = this.#restore.pop())
+        way()
     })
   }
 
