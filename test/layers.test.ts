@@ -1,10 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
-import { dirname, join, relative } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { dirname, extname, join, relative } from 'node:path'
 import t from 'tap'
-
-const root = fileURLToPath(new URL('..', import.meta.url))
+import { root } from './fixtures/root.ts'
 
 /** An import may only point to the left of where it stands, or stay in its room. */
 const rooms = [
@@ -219,8 +217,10 @@ t.test('every package that is imported is a dependency, and no other is', async 
 })
 
 t.test('every module loads, so that dead code shows in the coverage', async t => {
+  const extension = extname(import.meta.url)
   for (const path of modules) {
-    const loaded: object = await import(pathToFileURL(join(root, path)).href)
+    const module = new URL(`../${path.replace(/\.ts$/, extension)}`, import.meta.url)
+    const loaded: object = await import(module.href)
     t.notOk('default' in loaded, `${path} has no default export`)
   }
 })

@@ -1,11 +1,10 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { root } from './fixtures/root.ts'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
 const run = promisify(execFile)
 
 const uses = `

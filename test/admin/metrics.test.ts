@@ -12,6 +12,7 @@ import { type FarmProxy, farmProxies } from '../fixtures/proxy/farm.ts'
 import { startBackend } from '../fixtures/proxy/servers.ts'
 import { ask, site } from '../fixtures/proxy/sites.ts'
 import { only, resume } from '../fixtures/resumption/world.ts'
+import { rootUrl } from '../fixtures/root.ts'
 import { visit } from '../fixtures/tls/client.ts'
 import { until } from '../fixtures/until.ts'
 
@@ -95,7 +96,7 @@ t.test('all is told in the docs', async t => {
   const { farm } = await oneProxy(t)
   const text = await farm.metrics()
   const names = (text.match(/^# HELP \w+/gm) ?? []).map(line => line.slice(7))
-  const docs = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8')
+  const docs = readFileSync(new URL('docs/metrics.md', rootUrl), 'utf8')
   const told = [...docs.matchAll(/^\| (`handfast_.*?) \|/gm)].flatMap(
     ([, cell = '']) => cell.match(/\w+/g) ?? [],
   )

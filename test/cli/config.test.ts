@@ -11,6 +11,7 @@ import { configJsonSchema, describeConfig } from '../../lib/cli/schema/schema.ts
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { pair } from '../fixtures/cli/config-file.ts'
 import { fakeIo } from '../fixtures/cli/io.ts'
+import { rootUrl } from '../fixtures/root.ts'
 
 const run = promisify(execFile)
 
@@ -92,7 +93,7 @@ t.test('the schema is printed, is in the package, and tells of each option', asy
   const { out, code } = await handfast(t.testdir({}), ['config', 'schema'])
   t.equal(code, 0)
   t.same(JSON.parse(out), configJsonSchema())
-  const file = new URL('../../dist/handfast.schema.json', import.meta.url)
+  const file = new URL('dist/handfast.schema.json', rootUrl)
   t.equal(readFileSync(file, 'utf8'), out, 'npm run build wrote it')
   const about = out.match(/"description": "./g) ?? []
   t.ok(about.length >= describeConfig().length)

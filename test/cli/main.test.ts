@@ -6,6 +6,7 @@ import { main } from '../../lib/cli/main.ts'
 import { runToEnd } from '../../lib/cli/run-to-end.ts'
 import { parseSecret } from '../../lib/farm/secret.ts'
 import { fakeIo } from '../fixtures/cli/io.ts'
+import { rootUrl } from '../fixtures/root.ts'
 
 async function run(
   cwd: string,
@@ -42,7 +43,7 @@ t.test('help goes to standard output, exit 0', async t => {
 
 t.test('the version is that of package.json', async t => {
   const { code, out } = await run(t.testdir({}), ['--version'])
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const text = readFileSync(new URL('package.json', rootUrl), 'utf8')
   t.equal(code, 0)
   t.equal(out.trim(), JSON.parse(text).version)
 })

@@ -29,6 +29,7 @@ import type {
 import { isBuilt } from '../fixtures/process/cli-process.ts'
 import { untilSealed } from '../fixtures/resumption/until-sealed.ts'
 import { masterKeyOf, only, spellings, versions } from '../fixtures/resumption/world.ts'
+import { rootUrl } from '../fixtures/root.ts'
 import { p256 } from '../fixtures/tls/certificates.ts'
 import { unwrapped, visit } from '../fixtures/tls/client.ts'
 
@@ -44,8 +45,8 @@ import { unwrapped, visit } from '../fixtures/tls/client.ts'
  */
 const program = fileURLToPath(
   isBuilt
-    ? new URL('../../dist/test/fixtures/flow/secrets-member.js', import.meta.url)
-    : new URL('../fixtures/flow/secrets-member.ts', import.meta.url),
+    ? new URL('dist/test/fixtures/flow/secrets-member.js', rootUrl)
+    : new URL('test/fixtures/flow/secrets-member.ts', rootUrl),
 )
 const password = `pass-${randomBytes(9).toString('hex')}`
 const guess = `guess-${randomBytes(9).toString('hex')}`

@@ -5,6 +5,7 @@ import { systemClock } from '../../lib/clock.ts'
 import { tables } from '../../lib/record/key.ts'
 import { Shelf } from '../../lib/table/shelf/shelf.ts'
 import { ShelfFiles } from '../../lib/table/shelf/shelf-files.ts'
+import { programOf } from '../fixtures/process/program.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import { isProven, keyOf, provable } from '../fixtures/table/shelf-records.ts'
 import type { Orders } from '../fixtures/table/shelf-writer.ts'
@@ -21,7 +22,8 @@ function shelfOf(bytes: number): { files: ShelfFiles; shelf: Shelf } {
 
 /** A writer, once it has written something. */
 async function writer(orders: Orders): Promise<{ child: ChildProcess; told: number }> {
-  const child = fork(new URL('../fixtures/table/shelf-writer.ts', import.meta.url))
+  const { path, execArgv } = programOf('table/shelf-writer')
+  const child = fork(path, { execArgv })
   const writes = { child, told: 0 }
   child.on('message', (count: number) => {
     writes.told = count
