@@ -47,7 +47,12 @@ export class RefusedByRedis extends Error {
 
   /** The rest of what it said is not repeated: it may repeat what it was told. */
   constructor(said: string) {
-    const [code = ''] = /^[A-Z]{1,20}\b/.exec(said) ?? []
+    const [first = ''] = /^[A-Z]{1,20}\b/.exec(said) ?? []
+    // What a script may not is an ERR to Redis 6 and 7, and to 7.2 and Valkey in other words.
+    const isDenied = /The user executing the script can't|ACL failure in script/.test(
+      said,
+    )
+    const code = isDenied ? 'NOPERM' : first
     super(`Redis refuses: ${code === '' ? 'an error without a name' : code}`)
     this.name = 'RefusedByRedis'
     this.code = code

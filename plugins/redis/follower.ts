@@ -31,6 +31,7 @@ export interface FollowerParts {
 export class Follower {
   readonly #parts: FollowerParts
   #heardAt = Number.NEGATIVE_INFINITY
+  #hasRead = false
   #checkedAt = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
   #wake: (() => void) | undefined
@@ -49,6 +50,11 @@ export class Follower {
       clock.monotonic() - this.#heardAt <= patience &&
       parts.every(({ isWhole }) => isWhole)
     )
+  }
+
+  /** Redis has answered at least once what is new. */
+  get hasRead(): boolean {
+    return this.#hasRead
   }
 
   close(): void {
@@ -97,7 +103,7 @@ export class Follower {
 
   /** True when all was read. */
   async #read(connection: Connection, isWaiting: boolean): Promise<boolean> {
-    const { clock, parts, lost } = this.#parts
+    const { clock, parts, lost, onProgress } = this.#parts
     const began = clock.monotonic()
     const looks = parts.map(({ own }) => own.look())
     const reply = await connection.call(
@@ -111,6 +117,10 @@ export class Follower {
       block,
     )
     const unread = reply === null ? [] : await this.#take(reply)
+    if (!this.#hasRead) {
+      this.#hasRead = true
+      onProgress()
+    }
     const lacking = parts.filter(
       (part, at) => !unread.includes(part) && part.own.misses(looks[at] ?? 0),
     )

@@ -15,6 +15,8 @@ import { sealedNameLength } from '../../lib/record/record-sealer.ts'
  *      PREFIX:{FARM.0}:ends             sorted set, when they end, ms
  *      PREFIX:{FARM.0}:log              stream of the last few thousand changes
  *
+ * For a moment while a host starts there is a part called `trial`, and a key beside it.
+ *
  * FARM is drawn from the secret and the name of the farm, as the names of records are: farms that
  * share a server do not meet.
  */
@@ -28,6 +30,9 @@ export interface PartKeys {
 
 export class Places {
   readonly parts: readonly PartKeys[]
+  /** For what is tried: no host looks here. */
+  readonly trial: PartKeys
+  readonly trialKey: string
   readonly #sealer: RecordSealer
   readonly #sessions: string
 
@@ -35,10 +40,13 @@ export class Places {
     this.#sealer = sealer
     const farm = sealer.name(tables.farm, Buffer.from('redis')).toString('hex', 1, 9)
     this.#sessions = `${prefix}:${farm}:`
-    this.parts = Array.from({ length: partCount }, (_, part) => {
-      const start = `${prefix}:{${farm}.${part}}:`
+    const part = (name: number | string): PartKeys => {
+      const start = `${prefix}:{${farm}.${name}}:`
       return { records: `${start}records`, ends: `${start}ends`, log: `${start}log` }
-    })
+    }
+    this.parts = Array.from({ length: partCount }, (_, number) => part(number))
+    this.trial = part('trial')
+    this.trialKey = `${this.#sessions}trial`
   }
 
   /** The part that has what is called so, undefined for what has a key of its own. */

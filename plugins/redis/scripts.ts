@@ -30,14 +30,25 @@ local function wins(new, old)
 end
 `
 
+/** Whether a command failed for another reason than what lies there: nothing is made anew then. */
+const denied = `
+local function denied(reply)
+  local said = type(reply) == 'table' and reply.err or ''
+  return string.find(said, 'NOPERM', 1, true)
+    or string.find(said, "The user executing the script can't", 1, true)
+    or string.find(said, 'ACL failure in script', 1, true)
+end
+`
+
 /**
  * Writes a record that has a key of its own. Answers nothing, or the record that is there and is
  * no older.
  *
  *     KEYS: the key    ARGV: record, end in ms, a record that it may replace whatever it says
  */
-export const writeAlone: Script = script(`${wins}
+export const writeAlone: Script = script(`${wins}${denied}
 local old = redis.pcall('GET', KEYS[1])
+if denied(old) then return old end
 if type(old) == 'string' and old ~= ARGV[3] and not wins(ARGV[1], old) then return old end
 redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[2])
 return false
@@ -53,13 +64,15 @@ return false
  *     KEYS: records, ends, log
  *     ARGV: name, record, end in ms, a record that it may replace, longest record in the log
  */
-export const writeInPart: Script = script(`${wins}
+export const writeInPart: Script = script(`${wins}${denied}
 local name, new = ARGV[1], ARGV[2]
 local old = redis.pcall('HGET', KEYS[1], name)
+if denied(old) then return old end
 if type(old) == 'table' then redis.call('DEL', KEYS[1]) end
 if type(old) == 'string' and old ~= ARGV[4] and not wins(new, old) then return old end
 redis.call('HSET', KEYS[1], name, new)
 local ends = redis.pcall('ZADD', KEYS[2], ARGV[3], name)
+if denied(ends) then return ends end
 if type(ends) == 'table' then
   redis.call('DEL', KEYS[2])
   redis.call('ZADD', KEYS[2], ARGV[3], name)
@@ -78,9 +91,11 @@ local function note(generation, number)
   return redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ${logLength}, id, 'n', name, 'v', noted)
 end
 local last = redis.pcall('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)
+if denied(last) then return last end
 local generation, number
 if last[1] then generation, number = string.match(last[1][1], '^(%d+)-(%d+)$') end
 local added = generation and note(generation, number + 1)
+if denied(added) then return added end
 if type(added) ~= 'string' then
   redis.call('DEL', KEYS[3])
   added = note(string.format('%.0f', now), 1)

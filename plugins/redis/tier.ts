@@ -6,18 +6,21 @@ import type { TableId } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
 import { supersedes } from '../../lib/record/supersedes.ts'
 import type { Written } from './acknowledged-writes.ts'
-import type { RefusedByRedis, Reply } from './client.ts'
+import type { Reply } from './client.ts'
 import { Follower } from './follower.ts'
 import { Masters } from './masters.ts'
 import type { RedisSetup } from './options.ts'
 import { Part } from './part.ts'
 import { Places } from './places.ts'
 import { clockSlack, writeAlone, writeInPart } from './scripts.ts'
+import { findDenied } from './trial.ts'
 
 /** Sealed records up to this length stand in the log, bytes; longer ones are fetched. */
 const longestInLog = 1_024
 /** Longest wait at start without any progress, as a multiple of that for a connection. */
 const startPatience = 2
+/** Before what could not be tried is tried again, ms. */
+const trialPause = 500
 
 /** Redis or Valkey as a place that all hosts of a farm share. */
 export class RedisTier implements Tier {
@@ -30,8 +33,12 @@ export class RedisTier implements Tier {
   readonly #pieces: readonly Part[]
   #followers: readonly Follower[] = []
   #foreign = 0
-  #refusal: RefusedByRedis | undefined
+  /** What the user may not, in words. */
+  #refusal: string | undefined
+  /** Whether the user may do what hosts do is known. */
+  #isTried = false
   #progressAt = 0
+  #isStarting = false
   /** All was here once. */
   #isFilled = false
   #closed = false
@@ -102,16 +109,20 @@ export class RedisTier implements Tier {
     await this.#masters.open()
     const { clock } = this.#parts
     this.#progressAt = clock.monotonic()
+    this.#isStarting = true
     void this.#follow()
+    await this.#filled().finally(() => {
+      this.#isStarting = false
+    })
+  }
+
+  /** Rejects with ERR_HANDFAST_JOIN; resolves as well when nothing comes any more. */
+  async #filled(): Promise<void> {
+    const { clock } = this.#parts
     const patience = startPatience * this.#setup.connectTimeout
     while (!this.#closed && !this.#isFilled) {
-      if (this.#refusal !== undefined) {
-        const { message } = this.#refusal
-        throw new HandfastError(
-          'ERR_HANDFAST_JOIN',
-          `${message}: see which commands are needed`,
-        )
-      }
+      if (this.#refusal !== undefined)
+        throw new HandfastError('ERR_HANDFAST_JOIN', this.#refusal)
       if (clock.monotonic() - this.#progressAt > patience) return
       await new Promise<void>(resolve => clock.after(20, resolve))
     }
@@ -139,6 +150,7 @@ export class RedisTier implements Tier {
   async #follow(): Promise<void> {
     await this.#masters.known()
     if (this.#closed) return
+    void this.#tryRights()
     const groups = this.#masters.isCluster
       ? this.#pieces.map(one => [one])
       : [this.#pieces]
@@ -151,17 +163,47 @@ export class RedisTier implements Tier {
           clock: this.#clock,
           silence: this.#setup.commandTimeout,
           lost: () => this.#parts.lost(),
-          onRefusal: error => {
-            this.#refusal = error
-          },
+          onRefusal: error => this.#refused(error.message),
           onProgress: () => this.#onProgress(),
         }),
     )
   }
 
+  /** Until Redis has answered: it may be away. */
+  async #tryRights(): Promise<void> {
+    while (!this.#closed && !this.#isTried) {
+      try {
+        const denied = await findDenied(
+          this.#masters,
+          this.#places,
+          this.#clock.now(),
+          () => this.#onProgress(),
+        )
+        this.#isTried = true
+        if (denied !== undefined)
+          this.#refused(`${denied.error.message} (${denied.what})`)
+        else this.#onProgress()
+      } catch {
+        await new Promise<void>(resolve => this.#clock.after(trialPause, resolve))
+      }
+    }
+  }
+
+  #refused(message: string): void {
+    const reason = `${message}: see which commands are needed`
+    const isNew = this.#refusal !== reason
+    this.#refusal = reason
+    // Whoever starts the host is told by an error.
+    if (isNew && !this.#isStarting)
+      this.#parts.log.warn({ reason }, 'Redis allows too little')
+  }
+
   #onProgress(): void {
     this.#progressAt = this.#clock.monotonic()
-    if (this.#isFilled || !this.#pieces.every(({ isWhole }) => isWhole)) return
+    if (this.#isFilled || !this.#isTried) return
+    if (this.#isStarting && this.#refusal !== undefined) return
+    if (!this.#followers.every(({ hasRead }) => hasRead)) return
+    if (!this.#pieces.every(({ isWhole }) => isWhole)) return
     this.#isFilled = true
     // It was started anew while nobody watched, and this host may have a disk.
     if (this.#pieces.every(({ isEmpty }) => isEmpty)) this.#parts.lost()

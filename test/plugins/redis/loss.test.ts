@@ -297,6 +297,39 @@ t.test('a user who may not is told so at the start', { skip }, async t => {
   await t.rejects(tier.watch(), { code: 'ERR_HANDFAST_JOIN', message: /NOPERM/ })
 })
 
+t.test(
+  'whoever lacks one right is told at the start, and harms nobody',
+  { skip },
+  async t => {
+    const server = await RedisServer.start(t)
+    const whole = tierHost(t, server.url)
+    await whole.tier.watch()
+    const record = recordOf(revocation, 'ann', 'gone')
+    await whole.tier.put(record, 'repositories', budget)
+    const rights = redisRights.split(' ')
+    const needed = rights.filter(
+      right => right.startsWith('+') && !/^\+(?:wait|select|eval)$/.test(right),
+    )
+    t.equal(needed.length, 17)
+    for (const lacking of needed) {
+      const user = `no-${lacking.slice(1)}`
+      const others = rights.filter(right => right !== lacking)
+      await server.say('ACL', 'SETUSER', user, 'on', '>sesame', ...others)
+      const url = `redis://${user}:sesame@127.0.0.1:${server.port}`
+      const { tier } = tierHost(t, url)
+      const told = { code: 'ERR_HANDFAST_JOIN', message: /NOPERM.*: see which commands/ }
+      await t.rejects(tier.watch(), told, lacking)
+      const late = recordOf(revocation, lacking, 'gone')
+      await tier.put(late, 'local', budget).catch(() => {})
+      await tier.close()
+    }
+    const late = tierHost(t, server.url)
+    await late.tier.watch()
+    t.ok(knows(late, 'ann'), 'what was there still is')
+    t.same(await server.say('KEYS', '*trial*'), [], 'nothing is left of what was tried')
+  },
+)
+
 t.test('the rights that the docs name are enough', { skip }, async t => {
   const acl = { user: 'farm', password: 'sesame', rules: redisRights }
   const server = await RedisServer.start(t, { acl })
