@@ -99,7 +99,7 @@ export class HeaderGate {
     this.#over = true
     this.#timer.cancel()
     this.#socket.off('close', this.#onEnd)
-    this.#push.remove()
+    this.#push.giveBack()
     this.#options.onOver()
     return true
   }

@@ -20,7 +20,7 @@ export function giveBytes(socket: Duplex, bytes: Buffer, begin: () => void): voi
   })
   begin()
   process.nextTick(() => {
-    read.remove()
+    read.giveBack()
     holder[heldSymbol] = undefined
     // A Node that asks in another way finds them where streams keep what was put back.
     if (!held.given && !socket.destroyed) socket.unshift(bytes)

@@ -218,9 +218,8 @@ export class HelloGate implements Waiting {
       socket.off('close', this.#onEnd)
       socket.off('readable', this.#drain)
     }
-    // In the reverse order: so V8 goes back to the shape that all sockets have.
-    this.#push?.remove()
-    this.#destroy.remove()
+    this.#push?.giveBack()
+    this.#destroy.giveBack()
   }
 }
 

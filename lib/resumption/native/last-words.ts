@@ -1,3 +1,4 @@
+import { Shadow } from '../hello/shadow.ts'
 import type { NativeHandle } from './native-handle.ts'
 
 /**
@@ -45,9 +46,7 @@ export class LastWords {
     this.#restoreOnError?.()
     if (this.#restore.length === 0) return
     setImmediate(() => {
-      // The last one first: so the V8 of Node 20 goes back to the shape that all handles have.
-      for (let way = this.#restore.pop(); way !== undefined; way = this.#restore.pop())
-        way()
+      for (const restore of this.#restore.splice(0)) restore()
     })
   }
 
@@ -61,18 +60,12 @@ export class LastWords {
     }
   }
 
-  /** Puts an own method in the place of another. Returns the way back. */
+  /** Puts a method in the place of another. Returns the way back. */
   #replace(
     name: 'onerror' | 'close' | 'shutdown',
     watch: (...given: unknown[]) => unknown,
   ): () => void {
-    const handle = this.#handle
-    const own = Object.getOwnPropertyDescriptor(handle, name)
-    handle[name] = watch
-    return () => {
-      if (handle[name] !== watch) return
-      if (own === undefined) Reflect.deleteProperty(handle, name)
-      else Object.defineProperty(handle, name, own)
-    }
+    const shadow = new Shadow(this.#handle, name, watch)
+    return () => shadow.giveBack()
   }
 }
