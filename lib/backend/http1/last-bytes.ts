@@ -23,6 +23,8 @@ export class LastBytes {
   readonly #push: Socket['push']
   readonly #read: Socket['read']
   readonly #destroy: Socket['destroy']
+  readonly #write: Socket['_write']
+  readonly #writev: Socket['_writev']
   /** How the connection ended, as far as the reader does not know yet. */
   #farewell: 'end' | NodeJS.ErrnoException | undefined
   #asking = false
@@ -37,6 +39,8 @@ export class LastBytes {
     this.#read = socket.read
     this.#destroy = socket.destroy
     const { _write, _writev } = socket
+    this.#write = _write
+    this.#writev = _writev
     socket.push = (chunk, encoding) => {
       if (chunk !== null) return this.#push.call(socket, chunk, encoding)
       this.#hold('end')
@@ -78,12 +82,13 @@ export class LastBytes {
 
   /** For whoever takes the socket over, with all that has arrived. */
   release(): void {
-    const socket: Partial<Socket> = this.#socket
-    delete socket.push
-    delete socket.read
-    delete socket.destroy
-    delete socket._write
-    delete socket._writev
+    const socket = this.#socket
+    // Not deleted: V8 would keep the socket as a dictionary.
+    socket.push = this.#push
+    socket.read = this.#read
+    socket.destroy = this.#destroy
+    socket._write = this.#write
+    if (this.#writev !== undefined) socket._writev = this.#writev
     if (this.#farewell !== undefined) this.#end()
     if (this.#deaf !== undefined) this.#written(this.#deaf)
   }
