@@ -1,13 +1,9 @@
 import type { Clock, Timer } from '../clock.ts'
 
-/**
- * One timer for everything; an engine that is due already gets the next turn of the loop. A
- * deadline that has moved on is not due: most writes are acknowledged long before their time.
- */
+/** One timer for everything; an engine that is due already gets the next turn of the loop. */
 export class Wakeup {
   readonly #clock: Clock
   readonly #due: () => void
-  #deadline = Infinity
   #timer: Timer | undefined
   #timerAt = Infinity
   #immediate: NodeJS.Immediate | undefined
@@ -17,34 +13,26 @@ export class Wakeup {
     this.#due = due
   }
 
-  /** In the place of the deadline before. It may be Infinity; both in the clock's milliseconds. */
+  /** `deadline` may be Infinity; both in the clock's milliseconds. */
   arm(deadline: number, now: number): void {
-    this.#deadline = deadline
     if (deadline <= now) {
-      this.#immediate ??= setImmediate(this.#onImmediate)
+      this.#immediate ??= setImmediate(() => {
+        this.#immediate = undefined
+        this.#due()
+      })
       return
     }
     if (deadline >= this.#timerAt || deadline === Infinity) return
     this.#timer?.cancel()
     this.#timerAt = deadline
-    this.#timer = this.#clock.after(deadline - now, this.#onTimer)
+    this.#timer = this.#clock.after(deadline - now, () => {
+      this.#timerAt = Infinity
+      this.#due()
+    })
   }
 
   close(): void {
     this.#timer?.cancel()
     clearImmediate(this.#immediate)
-  }
-
-  readonly #onImmediate = (): void => {
-    this.#immediate = undefined
-    this.#due()
-  }
-
-  readonly #onTimer = (): void => {
-    this.#timerAt = Infinity
-    const now = this.#clock.monotonic()
-    // Timers count whole milliseconds, and may fire within the last one.
-    if (this.#deadline - now < 1) this.#due()
-    else this.arm(this.#deadline, now)
   }
 }

@@ -45,7 +45,7 @@ export class PacketEngine {
   readonly #peers: Peers
   readonly #placement: Placement
   #roundAt: number
-  /** When something is next due for which all members are looked at. */
+  /** When all but the placement is next due. */
   #restAt: number
   #probedAt = -Infinity
   #lag = 0
@@ -192,24 +192,23 @@ export class PacketEngine {
     const waits = event.kind === 'publish' && !this.#context.sender.full
     if (!this.#left && !waits && this.#publication.pump())
       this.#peers.heartbeats.data(now)
+    wake(this.#context, this.#context.sender.deadline(now))
+    wake(this.#context, this.#publication.deadline)
     if (this.#context.options.datagrams)
       wake(this.#context, this.#peers.heartbeats.deadline)
     this.#restAt = this.#context.wakeAt
-    // These are told anew after each event, and may be later than they were.
-    wake(this.#context, this.#context.sender.deadline(now))
-    wake(this.#context, this.#publication.deadline)
     wake(this.#context, this.#placement.deadline(now))
     return this.#context.outlet.take()
   }
 
   #tick(late: number): void {
     const { options, roster, sender, now } = this.#context
-    this.#lag += (late - this.#lag) / 8
     if (now >= this.#placement.deadline(now)) this.#placement.tick(now)
-    this.#publication.expire(late > lateCopies)
     // What follows looks at every other member.
     if (now < this.#restAt) return
     this.#context.wakeAt = Infinity
+    this.#lag += (late - this.#lag) / 8
+    this.#publication.expire(late > lateCopies)
     if (now >= roster.membership.deadline) this.#check()
     for (const peer of roster.all()) {
       if (!roster.gone(peer)) this.#reception.due(peer)

@@ -5,7 +5,7 @@ import type { Peer } from '../peer/peer.ts'
 import { maxRepairsPerNack } from '../sending/repairs.ts'
 import { type Settlement, type WriteWait, WriteWaits } from '../sending/write-waits.ts'
 import type { WriteLevel } from '../transport.ts'
-import type { EngineContext } from './engine-context.ts'
+import { type EngineContext, wake } from './engine-context.ts'
 import { LinkFeeds } from './link-feeds.ts'
 
 export interface Write {
@@ -80,6 +80,7 @@ export class Publication {
       now,
     )
     this.#giveUp(dropped)
+    wake(this.#context, this.#waits.deadline)
   }
 
   /** Sends what may be sent. True when datagrams left, that may get lost. */

@@ -18,6 +18,7 @@ export interface Settlement {
 /** Every write that is waited for, by level, oldest first. */
 export class WriteWaits {
   readonly #queues = new Map<WriteLevel, WriteWait[]>()
+  /** No wait expires before. */
   #deadline = Infinity
 
   get size(): number {
@@ -26,7 +27,7 @@ export class WriteWaits {
     return size
   }
 
-  /** When the next wait expires. */
+  /** May be early by what was settled since. */
   get deadline(): number {
     return this.#deadline
   }
@@ -70,7 +71,6 @@ export class WriteWaits {
       }
       if (done > 0) queue.splice(0, done)
     }
-    if (settled.length > 0) this.#deadline = this.#next()
     return settled
   }
 
@@ -78,15 +78,18 @@ export class WriteWaits {
   expire(now: number): Settlement[] {
     if (now < this.#deadline) return []
     const expired: Settlement[] = []
+    this.#deadline = Infinity
     for (const [level, queue] of this.#queues) {
       const rest: WriteWait[] = []
       for (const wait of queue) {
         if (wait.expires <= now) expired.push({ token: wait.token, reached: false })
-        else rest.push(wait)
+        else {
+          rest.push(wait)
+          this.#deadline = Math.min(this.#deadline, wait.expires)
+        }
       }
       this.#queues.set(level, rest)
     }
-    this.#deadline = this.#next()
     return expired
   }
 
@@ -98,21 +101,12 @@ export class WriteWaits {
         level,
         queue.filter(wait => !dropped.has(wait)),
       )
-    this.#deadline = this.#next()
     return waits.map(wait => ({ token: wait.token, reached: false }))
   }
 
   clear(): Settlement[] {
     const all = [...this.#queues.values()].flat()
     this.#queues.clear()
-    this.#deadline = Infinity
     return all.map(wait => ({ token: wait.token, reached: false }))
-  }
-
-  #next(): number {
-    let next = Infinity
-    for (const queue of this.#queues.values())
-      for (const { expires } of queue) next = Math.min(next, expires)
-    return next
   }
 }
