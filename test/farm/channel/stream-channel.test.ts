@@ -329,7 +329,8 @@ t.test('where no datagram passes, records go over the streams', async t => {
   await until(() => [b, c].every(member => keys.every(key => member.has(key))))
   t.equal(a.stat('pathsStream'), 2)
   await until(() => a.log.said('no datagram reaches the member').length === 2)
-  t.ok([a, b, c].every(({ transport }) => transport.isCurrent()))
+  // On a busy machine one may just be suspected.
+  await until(() => [a, b, c].every(({ transport }) => transport.isCurrent()))
   t.equal(a.log.said('no datagram reaches the member').length, 2, 'said once')
 })
 
