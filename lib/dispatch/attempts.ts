@@ -201,7 +201,9 @@ export class Attempts implements HedgedCall {
 
   /** False when it has been lost too often. */
   #retries(): boolean {
-    return ++this.#state.retries <= this.#retrying.options.most
+    if (this.#state.retries >= this.#retrying.options.most) return false
+    this.#state.retries += 1
+    return true
   }
 
   /** The whole request has come. */

@@ -61,20 +61,24 @@ export function prefixed(
   authority: string,
   isPlaced: (path: string) => boolean,
 ): string {
-  const { origin, path } = partsOf(target)
-  if (origin !== '' && !isAt(origin, authority)) return target
+  const parts = partsOf(target)
+  const { origin, path } = parts
+  if (origin !== '' && !isAt(parts, authority)) return target
   // A relative one is relative to the path that has the prefix.
   if (origin === '' && !path.startsWith('/')) return target
   if (isPlaced(path)) return target
   return `${origin}${prefix}${path.startsWith('/') ? '' : '/'}${path}`
 }
 
-/** `origin`: scheme, if it is said, and authority. `host`: the authority in lower case. */
-export function partsOf(target: string): {
+export interface LinkParts {
+  /** Scheme, if it is said, and authority. */
   readonly origin: string
+  /** The authority in lower case. */
   readonly host: string
   readonly path: string
-} {
+}
+
+export function partsOf(target: string): LinkParts {
   const [, origin = '', path = ''] =
     /^((?:https?:)?\/\/[^/?#\\]*)?(.*)$/is.exec(target) ?? []
   const host = origin.replace(/^(?:https?:)?\/\//i, '').toLowerCase()
@@ -82,14 +86,14 @@ export function partsOf(target: string): {
 }
 
 /**
- * Whether an origin, as `partsOf` has it, is where the client asked. Whether the port that its
- * scheme has anyway is said makes no other one of it (RFC 3986 6.2.3), and http of the same host is
- * what a backend says that does not know of TLS.
+ * Whether a URL with an origin is where the client asked. Whether the port that its scheme has
+ * anyway is said makes no other one of it (RFC 3986 6.2.3), and http of the same host is what a
+ * backend says that does not know of TLS.
  */
-export function isAt(origin: string, authority: string): boolean {
+export function isAt({ origin, host }: LinkParts, authority: string): boolean {
   const usual = /^http:/i.test(origin) ? /:(?:80)?$/ : /:(?:443)?$/
   const asked = authority.toLowerCase().replace(/:(?:443)?$/, '')
-  return partsOf(origin).host.replace(usual, '') === asked
+  return host.replace(usual, '') === asked
 }
 
 /** A cookie named `__Host-` is one of the whole host, or none (RFC 6265bis 4.1.3.2). */

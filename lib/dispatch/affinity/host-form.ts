@@ -93,7 +93,8 @@ function isSame(one: string, other: string): boolean {
 
 /** A URL of one authority becomes the same of another; any other stays. */
 function moved(url: string, from: string, to: string): string {
-  const { origin, host, path } = partsOf(url)
-  if (origin === '' || !isAt(origin, from)) return url
+  const parts = partsOf(url)
+  const { origin, host, path } = parts
+  if (origin === '' || !isAt(parts, from)) return url
   return origin.slice(0, origin.length - host.length) + to + path
 }

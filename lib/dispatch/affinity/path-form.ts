@@ -61,8 +61,9 @@ export class PathForm implements UrlForm {
 
   /** RFC 4918 10.3: where a copy goes to, which the backend knows without its name. */
   #unplaced(destination: string, asked: Asked): string {
-    const { origin, path } = partsOf(destination)
-    if (origin !== '' && !isAt(origin, asked.authority)) return destination
+    const parts = partsOf(destination)
+    const { origin, path } = parts
+    if (origin !== '' && !isAt(parts, asked.authority)) return destination
     return origin + (this.read({ ...asked, path })?.path ?? path)
   }
 
