@@ -38,6 +38,12 @@ export interface ConnectionOptions extends Login {
   readonly signal?: AbortSignal | undefined
 }
 
+/** What a script may not is an ERR to Redis 6 and 7, and to 7.2 and Valkey in other words. */
+export const scriptDenials: readonly string[] = [
+  "The user executing the script can't",
+  'ACL failure in script',
+]
+
 /** Redis answered, with an error. */
 export class RefusedByRedis extends Error {
   /** First word of the answer: `MOVED`, `READONLY`, `WRONGPASS`. */
@@ -48,10 +54,7 @@ export class RefusedByRedis extends Error {
   /** The rest of what it said is not repeated: it may repeat what it was told. */
   constructor(said: string) {
     const [first = ''] = /^[A-Z]{1,20}\b/.exec(said) ?? []
-    // What a script may not is an ERR to Redis 6 and 7, and to 7.2 and Valkey in other words.
-    const isDenied = /The user executing the script can't|ACL failure in script/.test(
-      said,
-    )
+    const isDenied = scriptDenials.some(words => said.includes(words))
     const code = isDenied ? 'NOPERM' : first
     super(`Redis refuses: ${code === '' ? 'an error without a name' : code}`)
     this.name = 'RefusedByRedis'

@@ -1,5 +1,6 @@
 import { sealedVersionAt } from '../../lib/record/record-sealer.ts'
 import { versionLength } from '../../lib/record/version.ts'
+import { scriptDenials } from './client.ts'
 import { type Script, script } from './script.ts'
 
 /** So many changes of a part can be made up for by who did not hear them; about. */
@@ -34,9 +35,9 @@ end
 const denied = `
 local function denied(reply)
   local said = type(reply) == 'table' and reply.err or ''
-  return string.find(said, 'NOPERM', 1, true)
-    or string.find(said, "The user executing the script can't", 1, true)
-    or string.find(said, 'ACL failure in script', 1, true)
+  return ${['NOPERM', ...scriptDenials]
+    .map(words => `string.find(said, ${JSON.stringify(words)}, 1, true)`)
+    .join(' or ')}
 end
 `
 

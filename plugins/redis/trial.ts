@@ -1,6 +1,7 @@
-import { type Command, RefusedByRedis } from './client.ts'
+import { RefusedByRedis } from './client.ts'
 import type { Masters } from './masters.ts'
 import type { Places } from './places.ts'
+import type { Script } from './script.ts'
 import { writeAlone, writeInPart } from './scripts.ts'
 
 /** Of each call, ms. */
@@ -28,37 +29,30 @@ export async function findDenied(
   onStep: () => void,
 ): Promise<Denial | undefined> {
   const { records, ends, log } = trial
-  // First what reads: a script that may not would take what it can't read for damaged.
-  const reads: Command[] = [
-    ['GET', trialKey],
-    ['HGET', records, 'x'],
-    ['HMGET', records, 'x'],
-    ['HSCAN', records, '0'],
-    ['XRANGE', log, '-', '+', 'COUNT', '1'],
-    ['XREVRANGE', log, '+', '-', 'COUNT', '1'],
-  ]
   const keys = [records, ends, log]
+  const called = (key: string, ...command: readonly [string, ...string[]]): Step => ({
+    what: command[0],
+    run: () => masters.call(key, command, patient),
+  })
+  const scripted = (script: Script, on: readonly string[], values: string[]): Step => ({
+    what: 'scripts',
+    run: () => masters.run(script, on, values, terms),
+  })
   // What another trial has left goes first, and what this one leaves, last.
-  const clean: Step[] = [
-    { what: 'DEL', run: () => masters.call(trialKey, ['DEL', trialKey], patient) },
-    { what: 'DEL', run: () => masters.call(log, ['DEL', ...keys], patient) },
+  const clean = [called(trialKey, 'DEL', trialKey), called(log, 'DEL', ...keys)]
+  // What reads comes before the scripts: so the command is named.
+  const steps = [
+    ...clean,
+    called(trialKey, 'GET', trialKey),
+    called(records, 'HGET', records, 'x'),
+    called(records, 'HMGET', records, 'x'),
+    called(records, 'HSCAN', records, '0'),
+    called(log, 'XRANGE', log, '-', '+', 'COUNT', '1'),
+    called(log, 'XREVRANGE', log, '+', '-', 'COUNT', '1'),
+    scripted(writeAlone, [trialKey], ['x', String(now + lifetime), '']),
+    scripted(writeInPart, keys, ['x', 'x', past, '', '16']),
   ]
-  const looks: Step[] = reads.map(command => ({
-    what: String(command[0]),
-    run: () => masters.call(command[0] === 'GET' ? trialKey : log, command, patient),
-  }))
-  const end = String(now + lifetime)
-  const writes: Step[] = [
-    {
-      what: 'scripts',
-      run: () => masters.run(writeAlone, [trialKey], ['x', end, ''], terms),
-    },
-    {
-      what: 'scripts',
-      run: () => masters.run(writeInPart, keys, ['x', 'x', past, '', '16'], terms),
-    },
-  ]
-  const denied = await firstDenied([...clean, ...looks, ...writes], onStep)
+  const denied = await firstDenied(steps, onStep)
   return (await firstDenied(clean, onStep)) ?? denied
 }
 
