@@ -82,7 +82,7 @@ export class Cache implements Replica {
     this.#clock = clock
     this.#kept = new KeptRecords(table, clock)
     this.#purges = new PurgeMarks(table, this.#kept)
-    this.tiers = new Tiers({ clock, apply: record => this.apply(record) })
+    this.tiers = new Tiers({ clock, apply: record => this.take(record) })
   }
 
   /**
@@ -264,10 +264,23 @@ export class Cache implements Replica {
     return { records, next: walk }
   }
 
-  /** Takes a record that another member wrote. True when it changed what is here. */
+  /**
+   * Takes a record that another member wrote, unless it comes from the future. True when it
+   * changed what is here.
+   */
   apply(record: CacheRecord): boolean {
+    return this.#versions.accepts(record.version) && this.take(record)
+  }
+
+  /**
+   * Takes one that this host has accepted already: from another process of it, or from a tier.
+   * How far ahead it is must not be asked once more, or a host whose clock was turned back
+   * would not believe itself. True when it changed what is here.
+   */
+  take(record: CacheRecord): boolean {
     if (record.expiresAt <= this.#clock.now()) return false
-    return this.#versions.witness(record.version) && this.#take(record)
+    this.#versions.see(record.version)
+    return this.#enter(record)
   }
 
   /** Closes the tiers too, but not the table. */
@@ -277,7 +290,7 @@ export class Cache implements Replica {
   }
 
   /** The door. */
-  #take(record: CacheRecord): boolean {
+  #enter(record: CacheRecord): boolean {
     const { table, key } = record
     const changed =
       table === tables.purge
@@ -292,7 +305,7 @@ export class Cache implements Replica {
   #write(record: CacheRecord, terms: WriteTerms): Promise<boolean> {
     let reached: Promise<boolean>
     try {
-      this.#take(record)
+      this.#enter(record)
     } finally {
       // What a watcher throws is thrown here, and keeps nothing from the others.
       reached = this.#publish(record, terms)

@@ -32,7 +32,14 @@ export function beyondHost(parts: BeyondParts, tiers: Tiers): Outer {
   const { backing } = options.repository === true ? told : { backing: undefined }
   const seen = { ...told, backing }
   const { transport, address } = farmTransport(options, numbers, seen, versions, clock)
-  tiers.extend(peersTier(transport))
+  const peers = peersTier(transport)
+  tiers.extend({
+    ...peers,
+    async get(table, key, budget) {
+      const record = await peers.get(table, key, budget)
+      return record && versions.accepts(record.version) ? record : undefined
+    },
+  })
   for (const tier of madeTiers({ ...parts, options }, tiers)) tiers.extend(tier)
   return { transport, tiers, address }
 }

@@ -5,6 +5,7 @@ import { peersTier } from '../cache/peers-tier.ts'
 import { Tiers } from '../cache/tiers.ts'
 import type { Clock } from '../clock.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
+import type { Replica } from '../farm/transport.ts'
 import type { Log } from '../log.ts'
 import type { HybridClock } from '../record/hybrid-clock.ts'
 import { HostShelf } from '../repository/host-shelf.ts'
@@ -105,15 +106,25 @@ export function memberTransport(parts: MemberParts): MemberTransport {
     socket: host.socket,
     key: farmKey(parseSecret(host.secret), name, 'host'),
     clock,
+    versions,
     log,
-    replica: cache,
+    replica: {
+      apply: record => cache.take(record),
+      read: (table, key) => cache.read(table, key),
+      scan: (cursor, limit) => cache.scan(cursor, limit),
+    },
     scanShared: (cursor, limit) => cache.scan(cursor, limit, false, records),
     shelf: new HostShelf(clock, log, numbers.memory, shelf => shelved.use(shelf)),
     member: memberId,
     makeOuter: (replica, memberId, before) => {
       const outer = { ...options, ...asBefore(options, before), memberId }
       const tiers = new Tiers({ clock, apply: record => replica.apply(record) })
-      return beyondHost({ options: outer, numbers, replica, versions, clock }, tiers)
+      const judged: Replica = {
+        ...replica,
+        apply: record => versions.accepts(record.version) && replica.apply(record),
+      }
+      const beyond = { options: outer, numbers, replica: judged, versions, clock }
+      return beyondHost(beyond, tiers)
     },
     lookupBudget: numbers.lookupBudget,
     joinTimeout: numbers.joinTimeout,

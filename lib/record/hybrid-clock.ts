@@ -78,15 +78,32 @@ export class HybridClock implements Clock {
   /** Takes note of a version from another member. False when it is not to be accepted. */
   witness(version: Version): boolean {
     if (!this.accepts(version)) return false
+    this.see(version)
+    return true
+  }
+
+  /**
+   * Takes note of a version that this host has accepted before, or given out itself: after its
+   * wall clock was turned back, such a one may be further ahead than any other may be.
+   */
+  see(version: Version): void {
     if (version.ms > this.#ms) this.#reach(version.ms, version.logical)
     else if (version.ms === this.#ms && version.logical > this.#logical)
       this.#logical = version.logical
-    return true
   }
 
   /** Another member says what its time is. */
   follow(ms: number): void {
-    if (ms > this.now()) this.witness({ ms, logical: 0, node: this.node })
+    if (ms > this.now()) this.witness(this.#startOf(ms))
+  }
+
+  /** Another process of this host does: it has the same wall clock, wherever that has been. */
+  followHost(ms: number): void {
+    if (ms > this.now()) this.see(this.#startOf(ms))
+  }
+
+  #startOf(ms: number): Version {
+    return { ms: Math.floor(ms), logical: 0, node: this.node }
   }
 
   #reach(ms: number, logical: number): void {

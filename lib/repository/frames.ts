@@ -27,7 +27,7 @@ import { readAnswer, writeAnswer } from '../wire/frame-query.ts'
  *      user     applied     number u48: all up to this one
  *      keeper   held        nothing: all that there was when the user came has been sent
  *      keeper   state       JSON, see KeeperState
- *      user     alive       nothing
+ *      user     alive       the farm's time there, ms u48; nothing from older releases
  *      user     census      id u48: what do all processes say of themselves?
  *      keeper   census      id u48: what do you say of yourself?
  *      user     figures     id u48 | JSON

@@ -60,9 +60,13 @@ export class HostTransport implements Transport {
       clock: parts.clock,
       key: parts.key,
       apply: record => void parts.replica.apply(record),
+      now: () => parts.versions.now(),
       ring: () => parts.shelf.ring,
       figures: () => parts.figures(),
-      onState: () => this.#onChange(),
+      onState: () => {
+        parts.versions.followHost(this.#tier.state.now)
+        this.#onChange()
+      },
       onLost: error => this.#onLost(error),
     })
   }

@@ -9,6 +9,7 @@ import type {
   WriteLevel,
 } from '../farm/transport.ts'
 import type { Log } from '../log.ts'
+import type { HybridClock } from '../record/hybrid-clock.ts'
 import type { CacheRecord } from '../record/record.ts'
 import type { HostShelf } from './host-shelf.ts'
 import { Keeper } from './keeper.ts'
@@ -29,8 +30,10 @@ export interface Outer {
 export interface HubParts {
   readonly key: Buffer
   readonly clock: Clock
+  /** The farm's time, as this process knows it. */
+  readonly versions: HybridClock
   readonly log: Log
-  /** Of this process. */
+  /** Of this process; what it is told was accepted by this host, or it is told by `makeOuter`. */
   readonly replica: Replica
   /** A walk over what every process of the host holds; see RecordTable.scan. */
   readonly scanShared: Replica['scan']
@@ -74,6 +77,7 @@ export class Hub {
       fetch: (table, recordKey) => this.outer.tiers.get(table, recordKey, lookupBudget),
       before: before.pids,
       state: (processes, pids) => ({ ...this.state(), processes, pids }),
+      heard: now => parts.versions.followHost(now),
       figures: () => parts.figures(),
     })
     server.on('connection', stream => this.keeper.accept(stream))
@@ -144,6 +148,7 @@ export class Hub {
       pids: [],
       stats: transport.stats(),
       address: this.outer.address(),
+      now: this.#parts.versions.now(),
     }
   }
 

@@ -55,6 +55,8 @@ export interface KeeperParts {
   publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean>
   fetch(table: TableId, key: Buffer): Promise<FoundRecord | undefined>
   state(processes: number, pids: readonly number[]): KeeperState
+  /** A user says what the farm's time is there, ms. */
+  heard(now: number): void
   /** What this process says of itself. */
   figures(): object
 }
@@ -243,6 +245,7 @@ export class Keeper {
         user.onApplied(body)
         return
       case frames.alive:
+        if (body.length > 0) this.#parts.heard(readNumber(body))
         return
       case frames.census: {
         const id = readNumber(body)
@@ -356,7 +359,7 @@ export class Keeper {
     if (this.#users.size === 0) return
     const state = this.#state()
     const now = this.#parts.clock.monotonic()
-    const told = JSON.stringify({ ...state, stats: {} })
+    const told = JSON.stringify({ ...state, stats: {}, now: 0 })
     if (told === this.#toldState && now - this.#toldAt < stateInterval) return
     this.#toldState = told
     this.#toldAt = now

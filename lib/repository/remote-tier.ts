@@ -41,6 +41,8 @@ export interface RemoteTierParts {
   readonly key: Buffer
   /** Takes what others wrote. What it throws keeps the record from being acknowledged. */
   apply(record: CacheRecord): void
+  /** The farm's time here, ms. */
+  now(): number
   /** The ring of the shelf that this process writes to, if any. */
   ring(): number | undefined
   /** What the keeper is to know of this process. */
@@ -180,7 +182,7 @@ export class RemoteTier {
 
   /** A sign of life. */
   beat(): void {
-    this.#link?.send(frames.alive, Buffer.alloc(0))
+    this.#link?.send(frames.alive, writeNumber(Math.floor(this.#parts.now())))
   }
 
   /** Ends the link when the keeper said nothing for too long. */

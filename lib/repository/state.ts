@@ -21,6 +21,8 @@ export interface KeeperState {
   readonly stats: TransportStats
   /** Where the host listens for others, `host:port`. */
   readonly address: string | undefined
+  /** The farm's time there, ms; 0 where nothing is said of it. */
+  readonly now: number
 }
 
 export const unknownState: KeeperState = {
@@ -32,6 +34,7 @@ export const unknownState: KeeperState = {
   pids: [],
   stats: {},
   address: undefined,
+  now: 0,
 }
 
 export function writeState(state: KeeperState): Buffer {
@@ -42,6 +45,7 @@ export function writeState(state: KeeperState): Buffer {
 export function readState(body: Buffer): KeeperState {
   const state = JSON.parse(body.toString()) as Partial<KeeperState>
   const { members, absent, isCurrent, isAlone, processes, pids, stats, address } = state
+  const { now = 0 } = state
   const isWhole =
     Array.isArray(members) &&
     Array.isArray(absent) &&
@@ -50,7 +54,8 @@ export function readState(body: Buffer): KeeperState {
     typeof processes === 'number' &&
     Array.isArray(pids) &&
     typeof stats === 'object' &&
-    (address === undefined || typeof address === 'string')
+    (address === undefined || typeof address === 'string') &&
+    Number.isFinite(now)
   if (!isWhole) throw malformed('state')
   return { ...unknownState, ...state }
 }

@@ -7,6 +7,7 @@ import { Tiers } from '../../lib/cache/tiers.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { noTransport } from '../../lib/farm/transport.ts'
 import { silentLog } from '../../lib/log.ts'
+import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { HostShelf } from '../../lib/repository/host-shelf.ts'
 import { HostSocket } from '../../lib/repository/host-socket.ts'
 import { HostTransport } from '../../lib/repository/host-transport.ts'
@@ -45,6 +46,7 @@ async function joiningHub(folder: string): Promise<{ server: Server; keeper: Kee
     publish: async () => true,
     fetch: async () => undefined,
     state: processes => ({ ...unknownState, processes }),
+    heard() {},
     figures: () => ({}),
   })
   const meeting = await new HostSocket(folder).meet()
@@ -58,6 +60,7 @@ function newcomer(t: Test, folder: string, joinTimeout: number): HostTransport {
     socket: new HostSocket(folder),
     key,
     clock: systemClock,
+    versions: new HybridClock(systemClock, 1),
     log: silentLog,
     replica,
     scanShared: replica.scan,
