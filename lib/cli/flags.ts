@@ -91,8 +91,11 @@ function readValue(name: string, text: unknown, kind: Kind<unknown>): unknown {
   throw badFlag(`--${name}: expected ${kind.expected}, got ${shown(text)}`)
 }
 
+/** A URL may have commas of its own: what follows one and is none belongs to it. */
 function splitAtCommas(values: readonly string[]): string[] {
-  return values.flatMap(value => value.split(',')).map(value => value.trim())
+  return values
+    .flatMap(value => value.split(/(?<!:\/\/.*),|,(?=[^,]*:\/\/)/))
+    .map(value => value.trim())
 }
 
 export function badFlag(message: string): HandfastError {

@@ -86,6 +86,11 @@ t.test('a Redis in the config file or by flag', async t => {
   t.strictSame(flag.farm.redis, { url: 'rediss://a' })
   t.equal(flag.farm.listen, undefined, 'it needs no farm port')
   t.equal(flag.farm.repositories, undefined)
+  for (const url of ['redis://a,b:7000,c/1', 'redis+sentinel://a:1,b/main']) {
+    const several = await load(t, sites, ['--repository', `10.0.0.1,${url}`], env)
+    t.strictSame(several.farm.redis, { url }, 'its commas are those of the URL')
+    t.strictSame(several.farm.repositories, ['10.0.0.1'])
+  }
 
   await t.rejects(load(t, sites, ['--repository', 'redis://a']), {
     message: /is sealed under/,
