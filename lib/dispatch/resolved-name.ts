@@ -27,7 +27,11 @@ export interface Resolved {
   readonly places: readonly Place[]
   /** Seconds for which that holds, as far as is known. */
   readonly ttl?: number | undefined
+  /** Targets of SRV records whose addresses nobody tells. */
+  readonly unknown?: readonly Target[] | undefined
 }
+
+type Target = Pick<Place, 'name' | 'port'>
 
 /** Asks for places of a name; a test can stand in for it. */
 export type Lookup = (hostname: string, port: number, how: Resolve) => Promise<Resolved>
@@ -44,13 +48,15 @@ export interface ResolvedNameOptions {
 
 /**
  * Where a name leads, asked again and again. A resolver that fails, or knows of nothing, changes
- * nothing: what was known last goes on.
+ * nothing: what was known last goes on. The same holds for each target of SRV records by itself.
  */
 export class ResolvedName {
   readonly #options: ResolvedNameOptions
   #places: readonly Place[] | undefined
   #timer: Timer | undefined
   #wait = interval
+  /** Targets of which that has been said. */
+  #unknown: ReadonlySet<string> = new Set()
   #closed = false
 
   constructor(options: ResolvedNameOptions) {
@@ -71,8 +77,8 @@ export class ResolvedName {
   async #ask(): Promise<void> {
     const { hostname, port, how, lookup, clock, log, onChange } = this.#options
     try {
-      const { places, ttl } = await lookup(hostname, port, how)
-      const found = inOrder(places)
+      const { places, ttl, unknown = [] } = await lookup(hostname, port, how)
+      const found = inOrder([...places, ...this.#knownOf(unknown)])
       if (found.length === 0) throw new Error('no addresses')
       this.#wait = waitFor(ttl)
       const changed = textOf(found) !== textOf(this.#places ?? [])
@@ -87,6 +93,19 @@ export class ResolvedName {
       log.warn({ name: hostname, error: code }, 'a name of backends is not resolved')
     }
     if (!this.#closed) this.#timer = clock.after(this.#wait, () => void this.#ask())
+  }
+
+  #knownOf(targets: readonly Target[]): readonly Place[] {
+    const { hostname, log } = this.#options
+    for (const { name } of targets) {
+      // Some are left dangling for weeks.
+      if (!this.#unknown.has(name))
+        log.warn({ name: hostname, target: name }, 'a name of backends is not resolved')
+    }
+    this.#unknown = new Set(targets.map(({ name }) => name))
+    return (this.#places ?? []).filter(place =>
+      targets.some(({ name, port }) => name === place.name && port === place.port),
+    )
   }
 }
 
@@ -103,7 +122,7 @@ function waitFor(ttl: number | undefined): number {
  * Addresses as the system has them, /etc/hosts and search domains included; SRV records from DNS.
  * How long an address holds DNS alone can say: where it names the same ones that counts, too.
  */
-export function lookupWith(resolver: Pick<Resolver, 'resolve4' | 'resolve6'>): Lookup {
+export function lookupWith(resolver: Questions): Lookup {
   const addressesOf = async (hostname: string, port: number): Promise<Resolved> => {
     if (isIP(hostname) !== 0)
       return { places: [{ name: hostname, address: hostname, port }] }
@@ -122,21 +141,29 @@ export function lookupWith(resolver: Pick<Resolver, 'resolve4' | 'resolve6'>): L
   }
   return async (hostname, port, how) => {
     if (how === 'addresses') return await addressesOf(hostname, port)
-    const records = await dns.resolveSrv(hostname)
+    const records = await resolver.resolveSrv(hostname)
     // RFC 2782: those of the lowest priority, as long as there are any.
     const first = Math.min(...records.map(({ priority }) => priority))
     const usable = records.filter(({ priority }) => priority === first)
-    const all = await Promise.all(usable.map(one => addressesOf(one.name, one.port)))
-    return { places: all.flatMap(({ places }) => places) }
+    const asked = await Promise.allSettled(
+      usable.map(one => addressesOf(one.name, one.port)),
+    )
+    const places = asked.flatMap(one =>
+      one.status === 'fulfilled' ? one.value.places : [],
+    )
+    const unknown = usable.filter((_, i) => asked[i]?.status === 'rejected')
+    return { places, unknown }
   }
 }
+
+type Questions = Pick<Resolver, 'resolve4' | 'resolve6' | 'resolveSrv'>
 
 /** A resolver of its own: one that is slow holds up nobody else's questions. */
 export const systemLookup: Lookup = lookupWith(new Resolver({ timeout: 2_000, tries: 2 }))
 
 /** Seconds for which DNS lets each address of a name be remembered; empty when it says nothing. */
 async function recordsOf(
-  resolver: Pick<Resolver, 'resolve4' | 'resolve6'>,
+  resolver: Questions,
   hostname: string,
 ): Promise<ReadonlyMap<string, number>> {
   const asked = await Promise.allSettled([

@@ -3,7 +3,12 @@ import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
 import t from 'tap'
 import { Backends } from '../../lib/dispatch/backends.ts'
-import { lookupWith, type Place, ResolvedName } from '../../lib/dispatch/resolved-name.ts'
+import {
+  lookupWith,
+  type Place,
+  type Resolved,
+  ResolvedName,
+} from '../../lib/dispatch/resolved-name.ts'
 import { dispatcherOptions } from '../fixtures/dispatch/options.ts'
 import { MemoryLog, type Teardown } from '../fixtures/proxy/servers.ts'
 import { until } from '../fixtures/until.ts'
@@ -82,6 +87,50 @@ t.test('addresses come and go; a resolver that fails changes nothing', async t =
   t.equal(changes, 2)
   name.close()
   t.equal(clock.waits.length, 0)
+})
+
+t.test('a target of SRV records that has no address holds up no others', async t => {
+  const target = (name: string, priority = 1) => ({ name, port: 80, priority, weight: 1 })
+  const nobody = 'no..name'
+  const resolver = {
+    resolve4: async () => [],
+    resolve6: async () => [],
+    resolveSrv: async () => [target('127.0.0.1'), target(nobody), target('127.0.0.9', 2)],
+  }
+  const { places, unknown } = await lookupWith(resolver as never)('app', 80, 'srv')
+  t.strictSame(
+    places.map(({ address }) => address),
+    ['127.0.0.1'],
+  )
+  t.match(unknown, [{ name: nobody, port: 80 }])
+})
+
+t.test('a target that has no address any more keeps those that it had', async t => {
+  const clock = new Clock()
+  const log = new MemoryLog()
+  const [a, b, other] = [
+    { ...place('10.0.0.1'), name: 'a' },
+    { ...place('10.0.0.2'), name: 'b' },
+    { ...place('10.0.0.3'), name: 'b', port: 81 },
+  ]
+  let answer: Resolved = { places: [a, b, other] }
+  const name = new ResolvedName({
+    ...{ hostname: 'app', port: 80, how: 'srv', clock, log, onChange() {} },
+    lookup: async () => answer,
+  })
+  const next = async (then: Resolved) => {
+    await until(() => clock.waits.length === 1, 'an answer')
+    answer = then
+    clock.waits.shift()?.fn()
+    await until(() => clock.waits.length === 1, 'the next one')
+    return name.places?.map(({ address }) => address)
+  }
+  const unknown = [{ name: 'b', port: 80 }]
+  t.strictSame(await next({ places: [a], unknown }), ['10.0.0.1', '10.0.0.2'])
+  t.strictSame(await next({ places: [], unknown }), ['10.0.0.2'], 'one that is left')
+  t.equal(log.lines.filter(({ fields }) => fields['target'] === 'b').length, 1, 'once')
+  t.strictSame(await next({ places: [a] }), ['10.0.0.1'], 'it is no target any more')
+  name.close()
 })
 
 function backendsIn(t: Teardown): Backends {
