@@ -50,6 +50,23 @@ export class FairQueue<Item> {
     return undefined
   }
 
+  /** Those of which something waits. */
+  get networks(): Iterable<string> {
+    return this.#networks.keys()
+  }
+
+  /** Takes out what is last of a network, by the connection of it that has most. */
+  takeLast(network: string): Item | undefined {
+    let most: [object, Item[]] | undefined
+    for (const one of this.#networks.get(network) ?? []) {
+      if (most === undefined || one[1].length >= most[1].length) most = one
+    }
+    const item = most?.[1].at(-1)
+    if (most === undefined || item === undefined) return undefined
+    this.remove({ network, connection: most[0] }, item)
+    return item
+  }
+
   /** Takes one out that waits no longer; false when it does not wait here. */
   remove({ network, connection }: QueuePlace, item: Item): boolean {
     const connections = this.#networks.get(network)

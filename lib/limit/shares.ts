@@ -71,6 +71,13 @@ export class Shares {
     return held < this.#factor * free - 1e-6 && (held === 0 || free > this.#last)
   }
 
+  /** One that `from` holds is `to`'s from now on, however much that has. */
+  pass(from: string | undefined, to: string | undefined): void {
+    this.release(from)
+    if (to !== undefined) this.#held.set(to, this.heldBy(to) + 1)
+    this.#used += 1
+  }
+
   release(name: string | undefined): void {
     this.#used -= 1
     if (name === undefined) return

@@ -9,6 +9,8 @@ export interface SlotWaiter extends Waiter {
   readonly network: string | undefined
   /** This backend has room. It is taken by the time this returns, or never will be. */
   go(backend: Backend): void
+  /** It does not stand in this line any more: one that goes first has its place. */
+  displaced(backend: Backend): void
 }
 
 /** The lines before backends, made when somebody waits. */
@@ -45,9 +47,29 @@ class Line {
   }
 
   join(waiter: SlotWaiter): boolean {
-    if (!this.#shares.take(waiter.network)) return false
+    if (!this.#shares.take(waiter.network) && !this.#displace(waiter)) return false
     this.#waiting.add(waiter)
     this.#tell()
+    return true
+  }
+
+  /**
+   * A line that is full of what can wait keeps nobody out that goes first: one of lower priority
+   * gives its place up, of the network that has most of the line. That is the waiter's own, or
+   * one that has more than it, so that nobody gets more of the line in this way than the greediest.
+   */
+  #displace({ network, urgency, place }: SlotWaiter): boolean {
+    const shares = this.#shares
+    const own = shares.heldBy(place.network)
+    const displaced = this.#waiting.takeBelow(urgency.priority, name => {
+      const held = shares.heldBy(name)
+      // Of those that no network has nobody knows how many they are.
+      const may = name === place.network || name === '' || held > own
+      return may ? Math.max(1, held) : 0
+    })
+    if (displaced === undefined) return false
+    shares.pass(displaced.network, network)
+    displaced.displaced(this.#backend)
     return true
   }
 

@@ -85,6 +85,15 @@ export class Queued extends CallAround implements SlotWaiter {
     this.#try(backend.ready ? { ...this.#wishes, first: backend } : this.#wishes)
   }
 
+  displaced(from: Backend): void {
+    this.#waitsAt = this.#waitsAt.filter(backend => backend !== from)
+    if (this.#waitsAt.length > 0) return
+    // Not while another one is about to join the line.
+    process.nextTick(() => {
+      if (!this.#over) this.#fail(new NoBackend('busy'))
+    })
+  }
+
   override abort(reason: Error): void {
     if (this.#waitsAt.length === 0) super.abort(reason)
     else this.#fail(reason)

@@ -47,6 +47,20 @@ export class WaitLine<Item extends Waiter> {
     return removed
   }
 
+  /**
+   * Takes out one that is to make room for one of this priority: of the lowest that waits below
+   * it, what came last of the network that `part` tells most of; 0: none of it.
+   */
+  takeBelow(priority: Priority, part: (network: string) => number): Item | undefined {
+    for (const lower of priorities.slice(priorities.indexOf(priority) + 1).reverse()) {
+      const item = this.#level(lower).takeLast(part)
+      if (item === undefined) continue
+      this.#size--
+      return item
+    }
+    return undefined
+  }
+
   /** Whose turn it is among those that are accepted; it waits no longer. */
   next(accept: (item: Item) => boolean): Item | undefined {
     if (this.#size === 0) return undefined
@@ -123,6 +137,23 @@ class Level<Item extends Waiter> {
       return item
     }
     return undefined
+  }
+
+  takeLast(part: (network: string) => number): Item | undefined {
+    let most = 0
+    let found: { of: Class<Item>; network: string } | undefined
+    for (const of of this.#classes.values()) {
+      for (const network of of.queue.networks) {
+        const its = part(network)
+        if (its === 0 || its < most) continue
+        most = its
+        found = { of, network }
+      }
+    }
+    const item = found?.of.queue.takeLast(found.network)
+    if (found === undefined || item === undefined) return undefined
+    this.#taken(found.of)
+    return item
   }
 
   #taken(one: Class<Item>): void {

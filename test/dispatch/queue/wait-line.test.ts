@@ -109,3 +109,38 @@ t.test('one that leaves is not called', async t => {
   t.equal(line.remove(gone), false)
   t.strictSame(all(line), ['stays'])
 })
+
+t.test('who makes room is of the lowest priority, the last of the greediest', async t => {
+  const line = new WaitLine<Named>()
+  const held: Record<string, number> = { a: 2, b: 3, c: 9 }
+  const part = (network: string) => held[network] ?? 0
+  line.add(waiter('a1', 'low', { network: 'a' }))
+  line.add(waiter('b1', 'low', { network: 'b' }))
+  line.add(waiter('b2', 'low', { network: 'b', name: 'other', weight: 2 }))
+  line.add(waiter('c1', 'normal', { network: 'c' }))
+  t.equal(line.takeBelow('low', part), undefined, 'none of its own priority')
+  t.equal(
+    line.takeBelow('high', () => 0),
+    undefined,
+    'none that nobody is to give up',
+  )
+  const given = ['high', 'normal', 'normal', 'normal', 'high', 'high'] as const
+  t.strictSame(
+    given.map(priority => line.takeBelow(priority, part)?.id),
+    ['b2', 'b1', 'a1', undefined, 'c1', undefined],
+  )
+  t.equal(line.size, 0)
+})
+
+t.test('the last of a network is that of its greediest connection', async t => {
+  const line = new WaitLine<Named>()
+  const [greedy, modest] = [{}, {}]
+  const from = (id: string, connection: object): Named => ({
+    ...waiter(id, 'low'),
+    place: { network: 'a', connection },
+  })
+  for (const id of ['g1', 'g2', 'g3']) line.add(from(id, greedy))
+  line.add(from('m1', modest))
+  t.equal(line.takeBelow('high', () => 1)?.id, 'g3')
+  t.strictSame(all(line), ['g1', 'm1', 'g2'])
+})

@@ -38,9 +38,17 @@ async function world(
   })
   const agent = new Agent({ keepAlive: true, rejectUnauthorized: false })
   t.teardown(() => agent.destroy())
-  const ask = (path: string, headers = {}): Promise<Answer> =>
+  const ask = (path: string, headers = {}, from?: string): Promise<Answer> =>
     new Promise((resolve, reject) => {
-      const asked = get({ host: 'localhost', port, path, headers, agent }, response => {
+      const options = {
+        host: 'localhost',
+        port,
+        path,
+        headers,
+        agent,
+        localAddress: from,
+      }
+      const asked = get(options, response => {
         response.resume()
         response.on('end', () =>
           resolve({
@@ -109,6 +117,118 @@ t.test('the line has a bound, and 0 is no line at all', async t => {
   t.equal((await none.ask('/now')).status, 503)
   await none.answerNext()
   await held
+})
+
+t.test(
+  'a line that is full of what can wait keeps nobody out that goes first',
+  async t => {
+    const limits = { maxQueued: 3, clientShare: 90 }
+    const { ask, answerNext, served, waiting, inLine } = await world(
+      t,
+      {
+        routes: [
+          { match: { path: '/pay' }, queue: { priority: 'high' } },
+          { match: { path: '/report' }, queue: { priority: 'low' } },
+        ],
+      },
+      limits,
+    )
+    const first = ask('/first')
+    await until(() => waiting.length === 1)
+    const reports: Promise<Answer>[] = []
+    for (let i = 1; i <= 3; i++) {
+      reports.push(ask(`/report/${i}`))
+      await until(() => inLine() === i, `${i} wait`)
+    }
+    const paid = ask('/pay')
+    const { status, retryAfter, path } = await Promise.race(reports)
+    t.strictSame([status, retryAfter, path], [503, '1', '/report/3'])
+    t.equal((await ask('/report/4')).status, 503, 'its equals find the line full')
+    for (let i = 0; i < 4; i++) await answerNext()
+    await first
+    t.equal((await paid).status, 200)
+    const statuses = (await Promise.all(reports)).map(({ status }) => status)
+    t.strictSame(statuses, [200, 200, 503])
+    t.strictSame(served, ['/first', '/pay', '/report/1', '/report/2'])
+  },
+)
+
+t.test('forbidden: a network that takes the line from more modest ones', async t => {
+  const { ask, answerNext, waiting, inLine } = await world(
+    t,
+    {
+      routes: [
+        { match: { path: '/pay' }, queue: { priority: 'high' } },
+        { match: { path: '/report' }, queue: { priority: 'low' } },
+      ],
+    },
+    { maxQueued: 4 },
+  )
+  const first = ask('/first')
+  await until(() => waiting.length === 1)
+  const reports = [2, 3].map(network => ask('/report', {}, `127.0.0.${network}`))
+  await until(() => inLine() === 2)
+  const payments = [4, 4].map(network => ask('/pay', {}, `127.0.0.${network}`))
+  await until(() => inLine() === 4)
+  const refused = await ask('/pay', {}, '127.0.0.4')
+  t.equal(refused.status, 503, 'one that has more of it than they')
+  const last = ask('/pay', {}, '127.0.0.3')
+  t.equal((await reports[1])?.status, 503, 'its own makes room for it')
+  for (let i = 0; i < 5; i++) await answerNext()
+  const served = await Promise.all([first, reports[0], ...payments, last])
+  t.ok(served.every(answer => answer?.status === 200))
+})
+
+t.test('a backend that is well but full is waited for', async t => {
+  const [full, bad, backup] = await Promise.all(
+    Array.from({ length: 3 }, async () => {
+      const waiting: ServerResponse[] = []
+      const { url } = await startBackend(t, (_request, response) => {
+        waiting.push(response)
+      })
+      return { url, waiting }
+    }),
+  )
+  if (full === undefined || bad === undefined || backup === undefined) return
+  const site = await defaultSite([full.url])
+  const { proxy, port } = await startProxy(t, {
+    sites: [
+      {
+        ...site,
+        backends: [
+          { url: full.url, maxRequests: 1 },
+          bad.url,
+          { url: backup.url, backup: true },
+        ],
+        health: { panic: 0, eject: { badAnswers: 1, time: 3_600_000 } },
+      },
+    ],
+    limits: { queueTimeout: 20_000 },
+  })
+  const post = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const options = { host: 'localhost', port, method: 'POST', agent: false as const }
+      const asked = request({ ...options, rejectUnauthorized: false }, response => {
+        response.resume()
+        response.on('end', () => resolve(response.statusCode ?? 0))
+      })
+      asked.on('error', reject)
+      asked.end()
+    })
+  const first = post()
+  const second = post()
+  await until(() => full.waiting.length === 1 && bad.waiting.length === 1)
+  bad.waiting.shift()?.writeHead(503).end()
+  // Which of them that was is a matter of whose turn it was.
+  await Promise.race([first, second])
+  const third = post()
+  await until(() => backendFigures(proxy, full.url).waiting === 1, 'it waits')
+  full.waiting.shift()?.end()
+  await until(() => full.waiting.length === 1, 'its turn')
+  full.waiting.shift()?.end()
+  t.equal(await third, 200)
+  t.strictSame((await Promise.all([first, second])).sort(), [200, 503])
+  t.strictSame([bad.waiting.length, backup.waiting.length], [0, 0])
 })
 
 t.test('priorities of routes and classes: by path, by header', async t => {
