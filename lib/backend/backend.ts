@@ -52,6 +52,8 @@ export interface BackendState {
    * looked for a while.
    */
   readonly reachable: boolean
+  /** It has just come, and is not to be used before a check has found it well. */
+  readonly unchecked: boolean
   /**
    * Monotonic milliseconds since when it is there for new clients: `-Infinity` when it has been
    * from the start.
@@ -175,8 +177,12 @@ export class Backend implements BackendState {
     return this.#isFoundDown ? 'check' : this.#passive.reason
   }
 
+  get unchecked(): boolean {
+    return this.#beforeUse && this.#found === undefined
+  }
+
   get #isFoundDown(): boolean {
-    return this.#found === false || (this.#beforeUse && this.#found === undefined)
+    return this.#found === false || this.unchecked
   }
 
   /** Of a request that is sent now: to be told with what becomes of it. */

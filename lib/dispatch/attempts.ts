@@ -232,6 +232,7 @@ export class Attempts implements HedgedCall {
       const slot = backend.slots.take(this.#use, this.#request.network)
       if (typeof slot !== 'string') return new Try(this, backend, slot)
       this.#busy = true
+      this.#candidates.full(backend)
       this.#handler.onLimit(slot, backend)
       // It is not down, so its clients wait for it, and do not lose their place.
       if (this.#holds(backend) && backend.ready) return undefined

@@ -53,6 +53,11 @@ export class Candidates<Backend> {
     return last
   }
 
+  /** One that is to be asked had no room. */
+  full(backend: Backend): void {
+    this.#selected.full(backend)
+  }
+
   /** The request is to go there before all others: it has had it, and may not have heard it. */
   onceMore(backend: Backend): void {
     this.#onceMore = backend

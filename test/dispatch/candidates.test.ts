@@ -13,7 +13,7 @@ function rest(candidates: Candidates<typeof a>): string {
 }
 
 function of(...members: (typeof a)[]): Choice<typeof a> {
-  return { next: () => members.shift() }
+  return { next: () => members.shift(), full: () => {} }
 }
 
 t.test('each in turn, as long as nothing was sent', t => {

@@ -18,6 +18,7 @@ interface Fake extends BackendState {
   draining: boolean
   inFlight: number
   doubtful: boolean
+  unchecked: boolean
 }
 
 function fake(name: string, more: Partial<Fake> = {}): Fake {
@@ -30,6 +31,7 @@ function fake(name: string, more: Partial<Fake> = {}): Fake {
     draining: false,
     inFlight: 0,
     doubtful: false,
+    unchecked: false,
     weight() {
       return this.draining ? 0 : 1
     },
@@ -315,6 +317,39 @@ t.test('when too few are well those that can be reached are used as well', t => 
   const backup = fake('e')
   const two = selection([...backends, backup], {}, { e: { priority: 1 } })
   t.equal(firsts(two, 3), 'eee', 'others before those that are not well')
+  t.end()
+})
+
+t.test('what waits for its first check is no reason to use it before', t => {
+  const backends = ['a', 'b', 'c', 'd'].map(name => fake(name))
+  const [a, ...news] = backends as [Fake, ...Fake[]]
+  for (const one of news) Object.assign(one, { ready: false, unchecked: true })
+  t.equal(firsts(selection(backends), 4), 'aaaa', 'one is well of one that was checked')
+  a.ready = false
+  t.equal(firsts(selection(backends), 4), 'aaaa', 'and is used when it is not')
+  a.unchecked = true
+  t.equal([...new Set(firsts(selection(backends), 20))].length, 4, 'all have just come')
+  t.end()
+})
+
+t.test('one that is well and full is waited for', t => {
+  const [a, b, c, d] = [fake('a'), fake('b'), fake('c', { ready: false }), fake('d')]
+  const tiers = selection([a, b, c, d], {}, { d: { priority: 1 } })
+  const order = (...full: Fake[]) => {
+    const choice = tiers.candidates(request)
+    const names: string[] = []
+    for (let next = choice.next(); next; next = choice.next()) {
+      names.push(next.name)
+      if (full.includes(next)) choice.full(next)
+    }
+    return names.sort().join('')
+  }
+  t.equal(order(), 'abcd')
+  t.equal(order(a, b), 'ab', 'what is down or a backup does not take its place')
+  t.equal(order(a), 'ab', 'nor where another one has failed')
+  b.ready = false
+  a.ready = false
+  t.equal(order(a, b), 'abcd', 'one that is not well has room for nobody')
   t.end()
 })
 

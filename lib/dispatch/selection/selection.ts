@@ -25,4 +25,9 @@ export type Choosing = Choosable &
 export interface Choice<Backend> {
   /** Undefined when there is none left. */
   next(): Backend | undefined
+  /**
+   * One that was chosen had no room. When it is well it is waited for: what is there for when it is
+   * not, a backup or one that is down itself, comes no more.
+   */
+  full(backend: Backend): void
 }

@@ -106,9 +106,9 @@ export class Tiers<Backend extends BackendState> implements Selection<Backend> {
     let usable = 0
     for (const member of members) if (this.#weigh(member, now, once)) usable += 1
     if (usable === members.length) return members
-    const meant = members.filter(isForNewClients).length
-    if (usable * 100 < this.#options.panic * meant && this.#isLast(members)) {
-      for (const member of members) this.#weigh(member, now, once, true)
+    const meant = meantOf(members)
+    if (usable * 100 < this.#options.panic * meant.length && this.#isLast(members)) {
+      for (const member of meant) this.#weigh(member, now, once, true)
     }
     return members.filter(({ weight }) => weight > 0)
   }
@@ -158,6 +158,13 @@ function isForNewClients({ fullWeight, backend }: OwnMember<BackendState>): bool
   return fullWeight > 0 && !backend.draining
 }
 
+/** One that waits for its first check is none of them while others have had theirs. */
+function meantOf<M extends OwnMember<BackendState>>(members: readonly M[]): readonly M[] {
+  const meant = members.filter(isForNewClients)
+  const checked = meant.filter(({ backend }) => !backend.unchecked)
+  return checked.length > 0 ? checked : meant
+}
+
 class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   readonly #tiers: readonly Tier<Backend>[]
   readonly #request: Choosing
@@ -166,6 +173,8 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   #first: OwnMember<Backend> | undefined
   /** From the second on. */
   #given: OwnMember<Backend>[] | undefined
+  /** Has one that is well and has no room: those behind it are for when none is. */
+  #last: Tier<Backend> | undefined
 
   constructor(tiers: readonly Tier<Backend>[], request: Choosing, of: Tiers<Backend>) {
     this.#tiers = tiers
@@ -185,6 +194,13 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
     return member.backend
   }
 
+  full(backend: Backend): void {
+    if (!backend.ready) return
+    this.#last ??= this.#tiers.find(({ members }) =>
+      members.some(member => member.backend === backend),
+    )
+  }
+
   #preferred(): OwnMember<Backend> | undefined {
     if (this.#first !== undefined || this.#request.beside !== undefined) return undefined
     const first = this.#request.preference?.first
@@ -199,7 +215,8 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
   #pick(): OwnMember<Backend> | undefined {
     const { preference, beside } = this.#request
     const again = this.#first !== undefined || beside !== undefined
-    for (const { members, policy } of this.#tiers) {
+    for (const tier of this.#tiers) {
+      const { members, policy } = tier
       const left = this.#left(this.#of.usable(members, this.#once))
       const usable = this.#once && left.length > 1 ? this.#of.trusted(left) : left
       if (usable.length > 1) {
@@ -208,13 +225,14 @@ class TiersChoice<Backend extends BackendState> implements Choice<Backend> {
         return (preference?.policy ?? usual).pick(usable, this.#request)
       }
       if (usable.length === 1) return usable[0]
+      if (tier === this.#last) return undefined
     }
     return undefined
   }
 
   /** When all are down, trying one beats giving up. One that is drained is not down. */
   #lastResort(): OwnMember<Backend> | undefined {
-    if (this.#request.beside !== undefined) return undefined
+    if (this.#request.beside !== undefined || this.#last !== undefined) return undefined
     let last: OwnMember<Backend> | undefined
     for (const { members } of this.#tiers) {
       for (const member of this.#left(members)) {
