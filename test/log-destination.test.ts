@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   closeSync,
   constants,
@@ -12,7 +12,7 @@ import {
   statSync,
   symlinkSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { extname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createLog } from '../lib/log.ts'
 import { LogDestination } from '../lib/log-destination.ts'
@@ -104,10 +104,12 @@ t.test('a reader that is gone, or a disk that is full, throws nothing', async t 
 
 t.test('a file is appended to, and is not for everybody to read', async t => {
   const path = join(t.testdir({ log: 'before\n' }), 'log')
-  new LogDestination(path, { onDropped: () => {} }).write('after\n')
+  const log = new LogDestination(path, { onDropped: () => {} })
+  log.write('after\n')
+  log.close()
   t.equal(readFileSync(path, 'utf8'), 'before\nafter\n')
   const fresh = join(t.testdirName, 'fresh')
-  new LogDestination(fresh, { onDropped: () => {} }).write('one\n')
+  new LogDestination(fresh, { onDropped: () => {} }).close()
   t.equal(statSync(fresh).mode & 0o007, 0)
 })
 
@@ -121,7 +123,7 @@ t.test('a file that was moved is opened anew where it was asked for', async t =>
   log.reopen()
   log.write('three\n')
   t.equal(readFileSync(`${path}.1`, 'utf8'), 'one\ntwo\n')
-  t.equal(readFileSync(path, 'utf8'), 'three\n')
+  await until(() => readFileSync(path, 'utf8') === 'three\n')
   rmSync(path)
   mkdirSync(path)
   t.throws(() => log.reopen(), { code: 'EISDIR' })
@@ -167,4 +169,30 @@ t.test('what a full disk has cut off is not the beginning of the next file', asy
   t.match(text[0], /^0 x{100}$/)
   t.equal(text.at(-2), 'last')
   t.ok(text.slice(0, -2).every(line => /^\d+ x{100}$/.test(line)))
+})
+
+t.test('lines of one turn go out together at its end', async t => {
+  const { fd, read } = pipe(t)
+  const log = new LogDestination(fd, { onDropped: () => {} })
+  log.write('one\n')
+  log.write('two\n')
+  t.equal(read(), '')
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(read(), 'one\ntwo\n')
+})
+
+t.test('the last turn of a process is written, however it ends by itself', async t => {
+  const file = `../lib/log-destination${extname(import.meta.url)}`
+  const module = new URL(file, import.meta.url)
+  for (const end of ['process.exit(0)', 'throw new Error("fault")']) {
+    const path = join(t.testdir({}), 'log')
+    const text = `
+      const { LogDestination } = await import(${JSON.stringify(module)})
+      const log = new LogDestination(${JSON.stringify(path)}, { onDropped() {} })
+      log.write('one\\n')
+      ${end}`
+    const args = [...process.execArgv, '--input-type=module', '--eval', text]
+    spawnSync(process.execPath, args)
+    t.equal(readFileSync(path, 'utf8'), 'one\n', end)
+  }
 })
