@@ -46,10 +46,11 @@ export async function serveAlone(options: AloneOptions): Promise<number> {
     log,
     apply: fresh => server.reload(fresh),
   })
-  const report = setInterval(
-    () => tellParent({ type: 'stats', stats: server.stats() }),
-    statsInterval,
-  )
+  // They are a sum of all sections: without a parent nobody is to pay for it.
+  const tellStats = () => {
+    if (process.connected) tellParent({ type: 'stats', stats: server.stats() })
+  }
+  const report = setInterval(tellStats, statsInterval)
   report.unref()
   let delayed: NodeJS.Timeout | undefined
   const exitCode = new Promise<number>((resolve, reject) => {
@@ -77,7 +78,7 @@ export async function serveAlone(options: AloneOptions): Promise<number> {
       clearTimeout(delayed)
       stopListening()
       process.off('disconnect', orphaned)
-      tellParent({ type: 'stats', stats: server.stats() })
+      tellStats()
     }
     const end = (code: number) => {
       stop()
