@@ -1,10 +1,15 @@
 import type { Duplex } from 'node:stream'
+import { type Clock, systemClock } from '../clock.ts'
 
 /** Less is a request for a second hello; see native/second-hello.ts. */
 const longestRetryRequest = 128
-/** All of the first ones are measured, then one of so many. */
+/**
+ * All of the first ones are measured, then one in so many milliseconds: for the CPU time of a process
+ * the kernel asks all its threads, which on a machine that is short of CPU takes longer than the rest
+ * of what we do for a handshake.
+ */
 const measuredAtFirst = 64
-const oneOf = 16
+const pause = 250
 /** The latest of each kind that are kept: their median is told. */
 const kept = 64
 
@@ -26,15 +31,20 @@ export interface HandshakeCost {
 export class HandshakeMeter {
   readonly #full: number[] = []
   readonly #resumed: number[] = []
-  #seen = 0
+  readonly #clock: Clock
+  #measured = 0
+  #last = Number.NEGATIVE_INFINITY
+
+  constructor(clock: Clock = systemClock) {
+    this.#clock = clock
+  }
 
   /**
    * Measures what happens to `socket` in the ticks that `begin` asks for, now and then; `done` is
    * told the seconds. Not called where TLS was not done at once: an SNICallback that waits.
    */
   measure(socket: Duplex, begin: () => void, done: (seconds: number) => void): void {
-    this.#seen += 1
-    if (this.#seen > measuredAtFirst && this.#seen % oneOf !== 0) {
+    if (!this.#isDue()) {
       begin()
       return
     }
@@ -48,6 +58,14 @@ export class HandshakeMeter {
       const { bytesWritten = 0 } = socket as { bytesWritten?: number }
       if (bytesWritten > longestRetryRequest) done((cpuTime() - since) / 1e6)
     })
+  }
+
+  #isDue(): boolean {
+    const now = this.#clock.monotonic()
+    if (this.#measured >= measuredAtFirst && now - this.#last < pause) return false
+    this.#measured += 1
+    this.#last = now
+    return true
   }
 
   add(resumed: boolean, seconds: number): void {
