@@ -13,6 +13,7 @@ t.test('a person reads time, level, sentence and what belongs to it', async t =>
   log.infoText?.('"method":"GET","status":200', 'request')
   log.debug({}, 'small')
   log.error({ secret: 'x' }, 'large')
+  await new Promise(resolve => setImmediate(resolve))
   const lines = readFileSync(path, 'utf8').split('\n')
   const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /
   t.strictSame(

@@ -31,9 +31,14 @@ function exchange(target: string, host = 'a.example', method = 'GET'): Exchange 
 }
 
 /** The lines that a log of the process writes, without their time. */
-function written(t: Test, write: (log: Log) => void, options?: LogOptions): string[] {
+async function written(
+  t: Test,
+  write: (log: Log) => void,
+  options?: LogOptions,
+): Promise<string[]> {
   const path = join(t.testdir({}), 'log')
   write(createLog({ ...options, destination: path }).child({ worker: 3 }))
+  await new Promise(resolve => setImmediate(resolve))
   const lines = readFileSync(path, 'latin1').split('\n')
   t.equal(lines.pop(), '')
   for (const line of lines) t.match(line, /^\{"level":30,"time":\d{13},"pid":\d+,/)
@@ -59,12 +64,9 @@ t.test('lines are to the byte those of a logger that is told of objects', async 
       code: 'HPE_"',
     })
   }
-  const lines = written(t, write)
+  const lines = await written(t, write)
   t.equal(lines.length, 5)
-  t.strictSame(
-    lines,
-    written(t, log => write(slow(log))),
-  )
+  t.strictSame(lines, await written(t, log => write(slow(log))))
   const [first = '', second = '', third = ''] = lines
   t.match(first, '"worker":3,"client":"::1","tls":"TLSv1.3","method":"GET"')
   t.match(first, /"host":"a\.example","path":"\/a\/b","status":200,"bytes":12,"ms":1\.3,/)
@@ -80,7 +82,7 @@ t.test('lines are to the byte those of a logger that is told of objects', async 
 
 t.test('no password that stands before a host is logged', async t => {
   const targets = ['u:secret@b:443', 'http://u:secret@b/x@y', '/x@y', '*@secret@b']
-  const lines = written(t, log => {
+  const lines = await written(t, log => {
     for (const target of targets)
       logRequest(log, exchange(target, 'u:secret@b', 'CONNECT'), outcome, 1, undefined)
   })
@@ -93,7 +95,7 @@ t.test('no password that stands before a host is logged', async t => {
 
 t.test('a log that is above them writes none', async t => {
   const write = (log: Log) => logRequest(log, exchange('/'), outcome, 1, undefined)
-  t.strictSame(written(t, write, { level: 'warn' }), [])
+  t.strictSame(await written(t, write, { level: 'warn' }), [])
 })
 
 /** The lines of requests on a connection of their own. */
