@@ -51,7 +51,11 @@ export function prefixLinks(
 ): string[] {
   return mapLinks(fields, {
     target: target => prefixed(target, prefix, authority, isPlaced),
-    cookie: cookie => cookiePath(cookie, path => (isPlaced(path) ? path : prefix + path)),
+    // RFC 6265 5.1.4: `/api/` would not be the path of a request for `/api`.
+    cookie: cookie =>
+      cookiePath(cookie, path =>
+        isPlaced(path) ? path : prefix + (path === '/' ? '' : path),
+      ),
   })
 }
 

@@ -271,7 +271,7 @@ export class Forwarding implements DispatchHandler {
     const { request, client, dispatcher, hop, user, place } = this.#options
     let fields = requestFields(request, this.#options)
     const { rewrite } = this.#options
-    if (rewrite !== undefined) fields = rewrite.requestFields(fields)
+    if (rewrite !== undefined) fields = rewrite.requestFields(fields, request.path)
     if (this.#webSocketKey !== undefined) {
       fields = filterFields(fields, name => name !== 'sec-websocket-key')
       fields.push('Sec-WebSocket-Key', this.#webSocketKey)
@@ -303,7 +303,7 @@ export class Forwarding implements DispatchHandler {
 
   #rewritten(fields: string[]): string[] {
     const { rewrite, request, place } = this.#options
-    const prefix = rewrite?.stripped
+    const prefix = rewrite?.strippedOf(request.path)
     let named = fields
     if (prefix !== undefined) named = prefixLinks(named, prefix, request.authority)
     // The outermost part of a path comes last.

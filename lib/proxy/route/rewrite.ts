@@ -1,3 +1,4 @@
+import { hasPrefix } from '../../dispatch/links.ts'
 import { HandfastError } from '../../errors.ts'
 import { type Fields, filterFields } from '../../http/fields.ts'
 import { shown } from '../../shown.ts'
@@ -9,8 +10,7 @@ import { readingsOf } from './path-readings.ts'
 
 /** What a route changes of requests and responses on their way. */
 export class Rewrite {
-  /** Taken off the path, and put before what the response names. */
-  readonly stripped: string | undefined
+  readonly #stripped: string | undefined
   readonly #prefix: string
   readonly #request: Changes | undefined
   readonly #response: Changes | undefined
@@ -20,7 +20,7 @@ export class Rewrite {
     const { stripPath, addPath, requestHeaders, responseHeaders } = handling
     for (const path of [stripPath, addPath])
       if (path !== undefined) checkPath(path, label)
-    this.stripped = stripPath?.replace(/\/$/, '') || undefined
+    this.#stripped = stripPath?.replace(/\/$/, '') || undefined
     this.#prefix = addPath?.replace(/\/$/, '') ?? ''
     this.#request = changesOf(requestHeaders, label, name =>
       mayChangeRequest(name, ownFields),
@@ -28,17 +28,23 @@ export class Rewrite {
     this.#response = changesOf(responseHeaders, label, mayChangeResponse)
   }
 
-  /** The path for the backend. One that does not begin as it should stays. */
+  /**
+   * What is taken off this path, and put before what the response names; undefined where it begins
+   * in another way, and stays.
+   */
+  strippedOf(path: string): string | undefined {
+    const stripped = this.#stripped
+    return stripped !== undefined && hasPrefix(path, stripped) ? stripped : undefined
+  }
+
+  /** The path for the backend. */
   path(path: string): string {
-    let rest = path
-    const { stripped } = this
-    if (stripped !== undefined && path.startsWith(stripped)) {
-      const after = path.slice(stripped.length)
-      if (/^(?:$|[/?])/.test(after)) rest = after.startsWith('/') ? after : `/${after}`
-      // Some read a host behind two slashes.
-      rest = rest.replace(/^[/\\]{2,}/, '/')
-    }
-    return this.#prefix + rest
+    const stripped = this.strippedOf(path)
+    if (stripped === undefined) return this.#prefix + path
+    const rest = path.slice(stripped.length)
+    // Some read a host behind two slashes.
+    const below = rest.startsWith('/') ? rest.replace(/^[/\\]{2,}/, '/') : `/${rest}`
+    return this.#prefix + below
   }
 
   /** Whether some server would read it out of what is put before it: `/v2/../x` is `/x`. */
@@ -49,9 +55,11 @@ export class Rewrite {
     return readings?.every(one => `${one}/`.startsWith(`${prefix}/`)) !== true
   }
 
-  requestFields(fields: string[]): string[] {
+  /** `path`: of the request, as it came. */
+  requestFields(fields: string[], path: string): string[] {
     const changed = this.#request === undefined ? fields : apply(this.#request, fields)
-    if (this.stripped !== undefined) changed.push('X-Forwarded-Prefix', this.stripped)
+    const stripped = this.strippedOf(path)
+    if (stripped !== undefined) changed.push('X-Forwarded-Prefix', stripped)
     return changed
   }
 

@@ -25,6 +25,9 @@ t.test('a path is taken off, another put before', t => {
   )
   t.equal(strip.path('/api/\\evil.test'), '/evil.test')
   t.equal(rewrite({ addPath: '/v2/' }).path('/a'), '/v2/a')
+  const told = (path: string) => strip.requestFields([], path)
+  t.strictSame(told('/api/a'), ['X-Forwarded-Prefix', '/api'])
+  t.strictSame(told('/apis'), [], 'nothing was taken off')
   t.equal(rewrite({ stripPath: '/api/', addPath: '/v2' }).path('/api/a'), '/v2/a')
   t.end()
 })
@@ -48,6 +51,19 @@ t.test('a request that leaves the path of a site is refused', async t => {
   const { port } = await startProxy(t, { sites: [own] })
   t.match(await ask(port, 'a.test', { path: '/a' }), { status: 200, body: '/v2/a' })
   t.match(await ask(port, 'a.test', { path: '/../v1/a' }), { status: 400 })
+})
+
+t.test('links of what had no path taken off stay', async t => {
+  const { url, requests } = await startBackend(t, (_request, response) => {
+    response.writeHead(302, { Location: '/start', 'Set-Cookie': 'a=1; Path=/' }).end()
+  })
+  const own = { ...(await defaultSite([url])), stripPath: '/api' }
+  const { port } = await startProxy(t, { sites: [own] })
+  const browser = new Browser()
+  await browser.get(port, {}, '/other')
+  t.equal(browser.lastHeaders.location, '/start')
+  t.strictSame(browser.setCookies, ['a=1; Path=/'])
+  t.equal(requests[0]?.headers['x-forwarded-prefix'], undefined)
 })
 
 t.test('forbidden: to change what frames a message or says who asks', t => {
@@ -165,11 +181,15 @@ t.test('what a response names gets the prefix, what names another host does not'
   }
   t.equal(of('Content-Location', '/x'), '/p/x')
   t.equal(of('Link', '</a>; rel=next, <b>; rel=x'), '</p/a>; rel=next, <b>; rel=x')
-  t.equal(of('Set-Cookie', 'a=/; Path=/; Secure'), 'a=/; Path=/p/; Secure')
+  t.equal(
+    of('Set-Cookie', 'a=/; Path=/; Secure'),
+    'a=/; Path=/p; Secure',
+    'which /p is under as well',
+  )
   t.equal(of('Set-Cookie', 'a=1;path=/x'), 'a=1; Path=/p/x')
   // RFC 6265 5.2: blanks around are nothing, and such a Path is as wide as any.
   t.equal(of('Set-Cookie', 'a=1; Path = /x ; Secure'), 'a=1; Path=/p/x; Secure')
-  t.equal(of('Set-Cookie', 'a=1; Path= /'), 'a=1; Path=/p/')
+  t.equal(of('Set-Cookie', 'a=1; Path= /'), 'a=1; Path=/p')
   t.equal(of('Set-Cookie', 'a=1'), 'a=1')
   t.equal(of('Set-Cookie', '__Host-a=1; Path=/'), '__Host-a=1; Path=/')
   t.equal(of('X-Other', '/x'), '/x')
@@ -207,7 +227,7 @@ t.test('backend and client see what they are to see', async t => {
   t.match(requests[0]?.headers, { 'x-env': 'test', 'x-forwarded-prefix': '/api' })
   t.equal(requests[0]?.headers['x-debug'], undefined)
   t.equal(browser.lastHeaders.location, '/api/start')
-  t.strictSame(browser.setCookies, ['a=1; Path=/api/', 'b=2'])
+  t.strictSame(browser.setCookies, ['a=1; Path=/api', 'b=2'])
   t.match(browser.lastHeaders, { server: undefined, 'x-frame-options': 'DENY' })
   await browser.get(port, { 'x-debug': '1', 'X-Forwarded-Prefix': '/evil' }, '/other')
   t.equal(requests[1]?.headers['x-debug'], '1')
