@@ -56,9 +56,14 @@ export class Shares {
    */
   take(name: string | undefined): boolean {
     if (!this.hasRoom(name)) return false
+    this.add(name)
+    return true
+  }
+
+  /** Counts one that the name has, whether there is room for it or not. */
+  add(name: string | undefined): void {
     if (name !== undefined) this.#held.set(name, this.heldBy(name) + 1)
     this.#used += 1
-    return true
   }
 
   /** Whether there is one for the name. */
@@ -69,13 +74,6 @@ export class Shares {
     const held = this.heldBy(name)
     // Rounding must not make a share larger.
     return held < this.#factor * free - 1e-6 && (held === 0 || free > this.#last)
-  }
-
-  /** One that `from` holds is `to`'s from now on, however much that has. */
-  pass(from: string | undefined, to: string | undefined): void {
-    this.release(from)
-    if (to !== undefined) this.#held.set(to, this.heldBy(to) + 1)
-    this.#used += 1
   }
 
   release(name: string | undefined): void {

@@ -1,6 +1,7 @@
 import type { Backend } from '../../backend/backend.ts'
 import type { SlotUse } from '../../backend/slots.ts'
 import { Shares } from '../../limit/shares.ts'
+import { type Priority, priorities } from './urgency.ts'
 import { type Waiter, WaitLine } from './wait-line.ts'
 
 /** Somebody who waits for a slot of any of some backends. */
@@ -32,51 +33,61 @@ export class Lines {
   }
 }
 
-/** Those that wait for one backend. Whenever it has a slot back, whoever is next gets it. */
+/**
+ * Those that wait for one backend. Whenever it has a slot back, whoever is next gets it.
+ *
+ * What waits of lower priority counts as room: in a line that is full one of those gives its place
+ * up. So nobody is kept out by what goes after him, and each priority is shared out among networks
+ * as if those below it were not there.
+ */
 class Line {
   readonly #backend: Backend
   readonly #waiting = new WaitLine<SlotWaiter>()
-  readonly #shares: Shares
+  /** By priority: of all that wait of it, or of a higher one. */
+  readonly #shares: ReadonlyMap<Priority, Shares>
   #giving = false
 
   constructor(backend: Backend) {
     this.#backend = backend
     const { maxQueued, share } = backend.slots
-    this.#shares = new Shares({ most: maxQueued, share })
+    const options = { most: maxQueued, share }
+    this.#shares = new Map(priorities.map(priority => [priority, new Shares(options)]))
     backend.slots.onRoom(() => this.#give())
   }
 
   join(waiter: SlotWaiter): boolean {
-    if (!this.#shares.take(waiter.network) && !this.#displace(waiter)) return false
+    const { urgency, network } = waiter
+    if (this.#shares.get(urgency.priority)?.hasRoom(network) !== true) return false
+    if (this.#waiting.size >= this.#backend.slots.maxQueued) this.#displace(waiter)
     this.#waiting.add(waiter)
+    for (const shares of this.#sharesOf(waiter)) shares.add(network)
     this.#tell()
-    return true
-  }
-
-  /**
-   * A line that is full of what can wait keeps nobody out that goes first: one of lower priority
-   * gives its place up, of the network that has most of the line. That is the waiter's own, or
-   * one that has more than it, so that nobody gets more of the line in this way than the greediest.
-   */
-  #displace({ network, urgency, place }: SlotWaiter): boolean {
-    const shares = this.#shares
-    const own = shares.heldBy(place.network)
-    const displaced = this.#waiting.takeBelow(urgency.priority, name => {
-      const held = shares.heldBy(name)
-      // Of those that no network has nobody knows how many they are.
-      const may = name === place.network || name === '' || held > own
-      return may ? Math.max(1, held) : 0
-    })
-    if (displaced === undefined) return false
-    shares.pass(displaced.network, network)
-    displaced.displaced(this.#backend)
     return true
   }
 
   leave(waiter: SlotWaiter): void {
     if (!this.#waiting.remove(waiter)) return
-    this.#shares.release(waiter.network)
+    this.#left(waiter)
+  }
+
+  #displace({ urgency }: SlotWaiter): void {
+    const displaced = this.#waiting.takeBelow(urgency.priority, network =>
+      // Of those that no network has nobody knows how many they are.
+      Math.max(1, this.#shares.get('low')?.heldBy(network) ?? 0),
+    )
+    if (displaced === undefined) return
+    this.#left(displaced)
+    displaced.displaced(this.#backend)
+  }
+
+  #left(waiter: SlotWaiter): void {
+    for (const shares of this.#sharesOf(waiter)) shares.release(waiter.network)
     this.#tell()
+  }
+
+  /** Those that it counts for. */
+  #sharesOf({ urgency }: SlotWaiter): readonly Shares[] {
+    return [...this.#shares.values()].slice(priorities.indexOf(urgency.priority))
   }
 
   #tell(): void {
@@ -93,8 +104,7 @@ class Line {
           this.#backend.slots.hasRoom(use, network),
         )
         if (waiter === undefined) return
-        this.#shares.release(waiter.network)
-        this.#tell()
+        this.#left(waiter)
         waiter.go(this.#backend)
       }
     } finally {

@@ -49,7 +49,7 @@ export class WaitLine<Item extends Waiter> {
 
   /**
    * Takes out one that is to make room for one of this priority: of the lowest that waits below
-   * it, what came last of the network that `part` tells most of; 0: none of it.
+   * it, what came last of the network that `part` tells most of.
    */
   takeBelow(priority: Priority, part: (network: string) => number): Item | undefined {
     for (const lower of priorities.slice(priorities.indexOf(priority) + 1).reverse()) {
@@ -144,9 +144,8 @@ class Level<Item extends Waiter> {
     let found: { of: Class<Item>; network: string } | undefined
     for (const of of this.#classes.values()) {
       for (const network of of.queue.networks) {
-        const its = part(network)
-        if (its === 0 || its < most) continue
-        most = its
+        if (part(network) < most) continue
+        most = part(network)
         found = { of, network }
       }
     }

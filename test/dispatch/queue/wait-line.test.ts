@@ -119,11 +119,6 @@ t.test('who makes room is of the lowest priority, the last of the greediest', as
   line.add(waiter('b2', 'low', { network: 'b', name: 'other', weight: 2 }))
   line.add(waiter('c1', 'normal', { network: 'c' }))
   t.equal(line.takeBelow('low', part), undefined, 'none of its own priority')
-  t.equal(
-    line.takeBelow('high', () => 0),
-    undefined,
-    'none that nobody is to give up',
-  )
   const given = ['high', 'normal', 'normal', 'normal', 'high', 'high'] as const
   t.strictSame(
     given.map(priority => line.takeBelow(priority, part)?.id),

@@ -153,7 +153,7 @@ t.test(
   },
 )
 
-t.test('forbidden: a network that takes the line from more modest ones', async t => {
+t.test('forbidden: one network that takes the whole line by going first', async t => {
   const { ask, answerNext, waiting, inLine } = await world(
     t,
     {
@@ -162,21 +162,28 @@ t.test('forbidden: a network that takes the line from more modest ones', async t
         { match: { path: '/report' }, queue: { priority: 'low' } },
       ],
     },
-    { maxQueued: 4 },
+    { maxQueued: 5, clientShare: 80 },
   )
   const first = ask('/first')
   await until(() => waiting.length === 1)
-  const reports = [2, 3].map(network => ask('/report', {}, `127.0.0.${network}`))
+  const reports = [ask('/report', {}, '127.0.0.2')]
+  await until(() => inLine() === 1)
+  reports.push(ask('/report', {}, '127.0.0.2'))
   await until(() => inLine() === 2)
-  const payments = [4, 4].map(network => ask('/pay', {}, `127.0.0.${network}`))
-  await until(() => inLine() === 4)
-  const refused = await ask('/pay', {}, '127.0.0.4')
-  t.equal(refused.status, 503, 'one that has more of it than they')
-  const last = ask('/pay', {}, '127.0.0.3')
-  t.equal((await reports[1])?.status, 503, 'its own makes room for it')
-  for (let i = 0; i < 5; i++) await answerNext()
-  const served = await Promise.all([first, reports[0], ...payments, last])
-  t.ok(served.every(answer => answer?.status === 200))
+  const payments: Promise<Answer>[] = []
+  for (let i = 0; i < 3; i++) {
+    payments.push(ask('/pay', {}, '127.0.0.3'))
+    await until(() => inLine() === 3 + i)
+  }
+  payments.push(ask('/pay', {}, '127.0.0.3'))
+  t.equal((await Promise.race(reports)).status, 503, 'the last that can wait')
+  t.equal((await ask('/pay', {}, '127.0.0.3')).status, 503, 'it has four fifths')
+  payments.push(ask('/pay', {}, '127.0.0.4'))
+  const statuses = (await Promise.all(reports)).map(({ status }) => status)
+  t.strictSame(statuses, [503, 503], 'another one has room')
+  for (let i = 0; i < 6; i++) await answerNext()
+  const served = await Promise.all([first, ...payments])
+  t.ok(served.every(({ status }) => status === 200))
 })
 
 t.test('a backend that is well but full is waited for', async t => {
