@@ -1,6 +1,13 @@
 import cluster from 'node:cluster'
 import { createHash } from 'node:crypto'
-import { lstatSync, readdirSync, readlinkSync, rmdirSync, unlinkSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readlinkSync,
+  rmdirSync,
+  unlinkSync,
+} from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { farmKey, parseSecret } from '../farm/secret.ts'
@@ -37,26 +44,48 @@ export function clusterPlace(): ClusterPlace | undefined {
   }
 }
 
-/** Where the workers of a cluster meet. Throws what keeps them from it, in the last base. */
-export function clusterSocket(
+/** Where the workers of a cluster meet. */
+export interface ClusterMeeting {
+  readonly socket: HostSocket
+  /** The farm's, or where it has none one that they share. */
+  readonly secret: string | Buffer
+}
+
+/** Throws what keeps them from meeting, in the last base. */
+export function clusterMeeting(
   { name = 'handfast', listen, secret }: FarmOptions,
   { uid, pid, application, bases }: ClusterPlace,
-): HostSocket {
+): ClusterMeeting {
   // Farms of other secrets have nothing to say to each other.
   const of = secret === undefined ? '' : farmKey(parseSecret(secret), name, 'host folder')
   const farm = digest([name, listen, of.toString('hex'), application]).slice(0, 12)
   const ours = `handfast-${uid}-${digest(processesSeen()).slice(0, 8)}-`
+  // Short: a socket's path has room for a hundred characters.
+  const folderIn = (base: string) => join(base, `${ours}${pid}-${farm}`)
+  // Where others meet already, though there may be room in a better place by now.
+  const isUsed = (base: string) => existsSync(folderIn(base))
   let failure: unknown
-  for (const base of bases) {
+  for (const base of [...bases.filter(isUsed), ...bases]) {
+    const folder = folderIn(base)
     try {
       removeDead(base, ours, uid)
-      // Short: a socket's path has room for a hundred characters.
-      return new HostSocket(join(base, `${ours}${pid}-${farm}`))
+      const socket = new HostSocket(folder)
+      return { socket, secret: secret ?? socket.key() }
     } catch (error) {
       failure = error
+      removeEmpty(folder)
     }
   }
   throw failure
+}
+
+/** One that a base has room for, and not for what is to be in it: nobody is to meet there. */
+function removeEmpty(folder: string): void {
+  try {
+    rmdirSync(folder)
+  } catch {
+    // It was not made, or there is something in it.
+  }
 }
 
 /** Another container may see the folders, and not the processes, even under the same name. */

@@ -15,7 +15,7 @@ import type { KeeperState } from '../repository/state.ts'
 import type { RecordTable } from '../table/record-table.ts'
 import type { ShelvedTable } from '../table/shelf/shelved-table.ts'
 import { beyondHost } from './beyond-host.ts'
-import { clusterPlace, clusterSocket } from './cluster-folder.ts'
+import { clusterMeeting, clusterPlace } from './cluster-folder.ts'
 import type { FarmTransport } from './farm-transport.ts'
 import type { FarmNumbers, FarmOptions } from './options.ts'
 
@@ -36,8 +36,9 @@ export function hostOf(options: FarmOptions, log: Log): Host | undefined {
   if (host === false) return undefined
   try {
     const place = host === undefined ? clusterPlace() : undefined
-    if (host === undefined && place === undefined) return undefined
-    const socket = place ? clusterSocket(options, place) : new HostSocket(host as string)
+    if (place !== undefined) return clusterMeeting(options, place)
+    if (host === undefined) return undefined
+    const socket = new HostSocket(host)
     return { socket, secret: secret ?? socket.key() }
   } catch (error) {
     if (host !== undefined) throw error

@@ -1,6 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  linkSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -46,6 +53,8 @@ export class HostSocket {
   /** A key that the processes of this folder share, for a farm without a secret. */
   key(): Buffer {
     const path = join(this.#folder, 'key')
+    // Whoever comes later needs no room.
+    if (existsSync(path)) return readFileSync(path)
     const own = join(this.#folder, `key-${randomBytes(8).toString('hex')}`)
     writeFileSync(own, randomBytes(keyLength), { mode: 0o600, flag: 'wx' })
     try {
@@ -54,7 +63,7 @@ export class HostSocket {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     } finally {
-      rmSync(own)
+      rmSync(own, { force: true })
     }
     return readFileSync(path)
   }

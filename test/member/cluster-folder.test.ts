@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
-import { type ClusterPlace, clusterSocket } from '../../lib/member/cluster-folder.ts'
+import { type ClusterPlace, clusterMeeting } from '../../lib/member/cluster-folder.ts'
 import type { FarmOptions } from '../../lib/member/options.ts'
 
 /** Linux gives out no such pid. */
@@ -29,7 +29,7 @@ function newBase(t: Test): string {
 function meet(base: string, options: FarmOptions, place: Partial<ClusterPlace> = {}) {
   const before = new Set(readdirSync(base))
   const own = { uid, pid: process.pid, application: ['app.js'], bases: [base], ...place }
-  clusterSocket(options, own)
+  clusterMeeting(options, own)
   return readdirSync(base).filter(name => !before.has(name))
 }
 
