@@ -171,6 +171,26 @@ for (const transport of transports)
     })
   }
 
+for (const transport of transports)
+  t.test(`${transport}: a clock that was an hour ahead, and is right again`, async t => {
+    const farm = new ClockFarm(t, transport)
+    const [a, b] = [await farm.add(0), await farm.add(0)]
+    b.clock.off = 60 * minute
+    await b.farm.cache.add(tables.state, Buffer.from('k'), value, { ...life, budget: 1 })
+    await until(() => a.farm.absent().length > 0)
+    b.clock.off = 0
+    const reasonAt = (member: ClockMember, other: string) =>
+      member.farm.members().find(({ id }) => id === other)?.reason ?? ''
+    const words = /clock was (1 h|59 min 5\d s) ahead of .*start the processes .* again/
+    await until(() => words.test(reasonAt(a, 'm1')))
+    await until(() => words.test(reasonAt(b, 'm0')))
+    t.match(a.log.said('start the processes')[0], { level: 'error' })
+
+    await b.farm.close()
+    farm.members.splice(1, 1)
+    await t.resolves(farm.add(0), 'started again it is a member')
+  })
+
 t.test('a record that no clock can have made yet is not acknowledged', async t => {
   const farm = new ClockFarm(t, 'stream')
   const [a, b] = [await farm.add(0), await farm.add(0)]

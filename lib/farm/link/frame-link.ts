@@ -186,7 +186,7 @@ export class FrameLink {
 
   #onTime(body: Buffer): void {
     if (this.time.heard(readTimes(body)) || !this.isGreeted) return
-    throw clockError(this.time.trouble ?? 0)
+    throw clockError(this.time.trouble)
   }
 
   #drained(): void {

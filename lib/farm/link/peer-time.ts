@@ -14,12 +14,20 @@ const noise = 1_000
 /** What the way takes is no reason to refuse a member. */
 const wayTime = 2_000
 
+/** Why two members can't be in one farm now. */
+export interface ClockTrouble {
+  /** By how much the one that is wrong is ahead, ms; negative when it is behind. */
+  readonly ahead: number
+  /** Its wall clock is right by now; but what it writes is never dated back. */
+  readonly wasAhead: boolean
+}
+
 /** How the clock of the member at the other end of a link stands to ours. */
 export class PeerTime {
   readonly #versions: HybridClock
   readonly #samples: number[] = []
-  /** By how much its clock is too far ahead of ours, or behind, when it last said so. */
-  trouble: number | undefined
+  /** What was wrong with its clock, when it last said what that is. */
+  trouble: ClockTrouble | undefined
 
   constructor(versions: HybridClock) {
     this.#versions = versions
@@ -38,8 +46,8 @@ export class PeerTime {
    * member that is behind: that one finds out itself.
    */
   heard(times: PeerTimes): boolean {
-    this.trouble = clockTrouble(times, this.#versions)
-    if (this.trouble !== undefined && this.trouble > 0) return false
+    this.trouble = clockTrouble(times, this.#versions.wall())
+    if (this.trouble !== undefined && this.trouble.ahead > 0) return false
     this.#samples.push(times.wall - this.#versions.wall())
     if (this.#samples.length > samples) this.#samples.shift()
     this.#versions.follow(times.farm)
@@ -47,23 +55,36 @@ export class PeerTime {
   }
 }
 
-/** By how much too far the member's clock, or what it has followed, is ahead of ours (ms). */
-export function clockTrouble(times: PeerTimes, ours: HybridClock): number | undefined {
-  const ahead = times.wall - ours.wall()
-  if (Math.abs(ahead) > maxClockDifference + wayTime) return ahead
-  const lead = times.farm - ours.wall()
-  return lead > maxClockLead + wayTime ? lead : undefined
+/** What is wrong with a member's clock, or what it has followed, to one whose wall clock says `wall`. */
+export function clockTrouble(times: PeerTimes, wall: number): ClockTrouble | undefined {
+  const ahead = times.wall - wall
+  if (Math.abs(ahead) > maxClockDifference + wayTime) return { ahead, wasAhead: false }
+  const lead = times.farm - wall
+  return lead > maxClockLead + wayTime ? { ahead: lead, wasAhead: true } : undefined
 }
 
-export function clockError(ahead: number): HandfastError {
-  return new HandfastError('ERR_HANDFAST_JOIN', clockWords(ahead, 'its', 'ours'))
+export function clockError(trouble: ClockTrouble | undefined): HandfastError {
+  const words = clockWords(trouble ?? noTrouble, 'its', 'ours')
+  return new HandfastError('ERR_HANDFAST_JOIN', words)
 }
 
-/** For people: which clock is off, which way and by how much. */
-export function clockWords(ahead: number, whose: string, than: string): string {
-  const way = ahead > 0 ? 'ahead of' : 'behind'
+/** For people: which clock is off, which way and by how much, and what to do. */
+export function clockWords(
+  { ahead, wasAhead }: ClockTrouble,
+  whose: string,
+  than: string,
+): string {
+  const by = durationText(Math.abs(ahead))
+  if (wasAhead) {
+    return (
+      `${whose} clock was ${by} ahead of ${than}, and what is written with it is dated so ` +
+      'still: start the processes with that clock again'
+    )
+  }
   return (
-    `${whose} clock is ${durationText(Math.abs(ahead))} ${way} ${than}, and ` +
+    `${whose} clock is ${by} ${ahead > 0 ? 'ahead of' : 'behind'} ${than}, and ` +
     `${durationText(maxClockDifference)} are allowed: set the clocks right, by NTP for one`
   )
 }
+
+const noTrouble: ClockTrouble = { ahead: 0, wasAhead: false }

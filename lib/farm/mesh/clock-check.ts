@@ -46,8 +46,9 @@ export class ClockCheck {
   /** The acceptor does not let us in. Answers how to say so. */
   refused({ times, greeting }: Extract<Refusal, object>, address: string): string {
     const { versions, clock, directory } = this.#parts
-    const ahead = clockTrouble(times, versions) ?? times.wall - versions.wall()
-    const reason = clockWords(-ahead, 'the', 'its own')
+    const ahead = versions.wall() - times.wall
+    const trouble = clockTrouble(this.#times(), times.wall) ?? { ahead, wasAhead: false }
+    const reason = clockWords(trouble, 'the', 'its own')
     directory.refuse(greeting, address, reason, clock.monotonic())
     return reason
   }
