@@ -3,10 +3,12 @@ import type { Replica, WriteLevel } from '../farm/transport.ts'
 import { LogLimiter } from '../limit/log-limiter.ts'
 import { TokenBucket } from '../limit/token-bucket.ts'
 import type { Log } from '../log.ts'
+import { durationText } from '../options/duration.ts'
 import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import type { Version } from '../record/version.ts'
 import { Breaker } from './breaker.ts'
+import { EarlyRecords } from './early-records.ts'
 import type { FoundRecord, Tier } from './tier.ts'
 
 /** How things are now: of no use, or worse, to a host that starts later. */
@@ -32,6 +34,8 @@ const patience = 10_000
 /** From a write that failed until all that matters is written again, ms; doubles. */
 const firstPause = 1_000
 const longestPause = 30_000
+/** Between two looks whether the clock is where records from the future are, ms. */
+const earlyPause = 500
 /** Records looked at in one step of that. */
 const stepLength = 64
 
@@ -46,8 +50,10 @@ export interface TierCounts {
   /** Not asked, because the ones before had failed. */
   readonly skipped: number
   readonly writes: number
-  /** Records from the future, of a clock that is wrong: not taken. */
+  /** Records from the future, of a clock that is wrong: not taken before it is there. */
   readonly refusedFuture: number
+  /** Those of them that are waited for. */
+  readonly early: number
   /** Not kept: failed, late, or too many at once. */
   readonly writeErrors: number
   readonly writesDropped: number
@@ -64,6 +70,8 @@ export interface GuardedTierParts {
   readonly log: Log
   /** What is here, to write again what the tier has missed. */
   readonly scan: Replica['scan']
+  /** Takes what the tier has told. True when it was news. */
+  apply(record: CacheRecord): boolean
   /** False for a version that is too far ahead of the clock here. Default: all are taken. */
   readonly accepts?: ((version: Version) => boolean) | undefined
 }
@@ -82,6 +90,9 @@ export class GuardedTier implements Tier {
   readonly #breaker: Breaker
   readonly #bucket = new TokenBucket(lookupRate, lookupRate)
   readonly #failures: LogLimiter
+  readonly #early = new EarlyRecords()
+  readonly #earlyLines: LogLimiter
+  #earlyTimer: Timer | undefined
   readonly #counts = {
     hits: 0,
     misses: 0,
@@ -110,6 +121,7 @@ export class GuardedTier implements Tier {
     this.isOwn = tier.isOwn === true
     this.#breaker = new Breaker(clock)
     this.#failures = new LogLimiter(clock)
+    this.#earlyLines = new LogLimiter(clock)
   }
 
   /** Lookups pass it by; one of them may find out whether it works again. */
@@ -129,6 +141,11 @@ export class GuardedTier implements Tier {
     const { clock } = this.#parts
     const wait = Math.min(budget, this.budget ?? budget)
     if (wait <= 0 || !this.#keeps(table)) return undefined
+    // What lies on a disk may have been revoked by what is known to lie there, too.
+    if (this.withholds) {
+      this.#counts.misses += 1
+      return undefined
+    }
     if (this.#lookups >= mostLookups || !this.#bucket.take(clock.monotonic())) {
       this.#counts.limited += 1
       return undefined
@@ -152,7 +169,7 @@ export class GuardedTier implements Tier {
     }
     if (this.#breaker.succeeded())
       this.#parts.log.info({ tier: this.source }, 'the tier answers again')
-    if (answer.value === undefined || !this.accepts(answer.value)) {
+    if (answer.value === undefined || !this.#accepts(answer.value)) {
       this.#counts.misses += 1
       return undefined
     }
@@ -160,11 +177,30 @@ export class GuardedTier implements Tier {
     return answer.value
   }
 
-  /** Whether what the tier has may be taken here; counts what may not. */
-  accepts({ version }: CacheRecord): boolean {
-    if (this.#parts.accepts?.(version) !== false) return true
-    this.#counts.refusedFuture += 1
+  /**
+   * Takes what the tier tells of, or sets it aside until the clock here is there. True when it
+   * was news.
+   */
+  apply(record: CacheRecord): boolean {
+    if (this.#accepts(record)) return this.#parts.apply(record)
+    if (record.table === tables.session || ofNow.has(record.table)) return false
+    this.#early.add(record)
+    this.#earlyLines.log(heldBack => {
+      const ahead = durationText(record.version.ms - this.#parts.clock.now())
+      this.#parts.log.error(
+        { tier: this.source, ahead, heldBack },
+        'a record comes from the future, and is not taken before then: the clock of this host ' +
+          'is behind, or was wrong where it was written; set the clocks right, by NTP for one',
+      )
+    })
+    this.#ripenLater()
     return false
+  }
+
+  /** It has told what was revoked, and that is not taken yet. */
+  get withholds(): boolean {
+    this.#ripen()
+    return this.isOwn && this.#early.lacksRevoked
   }
 
   async put(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean> {
@@ -217,12 +253,14 @@ export class GuardedTier implements Tier {
   }
 
   isCurrent(): boolean {
-    return this.isOwn || this.#tier.isCurrent()
+    this.#ripen()
+    return !this.#early.lacksRevoked && (this.isOwn || this.#tier.isCurrent())
   }
 
   stats(): TierCounts {
     return {
       ...this.#counts,
+      early: this.#early.size,
       open: this.isOpen ? 1 : 0,
       // Until all has been written again, too.
       behind: this.#behind || this.#timer !== undefined ? 1 : 0,
@@ -233,7 +271,30 @@ export class GuardedTier implements Tier {
   async close(): Promise<void> {
     this.#closed = true
     this.#timer?.cancel()
+    this.#earlyTimer?.cancel()
     await this.#tier.close()
+  }
+
+  #accepts({ version }: CacheRecord): boolean {
+    if (this.#parts.accepts?.(version) !== false) return true
+    this.#counts.refusedFuture += 1
+    return false
+  }
+
+  #ripen(): void {
+    if (this.#early.size === 0 || this.#closed) return
+    const { accepts } = this.#parts
+    for (const record of this.#early.take(version => accepts?.(version) !== false))
+      this.#parts.apply(record)
+    this.#ripenLater()
+  }
+
+  #ripenLater(): void {
+    if (this.#early.size === 0) return
+    this.#earlyTimer ??= this.#parts.clock.after(earlyPause, () => {
+      this.#earlyTimer = undefined
+      this.#ripen()
+    })
   }
 
   #keeps(table: TableId): boolean {

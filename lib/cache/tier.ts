@@ -70,6 +70,8 @@ export interface Tier {
    * disk: that has always told all.
    */
   isCurrent(): boolean
+  /** It has told what was revoked, and that can't be taken yet. Default: never. */
+  readonly withholds?: boolean | undefined
   /** More figures for the metrics, names are stable. Default: none. */
   stats?(): { readonly [name: string]: number }
   /** Ends waits, with what a miss or a failure answers. */

@@ -53,6 +53,11 @@ export class Tiers {
     return this.#tiers.some(({ source, isOwn }) => source !== 'peer' && isOwn !== true)
   }
 
+  /** What was revoked is known to lie on a disk here, and is not known. */
+  get withholds(): boolean {
+    return this.#tiers.some(({ withholds }) => withholds === true)
+  }
+
   /** Looks for a record, for at most `budget` ms. Many askers of one key cost one question. */
   ask(table: TableId, key: Buffer, budget: number): Flight {
     return this.#lookup.ask(table, key, budget)

@@ -54,8 +54,7 @@ function* madeTiers(parts: BeyondParts, tiers: Tiers): Generator<Tier> {
   for (const make of makers) {
     let guarded: GuardedTier | undefined
     const told = tiers.told(replica, () => guarded)
-    const apply = (record: CacheRecord) =>
-      guarded?.accepts(record) === true && told.apply(record)
+    const apply = (record: CacheRecord) => guarded?.apply(record) === true
     const tier = make({
       clock: versions,
       log: log.child({ farm: farmName }),
@@ -71,6 +70,7 @@ function* madeTiers(parts: BeyondParts, tiers: Tiers): Generator<Tier> {
       clock,
       log,
       scan: (cursor, limit) => replica.scan(cursor, limit),
+      apply: record => told.apply(record),
       accepts: version => versions.accepts(version),
     })
     yield guarded

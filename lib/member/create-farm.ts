@@ -131,7 +131,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
       isCurrent: () => cache.isCurrent(),
       watch: changed => transport.watch(changed),
     },
-    host !== undefined || isShared,
+    host !== undefined || isShared || cache.tiers.withholds,
   )
   const resumption = new Resumption({
     store: new SessionStore(cache),

@@ -4,6 +4,7 @@ import { noTier, type Tier } from '../../lib/cache/tier.ts'
 import { silentLog } from '../../lib/log.ts'
 import { type TableId, tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
+import { memoryLog } from '../fixtures/farm/stream-member.ts'
 import { ManualClock } from '../fixtures/manual-clock.ts'
 
 const key = Buffer.from('key')
@@ -26,6 +27,7 @@ function setUp(tier: Partial<Tier>, here: CacheRecord[] = []) {
     clock,
     log: silentLog,
     scan: () => ({ records: here, next: undefined }),
+    apply: () => true,
   })
   const get = (budget = 50) => guarded.get(tables.session, key, budget)
   return { guarded, clock, get }
@@ -220,9 +222,59 @@ t.test('what comes from the future is a miss, and counted', async t => {
     clock: new ManualClock(),
     log: silentLog,
     scan: () => ({ records: [], next: undefined }),
+    apply: () => true,
     accepts: ({ ms }) => ms <= 0,
   })
   t.equal(await guarded.get(tables.session, key, 50), undefined)
-  t.equal(guarded.accepts(record), false)
-  t.match(guarded.stats(), { hits: 0, misses: 1, refusedFuture: 2 })
+  t.equal(guarded.apply(record), false)
+  t.match(guarded.stats(), { hits: 0, misses: 1, refusedFuture: 2, early: 0 })
 })
+
+for (const isOwn of [true, false])
+  t.test(
+    `what matters and comes from the future is taken in time: ${isOwn ? 'a disk' : 'a server'}`,
+    async t => {
+      const log = memoryLog()
+      const clock = new ManualClock()
+      let setRightBy = 0
+      const applied: CacheRecord[] = []
+      const session = recordOf(tables.session, 'key')
+      const guarded = new GuardedTier({
+        tier: { ...noTier, source: 'far', isOwn, get: async () => session },
+        clock,
+        log,
+        scan: () => ({ records: [], next: undefined }),
+        apply: record => applied.push(record) > 0,
+        accepts: ({ ms }) => ms <= clock.now() + setRightBy,
+      })
+      const at = (ms: number, table: TableId, name: string) => ({
+        ...recordOf(table, name),
+        version: { ms: clock.now() + ms, logical: 0, node: 2 },
+      })
+      const [state, first, newer, later] = [
+        at(100, tables.state, 'cart'),
+        at(200, tables.revocation, 'ann'),
+        at(210, tables.revocation, 'ann'),
+        at(5_000, tables.revocation, 'bob'),
+      ]
+      t.equal(guarded.isCurrent(), true)
+      for (const record of [state, newer, first, later])
+        t.equal(guarded.apply(record), false)
+      t.equal(guarded.isCurrent(), false, 'what was revoked is not known')
+      t.equal(guarded.withholds, isOwn)
+      const found = isOwn ? undefined : session
+      t.same(await guarded.get(tables.session, key, 50), found, 'it may be revoked')
+      t.match(guarded.stats(), { early: 3, refusedFuture: 4 })
+      const [line] = log.said('from the future')
+      t.equal(line?.level, 'error')
+
+      clock.advance(1_000)
+      t.same(applied, [newer, state], 'first what was revoked')
+      t.equal(guarded.isCurrent(), false)
+      setRightBy = 4_000
+      t.equal(guarded.isCurrent(), true, 'looked at when it is asked for, too')
+      t.same(applied, [newer, state, later])
+      t.same(await guarded.get(tables.session, key, 50), session)
+      t.equal(guarded.stats().early, 0)
+    },
+  )

@@ -10,6 +10,7 @@ import { systemClock } from '../../../lib/clock.ts'
 import { silentLog } from '../../../lib/log.ts'
 import { HybridClock } from '../../../lib/record/hybrid-clock.ts'
 import { tables } from '../../../lib/record/key.ts'
+import type { CacheRecord } from '../../../lib/record/record.ts'
 import { recordSealer } from '../../../lib/record/record-sealer.ts'
 import { OffHeapTable } from '../../../lib/table/off-heap-table.ts'
 import { Environment } from '../../../plugins/lmdb/environment.ts'
@@ -61,7 +62,8 @@ async function startHost(
     lost: () => guarded?.lost(),
   })
   const scan = cache.scan.bind(cache)
-  guarded = new GuardedTier({ tier, clock, log: silentLog, scan })
+  const apply = (record: CacheRecord) => cache.apply(record)
+  guarded = new GuardedTier({ tier, clock, log: silentLog, scan, apply })
   cache.tiers.extend(guarded)
   await cache.open()
   t.teardown(() => cache.close())
