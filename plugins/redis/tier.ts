@@ -13,12 +13,15 @@ import type { RedisSetup } from './options.ts'
 import { Part } from './part.ts'
 import { Places } from './places.ts'
 import { clockSlack, writeAlone, writeInPart } from './scripts.ts'
+import { ServerClock } from './server-clock.ts'
 import { findDenied } from './trial.ts'
 
 /** Sealed records up to this length stand in the log, bytes; longer ones are fetched. */
 const longestInLog = 1_024
 /** Longest wait at start without any progress, as a multiple of that for a connection. */
 const startPatience = 2
+/** Longest wait for its time, ms. */
+const timeBudget = 5_000
 /** Before what could not be tried is tried again, ms. */
 const trialPause = 500
 
@@ -32,6 +35,7 @@ export class RedisTier implements Tier {
   readonly #places: Places
   readonly #pieces: readonly Part[]
   #followers: readonly Follower[] = []
+  #serverClock: ServerClock | undefined
   #foreign = 0
   /** What the user may not, in words. */
   #refusal: string | undefined
@@ -133,7 +137,8 @@ export class RedisTier implements Tier {
   }
 
   isCurrent(): boolean {
-    return this.#followers.length > 0 && this.#followers.every(one => one.isCurrent())
+    if (this.#serverClock?.isRight !== true) return false
+    return this.#followers.every(one => one.isCurrent())
   }
 
   stats(): { readonly [name: string]: number } {
@@ -143,6 +148,7 @@ export class RedisTier implements Tier {
   async close(): Promise<void> {
     this.#closed = true
     for (const follower of this.#followers) follower.close()
+    this.#serverClock?.close()
     this.#masters.close()
   }
 
@@ -151,6 +157,14 @@ export class RedisTier implements Tier {
     await this.#masters.known()
     if (this.#closed) return
     void this.#tryRights()
+    const { clock, log } = this.#parts
+    const key = this.#pieces[0]?.keys.log ?? ''
+    this.#serverClock = new ServerClock({
+      clock,
+      log,
+      ask: () => this.#masters.call(key, ['TIME'], { budget: timeBudget }),
+      onTime: () => this.#onProgress(),
+    })
     const groups = this.#masters.isCluster
       ? this.#pieces.map(one => [one])
       : [this.#pieces]
@@ -202,6 +216,7 @@ export class RedisTier implements Tier {
     this.#progressAt = this.#clock.monotonic()
     if (this.#isFilled || !this.#isTried) return
     if (this.#isStarting && this.#refusal !== undefined) return
+    if (this.#serverClock?.isKnown !== true) return
     if (!this.#followers.every(({ hasRead }) => hasRead)) return
     if (!this.#pieces.every(({ isWhole }) => isWhole)) return
     this.#isFilled = true

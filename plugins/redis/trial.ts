@@ -44,6 +44,7 @@ export async function findDenied(
   const steps = [
     ...clean,
     called(trialKey, 'GET', trialKey),
+    called(log, 'TIME'),
     called(records, 'HGET', records, 'x'),
     called(records, 'HMGET', records, 'x'),
     called(records, 'HSCAN', records, '0'),
