@@ -107,6 +107,7 @@ export class Backend implements BackendState {
   readonly #passive: PassiveHealth
   /** Told when it is passed over, and why, and with undefined when it is not any more. */
   onHealth: (reason: PassedOver | undefined) => void = () => {}
+  readonly #onDown: (() => void)[] = []
   /** What a check has found: undefined before the first one. */
   #found: boolean | undefined
   #foundAt = -Infinity
@@ -170,6 +171,11 @@ export class Backend implements BackendState {
   /** Others are at work already, and it has just come. */
   join(): void {
     this.#joinedAt = this.#clock.monotonic()
+  }
+
+  /** `listener` is called whenever it has come to be passed over, or for another reason. */
+  onDown(listener: () => void): void {
+    this.#onDown.push(listener)
   }
 
   /** Why it is passed over, for now. */
@@ -288,7 +294,9 @@ export class Backend implements BackendState {
     const before = this.passedOver
     event()
     const reason = this.passedOver
-    if (reason !== before) this.onHealth(reason)
+    if (reason === before) return
+    this.onHealth(reason)
+    if (reason !== undefined) for (const listener of this.#onDown) listener()
   }
 
   /** Lets open requests finish, and those come that are on their way here already. */

@@ -8,7 +8,10 @@ import { type Waiter, WaitLine } from './wait-line.ts'
 export interface SlotWaiter extends Waiter {
   readonly use: SlotUse
   readonly network: string | undefined
-  /** This backend has room. It is taken by the time this returns, or never will be. */
+  /**
+   * This backend has room, or is not well any more. Room is taken by the time this returns, or never
+   * will be.
+   */
   go(backend: Backend): void
   /** It does not stand in this line any more: one that goes first has its place. */
   displaced(backend: Backend): void
@@ -53,6 +56,7 @@ class Line {
     const options = { most: maxQueued, share }
     this.#shares = new Map(priorities.map(priority => [priority, new Shares(options)]))
     backend.slots.onRoom(() => this.#give())
+    backend.onDown(() => this.#sendAway())
   }
 
   join(waiter: SlotWaiter): boolean {
@@ -88,6 +92,18 @@ class Line {
   /** Those that it counts for. */
   #sharesOf({ urgency }: SlotWaiter): readonly Shares[] {
     return [...this.#shares.values()].slice(priorities.indexOf(urgency.priority))
+  }
+
+  /** What it is at work on may take long to come to an end, and others are well. */
+  #sendAway(): void {
+    const all: SlotWaiter[] = []
+    for (;;) {
+      const waiter = this.#waiting.next(() => true)
+      if (waiter === undefined) break
+      this.#left(waiter)
+      all.push(waiter)
+    }
+    for (const waiter of all) waiter.go(this.#backend)
   }
 
   #tell(): void {

@@ -78,8 +78,9 @@ export class Queued extends CallAround implements SlotWaiter {
     this.#try(this.#wishes)
   }
 
-  /** A backend in whose line it stood has room. */
+  /** A backend in whose line it stood has room, or is not well any more. */
   go(backend: Backend): void {
+    if (!this.#waitsAt.includes(backend)) return
     this.#leave()
     // One that has gone down meanwhile has room because it has lost what it had.
     this.#try(backend.ready ? { ...this.#wishes, first: backend } : this.#wishes)

@@ -238,6 +238,49 @@ t.test('a backend that is well but full is waited for', async t => {
   t.strictSame([bad.waiting.length, backup.waiting.length], [0, 0])
 })
 
+t.test('who waits for a backend that is found down goes to another', async t => {
+  let sick = false
+  const held: ServerResponse[] = []
+  const hung = await startBackend(t, (request, response) => {
+    if (request.url === '/health') response.writeHead(sick ? 503 : 200).end()
+    else held.push(response)
+  })
+  const backup = await startBackend(t, (_request, response) => response.end('backup'))
+  const site = await defaultSite([hung.url])
+  const { proxy, port } = await startProxy(t, {
+    sites: [
+      {
+        ...site,
+        backends: [
+          { url: hung.url, maxRequests: 1 },
+          { url: backup.url, backup: true },
+        ],
+        health: { check: { path: '/health', interval: 10, fall: 1 } },
+      },
+    ],
+    limits: { queueTimeout: 20_000 },
+  })
+  const agent = new Agent({ keepAlive: true, rejectUnauthorized: false })
+  t.teardown(() => agent.destroy())
+  const ask = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      get({ host: 'localhost', port, agent }, response => {
+        response.resume()
+        response.on('end', () => resolve(response.statusCode ?? 0))
+      }).on('error', reject)
+    })
+  const first = ask()
+  await until(() => held.length === 1)
+  const waiting = [ask(), ask()]
+  await until(() => backendFigures(proxy, hung.url).waiting === 2, 'they wait')
+  sick = true
+  t.strictSame(await Promise.all(waiting), [200, 200])
+  t.equal(backendFigures(proxy, hung.url).waiting, 0)
+  held[0]?.end()
+  t.equal(await first, 200)
+  t.equal(held.length, 1)
+})
+
 t.test('priorities of routes and classes: by path, by header', async t => {
   const { ask, answerNext, served, waiting, inLine } = await world(t, {
     routes: [
