@@ -88,7 +88,8 @@ export class HostTransport implements Transport {
 
   async start(): Promise<void> {
     const { clock, joinTimeout } = this.#parts
-    const endsAt = clock.monotonic() + 2 * joinTimeout
+    // The hub itself may be waiting for its farm, and its machine be short of CPU.
+    const endsAt = clock.monotonic() + 4 * joinTimeout
     let pause = firstPause
     // From now on: the hub may fall silent before it has given all.
     this.#beat()

@@ -26,12 +26,10 @@ import {
 import { giveAll } from './give-all.ts'
 import { Link } from './link.ts'
 import { isAlive } from './process.ts'
-import { isProof, prove } from './proof.ts'
+import { greetingLimit, isProof, prove } from './proof.ts'
 import { type KeeperState, silentAfter, stateInterval, writeState } from './state.ts'
 import { type Settle, User } from './user.ts'
 
-/** From the connection to the hello, ms. */
-const greetingLimit = 2_000
 const mostLinks = 512
 const mostAsked = 1_024
 /** Of a record that is for all, and of the wait for those who have lost their link, ms. */

@@ -26,12 +26,10 @@ import {
 } from './frames.ts'
 import { giveAll } from './give-all.ts'
 import { Link } from './link.ts'
-import { isProof, prove } from './proof.ts'
+import { greetingLimit, isProof, prove } from './proof.ts'
 import { type KeeperState, readState, silentAfter, unknownState } from './state.ts'
 import { UndoneWrites } from './undone-writes.ts'
 
-/** From the connection to the welcome, ms. */
-const greetingLimit = 2_000
 /** Questions in a second, and in one rush. The keeper has a bound of its own. */
 const askRate = 20_000
 
