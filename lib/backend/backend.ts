@@ -14,6 +14,7 @@ import {
   isIdempotent,
 } from './request.ts'
 import { type SlotOptions, Slots } from './slots.ts'
+import { type BackendHandshakes, TlsSessions } from './tls-sessions.ts'
 
 /**
  * - `http1`: HTTP/1.1.
@@ -99,6 +100,7 @@ export class Backend implements BackendState {
   /** Undefined where all goes by HTTP/1.1. */
   readonly #http2: Http2Pool | undefined
   readonly #clock: Clock
+  readonly #sessions: TlsSessions
   /** To be had before a request is sent. */
   readonly slots: Slots
   #draining = false
@@ -129,10 +131,12 @@ export class Backend implements BackendState {
   constructor(address: string, options: BackendOptions) {
     const url = parseOrigin(address)
     this.origin = originOf(url, options.address)
-    this.#http1 = new Http1Pool(url, options)
-    this.protocol = options.protocol ?? 'http1'
-    if (this.protocol === 'http2') this.#http2 = new Http2Pool(url, options)
     this.#clock = options.clock ?? systemClock
+    this.#sessions = new TlsSessions(this.#clock)
+    const pools = { ...options, sessions: this.#sessions }
+    this.#http1 = new Http1Pool(url, pools)
+    this.protocol = options.protocol ?? 'http1'
+    if (this.protocol === 'http2') this.#http2 = new Http2Pool(url, pools)
     this.slots = new Slots(options)
     this.#passive = new PassiveHealth(options.eject ?? resolveEject())
     this.#beforeUse = options.check?.beforeUse ?? false
@@ -185,6 +189,11 @@ export class Backend implements BackendState {
 
   get unchecked(): boolean {
     return this.#beforeUse && this.#found === undefined
+  }
+
+  /** Of TLS, since start. */
+  get handshakes(): BackendHandshakes {
+    return this.#sessions.handshakes
   }
 
   get #isFoundDown(): boolean {

@@ -6,6 +6,7 @@ import type {
   BackendRequest,
   BoundClient,
 } from './request.ts'
+import type { TlsSessions } from './tls-sessions.ts'
 
 /** All times in milliseconds. */
 export interface PoolOptions {
@@ -26,6 +27,8 @@ export interface PoolOptions {
   readonly bodyTimeout: number
   readonly maxHeaderBytes: number
   readonly clock?: Clock | undefined
+  /** Of connections like these to the same backend. Default: its own. */
+  readonly sessions?: TlsSessions | undefined
 }
 
 /** Connections to one origin, kept alive between requests. */

@@ -1,10 +1,7 @@
-import { isIP } from 'node:net'
-import { buildConnector, Client, type Dispatcher } from 'undici'
-import { type ProxyVersion, writeHeader } from '../../proxy-protocol/header.ts'
-import { credentialsOf, type PoolOptions } from '../pool.ts'
-import { raceTo } from '../race.ts'
+import { Client, type Dispatcher } from 'undici'
+import type { Connector } from '../connector.ts'
+import type { PoolOptions } from '../pool.ts'
 import type { BackendRequest, BoundClient } from '../request.ts'
-import { endpointsOf } from './announced-client.ts'
 import type { CallConnection, Http1Call } from './http1-call.ts'
 import { LastBytes } from './last-bytes.ts'
 import { mendParser } from './response-parser.ts'
@@ -26,7 +23,7 @@ export interface Http1ConnectionEvents {
   onLogin(connection: Http1Connection, owner: BoundClient): void
 }
 
-/** One client of undici, which has one connection at a time. With the connector, all of undici. */
+/** One client of undici, which has one connection at a time. */
 export class Http1Connection implements CallConnection {
   connected = false
   /** Has requests to see to. */
@@ -44,10 +41,36 @@ export class Http1Connection implements CallConnection {
   readonly #serverName: string
   readonly #events: Http1ConnectionEvents
 
-  constructor(connector: Http1Connector, events: Http1ConnectionEvents) {
+  constructor(
+    origin: URL,
+    options: PoolOptions,
+    connector: Connector,
+    events: Http1ConnectionEvents,
+  ) {
     this.#serverName = connector.serverName
     this.#events = events
-    const client = connector.client(() => this.owner)
+    const client = new Client(origin.origin, {
+      headersTimeout: options.headersTimeout,
+      bodyTimeout: options.bodyTimeout,
+      maxHeaderSize: options.maxHeaderBytes,
+      pipelining: 1,
+      keepAliveTimeout: ownIdleTime,
+      // Left alone, undici would take the TLS server name from the Host field, which is the
+      // client's word, and connect without regard to who is slow.
+      connect: (_target, done) => {
+        // It may be a client's own by now.
+        connector.connect(this.owner, (error, socket) => {
+          if (!socket) {
+            done(error as Error, null)
+            return
+          }
+          new LastBytes(socket)
+          done(null, socket)
+          // By now undici has put its parser on the connection.
+          mendParser(socket)
+        })
+      },
+    })
     client.on('connect', () => {
       this.connected = true
       this.served = 0
@@ -85,121 +108,5 @@ export class Http1Connection implements CallConnection {
 
   async destroy(): Promise<void> {
     await this.#client.destroy()
-  }
-}
-
-/**
- * How connections to one origin come to stand: to whichever of its addresses answers first, with
- * TLS under its own name, and with a header of the PROXY protocol before all else where there is
- * to be one.
- */
-export class Http1Connector {
-  readonly serverName: string
-  readonly #origin: string
-  readonly #address: string | undefined
-  readonly #proxyProtocol: ProxyVersion | undefined
-  readonly #connect: buildConnector.connector
-  /** TCP alone, with the time limit of the other. */
-  readonly #connectTcp: buildConnector.connector
-  readonly #options: Client.Options
-
-  constructor(origin: URL, options: PoolOptions) {
-    this.serverName = origin.hostname.replace(/^\[|\]$/g, '')
-    this.#origin = origin.origin
-    this.#address = options.address
-    this.#proxyProtocol = options.proxyProtocol
-    this.#connectTcp = buildConnector({ timeout: options.connectTimeout })
-    this.#connect = buildConnector({
-      timeout: options.connectTimeout,
-      ...credentialsOf(options),
-    })
-    this.#options = {
-      headersTimeout: options.headersTimeout,
-      bodyTimeout: options.bodyTimeout,
-      maxHeaderSize: options.maxHeaderBytes,
-      pipelining: 1,
-      keepAliveTimeout: ownIdleTime,
-    }
-  }
-
-  /** `owner`: whose it is by the time that it connects. */
-  client(owner: () => BoundClient | undefined): Client {
-    return new Client(this.#origin, {
-      ...this.#options,
-      connect: (target, done) => this.#connectTo(target, owner(), done),
-    })
-  }
-
-  #connectTo(
-    target: buildConnector.Options,
-    owner: BoundClient | undefined,
-    done: buildConnector.Callback,
-  ): void {
-    // Left alone, undici would take the TLS server name from the Host field, which is the
-    // client's word. A backend is verified under its own name, and an address has none.
-    const name = this.serverName
-    const servername = isIP(name) ? undefined : name
-    raceTo(
-      this.#address ?? name,
-      (hostname, connected) =>
-        this.#connectFor(
-          owner,
-          { ...target, hostname, servername } as typeof target,
-          connected as buildConnector.Callback,
-        ),
-      (error, socket) => {
-        if (!socket) {
-          done(error as Error, null)
-          return
-        }
-        new LastBytes(socket)
-        done(null, socket)
-        // By now undici has put its parser on the connection.
-        mendParser(socket)
-      },
-    )
-  }
-
-  /** With the header of the PROXY protocol before all else, where there is to be one. */
-  #connectFor(
-    owner: BoundClient | undefined,
-    target: buildConnector.Options,
-    done: buildConnector.Callback,
-  ): unknown {
-    const version = this.#proxyProtocol
-    if (version === undefined) return this.#connect(target, done)
-    const secure = target.protocol === 'https:'
-    const port = target.port || (secure ? '443' : '80')
-    const tcp = { ...target, protocol: 'http:', port }
-    const attempt = new HeaderAttempt()
-    attempt.at = this.#connectTcp(tcp, (error, socket) => {
-      if (!socket) {
-        done(error as Error, null)
-        return
-      }
-      socket.write(writeHeader(version, endpointsOf(owner)))
-      if (!secure) {
-        attempt.at = undefined
-        done(null, socket)
-        return
-      }
-      attempt.at = this.#connect({ ...target, httpSocket: socket }, (...outcome) => {
-        attempt.at = undefined
-        done(...outcome)
-      })
-    }) as unknown
-    return attempt
-  }
-}
-
-/**
- * On its way: TCP, then TLS over it. What it became is not to be destroyed with it, and TCP not
- * from under TLS.
- */
-class HeaderAttempt {
-  at: unknown
-
-  destroy(): void {
-    ;(this.at as { destroy?(): void } | undefined)?.destroy?.()
   }
 }

@@ -1,15 +1,12 @@
 import { type Clock, systemClock } from '../../clock.ts'
 import type { ProxyVersion } from '../../proxy-protocol/header.ts'
+import { Connector } from '../connector.ts'
 import { backendError } from '../failure.ts'
 import { overCall, type Pool, type PoolCall, type PoolOptions } from '../pool.ts'
 import type { BackendHandler, BackendRequest, BoundClient } from '../request.ts'
 import { carriesConnectionLogin } from './connection-login.ts'
 import { Http1Call } from './http1-call.ts'
-import {
-  Http1Connection,
-  type Http1ConnectionEvents,
-  Http1Connector,
-} from './http1-connection.ts'
+import { Http1Connection, type Http1ConnectionEvents } from './http1-connection.ts'
 
 /**
  * How long a connection waits for its next request in milliseconds, unless the backend says
@@ -29,7 +26,9 @@ const maxOwn = 8
  * protocol is its client's from the start.
  */
 export class Http1Pool implements Pool, Http1ConnectionEvents {
-  readonly #connector: Http1Connector
+  readonly #origin: URL
+  readonly #options: PoolOptions
+  readonly #connector: Connector
   readonly #proxyProtocol: ProxyVersion | undefined
   readonly #clock: Clock
   readonly #open = new Set<Http1Connection>()
@@ -43,7 +42,9 @@ export class Http1Pool implements Pool, Http1ConnectionEvents {
   #destroyed = false
 
   constructor(origin: URL, options: PoolOptions) {
-    this.#connector = new Http1Connector(origin, options)
+    this.#origin = origin
+    this.#options = options
+    this.#connector = new Connector(origin, options, 'http/1.1')
     this.#proxyProtocol = options.proxyProtocol
     this.#clock = options.clock ?? systemClock
   }
@@ -122,7 +123,12 @@ export class Http1Pool implements Pool, Http1ConnectionEvents {
   }
 
   #make(): Http1Connection {
-    const connection = new Http1Connection(this.#connector, this)
+    const connection = new Http1Connection(
+      this.#origin,
+      this.#options,
+      this.#connector,
+      this,
+    )
     this.#open.add(connection)
     return connection
   }

@@ -1,11 +1,11 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
-import { connect as connectTcp, isIP, type Socket } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
-import type { Clock } from '../../clock.ts'
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { type Clock, systemClock } from '../../clock.ts'
 import { TokenBucket } from '../../limit/token-bucket.ts'
+import type { Attempt, Connector } from '../connector.ts'
 import { backendError } from '../failure.ts'
-import { credentialsOf, type PoolOptions } from '../pool.ts'
-import { raceTo } from '../race.ts'
+import type { PoolOptions } from '../pool.ts'
 import type { Http2Call } from './http2-call.ts'
 
 /**
@@ -42,8 +42,8 @@ export class Http2Connection {
   readonly #clock: Clock
   readonly #waiting = new Set<Http2Call>()
   readonly #calls = new Set<Http2Call>()
-  /** Sockets on their way. */
-  readonly #attempts = new Set<Socket>()
+  /** Before it stands. */
+  readonly #attempt: Attempt
   readonly #onOver: () => void
   readonly #resets = new TokenBucket(resets.perSecond, resets.atOnce)
   #socket: Socket | undefined
@@ -57,12 +57,20 @@ export class Http2Connection {
   idleSince: number
 
   /** `onOver` is called once: it takes no more requests and has none. */
-  constructor(origin: URL, options: PoolOptions, clock: Clock, onOver: () => void) {
-    this.#clock = clock
+  constructor(
+    origin: URL,
+    connector: Connector,
+    options: PoolOptions,
+    onOver: () => void,
+  ) {
+    this.#clock = options.clock ?? systemClock
     this.#onOver = onOver
-    this.#heardAt = clock.monotonic()
+    this.#heardAt = this.#clock.monotonic()
     this.idleSince = this.#heardAt
-    this.#connect(origin, options)
+    this.#attempt = connector.connect(undefined, (error, socket) => {
+      if (!socket) this.destroy(error as Error)
+      else this.#connected(origin, socket, options)
+    })
   }
 
   /** Requests on it and before it. */
@@ -100,7 +108,7 @@ export class Http2Connection {
     this.#over = true
     this.#retired = true
     for (const call of [...this.#waiting, ...this.#calls]) call.fail(reason)
-    for (const attempt of this.#attempts) attempt.destroy()
+    this.#attempt.destroy()
     if (this.#session === undefined) this.#socket?.destroy()
     else this.#session.destroy()
     this.#onOver()
@@ -126,53 +134,8 @@ export class Http2Connection {
     }
   }
 
-  #connect(origin: URL, options: PoolOptions): void {
-    const hostname = origin.hostname.replace(/^\[|\]$/g, '')
-    const secure = origin.protocol === 'https:'
-    const port = Number(origin.port) || (secure ? 443 : 80)
-    const timer = this.#clock.after(options.connectTimeout, () =>
-      this.destroy(backendError('UND_ERR_CONNECT_TIMEOUT')),
-    )
-    raceTo(
-      options.address ?? hostname,
-      (host, done) => {
-        if (this.#over) throw backendError('UND_ERR_CLOSED')
-        // Under its own name, and an address has none (RFC 6066 3).
-        const servername = isIP(hostname) ? '' : hostname
-        const socket = secure
-          ? connectTls({
-              host,
-              port,
-              ...(servername === '' ? {} : { servername }),
-              ALPNProtocols: ['h2'],
-              ...credentialsOf(options),
-            })
-          : connectTcp({ host, port })
-        const settle = (error: Error | null): void => {
-          socket.removeListener('error', settle)
-          this.#attempts.delete(socket)
-          if (error === null) done(null, socket)
-          else done(error, null)
-        }
-        socket.once(secure ? 'secureConnect' : 'connect', () => settle(null))
-        socket.once('error', settle)
-        socket.once('close', () => this.#attempts.delete(socket))
-        this.#attempts.add(socket)
-        return socket
-      },
-      (error, socket) => {
-        timer.cancel()
-        if (this.#over) socket?.destroy()
-        else if (!socket) this.destroy(error as Error)
-        else this.#connected(origin, socket, options)
-      },
-    )
-  }
-
   #connected(origin: URL, socket: Socket, { maxHeaderBytes }: PoolOptions): void {
     this.#socket = socket
-    socket.setNoDelay(true)
-    socket.setKeepAlive(true, 30_000)
     const { alpnProtocol } = socket as TLSSocket
     if (origin.protocol === 'https:' && alpnProtocol !== 'h2') {
       socket.on('error', () => {})

@@ -1,4 +1,5 @@
 import { type Clock, systemClock, type Timer } from '../../clock.ts'
+import { Connector } from '../connector.ts'
 import { backendError } from '../failure.ts'
 import { overCall, type Pool, type PoolCall, type PoolOptions } from '../pool.ts'
 import type { BackendHandler, BackendRequest } from '../request.ts'
@@ -25,6 +26,7 @@ export class Http2Pool implements Pool {
   readonly #origin: URL
   readonly #options: PoolOptions
   readonly #clock: Clock
+  readonly #connector: Connector
   readonly #connections = new Set<Http2Connection>()
   #sweep: Timer | undefined
   #closed = false
@@ -34,6 +36,7 @@ export class Http2Pool implements Pool {
     this.#origin = origin
     this.#options = options
     this.#clock = options.clock ?? systemClock
+    this.#connector = new Connector(origin, options, 'h2')
   }
 
   send(request: BackendRequest, handler: BackendHandler, fresh: boolean): PoolCall {
@@ -78,8 +81,11 @@ export class Http2Pool implements Pool {
   }
 
   #open(): Http2Connection {
-    const connection = new Http2Connection(this.#origin, this.#options, this.#clock, () =>
-      this.#connections.delete(connection),
+    const connection: Http2Connection = new Http2Connection(
+      this.#origin,
+      this.#connector,
+      this.#options,
+      () => this.#connections.delete(connection),
     )
     this.#connections.add(connection)
     if (this.#closed) connection.retire()

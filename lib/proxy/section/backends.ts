@@ -2,6 +2,7 @@ import { counter, type Family, gauge } from '../../admin/section/family.ts'
 import type { Section } from '../../admin/section/section.ts'
 import { sumBy } from '../../admin/section/sum.ts'
 import type { Backend } from '../../backend/backend.ts'
+import type { BackendHandshakes } from '../../backend/tls-sessions.ts'
 
 /** A backend, as the processes of a host together see it. */
 export interface BackendFigures {
@@ -21,6 +22,8 @@ export interface BackendFigures {
   readonly sent: number
   /** What went wrong with it since start, by kind. */
   readonly errors: { readonly [kind: string]: number }
+  /** Of TLS with it, since start. */
+  readonly handshakes: BackendHandshakes
   /** How many of the processes pass it over now, by reason; see docs/health.md. */
   readonly passedOver: { readonly [reason: string]: number }
 }
@@ -50,7 +53,7 @@ export function backendsSection(
 }
 
 function figuresOf(backend: Backend): BackendFigures {
-  const { origin, ready, draining, slots, sent, errors, passedOver } = backend
+  const { origin, ready, draining, slots, sent, errors, handshakes, passedOver } = backend
   const { request, tunnel } = slots.used
   return {
     origin,
@@ -62,6 +65,7 @@ function figuresOf(backend: Backend): BackendFigures {
     webSockets: tunnel,
     sent,
     errors: { ...errors },
+    handshakes,
     passedOver: passedOver === undefined ? {} : { [passedOver]: 1 },
   }
 }
@@ -117,6 +121,16 @@ function backendFamilies(all: readonly BackendFigures[]): Family[] {
         Object.entries(errors).map(([kind, value]) => ({
           labels: { backend: origin, kind },
           value,
+        })),
+      ),
+    ),
+    counter(
+      'handfast_backend_handshakes_total',
+      'TLS handshakes with a backend since start, full or resumed',
+      all.flatMap(({ origin, handshakes }) =>
+        (['full', 'resumed'] as const).map(outcome => ({
+          labels: { backend: origin, outcome },
+          value: handshakes[outcome],
         })),
       ),
     ),

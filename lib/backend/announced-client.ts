@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net'
-import { plainHost } from '../../address.ts'
-import type { Endpoints } from '../../proxy-protocol/endpoints.ts'
-import type { BoundClient } from '../request.ts'
+import { plainHost } from '../address.ts'
+import type { Endpoints } from '../proxy-protocol/endpoints.ts'
+import type { BoundClient } from './request.ts'
 
 /** The ends of a client's connection; undefined for none, and for one that is closed. */
 export function endpointsOf(client: BoundClient | undefined): Endpoints | undefined {
