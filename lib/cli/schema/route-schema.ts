@@ -78,21 +78,25 @@ const affinity = either(
     ),
   }),
 )
+const oneOfPriorities = oneOf(priorities)
+const aboutPriority =
+  'high before normal before low; every sixteenth turn is for those below'
+const someTurns = wholeNumber(1, 100)
+const aboutWeight = 'turns beside others of the same priority'
+
 const rank = {
-  priority: option(
-    oneOf(priorities),
-    'high before normal before low; every sixteenth turn is for those below',
-    { usual: 'normal' },
-  ),
-  weight: option(wholeNumber(1, 100), 'turns beside others of the same priority', {
-    usual: 1,
-  }),
+  priority: option(oneOfPriorities, aboutPriority, { usual: 'normal' }),
+  weight: option(someTurns, aboutWeight, { usual: 1 }),
+}
+const inheritedRank = {
+  priority: option(oneOfPriorities, aboutPriority, { otherwise: 'that of `queue`' }),
+  weight: option(someTurns, aboutWeight, { otherwise: 'that of `queue`' }),
 }
 
 const queueClass: Schema<QueueClass> = mapping('what is not said is as in `queue`', {
   users: some(text, 'names that the log-in has found', { otherwise: 'anybody' }),
   headers: texts(text, 'values of fields by name, to the letter; * for any'),
-  ...rank,
+  ...inheritedRank,
 })
 
 function headerChanges(about: string): Schema<HeaderChanges> {
