@@ -13,6 +13,7 @@ import { systemClock } from '../clock.ts'
 import { FarmAffinity } from '../dispatch/affinity/affinity-table.ts'
 import { Drains } from '../dispatch/drains.ts'
 import { farmKey, parseSecret } from '../farm/secret.ts'
+import { keepProcess } from '../keep-process.ts'
 import { LimitCounters } from '../limit/limit-counters.ts'
 import { silentLog } from '../log.ts'
 import { checkOptions } from '../options/check-options.ts'
@@ -112,7 +113,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
   const drains = new Drains(cache)
   const places = new FarmAffinity(cache, farmKey(secret, name, 'affinity'))
 
-  await cache.open()
+  await keepProcess(cache.open())
 
   // What serves.
   const counters = new HandshakeCounters()
