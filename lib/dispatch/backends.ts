@@ -167,20 +167,20 @@ export class Backends {
     return targets.flatMap(target => {
       const { url, weight = 1, maxRequests = options.maxRequests, resolve } = target
       const held = { ...options, maxRequests }
+      const priority = priorityOf(target)
+      const weighted = (backend: Backend, part = 1): Weighted<Backend> => {
+        return { backend, origin: backend.origin, weight: weight * part, priority }
+      }
       const places =
         resolve === undefined
           ? undefined
           : this.#names.of(parseOrigin(url), resolve).places
-      const backends = places?.map(place =>
-        backendAt(urlOf(url, place), { ...held, address: place.address }),
-      ) ?? [backendAt(url, held)]
-      const priority = priorityOf(target)
-      return backends.map(backend => ({
-        backend,
-        origin: backend.origin,
-        weight,
-        priority,
-      }))
+      return (
+        places?.map(place => {
+          const at = { ...held, address: place.address }
+          return weighted(backendAt(urlOf(url, place), at), place.weight)
+        }) ?? [weighted(backendAt(url, held))]
+      )
     })
   }
 

@@ -21,6 +21,8 @@ export interface Place {
   readonly name: string
   readonly address: string
   readonly port: number
+  /** Of what there is to do, beside that of the place that gets most: above 0, up to 1. Default 1. */
+  readonly weight?: number | undefined
 }
 
 export interface Resolved {
@@ -109,6 +111,9 @@ export class ResolvedName {
   }
 }
 
+/** RFC 2782: a target of weight 0 beside others is to have a very small chance. */
+const leastPart = 0.01
+
 /** Milliseconds that addresses wait for DNS to say how long they hold. */
 const longestTtlWait = 500
 const noRecords: ReadonlyMap<string, number> = new Map()
@@ -145,12 +150,15 @@ export function lookupWith(resolver: Questions): Lookup {
     // RFC 2782: those of the lowest priority, as long as there are any.
     const first = Math.min(...records.map(({ priority }) => priority))
     const usable = records.filter(({ priority }) => priority === first)
+    const most = Math.max(...usable.map(({ weight }) => weight))
     const asked = await Promise.allSettled(
-      usable.map(one => addressesOf(one.name, one.port)),
+      usable.map(async ({ name, port, weight }) => {
+        const { places } = await addressesOf(name, port)
+        const part = most === 0 ? 1 : Math.max(weight / most, leastPart)
+        return places.map(place => ({ ...place, weight: part / places.length }))
+      }),
     )
-    const places = asked.flatMap(one =>
-      one.status === 'fulfilled' ? one.value.places : [],
-    )
+    const places = asked.flatMap(one => (one.status === 'fulfilled' ? one.value : []))
     const unknown = usable.filter((_, i) => asked[i]?.status === 'rejected')
     return { places, unknown }
   }
@@ -178,7 +186,7 @@ async function recordsOf(
 }
 
 function inOrder(places: readonly Place[]): readonly Place[] {
-  const byText = new Map(places.map(place => [textOf([place]), place]))
+  const byText = new Map(places.map(place => [`${place.address} ${place.port}`, place]))
   return [...byText.entries()]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .slice(0, mostPlaces)
@@ -186,5 +194,9 @@ function inOrder(places: readonly Place[]): readonly Place[] {
 }
 
 function textOf(places: readonly Place[]): string {
-  return places.map(({ address, port }) => `${address} ${port}`).join(', ')
+  return places
+    .map(({ address, port, weight = 1 }) =>
+      weight === 1 ? `${address} ${port}` : `${address} ${port} (${weight.toFixed(2)})`,
+    )
+    .join(', ')
 }

@@ -105,6 +105,52 @@ t.test('a target of SRV records that has no address holds up no others', async t
   t.match(unknown, [{ name: nobody, port: 80 }])
 })
 
+t.test('targets of SRV records have their parts of what comes', async t => {
+  const partsOf = async (...weights: number[]) => {
+    const resolver = {
+      resolve4: async () => [],
+      resolve6: async () => [],
+      resolveSrv: async () =>
+        weights.map((weight, i) => ({
+          name: `10.0.0.${i}`,
+          port: 80,
+          priority: 1,
+          weight,
+        })),
+    }
+    const { places } = await lookupWith(resolver as never)('app', 80, 'srv')
+    return places.map(({ weight }) => weight)
+  }
+  t.strictSame(await partsOf(60, 30, 0), [1, 0.5, 0.01])
+  t.strictSame(await partsOf(0, 0), [1, 1])
+  t.strictSame(await partsOf(65_535), [1])
+})
+
+t.test('a weight that changes is heard of', async t => {
+  const clock = new Clock()
+  const log = new MemoryLog()
+  let weight = 0.5
+  const name = new ResolvedName({
+    ...{ hostname: 'app', port: 80, how: 'srv', clock, log, onChange() {} },
+    lookup: async () => ({
+      places: [place('10.0.0.1'), { ...place('10.0.0.2'), weight }],
+    }),
+  })
+  await until(() => clock.waits.length === 1, 'an answer')
+  t.strictSame(
+    name.places?.map(({ weight }) => weight),
+    [undefined, 0.5],
+  )
+  weight = 0.25
+  clock.waits.shift()?.fn()
+  await until(() => clock.waits.length === 1, 'the next one')
+  t.strictSame(
+    name.places?.map(({ weight }) => weight),
+    [undefined, 0.25],
+  )
+  name.close()
+})
+
 t.test('a target that has no address any more keeps those that it had', async t => {
   const clock = new Clock()
   const log = new MemoryLog()
