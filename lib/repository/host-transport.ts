@@ -150,7 +150,14 @@ export class HostTransport implements Transport {
   stats(): TransportStats {
     const { stats } = this.#hub === undefined ? this.#tier.state : this.#hub.state()
     const isHub = this.#hub === undefined ? 0 : 1
-    return { ...stats, processes: this.processes, isHub, undone: this.#tier.undone }
+    const shelf = this.#parts.shelf.place === undefined ? 0 : 1
+    return {
+      ...stats,
+      processes: this.processes,
+      isHub,
+      shelf,
+      undone: this.#tier.undone,
+    }
   }
 
   /** Figures of the tiers beyond this host; none where another process is the hub. */

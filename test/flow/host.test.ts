@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import t from 'tap'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { reached } from '../fixtures/farm/reached.ts'
@@ -24,6 +25,7 @@ t.test('sessions of a node:cluster resume on each worker, with no option', async
   const all = await Promise.all(host.workers.map(({ worker }) => host.stats(worker)))
   t.equal(all.filter(({ transport }) => transport['isHub'] === 1).length, 1)
   t.ok(all.every(({ transport }) => transport['processes'] === 4))
+  if (existsSync('/dev/shm')) t.ok(all.every(({ transport }) => transport['shelf'] === 1))
 })
 
 t.test('a worker that is killed takes no session with it', async t => {

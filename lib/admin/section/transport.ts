@@ -35,6 +35,7 @@ export function transportSection(read: () => TransportStats): Section<TransportS
 const ofNow: ReadonlySet<string> = new Set([
   'processes',
   'isHub',
+  'shelf',
   'undone',
   'linksOut',
   'linksIn',

@@ -69,6 +69,7 @@ function report(status: Status): string {
         return `  ${id}  ${address}  ${state}${more}`
       },
     ),
+    ...shelfLines(transport),
     ...topologyLines(transport),
     ...(absent.length === 0 ? [] : ['not reached, may go on with what is revoked:']),
     ...absent.map(absentLine),
@@ -83,6 +84,12 @@ function report(status: Status): string {
     ...rows({ ...table }),
     '',
   ].join('\n')
+}
+
+/** What is dearer than it need be; nothing for a process that is a member by itself. */
+function shelfLines({ shelf }: FarmStats['transport']): string[] {
+  if (shelf !== 0) return []
+  return ['no room in /dev/shm: the processes of this host ask each other for sessions']
 }
 
 /** Where the sessions are; nothing for a farm of one. */
