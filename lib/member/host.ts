@@ -29,7 +29,7 @@ export interface Host {
 /**
  * Undefined for a process that is a member by itself. Workers of node:cluster meet without being
  * told: they serve the same port, and Node alone would let them share their ticket keys. Where
- * they can't, the log says so. Throws ERR_HANDFAST_CONFIG for a folder that was given and can't be.
+ * they can't, the log says so, or the process does. Throws ERR_HANDFAST_CONFIG for a folder that was given and can't be.
  */
 export function hostOf(options: FarmOptions, log: Log): Host | undefined {
   const { host, secret } = options
@@ -42,7 +42,13 @@ export function hostOf(options: FarmOptions, log: Log): Host | undefined {
     return { socket, secret: secret ?? socket.key() }
   } catch (error) {
     if (host !== undefined) throw error
-    log.warn({ reason: String(error) }, 'workers of this host do not share sessions')
+    const reason = String(error)
+    const what = 'workers of this host do not share sessions'
+    log.warn({ reason }, what)
+    // They are worse off than without a farm: not to be found out by chance.
+    if (options.log === undefined) {
+      process.emitWarning(`${what}: ${reason}`, { code: 'HANDFAST_ALONE' })
+    }
     return undefined
   }
 }
