@@ -33,6 +33,22 @@ t.test('an error names the place, the value and what was expected', async t => {
       'sites: [{cert: a.crt, key: a.key, backend: ["http://x"]}]',
       ':1: sites[0].backend: unknown key, did you mean backends?',
     ],
+    [
+      sites.replace('cert', 'limits: {headersTimeout: 5s}, cert'),
+      ':1: sites[0].limits.headersTimeout: unknown key, it stands in limits at the top level, for all sites',
+    ],
+    [
+      sites.replace('cert', 'idleTimeout: 5s, cert'),
+      'sites[0].idleTimeout: unknown key, it stands in limits at the top level',
+    ],
+    [
+      sites.replace('cert', 'name: shop.test, cert'),
+      'sites[0].name: unknown key, did you mean names?',
+    ],
+    [
+      `${sites}limits: {trustedProxies: [10.0.0.1]}`,
+      ':2: limits.trustedProxies: unknown key, it stands at the top level',
+    ],
     [`${sites}backends: ["http://x"]`, ':2: backends: unknown key, it stands in sites[]'],
     [`${sites}listen: 99999`, ':2: listen: expected [HOST:]PORT, got 99999'],
     [`${sites}limits: 5`, ':2: limits: expected a mapping, got 5'],

@@ -349,17 +349,31 @@ export function isFault(checked: ConfigFile | Fault): checked is Fault {
   return 'path' in checked
 }
 
-/** A key that is right, but in another mapping, is sent there. */
+/**
+ * A key that is right, but in another mapping, is sent there: first to one of the same name. The
+ * nearest name in its own is meant where it is the same word, longer or shorter.
+ */
 function adviceOn(key: string, path: Path): string {
   const known = keysAt(configFile, path)
-  const places = describeConfig()
-    .filter(({ path }) => path.endsWith(`.${key}`))
+  const all = describeConfig()
     .map(({ path }) => path)
-  const [place] = places
-  if (place === undefined || nearestName(key, known) !== undefined || places.length > 3) {
-    return unknownName(key, known)
-  }
-  return `it stands in ${places.map(path => path.slice(0, -key.length - 1)).join(', or in ')}`
+    .filter(path => path === key || path.endsWith(`.${key}`))
+    .map(path => path.slice(0, -key.length - 1))
+  const namesakes = all.filter(place => place.split('.').at(-1) === path.at(-1))
+  const places = namesakes.length > 0 ? namesakes : all
+  const near = nearestName(key, known) ?? key
+  const sameWord = near !== key && (near.startsWith(key) || key.startsWith(near))
+  const isHere = namesakes.length === 0 && sameWord
+  if (places.length === 0 || places.length > 3 || isHere) return unknownName(key, known)
+  return `it stands ${places.map(place => placeText(place, path)).join(', or ')}`
+}
+
+/** A mapping of the file, as one is sent there from a path. */
+function placeText(place: string, [from, ...inside]: Path): string {
+  if (place === '') return 'at the top level'
+  if (from !== 'sites' || place.startsWith('sites')) return `in ${place}`
+  const reach = place === inside.at(-1) ? ', for all sites' : ''
+  return `in ${place} at the top level${reach}`
 }
 
 export interface ConfigOption extends DescribedOption {
