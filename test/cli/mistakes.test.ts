@@ -79,6 +79,45 @@ t.test('what an operator gets wrong is told with its line and what to do', async
       'not valid YAML (bad indent, or a [ or { that nothing closes)',
     ],
     [change('a.crt', '"a.crt'), 'a quote, or a bracket, that nothing closes'],
+    [change('cert: a.crt', 'cert a.crt'), ':3: a line without a colon'],
+    [change('key: a.key\n', 'key a.key\n'), ':4: a line without a colon'],
+    [`listen: 443: # why\n redirect: 80\n${site}`, ':1: two colons in one line'],
+    [`redirect: a: b\n listen: 80\n${site}`, ':1: two colons in one line'],
+    // Indentation.
+    ...(
+      [
+        [change('    key', '   key'), 4],
+        [change('    key', '     key'), 4],
+        [change('    key', '  key'), 4],
+        [`listen: 443\n redirect: 80\n${site}`, 2],
+        [`listen: 443 # for clients\n\n redirect: 80\n${site}`, 3],
+        [` listen: 443\nredirect: 80\n${site}`, 2],
+        [`tls: { minVersion: TLSv1.3 }\n  redirect: 80\n${site}`, 2],
+        [
+          change('[http', '\n      - url: http').replace(
+            '3000]',
+            '3000\n         weight: 2',
+          ),
+          7,
+        ],
+        [
+          change('[http', '\n      - url: http').replace(
+            '3000]',
+            '3000\n       weight: 2',
+          ),
+          7,
+        ],
+        [`${site} - names: [b.shop.test]\n`, 6],
+        [`${site}   - names: [b.shop.test]\n`, 6],
+        [`${site}limits:\n   idleTimeout: 5s\n  bodyTimeout: 5s\n`, 8],
+      ] as const
+    ).map(
+      ([yaml, line]) =>
+        [
+          yaml,
+          `:${line}: this line is indented more or less than its neighbours`,
+        ] as const,
+    ),
     // Keys.
     [
       change('backends', 'backend'),
