@@ -6,8 +6,12 @@ import type { Version } from '../record/version.ts'
 /** More than a farm keeps revoked; beyond, a host lacks some until it is started again. */
 const mostRecords = 200_000
 
-/** Without these it is not known what was revoked. */
 const telling: ReadonlySet<TableId> = new Set([tables.revocation, tables.purge])
+
+/** Without it it is not known what was revoked. */
+export function tellsRevoked({ table }: Pick<CacheRecord, 'table'>): boolean {
+  return telling.has(table)
+}
 
 /**
  * Records that come from the future, by the clock here, set aside until that is there: where this
@@ -15,11 +19,9 @@ const telling: ReadonlySet<TableId> = new Set([tables.revocation, tables.purge])
  * right, and before it believes anything else.
  */
 export class EarlyRecords {
+  readonly #revoked = new Due()
+  readonly #others = new Due()
   readonly #most: number
-  readonly #records = new Map<string, CacheRecord>()
-  /** The same, the first that is due at the end; undefined when some came. */
-  #order: CacheRecord[] | undefined = []
-  #tells = 0
   #isOverfull = false
 
   constructor(most: number = mostRecords) {
@@ -27,47 +29,76 @@ export class EarlyRecords {
   }
 
   get size(): number {
-    return this.#records.size
+    return this.#revoked.size + this.#others.size
   }
 
   /** Some are missing here that say what was revoked. */
   get lacksRevoked(): boolean {
-    return this.#tells > 0 || this.#isOverfull
+    return this.#revoked.size > 0 || this.#isOverfull
   }
 
-  /** Its bytes are copied. */
+  /** Its bytes are copied. False when there is no room, which is never forgotten. */
+  add(record: CacheRecord): boolean {
+    const due = tellsRevoked(record) ? this.#revoked : this.#others
+    if (this.size >= this.#most && !due.has(record)) {
+      this.#isOverfull = true
+      return false
+    }
+    due.add(record)
+    return true
+  }
+
+  /**
+   * Takes out those that are not from the future any more, those that tell what was revoked first.
+   * `allOrNone`: no others before all of these are out, for they may be of what was revoked.
+   */
+  take(accepts: (version: Version) => boolean, allOrNone: boolean): CacheRecord[] {
+    const revoked = this.#revoked.take(accepts)
+    if (allOrNone && this.lacksRevoked) return revoked
+    return [...revoked, ...this.#others.take(accepts)]
+  }
+}
+
+/** Records by when they are due, of each name the newest. */
+class Due {
+  readonly #records = new Map<string, CacheRecord>()
+  /** Latest first; undefined when some came. */
+  #order: CacheRecord[] | undefined = []
+  /** Not later than the first that is due. */
+  #first: Version | undefined
+
+  get size(): number {
+    return this.#records.size
+  }
+
+  has(record: CacheRecord): boolean {
+    return this.#records.has(nameOf(record))
+  }
+
   add(record: CacheRecord): void {
     const name = nameOf(record)
     const old = this.#records.get(name)
     if (old !== undefined && !supersedes(record, old)) return
-    if (old === undefined && this.#records.size >= this.#most) {
-      this.#isOverfull = true
-      return
-    }
-    if (old === undefined && telling.has(record.table)) this.#tells += 1
-    const { key, value } = record
+    const { key, value, version } = record
     const copy = { ...record, key: Buffer.from(key), value: Buffer.from(value) }
     this.#records.set(name, copy)
     this.#order = undefined
+    if (this.#first === undefined || version.ms < this.#first.ms) this.#first = version
   }
 
-  /** Takes out those that are not from the future any more, those that tell what was revoked first. */
   take(accepts: (version: Version) => boolean): CacheRecord[] {
+    const taken: CacheRecord[] = []
+    // Asked for with each lookup: while none is due nothing is to be put in order.
+    if (this.#first === undefined || !accepts(this.#first)) return taken
     this.#order ??= [...this.#records.values()].sort(latestFirst)
-    const revoked: CacheRecord[] = []
-    const others: CacheRecord[] = []
     for (;;) {
       const record = this.#order.at(-1)
-      if (record === undefined || !accepts(record.version)) break
+      this.#first = record?.version
+      if (record === undefined || !accepts(record.version)) return taken
       this.#order.pop()
       this.#records.delete(nameOf(record))
-      if (!telling.has(record.table)) others.push(record)
-      else {
-        this.#tells -= 1
-        revoked.push(record)
-      }
+      taken.push(record)
     }
-    return [...revoked, ...others]
   }
 }
 

@@ -8,7 +8,7 @@ import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
 import type { Version } from '../record/version.ts'
 import { Breaker } from './breaker.ts'
-import { EarlyRecords } from './early-records.ts'
+import { EarlyRecords, tellsRevoked } from './early-records.ts'
 import type { FoundRecord, Tier } from './tier.ts'
 
 /** How things are now: of no use, or worse, to a host that starts later. */
@@ -182,9 +182,23 @@ export class GuardedTier implements Tier {
    * was news.
    */
   apply(record: CacheRecord): boolean {
-    if (this.#accepts(record)) return this.#parts.apply(record)
+    const isEarly = !this.#accepts(record)
+    // What a disk has of before may be revoked by what it has told already. Keys are none of that,
+    // and without those of before others would be made.
+    const isUnaffected = tellsRevoked(record) || record.table === tables.farm
+    const waits = isEarly || (this.withholds && !isUnaffected)
+    if (!waits) return this.#parts.apply(record)
     if (record.table === tables.session || ofNow.has(record.table)) return false
-    this.#early.add(record)
+    if (!this.#early.add(record)) {
+      this.#earlyLines.log(heldBack =>
+        this.#parts.log.error(
+          { tier: this.source, heldBack },
+          'too many records come from the future: this host does not know what is revoked ' +
+            'until its processes are started again, with the clocks set right',
+        ),
+      )
+    }
+    if (!isEarly) return false
     this.#earlyLines.log(heldBack => {
       const ahead = durationText(record.version.ms - this.#parts.clock.now())
       this.#parts.log.error(
@@ -254,7 +268,9 @@ export class GuardedTier implements Tier {
 
   isCurrent(): boolean {
     this.#ripen()
-    return !this.#early.lacksRevoked && (this.isOwn || this.#tier.isCurrent())
+    // Where the time here is right, they are a fault of where they were written.
+    const lacks = this.#early.lacksRevoked && this.#tier.isTimeRight !== true
+    return !lacks && (this.isOwn || this.#tier.isCurrent())
   }
 
   stats(): TierCounts {
@@ -283,9 +299,16 @@ export class GuardedTier implements Tier {
 
   #ripen(): void {
     if (this.#early.size === 0 || this.#closed) return
-    const { accepts } = this.#parts
-    for (const record of this.#early.take(version => accepts?.(version) !== false))
-      this.#parts.apply(record)
+    const { accepts, apply, log } = this.#parts
+    const isDue = (version: Version) => accepts?.(version) !== false
+    for (const record of this.#early.take(isDue, this.isOwn)) {
+      try {
+        apply(record)
+      } catch (error) {
+        // It is in the table; what somebody made of that keeps none of the others back.
+        log.error({ tier: this.source, error: String(error) }, 'a record was not taken')
+      }
+    }
     this.#ripenLater()
   }
 

@@ -70,6 +70,11 @@ export interface Tier {
    * disk: that has always told all.
    */
   isCurrent(): boolean
+  /**
+   * True when it has a clock of its own, and has found the time here to agree with it. Then what
+   * comes from the future was written with a clock that is wrong. Default: it has none.
+   */
+  readonly isTimeRight?: boolean | undefined
   /** It has told what was revoked, and that can't be taken yet. Default: never. */
   readonly withholds?: boolean | undefined
   /** More figures for the metrics, names are stable. Default: none. */

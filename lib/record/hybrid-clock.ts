@@ -97,7 +97,10 @@ export class HybridClock implements Clock {
     if (ms > this.now()) this.witness(this.#startOf(ms))
   }
 
-  /** Another process of this host does: it has the same wall clock, wherever that has been. */
+  /**
+   * Another process of this host does: it has the same wall clock, wherever that has been. So a lead
+   * outlives every process by itself, and ends when there is none.
+   */
   followHost(ms: number): void {
     if (ms > this.now()) this.see(this.#startOf(ms))
   }

@@ -79,7 +79,7 @@ export class ServerClock {
         {},
         `the time of this host is ${by} that of Redis, and ` +
           `${durationText(maxClockDifference)} are allowed: set the clocks right, by NTP for ` +
-          'one; processes whose clock was turned back must be started again',
+          'one; where it was turned back, end all processes of this host, then start them',
       )
     }
     this.#wasWrong = !this.#isRight

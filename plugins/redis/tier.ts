@@ -1,3 +1,4 @@
+import { tellsRevoked } from '../../lib/cache/early-records.ts'
 import type { FoundRecord, Tier, TierParts, WriteLevel } from '../../lib/cache/tier.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { HandfastError } from '../../lib/errors.ts'
@@ -87,6 +88,9 @@ export class RedisTier implements Tier {
   }
 
   async put(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean> {
+    // Others would not believe it, or not of all that it is about.
+    if (this.#serverClock?.isKnown && !this.isTimeRight && tellsRevoked(record))
+      throw new Error('the time of this host is not that of Redis')
     const name = this.#places.name(record.table, record.key)
     const sealed = this.#parts.sealer.seal(record)
     let mayReplace: Buffer = nothing
@@ -136,8 +140,12 @@ export class RedisTier implements Tier {
     return []
   }
 
+  get isTimeRight(): boolean {
+    return this.#serverClock?.isRight === true
+  }
+
   isCurrent(): boolean {
-    if (this.#serverClock?.isRight !== true) return false
+    if (!this.isTimeRight) return false
     return this.#followers.every(one => one.isCurrent())
   }
 

@@ -262,19 +262,74 @@ for (const isOwn of [true, false])
         t.equal(guarded.apply(record), false)
       t.equal(guarded.isCurrent(), false, 'what was revoked is not known')
       t.equal(guarded.withholds, isOwn)
+      const [old, cart] = [at(-100, tables.session, 'old'), at(-100, tables.state, 'old')]
+      for (const record of [old, cart])
+        t.equal(guarded.apply(record), !isOwn, 'what was before may be revoked')
+      t.same(applied.splice(0), isOwn ? [] : [old, cart])
       const found = isOwn ? undefined : session
       t.same(await guarded.get(tables.session, key, 50), found, 'it may be revoked')
-      t.match(guarded.stats(), { early: 3, refusedFuture: 4 })
+      t.match(guarded.stats(), { early: isOwn ? 4 : 3, refusedFuture: 4 })
       const [line] = log.said('from the future')
       t.equal(line?.level, 'error')
 
       clock.advance(1_000)
-      t.same(applied, [newer, state], 'first what was revoked')
+      t.same(applied, isOwn ? [newer] : [newer, state], 'first what was revoked')
       t.equal(guarded.isCurrent(), false)
       setRightBy = 4_000
       t.equal(guarded.isCurrent(), true, 'looked at when it is asked for, too')
-      t.same(applied, [newer, state, later])
+      t.same(applied, isOwn ? [newer, later, cart, state] : [newer, state, later])
       t.same(await guarded.get(tables.session, key, 50), session)
       t.equal(guarded.stats().early, 0)
     },
   )
+
+t.test(
+  'what a server with the right time has from the future is a fault of others',
+  async t => {
+    const clock = new ManualClock()
+    let isTimeRight = true
+    const guarded = new GuardedTier({
+      tier: {
+        ...{ ...noTier, source: 'server' },
+        get isTimeRight() {
+          return isTimeRight
+        },
+      },
+      clock,
+      log: silentLog,
+      scan: () => ({ records: [], next: undefined }),
+      apply: () => true,
+      accepts: ({ ms }) => ms <= clock.now(),
+    })
+    const version = { ms: clock.now() + 1_000, logical: 0, node: 2 }
+    guarded.apply({ ...recordOf(tables.revocation, 'ann'), version })
+    t.equal(guarded.isCurrent(), true)
+    isTimeRight = false
+    t.equal(guarded.isCurrent(), false)
+  },
+)
+
+t.test('what somebody makes of a record keeps no other back', async t => {
+  const clock = new ManualClock()
+  const log = memoryLog()
+  const applied: CacheRecord[] = []
+  const guarded = new GuardedTier({
+    tier: { ...noTier, source: 'server' },
+    clock,
+    log,
+    scan: () => ({ records: [], next: undefined }),
+    apply(record) {
+      applied.push(record)
+      throw new Error('a fault of who watches')
+    },
+    accepts: ({ ms }) => ms <= clock.now(),
+  })
+  for (const [at, name] of ['ann', 'bob'].entries()) {
+    const version = { ms: clock.now() + 100 + at, logical: 0, node: 2 }
+    guarded.apply({ ...recordOf(tables.revocation, name), version })
+  }
+  clock.advance(1_000)
+  t.equal(applied.length, 2)
+  t.equal(guarded.isCurrent(), true)
+  t.equal(log.said('was not taken').length, 2)
+})

@@ -78,7 +78,7 @@ export function clockWords(
   if (wasAhead) {
     return (
       `${whose} clock was ${by} ahead of ${than}, and what is written with it is dated so ` +
-      'still: start the processes with that clock again'
+      'still: end all processes with that clock, then start them'
     )
   }
   return (
