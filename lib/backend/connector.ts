@@ -11,7 +11,7 @@ import { TlsSessions } from './tls-sessions.ts'
 
 /** Milliseconds of silence until the kernel asks whether the other end is there. */
 const keepAliveDelay = 60_000
-/** Bytes that may wait for a slow reader. */
+/** Bytes that may wait for a slow reader; of TLS as many as Node has it. */
 const highWaterMark = 64 * 1024
 
 /** What is on its way and can be given up. */
@@ -107,7 +107,7 @@ export class Connector {
   ): Attempt {
     const tls = this.#tls
     const version = this.#proxyProtocol
-    const at = { host: address, port: this.#port, highWaterMark }
+    const at = { host: address, port: this.#port }
     /** Not to be destroyed any more once it is somebody's. */
     let current: Socket | undefined
     const attempt = { destroy: () => current?.destroy() }
@@ -121,7 +121,8 @@ export class Connector {
       whenUp(current, 'secureConnect', settle)
       return attempt
     }
-    const tcp = connectTcp(at)
+    const options = { ...at, highWaterMark }
+    const tcp = connectTcp(options)
     current = tcp
     whenUp(tcp, 'connect', error => {
       if (error !== null) {

@@ -51,24 +51,23 @@ export class TlsSessions {
   connect(options: ConnectionOptions): TLSSocket {
     const offered = this.#take()
     const socket = connect(offered ? { ...options, session: offered.bytes } : options)
+    let verifiedAt = offered?.verifiedAt ?? 0
     // Node tells of none before the certificate has been verified.
     socket.on('session', bytes => {
-      const resumed = offered !== undefined && socket.isSessionReused()
-      const verifiedAt = resumed ? offered.verifiedAt : this.#clock.monotonic()
       this.#kept.push({ bytes, verifiedAt })
       if (this.#kept.length > most) this.#kept.shift()
     })
-    // There are servers that a session which they can't use makes fail.
-    const onError = ({ syscall }: NodeJS.ErrnoException): void => {
-      if (syscall !== 'connect') this.#forget(offered)
-    }
-    socket.once('error', onError).once('secureConnect', () => {
-      socket.off('error', onError)
-      if (socket.isSessionReused()) this.#resumed += 1
-      else {
-        this.#full += 1
-        this.#forget(offered)
+    // There are servers that a session which they can't use makes fail, or say nothing.
+    const onClose = (): void => this.#forget(offered)
+    socket.once('close', onClose).once('secureConnect', () => {
+      socket.off('close', onClose)
+      if (socket.isSessionReused()) {
+        this.#resumed += 1
+        return
       }
+      this.#full += 1
+      verifiedAt = this.#clock.monotonic()
+      this.#forget(offered)
     })
     return socket
   }

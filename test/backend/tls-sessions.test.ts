@@ -159,28 +159,34 @@ t.test('no session follows for longer than a day from one full handshake', async
   t.same(sessions.handshakes, { full: 2, resumed: 4 })
 })
 
-t.test('a backend that a session makes fail is asked without one', async t => {
-  let hellos = 0
-  const server = closing()
-  const url = await listen(t, server)
-  // Ends each connection whose hello has a session in it: the second one.
-  const front = createTcpServer(client => {
-    hellos += 1
-    if (hellos === 2) {
-      client.once('data', () => client.destroy())
-      return
-    }
-    const behind = connect(Number(url.port), '127.0.0.1')
-    for (const socket of [client, behind]) socket.on('error', () => {})
-    client.pipe(behind).pipe(client)
+for (const [what, code] of [
+  ['fail', 'ECONNRESET'],
+  ['hang', 'UND_ERR_CONNECT_TIMEOUT'],
+])
+  t.test(`a backend that a session makes ${what} is asked without one`, async t => {
+    let hellos = 0
+    const url = await listen(t, closing({ maxVersion: 'TLSv1.2' }))
+    const front = createTcpServer(client => {
+      hellos += 1
+      client.on('error', () => {})
+      // The second hello is the first one with a session in it.
+      if (hellos === 2) {
+        client.once('data', () => what === 'fail' && client.destroy())
+        return
+      }
+      const behind = connect(Number(url.port), '127.0.0.1')
+      behind.on('error', () => {})
+      client.pipe(behind).pipe(client)
+    })
+    front.listen(0, '127.0.0.1')
+    await once(front, 'listening')
+    t.teardown(() => front.close())
+    const { port } = front.address() as AddressInfo
+    const sessions = new TlsSessions()
+    const at = new URL(`https://127.0.0.1:${port}`)
+    const pool = poolTo(t, at, sessions, {
+      connectTimeout: what === 'hang' ? 300 : 5_000,
+    })
+    t.same(await ask(pool, 5), [200, code, 200, 200, 200])
+    t.same(sessions.handshakes, { full: 2, resumed: 2 }, 'the third is full')
   })
-  front.listen(0, '127.0.0.1')
-  await once(front, 'listening')
-  t.teardown(() => front.close())
-  const { port } = front.address() as AddressInfo
-  const sessions = new TlsSessions()
-  const pool = poolTo(t, new URL(`https://127.0.0.1:${port}`), sessions)
-  const [first, second, third] = await ask(pool, 3)
-  t.same([first, third], [200, 200])
-  t.not(second, 200)
-})
