@@ -232,7 +232,8 @@ export class Attempts implements HedgedCall {
       const slot = backend.slots.take(this.#use, this.#request.network)
       if (typeof slot !== 'string') return new Try(this, backend, slot)
       this.#busy = true
-      this.#candidates.full(backend)
+      // Nobody waits for a place among its tunnels.
+      if (this.#options.waits && slot !== 'maxTunnels') this.#candidates.full(backend)
       this.#handler.onLimit(slot, backend)
       // It is not down, so its clients wait for it, and do not lose their place.
       if (this.#holds(backend) && backend.ready) return undefined

@@ -238,6 +238,61 @@ t.test('a backend that is well but full is waited for', async t => {
   t.strictSame([bad.waiting.length, backup.waiting.length], [0, 0])
 })
 
+t.test('where nobody waits for a full backend a backup is asked', async t => {
+  const held: ServerResponse[] = []
+  const full = await startBackend(t, (_request, response) => void held.push(response))
+  const backup = await startBackend(t, (_request, response) => response.end('backup'))
+  for (const { server } of [full, backup])
+    server.on('upgrade', (_request, socket) => {
+      socket.on('error', () => {})
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n')
+      socket.write('Upgrade: websocket\r\n\r\n')
+    })
+  const site = await defaultSite([full.url])
+  const { proxy, port } = await startProxy(t, {
+    sites: [
+      {
+        ...site,
+        backends: [
+          { url: full.url, maxRequests: 1 },
+          { url: backup.url, backup: true },
+        ],
+      },
+    ],
+    limits: { queueTimeout: 0, maxTunnels: 1, clientShare: 100 },
+  })
+  const ask = (headers: Record<string, string> = {}): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const asked = request({
+        host: 'localhost',
+        port,
+        headers,
+        rejectUnauthorized: false,
+      })
+      asked.on('response', response => resolve(response.resume().statusCode ?? 0))
+      asked.on('upgrade', ({ statusCode = 0 }, socket) => {
+        t.teardown(() => socket.destroy())
+        resolve(statusCode)
+      })
+      asked.on('error', reject).end()
+    })
+  const upgrade = {
+    ...{ Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' },
+    'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+  }
+  t.strictSame(
+    [await ask(upgrade), await ask(upgrade), await ask(upgrade)],
+    [101, 101, 503],
+  )
+  const tunnels = [full, backup].map(({ url }) => backendFigures(proxy, url).webSockets)
+  t.strictSame(tunnels, [1, 1])
+  const first = ask()
+  await until(() => held.length === 1)
+  t.equal(await ask(), 200, 'of the backup')
+  held[0]?.end()
+  t.equal(await first, 200)
+})
+
 t.test('who waits for a backend that is found down goes to another', async t => {
   let sick = false
   const held: ServerResponse[] = []
