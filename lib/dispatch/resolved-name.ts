@@ -1,6 +1,7 @@
 import dns, { Resolver } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Timer } from '../clock.ts'
 import type { Log } from '../log.ts'
 
@@ -21,7 +22,7 @@ export interface Place {
   readonly name: string
   readonly address: string
   readonly port: number
-  /** Of what there is to do, beside that of the place that gets most: above 0, up to 1. Default 1. */
+  /** Of what there is to do, beside a target that gets most and has one address: above 0. Default 1. */
   readonly weight?: number | undefined
 }
 
@@ -33,7 +34,7 @@ export interface Resolved {
   readonly unknown?: readonly Target[] | undefined
 }
 
-type Target = Pick<Place, 'name' | 'port'>
+type Target = Pick<Place, 'name' | 'port' | 'weight'>
 
 /** Asks for places of a name; a test can stand in for it. */
 export type Lookup = (hostname: string, port: number, how: Resolve) => Promise<Resolved>
@@ -83,8 +84,7 @@ export class ResolvedName {
       const found = inOrder([...places, ...this.#knownOf(unknown)])
       if (found.length === 0) throw new Error('no addresses')
       this.#wait = waitFor(ttl)
-      const changed = textOf(found) !== textOf(this.#places ?? [])
-      if (changed && !this.#closed) {
+      if (!isDeepStrictEqual(found, this.#places ?? []) && !this.#closed) {
         this.#places = found
         log.info({ name: hostname, addresses: textOf(found) }, 'a name of backends')
         onChange()
@@ -105,9 +105,12 @@ export class ResolvedName {
         log.warn({ name: hostname, target: name }, 'a name of backends is not resolved')
     }
     this.#unknown = new Set(targets.map(({ name }) => name))
-    return (this.#places ?? []).filter(place =>
-      targets.some(({ name, port }) => name === place.name && port === place.port),
-    )
+    return targets.flatMap(({ name, port, weight = 1 }) => {
+      const its = (this.#places ?? []).filter(
+        place => name === place.name && port === place.port,
+      )
+      return its.map(place => ({ ...place, weight: weight / its.length }))
+    })
   }
 }
 
@@ -151,15 +154,17 @@ export function lookupWith(resolver: Questions): Lookup {
     const first = Math.min(...records.map(({ priority }) => priority))
     const usable = records.filter(({ priority }) => priority === first)
     const most = Math.max(...usable.map(({ weight }) => weight))
+    const targets = usable.map(({ name, port, weight }): Target => {
+      return { name, port, weight: most === 0 ? 1 : Math.max(weight / most, leastPart) }
+    })
     const asked = await Promise.allSettled(
-      usable.map(async ({ name, port, weight }) => {
+      targets.map(async ({ name, port, weight = 1 }) => {
         const { places } = await addressesOf(name, port)
-        const part = most === 0 ? 1 : Math.max(weight / most, leastPart)
-        return places.map(place => ({ ...place, weight: part / places.length }))
+        return places.map(place => ({ ...place, weight: weight / places.length }))
       }),
     )
     const places = asked.flatMap(one => (one.status === 'fulfilled' ? one.value : []))
-    const unknown = usable.filter((_, i) => asked[i]?.status === 'rejected')
+    const unknown = targets.filter((_, i) => asked[i]?.status === 'rejected')
     return { places, unknown }
   }
 }
@@ -186,7 +191,15 @@ async function recordsOf(
 }
 
 function inOrder(places: readonly Place[]): readonly Place[] {
-  const byText = new Map(places.map(place => [`${place.address} ${place.port}`, place]))
+  const byText = new Map<string, Place>()
+  for (const place of places) {
+    const text = `${place.address} ${place.port}`
+    const same = byText.get(text)
+    // Two targets may be one server, which has the parts of both then.
+    const isOther = same !== undefined && same.name !== place.name
+    const weight = isOther ? (same.weight ?? 1) + (place.weight ?? 1) : place.weight
+    byText.set(text, weight === undefined ? place : { ...place, weight })
+  }
   return [...byText.entries()]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .slice(0, mostPlaces)

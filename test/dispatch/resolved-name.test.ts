@@ -126,6 +126,34 @@ t.test('targets of SRV records have their parts of what comes', async t => {
   t.strictSame(await partsOf(65_535), [1])
 })
 
+t.test('targets that are one server have their parts there together', async t => {
+  const clock = new Clock()
+  const log = new MemoryLog()
+  const both = { ...place('10.0.0.1'), weight: 0.4 }
+  let answer: Resolved = { places: [both, { ...both, name: 'other' }, place('10.0.0.2')] }
+  const name = new ResolvedName({
+    ...{ hostname: 'app', port: 80, how: 'srv', clock, log, onChange() {} },
+    lookup: async () => answer,
+  })
+  await until(() => clock.waits.length === 1, 'an answer')
+  t.strictSame(
+    name.places?.map(({ weight }) => weight),
+    [0.8, undefined],
+  )
+  // One that has no address now has its part of now, at where it was.
+  answer = {
+    places: [place('10.0.0.2')],
+    unknown: [{ name: 'other', port: 80, weight: 0.1 }],
+  }
+  clock.waits.shift()?.fn()
+  await until(() => clock.waits.length === 1, 'the next one')
+  t.strictSame(
+    name.places?.map(({ weight }) => weight),
+    [0.1, undefined],
+  )
+  name.close()
+})
+
 t.test('a weight that changes is heard of', async t => {
   const clock = new Clock()
   const log = new MemoryLog()
