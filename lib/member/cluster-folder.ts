@@ -1,13 +1,6 @@
 import cluster from 'node:cluster'
 import { createHash } from 'node:crypto'
-import {
-  existsSync,
-  lstatSync,
-  readdirSync,
-  readlinkSync,
-  rmdirSync,
-  unlinkSync,
-} from 'node:fs'
+import { lstatSync, readdirSync, readlinkSync, rmdirSync, unlinkSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { farmKey, parseSecret } from '../farm/secret.ts'
@@ -63,7 +56,7 @@ export function clusterMeeting(
   // Short: a socket's path has room for a hundred characters.
   const folderIn = (base: string) => join(base, `${ours}${pid}-${farm}`)
   // Where others meet already, though there may be room in a better place by now.
-  const isUsed = (base: string) => existsSync(folderIn(base))
+  const isUsed = (base: string) => hasEntries(folderIn(base))
   let failure: unknown
   for (const base of [...bases.filter(isUsed), ...bases]) {
     const folder = folderIn(base)
@@ -77,6 +70,15 @@ export function clusterMeeting(
     }
   }
   throw failure
+}
+
+/** Whoever meets in a folder has left something in it. */
+function hasEntries(folder: string): boolean {
+  try {
+    return readdirSync(folder).length > 0
+  } catch {
+    return false
+  }
 }
 
 /** One that a base has room for, and not for what is to be in it: nobody is to meet there. */

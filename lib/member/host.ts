@@ -29,7 +29,8 @@ export interface Host {
 /**
  * Undefined for a process that is a member by itself. Workers of node:cluster meet without being
  * told: they serve the same port, and Node alone would let them share their ticket keys. Where
- * they can't, the log says so, or the process does. Throws ERR_HANDFAST_CONFIG for a folder that was given and can't be.
+ * they can't, the log says so, or the process does. Throws ERR_HANDFAST_CONFIG for a folder that was
+ * given and can't be.
  */
 export function hostOf(options: FarmOptions, log: Log): Host | undefined {
   const { host, secret } = options

@@ -56,8 +56,8 @@ export class HostSocket {
     // Whoever comes later needs no room.
     if (existsSync(path)) return readFileSync(path)
     const own = join(this.#folder, `key-${randomBytes(8).toString('hex')}`)
-    writeFileSync(own, randomBytes(keyLength), { mode: 0o600, flag: 'wx' })
     try {
+      writeFileSync(own, randomBytes(keyLength), { mode: 0o600, flag: 'wx' })
       // Whole from the moment it has this name, and the first one stands.
       linkSync(own, path)
     } catch (error) {

@@ -46,6 +46,17 @@ t.test('only workers of one application, farm and secret meet', async t => {
 })
 
 t.test(
+  'workers meet where others do, and not where an empty folder was left',
+  async t => {
+    const [better, other] = [newBase(t), newBase(t)]
+    const [name = ''] = meet(other, {})
+    mkdirSync(join(better, name), { mode: 0o700 })
+    meet(better, {}, { bases: [better, other] })
+    t.strictSame(readdirSync(join(better, name)), [], 'no key of its own')
+  },
+)
+
+t.test(
   'the folders of clusters that are over are removed, with what is in them',
   async t => {
     const base = newBase(t)
