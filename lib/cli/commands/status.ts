@@ -89,7 +89,9 @@ function report(status: Status): string {
 /** What is dearer than it need be; nothing for a process that is a member by itself. */
 function shelfLines({ shelf }: FarmStats['transport']): string[] {
   if (shelf !== 0) return []
-  return ['no room in /dev/shm: the processes of this host ask each other for sessions']
+  return [
+    'nothing is shared in memory: the processes of this host ask each other for sessions',
+  ]
 }
 
 /** Where the sessions are; nothing for a farm of one. */
