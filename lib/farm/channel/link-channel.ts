@@ -1,4 +1,4 @@
-import type { Address } from '../../address.ts'
+import { type Address, formatAddress } from '../../address.ts'
 import type { Log } from '../../log.ts'
 import type { TableId } from '../../record/key.ts'
 import type { CacheRecord } from '../../record/record.ts'
@@ -264,8 +264,14 @@ export class LinkChannel implements ControlChannel {
     const awaited = [...mesh.outbound.keys()].filter(id => !this.#up.has(id))
     const complete = awaited.length === 0 && !this.#links.untried
     if (!complete && elapsed < this.#startTimeout) return
-    for (const member of awaited)
-      this.#log.warn({ member }, 'this member answers, but does not dial back')
+    for (const member of awaited) {
+      const { listening } = this
+      this.#log.warn(
+        { member, listening: listening && formatAddress(listening) },
+        'this member answers, but does not connect to this one: the farm port must be open ' +
+          'between them in both directions, and not on the loopback address alone',
+      )
+    }
     if (mesh.outbound.size === 0 && mesh.refusals.size > 0) {
       this.#joined?.reject(refusedError(mesh.refusals))
       return
