@@ -109,7 +109,10 @@ t.test('handfast proxy says what is wrong with its flags', async t => {
     [[...backend, '--farm-listen', '0'], /joining a farm needs its secret/],
     [[...backend, '--config', 'x.yaml'], /--backend and --config exclude each other/],
     [['--config', 'none.yaml'], /--config: can't read none.yaml \(ENOENT\)/],
-    [[...backend, '--secret-file', 'none'], /--secret-file: expected a readable file/],
+    [
+      [...backend, '--secret-file', 'none'],
+      /--secret-file: expected a readable file \(ENOENT\), got "none"/,
+    ],
   ]
   for (const [args, expected] of cases) {
     const { code, err } = await run(cwd, ['proxy', ...args])

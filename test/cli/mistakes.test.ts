@@ -222,7 +222,19 @@ t.test('what an operator gets wrong is told with its line and what to do', async
       `${site}farm: {members: [a], secretFile: folder}\n`,
       'farm.secretFile: expected a readable file (it is a folder)',
     ],
-    [`${site}farm: {members: [a]}\n`, 'joining a farm needs its secret'],
+    [
+      `${site}farm: {members: [a]}\n`,
+      ':6: farm.secretFile: expected a file, or HANDFAST_SECRET, because joining a farm needs its ' +
+        'secret (handfast secret prints a new one), got nothing',
+    ],
+    [
+      `${site}farm: {repositories: ['redis://127.0.0.1']}\n`,
+      ':6: farm.secretFile: expected a file, or HANDFAST_SECRET, because what is in Redis is sealed',
+    ],
+    [
+      `${site}farm: {disk: {folder: d}}\n`,
+      ':6: farm.secretFile: expected a file, or HANDFAST_SECRET, because what is on a disk is sealed',
+    ],
     // What contradicts itself.
     [
       `${site}listen: 9443\nadmin: {listen: 9443}\n`,

@@ -41,8 +41,18 @@ t.test('auth of a site: files beside the config, a realm of its own', async t =>
 t.test('what is wrong with an auth is said with its place', async t => {
   const cases: [string, string | RegExp][] = [
     ['', /sites\[0\]\.auth: expected settings that hold \(auth: at least one of/],
-    ['basic: {htpasswd: none}', /auth: .*htpasswd file .*none can't be read/],
-    ['basic: {htpasswd: a.key}', /sites\[0\]\.auth: expected settings that hold/],
+    [
+      'basic: {htpasswd: none}',
+      /sites\[0\]\.auth\.basic\.htpasswd: expected a readable file \(ENOENT\), got "none"$/,
+    ],
+    [
+      'form: {htpasswd: .}',
+      /sites\[0\]\.auth\.form\.htpasswd: expected a readable file \(it is a folder\)/,
+    ],
+    [
+      'basic: {htpasswd: a.key}',
+      /auth\.basic\.htpasswd: expected users with bcrypt hashes \(htpasswd file a\.key line 1 is/,
+    ],
     ['basic: {}', /sites\[0\]\.auth\.basic\.htpasswd: expected the path of a file/],
     ['basic: {htpasswd: users, x: 1}', /auth\.basic\.x: unknown key, .* htpasswd$/],
     [
@@ -66,7 +76,7 @@ t.test('what is wrong with an auth is said with its place', async t => {
     ['basic: {htpasswd: users}, logoutPath: out', /logoutPath must be a path/],
     [
       'basic: {htpasswd: users}, sign: true',
-      /auth\.sign: expected no signature, or a farm/,
+      /auth\.sign: expected false, because true needs farm\.secretFile or HANDFAST_SECRET, got true$/,
     ],
     ['basic: {htpasswd: users}, required: 1', /required: expected true or false, got 1/],
   ]

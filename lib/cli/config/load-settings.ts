@@ -23,7 +23,7 @@ import type { Path } from '../schema/schema.ts'
 import { checkPorts } from './check-ports.ts'
 import { checkTogether } from './check-together.ts'
 import { whyNot } from './read-pem.ts'
-import { findSecret } from './read-secret.ts'
+import { badSecretFile, findSecret } from './read-secret.ts'
 import { readSite } from './read-site.ts'
 import { takeoverOf } from './takeover-settings.ts'
 import { type ConfigSource, parseConfig } from './yaml-file.ts'
@@ -56,31 +56,20 @@ export async function loadSettings(flags: ProxyFlags, io: Io): Promise<ServeSett
     fault: expected =>
       flags.secretFile === undefined
         ? fault(['farm', 'secretFile'], expected)
-        : badFlag(`--secret-file: expected ${expected}`),
+        : badSecretFile(flags.secretFile, expected),
   })
   const disk = diskOf(flags, config, folder, io.cwd)
   const farm = { ...farmOf(config.farm ?? {}, flags, secret, io), ...(disk && { disk }) }
   if (secret === undefined) {
     const signed = signedAuth(sites)
-    if (signed) throw fault([...signed, 'sign'], 'no signature, or a farm secret for it')
-  }
-  if (secret === undefined && farm.redis !== undefined) {
-    throw badFlag(
-      "what is in Redis is sealed under the farm's secret: put one into HANDFAST_SECRET or a " +
-        'file for --secret-file (handfast secret prints a new one)',
-    )
-  }
-  if (secret === undefined && farm.listen !== undefined) {
-    throw badFlag(
-      'joining a farm needs its secret: put it into HANDFAST_SECRET or a file for ' +
-        '--secret-file (handfast secret prints a new one)',
-    )
-  }
-  if (secret === undefined && disk !== undefined) {
-    throw badFlag(
-      "what is on a disk is sealed under the farm's secret: put one into HANDFAST_SECRET or a " +
-        'file for --secret-file (handfast secret prints a new one)',
-    )
+    if (signed) {
+      throw fault(
+        [...signed, 'sign'],
+        'false, because true needs farm.secretFile or HANDFAST_SECRET',
+      )
+    }
+    const why = whySecret(farm, disk)
+    if (why !== undefined) throw secretMissing(why, config, fault)
   }
   const admin = adminOf(flags.admin ?? config.admin?.listen, config.admin?.names)
   const ports = checkPorts({ listen, farm, admin, sites }, (path, expected) => {
@@ -117,6 +106,32 @@ function signedAuth(sites: readonly SiteSettings[]): Path | undefined {
     if (route >= 0) return ['sites', index, 'routes', route, 'auth']
   }
   return undefined
+}
+
+/** What there is that can't be without a secret. */
+function whySecret(farm: FarmSettings, disk: FarmSettings['disk']): string | undefined {
+  if (farm.redis !== undefined)
+    return "what is in Redis is sealed under the farm's secret"
+  if (farm.listen !== undefined) return 'joining a farm needs its secret'
+  if (disk !== undefined) return "what is on a disk is sealed under the farm's secret"
+  return undefined
+}
+
+/** Blames the file that has a farm, else the flags. */
+function secretMissing(
+  why: string,
+  { farm }: ConfigFile,
+  fault: Source['fault'],
+): HandfastError {
+  const printed = '(handfast secret prints a new one)'
+  return farm === undefined
+    ? badFlag(
+        `${why}: put it into HANDFAST_SECRET or a file for --secret-file ${printed}`,
+      )
+    : fault(
+        ['farm', 'secretFile'],
+        `a file, or HANDFAST_SECRET, because ${why} ${printed}`,
+      )
 }
 
 interface Source {

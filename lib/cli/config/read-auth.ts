@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { noBasis } from '../../auth/identity.ts'
+import { parseHtpasswd } from '../../auth/method/htpasswd.ts'
 import { createMethods } from '../../auth/method/methods.ts'
 import {
   authSettings,
@@ -12,7 +14,7 @@ import { HandfastError } from '../../errors.ts'
 import { silentLog } from '../../log.ts'
 import type { SiteAuthSettings } from '../../serve/settings.ts'
 import type { AuthConfig, SiteConfig } from '../schema/config-file.ts'
-import { type Blame, readPem } from './read-pem.ts'
+import { type Blame, readPem, whyNot } from './read-pem.ts'
 
 /** Reads the files that the auth of a site names, and tries whether an Auth comes of it. */
 export async function readAuth(
@@ -37,6 +39,8 @@ export async function readAuth(
       : await readPem(resolve(folder, path), expected =>
           blame('auth', expected, ...inside),
         )
+  const users = (path: string, method: string) =>
+    checkUsers(path, folder, expected => blame('auth', expected, method, 'htpasswd'))
   const key = await read(bearer?.key, 'bearer', 'key')
   const ca = await read(forward?.ca, 'forward', 'ca')
   if (key?.includes('PRIVATE KEY')) {
@@ -46,14 +50,36 @@ export async function readAuth(
     ...rest,
     // Each site has users of its own unless the operator gives several the same realm.
     realm: config.realm ?? site.names?.[0] ?? defaultRealm,
-    basic: basic && { htpasswd: resolve(folder, basic.htpasswd) },
+    basic: basic && { htpasswd: await users(basic.htpasswd, 'basic') },
     bearer: bearer && { ...bearer, key },
     certificate: certificate && { subject: certificate },
     forward: forward && { ...forward, ca },
-    form: form && { ...form, htpasswd: resolve(folder, form.htpasswd) },
+    form: form && { ...form, htpasswd: await users(form.htpasswd, 'form') },
   }
   await tryOut(settings, reason => blame('auth', reason))
   return settings
+}
+
+/** The full path of an htpasswd file, with users that can log in. */
+async function checkUsers(
+  path: string,
+  folder: string,
+  fault: (expected: string) => HandfastError,
+): Promise<string> {
+  const file = resolve(folder, path)
+  let bytes: Buffer
+  try {
+    bytes = await readFile(file)
+  } catch (error) {
+    throw fault(`a readable file (${whyNot(error)})`)
+  }
+  try {
+    parseHtpasswd(bytes, path)
+  } catch (error) {
+    if (!(error instanceof HandfastError)) throw error
+    throw fault(`users with bcrypt hashes (${error.message})`)
+  }
+  return file
 }
 
 /** What is wrong is better known now than in a worker. */

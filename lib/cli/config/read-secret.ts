@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { HandfastError } from '../../errors.ts'
+import { shown } from '../../shown.ts'
 import type { Io } from '../command.ts'
 import { badFlag } from '../flags.ts'
 import { readSecret } from '../secret.ts'
@@ -49,8 +50,13 @@ export function findSecretOf(
     folder: io.cwd,
     env: io.env['HANDFAST_SECRET'],
     inline: undefined,
-    fault: expected => badFlag(`--secret-file: expected ${expected}`),
+    fault: expected => badSecretFile(file, expected),
   })
+}
+
+/** An error about what `--secret-file` names; a secret itself may stand there by mistake. */
+export function badSecretFile(file: string | undefined, expected: string): HandfastError {
+  return badFlag(`--secret-file: expected ${expected}, got ${shown(file)}`)
 }
 
 async function readSecretFile(
