@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { HandfastError } from '../errors.ts'
 import { nearestName } from '../options/unknown-name.ts'
 import { shown } from '../shown.ts'
-import type { Kind } from './schema/kinds.ts'
+import { expectedFor, type Kind } from './schema/kinds.ts'
 
 /** One flag of a command: how it is read, what `--help` says of it, how a shell completes it. */
 export interface Flag {
@@ -88,7 +88,7 @@ function attempt<T>(does: () => T, fault: (error: unknown) => Error): T {
 function readValue(name: string, text: unknown, kind: Kind<unknown>): unknown {
   const value = kind.read(text)
   if (value !== undefined) return value
-  throw badFlag(`--${name}: expected ${kind.expected}, got ${shown(text)}`)
+  throw badFlag(`--${name}: expected ${expectedFor(kind, text)}, got ${shown(text)}`)
 }
 
 /** A URL may have commas of its own: what follows one and is none belongs to it. */

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { defaultFarmPort, type ListenAddress, parseAddress } from '../address.ts'
 import { addressList } from '../address-list.ts'
 
@@ -14,6 +15,15 @@ export function readAddress(value: unknown): ListenAddress | undefined {
   const port = Number(match?.[3])
   if (match === null || port > 65_535) return undefined
   return { host: match[1] ?? match[2], port }
+}
+
+/** What to do about an address that can't be read, with or without scheme. */
+export function adviceOnAddress(value: unknown): string | undefined {
+  const [, host = '', port = ''] =
+    /^(?:[a-z]+:\/\/)?(.*?):?(\d*)$/is.exec(String(value)) ?? []
+  if (Number(port) > 65_535) return 'a port is at most 65535'
+  const isBare = isIP(host) === 6 || isIP(`${host}:${port}`) === 6
+  return isBare ? 'an IPv6 address stands in brackets: [::1]:8443' : undefined
 }
 
 /** `HOST[:PORT]` of another member's farm port; the farm itself knows the usual port. */
@@ -84,6 +94,15 @@ export function readBackend(value: unknown): string | undefined {
     url.pathname === '/' &&
     url.search + url.hash + url.username + url.password === ''
   return plain ? url.origin : undefined
+}
+
+/** What to do about a backend that can't be read. */
+export function adviceOnBackend(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !URL.canParse(value)) return adviceOnAddress(value)
+  const { protocol, pathname } = new URL(value)
+  return /^https?:$/.test(protocol) && pathname !== '/'
+    ? 'a path goes into addPath of the site or route, in the config file'
+    : undefined
 }
 
 /** An http or https URL without credentials, which would end up in a log. */

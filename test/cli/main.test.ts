@@ -87,9 +87,32 @@ t.test('handfast proxy says what is wrong with its flags', async t => {
   const cases: [string[], RegExp][] = [
     [[], /needs --backend URL, or --config FILE/],
     [['--backend', 'ftp://x'], /--backend: expected http.*got "ftp:\/\/x"/],
-    [['--backend', 'http://x/path'], /--backend: expected http/],
-    [[...backend, '--listen', '70000'], /--listen: expected \[HOST:\]PORT, got "70000"/],
-    [[...backend, '--listen', '::1:80'], /--listen: expected \[HOST:\]PORT/],
+    [
+      ['--backend', 'http://x/path'],
+      /--backend: expected http.* \(a path goes into addPath of the site or route, in the config file\), got "http:\/\/x\/path"/,
+    ],
+    [['--backend', 'http://x:70000'], /--backend: .*\(a port is at most 65535\), got/],
+    [
+      ['--backend', 'http://::1:3000'],
+      /--backend: .*\(an IPv6 address stands in brackets/,
+    ],
+    [
+      ['--backend', 'x:3000'],
+      /--backend: expected http[^ ]* or https[^ ]*, got "x:3000"/,
+    ],
+    [
+      [...backend, '--listen', '70000'],
+      /--listen: expected \[HOST:\]PORT \(a port is at most 65535\), got "70000"/,
+    ],
+    [
+      [...backend, '--listen', '::1:80'],
+      /--listen: expected \[HOST:\]PORT \(an IPv6 address stands in brackets: \[::1\]:8443\)/,
+    ],
+    [[...backend, '--listen', 'fe80::1'], /--listen: .*IPv6 address stands in brackets/],
+    [
+      [...backend, '--listen', 'a b:80'],
+      /--listen: expected \[HOST:\]PORT, got "a b:80"/,
+    ],
     [[...backend, '--cert', 'x.crt'], /--cert and --key belong together/],
     [
       [...backend, '--cert', 'x', '--key', 'y'],

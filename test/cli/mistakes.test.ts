@@ -139,14 +139,17 @@ t.test('what an operator gets wrong is told with its line and what to do', async
     // Values.
     [`${site}listen: 443/tcp\n`, ':6: listen: expected [HOST:]PORT, got "443/tcp"'],
     [`${site}listen: '443:'\n`, ':6: listen: expected [HOST:]PORT, got "443:"'],
-    [`${site}listen: 70000\n`, ':6: listen: expected [HOST:]PORT, got 70000'],
+    [
+      `${site}listen: 70000\n`,
+      ':6: listen: expected [HOST:]PORT (a port is at most 65535), got 70000',
+    ],
     [
       change('http://127.0.0.1:3000', '127.0.0.1:3000'),
       'sites[0].backends[0]: expected http://HOST[:PORT] or https',
     ],
     [
       change('http://127.0.0.1:3000', 'http://127.0.0.1:3000/app'),
-      'sites[0].backends[0]: expected http',
+      'sites[0].backends[0]: expected http://HOST[:PORT] or https://HOST[:PORT] (a path goes into addPath of the site or route',
     ],
     [
       change('[http://127.0.0.1:3000]', 'http://127.0.0.1:3000'),

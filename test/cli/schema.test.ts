@@ -50,7 +50,10 @@ t.test('an error names the place, the value and what was expected', async t => {
       ':2: limits.trustedProxies: unknown key, it stands at the top level',
     ],
     [`${sites}backends: ["http://x"]`, ':2: backends: unknown key, it stands in sites[]'],
-    [`${sites}listen: 99999`, ':2: listen: expected [HOST:]PORT, got 99999'],
+    [
+      `${sites}listen: 99999`,
+      ':2: listen: expected [HOST:]PORT (a port is at most 65535), got 99999',
+    ],
     [`${sites}limits: 5`, ':2: limits: expected a mapping, got 5'],
     [
       `${sites}limits:\n  idleTimeout: 5 minutes`,
@@ -87,6 +90,14 @@ t.test('an error names the place, the value and what was expected', async t => {
     [
       `${sites}farm: {members: [a b]}`,
       'farm.members[0]: expected HOST[:PORT], got "a b"',
+    ],
+    [
+      `${sites}farm: {members: ['10.0.0.1:70000']}`,
+      'farm.members[0]: expected HOST[:PORT] (a port is at most 65535), got "10.0.0.1:70000"',
+    ],
+    [
+      sites.replace('"http://127.0.0.1:3000"', '{url: "http://a/b"}'),
+      'sites[0].backends[0].url: expected http://HOST[:PORT] or https://HOST[:PORT] (a path goes',
     ],
     [`${sites}farm: {members: 7}`, 'farm.members: expected a list, got 7'],
     [

@@ -21,6 +21,8 @@ import {
   resumptionModes,
 } from '../../resumption/session/policy.ts'
 import {
+  adviceOnAddress,
+  adviceOnBackend,
   isWhole,
   readAddress,
   readBackend,
@@ -42,11 +44,19 @@ export interface Kind<T> {
   readonly expected: string
   /** The value as the program takes it; undefined for what can't be read. */
   read(value: unknown): T | undefined
+  /** What to do about a value that can't be read, where that can be told. */
+  advice?(value: unknown): string | undefined
   /**
    * The same as JSON Schema, for editors. It may let pass what `read` does not, and refuses
    * nothing that it takes.
    */
   readonly json: object
+}
+
+/** As an operator is told of one value, with what to do about it. */
+export function expectedFor(kind: Kind<unknown>, value: unknown): string {
+  const advice = kind.advice?.(value)
+  return advice === undefined ? kind.expected : `${kind.expected} (${advice})`
 }
 
 const integer = { type: 'integer' }
@@ -138,6 +148,7 @@ export const duration: Kind<number> = {
 export const address: Kind<ListenAddress> = {
   expected: '[HOST:]PORT',
   read: readAddress,
+  advice: adviceOnAddress,
   json: {
     anyOf: [
       { ...integer, minimum: 0, maximum: 65_535 },
@@ -163,12 +174,14 @@ export const hostName: Kind<string> = { ...host, expected: 'a host name' }
 export const member: Kind<string> = {
   expected: 'HOST[:PORT]',
   read: readMember,
+  advice: adviceOnAddress,
   json: notEmpty,
 }
 
 export const repository: Kind<string> = {
   expected: 'HOST[:PORT] of handfast repository, or redis://HOST',
   read: value => (isRedisUrl(String(value)) ? readRedisUrl(value) : readMember(value)),
+  advice: adviceOnAddress,
   json: notEmpty,
 }
 
@@ -204,6 +217,7 @@ export const subnet: Kind<string> = {
 export const backend: Kind<string> = {
   expected: 'http://HOST[:PORT] or https://HOST[:PORT]',
   read: readBackend,
+  advice: adviceOnBackend,
   json: { type: 'string', pattern: '^[Hh][Tt][Tt][Pp][Ss]?:' },
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Kind } from './kinds.ts'
+import { expectedFor, type Kind } from './kinds.ts'
 
 /** What an operator reads of an option: in the table of the docs, in an editor. */
 export interface About {
@@ -110,7 +110,7 @@ function leaf<T>(kind: Kind<T>, about: About = { about: '' }): Leaf<T> {
     .transform((value, context) => {
       const result = kind.read(value)
       if (result !== undefined) return result
-      context.addIssue({ code: 'custom', message: kind.expected })
+      context.addIssue({ code: 'custom', message: expectedFor(kind, value) })
       return z.NEVER
     })
     .register(told, { ...about, kind }) as Leaf<T>
