@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { systemClock } from '../clock.ts'
 import { HandfastError } from '../errors.ts'
+import { explainListening } from '../listen-error.ts'
 import type { Log } from '../log.ts'
 import { Callers } from './callers.ts'
 import { page, pageFields } from './dashboard/page.ts'
@@ -87,7 +88,9 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
   server.timeout = 30_000
   // The workers of a node:cluster share the port: any of them answers for all.
   server.listen({ port: options.port, host })
-  await once(server, 'listening')
+  await once(server, 'listening').catch(error => {
+    throw explainListening({ host, port: options.port }, error)
+  })
   // Running out of descriptors ends neither the listener nor the process.
   server.on('error', error => log.error({ error: String(error) }, 'admin port failed'))
   const { port } = server.address() as AddressInfo

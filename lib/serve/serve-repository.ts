@@ -2,7 +2,6 @@ import { logSection } from '../admin/section/log.ts'
 import type { LogOptions, ProcessLog } from '../log.ts'
 import { createFarm } from '../member/create-farm.ts'
 import { farmOptionsOf } from './farm-options.ts'
-import { explainListening } from './listen-error.ts'
 import { tellParent } from './messages.ts'
 import { Readiness } from './process/readiness.ts'
 import { Signals } from './process/signals.ts'
@@ -37,8 +36,6 @@ export async function serveRepository(options: RepositoryOptions): Promise<numbe
     ...farmOptionsOf(settings, log),
     repository: true,
     host: false,
-  }).catch(error => {
-    throw explainListening(listen, error)
   })
   farm.sections.add(logSection(log.dropped))
   try {
@@ -46,9 +43,7 @@ export async function serveRepository(options: RepositoryOptions): Promise<numbe
       const { names, ...at } = settings.admin
       const notReady = () => readiness.notReady
       const onAsked = (word: Parameters<Signals['ask']>[0]) => signals.ask(word)
-      await farm.admin({ listen: at, names, notReady, onAsked }).catch(error => {
-        throw explainListening(at, error)
-      })
+      await farm.admin({ listen: at, names, notReady, onAsked })
     }
   } catch (error) {
     await farm.close()

@@ -3,6 +3,7 @@ import { addressList } from '../address-list.ts'
 import type { Admin, AskedWord } from '../admin/admin.ts'
 import { logSection } from '../admin/section/log.ts'
 import { takeoverSection } from '../admin/section/takeover.ts'
+import { explainListening } from '../listen-error.ts'
 import type { Log } from '../log.ts'
 import { createFarm } from '../member/create-farm.ts'
 import type { Farm, FarmAdminOptions } from '../member/farm.ts'
@@ -18,7 +19,6 @@ import { TakeoverCounters } from '../takeover/takeover-counters.ts'
 import { type AccessLogFile, openAccessLog } from './access-log-file.ts'
 import { farmOptionsOf } from './farm-options.ts'
 import { hostMember } from './host-member.ts'
-import { explainListening } from './listen-error.ts'
 import type { ServerStats } from './messages.ts'
 import { Readiness } from './process/readiness.ts'
 import type { WatchdogProgram } from './process/watchdog.ts'
@@ -78,7 +78,7 @@ export async function startServer(
   }
   try {
     const accessLog = keep(openAccessLog(settings.accessLog, log))
-    const farm = keep(await joinFarm(settings, log))
+    const farm = keep(await createFarm(farmOptionsOf(settings, log)))
     farm.sections.add(logSection(() => droppedLines() + accessLog.dropped()))
     const notReady = () => readiness.notReady
     const auths = new SiteAuths(farm, settings)
@@ -150,12 +150,6 @@ export async function startServer(
   }
 }
 
-async function joinFarm(settings: ServeSettings, log: Log): Promise<Farm> {
-  const { listen } = settings.farm
-  const joining = createFarm(farmOptionsOf(settings, log))
-  return await (listen === undefined ? joining : joining.catch(explain(listen)))
-}
-
 /** Status, metrics and revocation. Without a farm secret nothing can be changed over it. */
 async function startAdmin(
   { admin }: ServeSettings,
@@ -164,7 +158,7 @@ async function startAdmin(
 ): Promise<Admin | undefined> {
   if (admin === undefined) return undefined
   const { names, ...listen } = admin
-  return await farm.admin({ listen, names, ...options }).catch(explain(admin))
+  return await farm.admin({ listen, names, ...options })
 }
 
 async function startRedirect(

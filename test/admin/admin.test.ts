@@ -68,6 +68,9 @@ t.test('a port that is taken is told', async t => {
   const { port } = admin
   await t.rejects(createAdmin({ farm, port, token, log: memoryLog() }), {
     code: 'EADDRINUSE',
+    message:
+      `can't listen on 127.0.0.1:${port}: EADDRINUSE; another program has it, ` +
+      `as ss -ltnp 'sport = :${port}' tells`,
   })
 })
 

@@ -299,6 +299,39 @@ t.test(
   },
 )
 
+t.test(
+  'a farm port or an admin port that is taken is told in the same words',
+  async t => {
+    const taken = createTcp().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    t.teardown(() => taken.close())
+    const { port } = taken.address() as AddressInfo
+    const cwd = t.testdir(await localhostFiles())
+    const env = { HANDFAST_SECRET: generateSecret() }
+    const flags = ['--listen', '127.0.0.1:0', '--backend', 'http://127.0.0.1:1']
+    const cases: { readonly [whose: string]: string[] } = {
+      'handfast proxy: the farm': ['--farm-listen', `127.0.0.1:${port}`],
+      // By the address that it is, where only the port was said.
+      'handfast proxy:': ['--admin', String(port)],
+    }
+    for (const [whose, ports] of Object.entries(cases)) {
+      for (const workers of ['1', '2']) {
+        const proxy = new CliProcess(
+          t,
+          ['proxy', ...flags, ...ports, '--workers', workers, '--log-level', 'silent'],
+          { cwd, env },
+        )
+        t.equal(await proxy.exit, 1)
+        t.equal(
+          proxy.err,
+          `${whose} can't listen on 127.0.0.1:${port}: EADDRINUSE; another program has ` +
+            `it, as ss -ltnp 'sport = :${port}' tells\n`,
+        )
+      }
+    }
+  },
+)
+
 t.test('a proxy whose parent is gone goes too', async t => {
   for (const workers of ['1', '2']) {
     const flags = ['--listen', '127.0.0.1:0', '--backend', 'http://127.0.0.1:1']

@@ -1,6 +1,7 @@
 import { createSocket, type Socket, type SocketOptions } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import { HandfastError } from '../../errors.ts'
+import { whyNotAt } from '../../listen-error.ts'
 
 /** Bytes asked for; the kernel may give less, see `ceilingFor`. */
 const receiveBuffer = 4 * 1024 * 1024
@@ -87,8 +88,8 @@ export class UdpSockets implements PacketSockets {
     } catch (error) {
       u.close()
       this.#u = undefined
-      const where = `${host ?? '*'}:${port}`
-      const message = `the farm can't take datagrams on ${where}: ${(error as Error).message}`
+      const why = whyNotAt({ host, port }, error as Error, 'datagrams')
+      const message = `the farm can't take datagrams on ${why}`
       throw new HandfastError('ERR_HANDFAST_JOIN', message, { cause: error })
     }
     this.#port = u.address().port

@@ -12,6 +12,7 @@ import {
 import type { Clock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import { LogLimiter } from '../../limit/log-limiter.ts'
+import { whyNotAt } from '../../listen-error.ts'
 import type { Log } from '../../log.ts'
 import { acceptorOptions, type FarmPsk, isPskLink, type OtherFarm } from './psk.ts'
 
@@ -57,8 +58,7 @@ export class Listener {
   listen(host: string | undefined, port: number): Promise<AddressInfo> {
     return new Promise((resolve, reject) => {
       const failed = (error: Error) => {
-        const where = `${host ?? '*'}:${port}`
-        const message = `the farm can't listen on ${where}: ${error.message}`
+        const message = `the farm can't listen on ${whyNotAt({ host, port }, error)}`
         reject(new HandfastError('ERR_HANDFAST_JOIN', message, { cause: error }))
       }
       this.#tcp.once('error', failed)

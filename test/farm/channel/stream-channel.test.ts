@@ -375,6 +375,6 @@ t.test('a port for datagrams that is taken is a clear error', async t => {
   })
   await t.rejects(transport.start(), {
     code: 'ERR_HANDFAST_JOIN',
-    message: /can't take datagrams on 127\.0\.0\.1/,
+    message: /can't take datagrams on 127\.0\.0\.1:\d+: EADDRINUSE; .* ss -lunp /,
   })
 })
