@@ -180,7 +180,9 @@ class Primary {
     worker.on('exit', (code, signal) => {
       clearTimeout(late)
       this.#serving.delete(worker)
-      log.info({ slot, code, signal }, 'worker ended')
+      const unasked = 'worker ended unasked: another one is started'
+      if (this.#isReplaced(slot, worker)) log.warn({ slot, code, signal }, unasked)
+      else log.info({ slot, code, signal }, 'worker ended')
       this.#leaving.delete(worker)
       this.#handover?.gone(worker)
       // What it said last may be on its way still.
@@ -194,6 +196,12 @@ class Primary {
       this.#on({ type: 'exited', slot })
     })
     return worker
+  }
+
+  /** Its end is nobody's wish. Before any worker has come up none is started in its place. */
+  #isReplaced(slot: number, worker: Worker): boolean {
+    if (this.#draining || this.#killed || this.#listening === undefined) return false
+    return this.#workers.get(slot) === worker
   }
 
   /** Whoever takes what another one has left; undefined where nobody serves. */
