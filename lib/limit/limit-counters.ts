@@ -1,3 +1,4 @@
+import { plainHost } from '../address.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { LogLimiter } from './log-limiter.ts'
@@ -26,7 +27,8 @@ export class LimitCounters {
     entry.count += 1
     entry.lines.log(heldBack => {
       const more = heldBack > 0 ? { heldBack } : {}
-      this.#log.warn({ limit, client, ...more }, 'a limit was met')
+      const who = client === undefined ? undefined : plainHost(client)
+      this.#log.warn({ limit, client: who, ...more }, 'a limit was met')
     })
   }
 

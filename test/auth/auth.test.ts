@@ -346,6 +346,15 @@ t.test('bad options are refused by name', async t => {
   }
 })
 
+t.test('an IPv4 client whose log-in failed is called so in the log', async t => {
+  const { world, b } = await loggedIn()
+  const socket = connection(world.clock, { address: '::ffff:192.0.2.7' })
+  t.equal(shortly(await b.authenticate(request(socket, basic('ann', 'a guess')))), 401)
+  const told = world.log.lines.filter(line => line.includes('log-in failed'))
+  t.equal(told.length, 1)
+  t.match(told[0], '"192.0.2.7"')
+})
+
 t.test('no password is in the table or the log', async t => {
   const { world, b, resumed } = await loggedIn()
   await b.authenticate(request(resumed(), basic('ann', `${annsPassword}!`)))

@@ -1,8 +1,10 @@
 import t from 'tap'
+import { LimitCounters } from '../../lib/limit/limit-counters.ts'
 import { LogLimiter } from '../../lib/limit/log-limiter.ts'
 import { isLoopback, networkOf } from '../../lib/limit/network.ts'
 import { RateLimit } from '../../lib/limit/rate-limit.ts'
 import { TokenBucket } from '../../lib/limit/token-bucket.ts'
+import { memoryLog } from '../fixtures/farm/stream-member.ts'
 import { ManualClock } from '../fixtures/manual-clock.ts'
 
 const minute = 60_000
@@ -32,6 +34,16 @@ t.test('a million addresses take no more room than they may', t => {
   t.equal(limit.size, 1_000)
   for (let n = 0; n < 1_000; n += 1) limit.take('one', n * minute)
   t.ok(limit.size < 10, 'and the room is given back')
+  t.end()
+})
+
+t.test('who met a limit is called in the log by the usual form of the address', t => {
+  const log = memoryLog()
+  const counters = new LimitCounters(new ManualClock(), log)
+  const clients = ['::ffff:192.0.2.1', '192.0.2.1', '2001:db8:0:0::/64', undefined]
+  for (const client of clients) counters.met('redirect', client)
+  const named = log.lines.map(({ fields }) => Reflect.get(fields, 'client'))
+  t.same(named, ['192.0.2.1', '192.0.2.1', '2001:db8:0:0::/64', undefined])
   t.end()
 })
 

@@ -1,3 +1,4 @@
+import { plainHost } from '../../address.ts'
 import type { LimitCounters } from '../../limit/limit-counters.ts'
 import type { Shares } from '../../limit/shares.ts'
 import type { Log } from '../../log.ts'
@@ -107,7 +108,8 @@ export class LoginCheck {
   }
 
   #addressOf(request: AuthRequest): string | undefined {
-    return (this.#options.address ?? addressOf)(request)
+    const address = (this.#options.address ?? addressOf)(request)
+    return address === undefined ? undefined : plainHost(address)
   }
 
   #limited(method: MethodName, address: string | undefined, wait: number): Answer {

@@ -1,4 +1,5 @@
 import type { TLSSocket } from 'node:tls'
+import { plainHost } from '../../address.ts'
 import type { Clock } from '../../clock.ts'
 import type { HybridClock } from '../../record/hybrid-clock.ts'
 import type { CacheRecord } from '../../record/record.ts'
@@ -39,6 +40,7 @@ export interface InboundParts {
 export class InboundLink {
   readonly #parts: InboundParts
   readonly #link: FrameLink
+  /** As an IPv4 address where it is one. */
   readonly remoteAddress: string
   readonly since: number
   #peer: Greeting | undefined
@@ -47,7 +49,7 @@ export class InboundLink {
   constructor(socket: TLSSocket, parts: InboundParts) {
     this.#parts = parts
     this.since = parts.clock.monotonic()
-    this.remoteAddress = socket.remoteAddress ?? ''
+    this.remoteAddress = plainHost(socket.remoteAddress ?? '')
     this.#link = new FrameLink(socket, {
       clock: parts.clock,
       versions: parts.versions,

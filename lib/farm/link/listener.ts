@@ -9,6 +9,7 @@ import {
   type TLSSocket,
   type Server as TlsServer,
 } from 'node:tls'
+import { plainHost } from '../../address.ts'
 import type { Clock } from '../../clock.ts'
 import { HandfastError } from '../../errors.ts'
 import { LogLimiter } from '../../limit/log-limiter.ts'
@@ -113,7 +114,8 @@ export class Listener {
 
   #count(reason: string, socket: Socket | undefined): void {
     this.refused += 1
-    const from = socket?.remoteAddress
+    const { remoteAddress } = socket ?? {}
+    const from = remoteAddress === undefined ? undefined : plainHost(remoteAddress)
     this.#limiter.log(heldBack => {
       this.#options.log.warn(
         { from, reason, heldBack },

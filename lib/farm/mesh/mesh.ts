@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls'
-import { formatAddress, parseAddress, plainHost } from '../../address.ts'
+import { formatAddress, parseAddress } from '../../address.ts'
 import {
   type Greeting,
   type MemberState,
@@ -261,7 +261,7 @@ export class Mesh {
       log.warn({ from, member: greeting.id }, 'member refused: the farm is full')
       return 'full'
     }
-    const seen = formatAddress({ host: plainHost(from), port: greeting.port })
+    const seen = formatAddress({ host: from, port: greeting.port })
     const told = greeting.advertise === '' ? seen : greeting.advertise
     const address = isDialable(told) ? told : undefined
     const answer = () => this.#greet()

@@ -119,6 +119,14 @@ t.test('a ticket of an earlier link opens nothing', async t => {
   t.notOk(secure)
 })
 
+t.test('a stranger of IPv4 is called so on a port of both', async t => {
+  const member = await startMember(t, { listen: { host: '::', port: 0 } })
+  const { port } = member.channel.listening ?? {}
+  await knock(Number(port), {})
+  const [told] = member.log.said('stranger refused')
+  t.match(told, { level: 'warn', fields: { from: '127.0.0.1' } })
+})
+
 t.test('a flood of log lines is held back', async t => {
   const member = await startMember(t)
   const port = Number(member.address.split(':')[1])
