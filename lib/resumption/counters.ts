@@ -68,6 +68,8 @@ export type NotTls =
   | 'probe'
   /** A request in clear. */
   | 'plain-http'
+  /** A header of the PROXY protocol, of a balancer that is not known as one. */
+  | 'proxy-header'
 
 export interface HandshakeCounts {
   readonly resumed: number

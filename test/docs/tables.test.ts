@@ -34,6 +34,7 @@ const causes: Names<FullCause | ResumedFrom | NotTls> = {
   ticket: true,
   probe: true,
   'plain-http': true,
+  'proxy-header': true,
 }
 const unstored: Names<UnstoredCause> = {
   'address-limit': true,

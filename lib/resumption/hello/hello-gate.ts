@@ -6,6 +6,7 @@ import { giveBytes } from './held-bytes.ts'
 import { HelloReader } from './hello-reader.ts'
 import type { HelloTimeouts, Waiting } from './hello-timeouts.ts'
 import { type PlainHttp, readPlainHttp } from './plain-http.ts'
+import { beginsWithProxyHeader } from './proxy-header.ts'
 import { Shadow } from './shadow.ts'
 
 export type HelloOutcome =
@@ -20,6 +21,8 @@ export interface ReadOutcome {
   readonly records: number
   /** The client takes this for a port of plain HTTP. */
   readonly plainHttp?: PlainHttp
+  /** A balancer takes this for somebody who wants to be told of its client. */
+  readonly proxyHeader?: true
 }
 
 export type GoneReason =
@@ -162,13 +165,11 @@ export class HelloGate implements Waiting {
     if (this.#state !== 'reading') return
     if (hello === 'more') return
     const { records, bytes } = this.#reader
-    const plainHttp = hello === 'other' ? readPlainHttp(bytes) : undefined
-    if (plainHttp === 'more') return
+    const other = hello === 'other' ? readOther(bytes) : { hello }
+    if (other === 'more') return
     this.#state = 'held'
     this.#timeouts.delete(this)
-    if (hello !== 'other') this.#callback({ kind: 'read', hello, records })
-    else if (plainHttp === undefined) this.#callback({ kind: 'read', records })
-    else this.#callback({ kind: 'read', records, plainHttp })
+    this.#callback({ kind: 'read', records, ...other })
   }
 
   expire(): void {
@@ -221,6 +222,17 @@ export class HelloGate implements Waiting {
     this.#push?.giveBack()
     this.#destroy.giveBack()
   }
+}
+
+/** What came in the place of a ClientHello, where that is known. */
+function readOther(
+  bytes: Buffer,
+): Pick<ReadOutcome, 'plainHttp' | 'proxyHeader'> | 'more' {
+  const proxyHeader = beginsWithProxyHeader(bytes)
+  if (proxyHeader === true) return { proxyHeader }
+  const plainHttp = readPlainHttp(bytes)
+  if (proxyHeader === 'more' || plainHttp === 'more') return 'more'
+  return plainHttp === undefined ? {} : { plainHttp }
 }
 
 /** All that the stream of the socket has. */

@@ -1,6 +1,8 @@
 import type { Duplex } from 'node:stream'
 import type { Server, TLSSocket } from 'node:tls'
+import { plainHost } from '../../address.ts'
 import { channels } from '../../channels.ts'
+import { LogLimiter } from '../../limit/log-limiter.ts'
 import { setHandshake } from '../handshake.ts'
 import type { ClientHello } from '../hello/client-hello.ts'
 import {
@@ -82,6 +84,7 @@ export class Attachment {
   readonly #correlation: Correlation
   readonly #sessionEvents: SessionEvents
   readonly #ignoreSuccessors: () => void
+  readonly #strangeBalancers: LogLimiter
   #detached = false
 
   constructor(
@@ -94,6 +97,7 @@ export class Attachment {
     this.#settings = settings
     const { clock, log, ticketKeys, helloTimeout } = settings
     checkEndsTls(server)
+    this.#strangeBalancers = new LogLimiter(clock)
     this.#correlation = new Correlation(server)
     this.#policies = new ServerPolicies(
       server,
@@ -172,7 +176,13 @@ export class Attachment {
         this.#giveUp(gate, socket, begin)
         return
       }
-      const { hello, plainHttp } = outcome
+      const { hello, plainHttp, proxyHeader } = outcome
+      if (proxyHeader) {
+        this.#countProxyHeader(socket)
+        counted = true
+        this.#giveUp(gate, socket, begin)
+        return
+      }
       if (plainHttp !== undefined) {
         counters.countNotTls('plain-http')
         counted = true
@@ -204,6 +214,19 @@ export class Attachment {
     if (reason === 'probe') counters.countNotTls('probe')
     else counters.countFailure()
     log.debug({ reason }, 'connection ended before its ClientHello')
+  }
+
+  /** All clients of that balancer are refused, which nothing else would tell. */
+  #countProxyHeader(socket: Duplex & { readonly remoteAddress?: string }): void {
+    const { counters, log } = this.#settings
+    counters.countNotTls('proxy-header')
+    const { remoteAddress } = socket
+    const balancer = remoteAddress === undefined ? undefined : plainHost(remoteAddress)
+    this.#strangeBalancers.log(heldBack => {
+      const more = heldBack > 0 ? { heldBack } : {}
+      const text = `${balancer ?? 'somebody'} sends a PROXY header and is not in proxyProtocol`
+      log.warn({ balancer, ...more }, text)
+    })
   }
 
   /** TLS gets what can't become a handshake, and tells the owner with `tlsClientError`. */

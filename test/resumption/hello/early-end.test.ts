@@ -10,7 +10,10 @@ import {
 import { createServer as createTlsServer, type Server, TLSSocket } from 'node:tls'
 import t from 'tap'
 import { systemClock } from '../../../lib/clock.ts'
+import { binaryHeader } from '../../../lib/proxy-protocol/binary-header.ts'
+import { textHeader } from '../../../lib/proxy-protocol/text-header.ts'
 import { cacheOf } from '../../fixtures/farm/insides.ts'
+import { memoryLog } from '../../fixtures/farm/stream-member.ts'
 import { HeldConnection } from '../../fixtures/resumption/held-connection.ts'
 import { deferred, farmOfOne } from '../../fixtures/resumption/world.ts'
 import { type VisitOptions, visit } from '../../fixtures/tls/client.ts'
@@ -20,6 +23,8 @@ import {
   tellingServer,
 } from '../../fixtures/tls/servers.ts'
 import { until } from '../../fixtures/until.ts'
+
+const endpoint = { address: '192.0.2.1', port: 4_711 }
 
 /** What clients do that never become a TLS connection. */
 const ends: { readonly [name: string]: (socket: Socket) => void } = {
@@ -31,6 +36,8 @@ const ends: { readonly [name: string]: (socket: Socket) => void } = {
   'sends zeros': socket => socket.write(Buffer.alloc(16_384)),
   'speaks HTTP': socket => socket.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n'),
   'speaks SMTP': socket => socket.write('EHLO a.test\r\n'),
+  'sends a PROXY header': socket =>
+    socket.write(textHeader({ source: endpoint, destination: endpoint })),
 }
 
 for (const [does, act] of Object.entries(ends)) {
@@ -214,7 +221,12 @@ t.test('probes and plain HTTP are no failed handshakes', async t => {
     resumed: 0,
     full: 0,
     failed: 5,
-    causes: { failed: 5, 'not-tls:probe': 2, 'not-tls:plain-http': 1 },
+    causes: {
+      failed: 5,
+      'not-tls:probe': 2,
+      'not-tls:plain-http': 1,
+      'not-tls:proxy-header': 1,
+    },
   })
 })
 
@@ -257,6 +269,39 @@ t.test('a server that does not speak HTTP gives no answer in it', async t => {
   t.match(farm.stats().handshakes, { failed: 0, causes: { 'not-tls:plain-http': 1 } })
 })
 
+t.test('a balancer that is not known as one is told of, by its address', async t => {
+  const log = memoryLog()
+  const farm = await farmOfOne(t, { log })
+  const server = await tellingServer()
+  farm.attach(server)
+  const codes: unknown[] = []
+  server.on('tlsClientError', ({ code }: { code?: string }) => codes.push(code))
+  server.listen(0, '::')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const ends = { source: endpoint, destination: endpoint }
+  const headers = [ends, undefined].flatMap(of => [textHeader(of), binaryHeader(of)])
+  for (const header of headers) {
+    await say(portOf(server), header.toString('latin1'))
+    await say(portOf(server), ...header.toString('latin1'))
+  }
+  await until(() => codes.length === 2 * headers.length)
+  t.match(farm.stats().handshakes, {
+    failed: 0,
+    causes: { 'not-tls:proxy-header': 2 * headers.length },
+  })
+  const told = log.said('127.0.0.1 sends a PROXY header and is not in proxyProtocol')
+  t.equal(told.length, 2 * headers.length)
+  t.match(told[0], { level: 'warn', fields: { balancer: '127.0.0.1' } })
+  for (let n = 0; n < 20; n += 1) await say(portOf(server), 'PROXY UNKNOWN\r\n')
+  t.ok(log.said('sends a PROXY header').length < 20, 'held back')
+
+  await say(portOf(server), 'PROXY TCP5 \r\n')
+  t.match(farm.stats().handshakes, { failed: 1 }, 'what is no header of that protocol')
+  await say(portOf(server), 'PROXY / HTTP/1.1\r\n\r\n')
+  t.match(farm.stats().handshakes.causes, { 'not-tls:plain-http': 1 })
+})
+
 /** All that the server answers to these pieces, until it closes. */
 async function say(port: number, ...pieces: string[]): Promise<string> {
   const client = tcpConnect(port, '127.0.0.1')
@@ -266,7 +311,7 @@ async function say(port: number, ...pieces: string[]): Promise<string> {
     text += chunk.toString('latin1')
   })
   for (const piece of pieces) {
-    await new Promise(resolve => client.write(piece, resolve))
+    await new Promise(resolve => client.write(piece, 'latin1', resolve))
     await new Promise(setImmediate)
   }
   await closed(client)
