@@ -124,7 +124,7 @@ t.test('a stranger of IPv4 is called so on a port of both', async t => {
   const { port } = member.channel.listening ?? {}
   await knock(Number(port), {})
   const [told] = member.log.said('stranger refused')
-  t.match(told, { level: 'warn', fields: { from: '127.0.0.1' } })
+  t.equal(Reflect.get(told?.fields ?? {}, 'from'), '127.0.0.1')
 })
 
 t.test('a flood of log lines is held back', async t => {

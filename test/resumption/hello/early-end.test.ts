@@ -292,7 +292,8 @@ t.test('a balancer that is not known as one is told of, by its address', async t
   })
   const told = log.said('127.0.0.1 sends a PROXY header and is not in proxyProtocol')
   t.equal(told.length, 2 * headers.length)
-  t.match(told[0], { level: 'warn', fields: { balancer: '127.0.0.1' } })
+  t.equal(told[0]?.level, 'warn')
+  t.same(told[0]?.fields, { balancer: '127.0.0.1' })
   for (let n = 0; n < 20; n += 1) await say(portOf(server), 'PROXY UNKNOWN\r\n')
   t.ok(log.said('sends a PROXY header').length < 20, 'held back')
 
