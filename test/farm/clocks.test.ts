@@ -181,10 +181,10 @@ for (const transport of transports)
     b.clock.off = 0
     const reasonAt = (member: ClockMember, other: string) =>
       member.farm.members().find(({ id }) => id === other)?.reason ?? ''
-    const words = /clock was (1 h|59 min 5\d s) ahead of .*start the processes .* again/
+    const words = /clock was (1 h|59 min 5\d s) ahead of .*end all processes/
     await until(() => words.test(reasonAt(a, 'm1')))
     await until(() => words.test(reasonAt(b, 'm0')))
-    t.match(a.log.said('start the processes')[0], { level: 'error' })
+    t.match(a.log.said('end all processes')[0], { level: 'error' })
 
     await b.farm.close()
     farm.members.splice(1, 1)
