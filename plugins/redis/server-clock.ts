@@ -26,9 +26,8 @@ export interface ServerClockParts {
  */
 export class ServerClock {
   readonly #parts: ServerClockParts
-  #isKnown = false
-  #isRight = false
-  #wasWrong = false
+  /** Undefined as long as it is not known. */
+  #isRight: boolean | undefined
   #timer: Timer | undefined
   #closed = false
 
@@ -38,12 +37,12 @@ export class ServerClock {
   }
 
   get isKnown(): boolean {
-    return this.#isKnown
+    return this.#isRight !== undefined
   }
 
   /** False also as long as it is not known. */
   get isRight(): boolean {
-    return this.#isRight
+    return this.#isRight === true
   }
 
   close(): void {
@@ -68,12 +67,11 @@ export class ServerClock {
 
   #judge(ahead: number): void {
     const { log, onTime } = this.#parts
-    const isFirst = !this.#isKnown
-    this.#isKnown = true
+    const before = this.#isRight
     this.#isRight = ahead <= maxClockLead && ahead >= -maxClockDifference
     if (this.#isRight) {
-      if (this.#wasWrong) log.info({}, 'the time of this host is that of Redis again')
-    } else if (!this.#wasWrong) {
+      if (before === false) log.info({}, 'the time of this host is that of Redis again')
+    } else if (before !== false) {
       const by = `${durationText(Math.abs(ahead))} ${ahead > 0 ? 'ahead of' : 'behind'}`
       log.error(
         {},
@@ -82,8 +80,7 @@ export class ServerClock {
           'one; where it was turned back, end all processes of this host, then start them',
       )
     }
-    this.#wasWrong = !this.#isRight
-    if (isFirst) onTime()
+    if (before === undefined) onTime()
   }
 }
 
