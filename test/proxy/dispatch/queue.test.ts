@@ -238,29 +238,33 @@ t.test('a backend that is well but full is waited for', async t => {
   t.strictSame([bad.waiting.length, backup.waiting.length], [0, 0])
 })
 
+/** A proxy before a backend with room for one request, and a backup. */
+async function beforeBackup(
+  t: Teardown,
+  first: string,
+  limits: Record<string, number>,
+  more: Partial<Site> = {},
+) {
+  const backup = await startBackend(t, (_request, response) => response.end('backup'))
+  const backends = [
+    { url: first, maxRequests: 1 },
+    { url: backup.url, backup: true },
+  ]
+  const site = { ...(await defaultSite([first])), ...more, backends }
+  return { backup, ...(await startProxy(t, { sites: [site], limits })) }
+}
+
 t.test('where nobody waits for a full backend a backup is asked', async t => {
   const held: ServerResponse[] = []
   const full = await startBackend(t, (_request, response) => void held.push(response))
-  const backup = await startBackend(t, (_request, response) => response.end('backup'))
+  const limits = { queueTimeout: 0, maxTunnels: 1, clientShare: 100 }
+  const { backup, proxy, port } = await beforeBackup(t, full.url, limits)
   for (const { server } of [full, backup])
     server.on('upgrade', (_request, socket) => {
       socket.on('error', () => {})
       socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n')
       socket.write('Upgrade: websocket\r\n\r\n')
     })
-  const site = await defaultSite([full.url])
-  const { proxy, port } = await startProxy(t, {
-    sites: [
-      {
-        ...site,
-        backends: [
-          { url: full.url, maxRequests: 1 },
-          { url: backup.url, backup: true },
-        ],
-      },
-    ],
-    limits: { queueTimeout: 0, maxTunnels: 1, clientShare: 100 },
-  })
   const ask = (headers: Record<string, string> = {}): Promise<number> =>
     new Promise((resolve, reject) => {
       const asked = request({
@@ -300,20 +304,9 @@ t.test('who waits for a backend that is found down goes to another', async t => 
     if (request.url === '/health') response.writeHead(sick ? 503 : 200).end()
     else held.push(response)
   })
-  const backup = await startBackend(t, (_request, response) => response.end('backup'))
-  const site = await defaultSite([hung.url])
-  const { proxy, port } = await startProxy(t, {
-    sites: [
-      {
-        ...site,
-        backends: [
-          { url: hung.url, maxRequests: 1 },
-          { url: backup.url, backup: true },
-        ],
-        health: { check: { path: '/health', interval: 10, fall: 1 } },
-      },
-    ],
-    limits: { queueTimeout: 20_000 },
+  const limits = { queueTimeout: 20_000 }
+  const { proxy, port } = await beforeBackup(t, hung.url, limits, {
+    health: { check: { path: '/health', interval: 10, fall: 1 } },
   })
   const agent = new Agent({ keepAlive: true, rejectUnauthorized: false })
   t.teardown(() => agent.destroy())
