@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../clock.ts'
 import type { Replica, WriteLevel } from '../farm/transport.ts'
+import { LastingFault } from '../limit/lasting-fault.ts'
 import { LogLimiter } from '../limit/log-limiter.ts'
 import { TokenBucket } from '../limit/token-bucket.ts'
 import type { Log } from '../log.ts'
@@ -89,7 +90,8 @@ export class GuardedTier implements Tier {
   readonly #parts: GuardedTierParts
   readonly #breaker: Breaker
   readonly #bucket = new TokenBucket(lookupRate, lookupRate)
-  readonly #failures: LogLimiter
+  readonly #lookupFault: LastingFault
+  readonly #writeFault: LastingFault
   readonly #early = new EarlyRecords()
   readonly #earlyLines: LogLimiter
   #earlyTimer: Timer | undefined
@@ -113,14 +115,24 @@ export class GuardedTier implements Tier {
   #closed = false
 
   constructor(parts: GuardedTierParts) {
-    const { tier, clock } = parts
+    const { tier, clock, log } = parts
     this.#parts = parts
     this.#tier = tier
     this.source = tier.source
     this.budget = tier.budget
     this.isOwn = tier.isOwn === true
     this.#breaker = new Breaker(clock)
-    this.#failures = new LogLimiter(clock)
+    const fields = { tier: tier.source }
+    this.#lookupFault = new LastingFault({
+      ...{ clock, log, fields },
+      text: 'lookups pass a tier by, for it fails',
+      over: 'the tier answers again',
+    })
+    this.#writeFault = new LastingFault({
+      ...{ clock, log, fields },
+      text: 'a tier does not keep what is written',
+      over: 'the tier keeps again what is written',
+    })
     this.#earlyLines = new LogLimiter(clock)
   }
 
@@ -167,8 +179,7 @@ export class GuardedTier implements Tier {
       this.#failed(answer.error)
       return undefined
     }
-    if (this.#breaker.succeeded())
-      this.#parts.log.info({ tier: this.source }, 'the tier answers again')
+    if (this.#breaker.succeeded()) this.#lookupFault.worked()
     if (answer.value === undefined || !this.#accepts(answer.value)) {
       this.#counts.misses += 1
       return undefined
@@ -231,10 +242,9 @@ export class GuardedTier implements Tier {
     const kept = this.#within(wait, () => this.#tier.put(record, level, wait)).then(
       answer => {
         this.#writes -= 1
+        this.#noteWrite(answer)
         if (answer.kind === 'done') return answer.value
         this.#counts.writeErrors += 1
-        const why = answer.kind === 'late' ? 'a write without an answer' : answer.error
-        this.#say(why, 'a tier does not keep what is written')
         this.#missed(record)
         return false
       },
@@ -288,6 +298,8 @@ export class GuardedTier implements Tier {
     this.#closed = true
     this.#timer?.cancel()
     this.#earlyTimer?.cancel()
+    this.#lookupFault.close()
+    this.#writeFault.close()
     await this.#tier.close()
   }
 
@@ -325,15 +337,15 @@ export class GuardedTier implements Tier {
   }
 
   #failed(why: unknown): void {
-    if (this.#breaker.failed()) this.#say(why, 'lookups pass a tier by, for it fails')
+    if (this.#breaker.failed() || this.#breaker.isOpen)
+      this.#lookupFault.failed(wordsOf(why))
   }
 
-  #say(why: unknown, what: string): void {
-    const { log } = this.#parts
-    const reason = why instanceof Error ? why.message : String(why)
-    this.#failures.log(heldBack =>
-      log.warn({ tier: this.source, reason, heldBack }, what),
-    )
+  #noteWrite(answer: Answer<unknown>): void {
+    if (this.#closed) return
+    if (answer.kind === 'done') this.#writeFault.worked()
+    else if (answer.kind === 'late') this.#writeFault.failed('a write without an answer')
+    else this.#writeFault.failed(wordsOf(answer.error))
   }
 
   #missed({ table }: CacheRecord): void {
@@ -367,6 +379,7 @@ export class GuardedTier implements Tier {
           ),
       )
       if (this.#closed) return true
+      for (const answer of kept) this.#noteWrite(answer)
       if (kept.some(({ kind }) => kind !== 'done')) {
         this.#behind = true
         return false
@@ -396,6 +409,10 @@ export class GuardedTier implements Tier {
       }
     })
   }
+}
+
+function wordsOf(why: unknown): string {
+  return why instanceof Error ? why.message : String(why)
 }
 
 type Answer<Value> =

@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Timer } from '../clock.ts'
+import { LastingFault } from '../limit/lasting-fault.ts'
 import type { Log } from '../log.ts'
 
 /** Between two questions, in milliseconds, where no time to live is known. */
@@ -61,9 +62,16 @@ export class ResolvedName {
   /** Targets of which that has been said. */
   #unknown: ReadonlySet<string> = new Set()
   #closed = false
+  readonly #fault: LastingFault
 
   constructor(options: ResolvedNameOptions) {
     this.#options = options
+    const { hostname, clock, log } = options
+    this.#fault = new LastingFault({
+      ...{ clock, log, fields: { name: hostname } },
+      text: 'a name of backends is not resolved',
+      over: 'a name of backends is resolved again',
+    })
     void this.#ask()
   }
 
@@ -75,6 +83,7 @@ export class ResolvedName {
   close(): void {
     this.#closed = true
     this.#timer?.cancel()
+    this.#fault.close()
   }
 
   async #ask(): Promise<void> {
@@ -83,6 +92,7 @@ export class ResolvedName {
       const { places, ttl, unknown = [] } = await lookup(hostname, port, how)
       const found = inOrder([...places, ...this.#knownOf(unknown)])
       if (found.length === 0) throw new Error('no addresses')
+      this.#fault.worked()
       this.#wait = waitFor(ttl)
       if (!isDeepStrictEqual(found, this.#places ?? []) && !this.#closed) {
         this.#places = found
@@ -92,7 +102,7 @@ export class ResolvedName {
     } catch (error) {
       this.#wait = Math.min(longestInterval, 2 * Math.max(interval / 2, this.#wait))
       const { code = String(error) } = error as { code?: string }
-      log.warn({ name: hostname, error: code }, 'a name of backends is not resolved')
+      this.#fault.failed(code)
     }
     if (!this.#closed) this.#timer = clock.after(this.#wait, () => void this.#ask())
   }

@@ -1,5 +1,6 @@
 import type { FoundRecord, Tier, TierParts } from '../../lib/cache/tier.ts'
 import type { Clock, Timer } from '../../lib/clock.ts'
+import { LastingFault } from '../../lib/limit/lasting-fault.ts'
 import { type TableId, tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
 import { versionLength, writeVersion } from '../../lib/record/version.ts'
@@ -43,6 +44,7 @@ export class DiskTier implements Tier {
   readonly isOwn = true
   readonly #options: DiskTierOptions
   readonly #parts: TierParts
+  readonly #loadFault: LastingFault
   #environment: Environment | undefined
   #loading: Promise<void> | undefined
   /** All but TLS sessions is here. */
@@ -59,6 +61,12 @@ export class DiskTier implements Tier {
   constructor(options: DiskTierOptions, parts: TierParts) {
     this.#options = options
     this.#parts = parts
+    const { clock, log } = parts
+    this.#loadFault = new LastingFault({
+      ...{ clock, log, fields: { folder: options.folder } },
+      text: 'the disk tier could not be read to its end',
+      over: 'the disk tier was read to its end',
+    })
   }
 
   /** While it is off nobody waits for it: what matters is written when it is on again. */
@@ -114,6 +122,7 @@ export class DiskTier implements Tier {
     this.#closed = true
     this.#sweeping?.cancel()
     this.#again?.cancel()
+    this.#loadFault.close()
     await this.#environment?.close()
   }
 
@@ -153,6 +162,7 @@ export class DiskTier implements Tier {
     this.#loadSessions().then(
       () => {
         this.#pause = firstPause
+        this.#loadFault.worked()
       },
       error => this.#notLoaded(error),
     )
@@ -203,10 +213,8 @@ export class DiskTier implements Tier {
   #notLoaded(error: unknown): void {
     this.#loading = undefined
     if (this.#closed) return
-    const { folder } = this.#options
-    const { log, clock } = this.#parts
-    const reason = error instanceof Error ? error.message : String(error)
-    log.warn({ folder, reason }, 'the disk tier could not be read to its end')
+    const { clock } = this.#parts
+    this.#loadFault.failed(error instanceof Error ? error.message : String(error))
     if (this.#environment?.state.up !== true) return
     this.#again = clock.after(this.#pause, () => {
       this.#loading ??= this.#load()

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { type Address, formatAddress } from '../../lib/address.ts'
 import type { Clock, Timer } from '../../lib/clock.ts'
 import { HandfastError } from '../../lib/errors.ts'
-import { LogLimiter } from '../../lib/limit/log-limiter.ts'
+import { LastingFault } from '../../lib/limit/lasting-fault.ts'
 import type { Log } from '../../lib/log.ts'
 import { AcknowledgedWrites, type Written } from './acknowledged-writes.ts'
 import {
@@ -59,8 +59,7 @@ interface Node {
 export class Masters {
   readonly #setup: RedisSetup
   readonly #clock: Clock
-  readonly #log: Log
-  readonly #failures: LogLimiter
+  readonly #fault: LastingFault
   readonly #ending = new AbortController()
   readonly #terms: Terms
   /** By `host:port`. */
@@ -85,8 +84,11 @@ export class Masters {
   constructor(setup: RedisSetup, clock: Clock, log: Log) {
     this.#setup = setup
     this.#clock = clock
-    this.#log = log
-    this.#failures = new LogLimiter(clock)
+    this.#fault = new LastingFault({
+      ...{ clock, log },
+      text: 'Redis is away',
+      over: 'Redis is there again',
+    })
     const { signal } = this.#ending
     // Each connection that is being opened listens: in a large cluster there are many at once.
     setMaxListeners(0, signal)
@@ -197,6 +199,7 @@ export class Masters {
     this.#ending.abort()
     this.#isKnown()
     this.#timer?.cancel()
+    this.#fault.close()
     for (const node of this.#nodes.values()) closeNode(node)
     this.#nodes.clear()
   }
@@ -293,7 +296,10 @@ export class Masters {
       clock: this.#clock,
       open: async () => {
         const connection = await openNode(this.#terms, node.address)
-        if (connection.isMaster) return connection
+        if (connection.isMaster) {
+          this.#fault.worked()
+          return connection
+        }
         connection.close()
         throw new RedisUnreachable(node.address, 'it is not a master')
       },
@@ -369,6 +375,7 @@ export class Masters {
     if (this.#closed) return
     this.#refusal = undefined
     this.#pause = firstPause
+    this.#fault.worked()
     this.#found = found
     this.#moved.clear()
     this.#isKnown()
@@ -400,8 +407,7 @@ export class Masters {
 
   #tell(error: unknown): void {
     if (this.#closed) return
-    const reason = error instanceof Error ? error.message : 'an error'
-    this.#failures.log(heldBack => this.#log.warn({ reason, heldBack }, 'Redis is away'))
+    this.#fault.failed(error instanceof Error ? error.message : 'an error')
   }
 }
 

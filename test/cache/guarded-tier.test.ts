@@ -333,3 +333,48 @@ t.test('what somebody makes of a record keeps no other back', async t => {
   t.equal(guarded.isCurrent(), true)
   t.equal(log.said('was not taken').length, 2)
 })
+
+t.test(
+  'a tier that is away for an hour is some lines, and one when it is back',
+  async t => {
+    const log = memoryLog()
+    const clock = new ManualClock()
+    let works = false
+    const answer = async () => {
+      if (!works) throw new Error('no connection')
+      return true
+    }
+    const guarded = new GuardedTier({
+      tier: {
+        ...noTier,
+        source: 'redis',
+        put: answer,
+        get: async () => void (await answer()),
+      },
+      clock,
+      log,
+      scan: () => ({ records: [], next: undefined }),
+      apply: () => true,
+    })
+    t.teardown(() => guarded.close())
+    const live = async (seconds: number) => {
+      for (let i = 0; i < seconds; i += 1) {
+        void guarded.put(recordOf(tables.session, `${i}`), 'local', 0)
+        void guarded.get(tables.session, Buffer.of(1), 50)
+        await turn()
+        clock.advance(1_000)
+      }
+    }
+    await live(3_600)
+    const broken = ['lookups pass a tier by', 'does not keep what is written']
+    for (const text of broken) {
+      const lines = log.said(text)
+      t.ok(lines.length > 3 && lines.length <= 12, `${text}: ${lines.length}`)
+      t.match(lines.at(-1)?.fields, { tier: 'redis', lasts: /min/, reason: /no conn/ })
+    }
+    works = true
+    await live(60)
+    for (const text of ['answers again', 'keeps again'])
+      t.match(log.said(text), [{ level: 'info', fields: { lasted: /^(?:1 h|59 min)/ } }])
+  },
+)

@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { type Address, formatAddress, parseAddress, plainHost } from '../../address.ts'
 import type { Clock } from '../../clock.ts'
+import { LastingFault } from '../../limit/lasting-fault.ts'
 import type { Log } from '../../log.ts'
 
 export interface MemberAddressesOptions {
@@ -20,6 +21,7 @@ export class MemberAddresses {
   readonly #members: readonly Address[]
   /** Last good answer for each name: a resolver that is down takes no member away. */
   readonly #answers = new Map<string, readonly string[]>()
+  readonly #faults = new Map<string, LastingFault>()
 
   constructor(options: MemberAddressesOptions) {
     this.#options = options
@@ -48,7 +50,7 @@ export class MemberAddresses {
   }
 
   async #ask(name: string): Promise<void> {
-    const { resolve = systemResolver, timeout, clock, log } = this.#options
+    const { resolve = systemResolver, timeout, clock } = this.#options
     let cancel = () => {}
     const late = new Promise<never>((_, reject) => {
       const timer = clock.after(timeout, () => reject(new Error('no answer in time')))
@@ -56,12 +58,26 @@ export class MemberAddresses {
     })
     try {
       const answers = await Promise.race([resolve(name), late])
+      this.#faultOf(name).worked()
       this.#answers.set(name, answers.filter(host => isIP(host) !== 0).map(plainHost))
     } catch (error) {
-      log.warn({ name, reason: (error as Error).message }, 'member name not resolved')
+      this.#faultOf(name).failed((error as Error).message)
     } finally {
       cancel()
     }
+  }
+
+  #faultOf(name: string): LastingFault {
+    const { clock, log } = this.#options
+    const known = this.#faults.get(name)
+    if (known !== undefined) return known
+    const fault = new LastingFault({
+      ...{ clock, log, fields: { name } },
+      text: 'member name not resolved',
+      over: 'member name resolved again',
+    })
+    this.#faults.set(name, fault)
+    return fault
   }
 }
 
