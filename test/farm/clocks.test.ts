@@ -186,6 +186,14 @@ for (const transport of transports)
     await until(() => words.test(reasonAt(b, 'm0')))
     t.match(a.log.said('end all processes')[0], { level: 'error' })
 
+    // They try again, less and less often, and are no members of each other for a moment.
+    const links = () => [a, b].flatMap(({ log }) => log.said('linked to a member')).length
+    const before = links()
+    const tries = () => a.log.said('member not reached').length + links() - before
+    await until(() => tries() >= 4)
+    t.equal(links(), before)
+    for (const { farm } of [a, b]) t.ok((farm.absent()[0]?.away ?? 0) > 300, 'away since')
+
     await b.farm.close()
     farm.members.splice(1, 1)
     await t.resolves(farm.add(0), 'started again it is a member')

@@ -24,8 +24,8 @@ import { isPskLink } from './psk.ts'
 import { type ReadRefusal, readRefusal } from './refusal.ts'
 
 export interface OutboundOwner {
-  /** The acceptor refuses our clock. Answers how to say so. */
-  onClockRefusal(link: OutboundLink, refusal: Extract<ReadRefusal, object>): string
+  /** The acceptor refuses us because of our clock or its own. Answers how to say so. */
+  onClockRefusal(link: OutboundLink, refusal: Extract<ReadRefusal, object>): Error
   /** The acceptor said who it is. Answers whether the link is wanted. */
   onWelcome(link: OutboundLink, greeting: Greeting): boolean
   onPeerState(link: OutboundLink): void
@@ -159,11 +159,9 @@ export class OutboundLink {
   #onGreeting(type: number, body: Buffer): void {
     if (type === frameTypes.refused) {
       const refusal = readRefusal(body)
-      const reason =
-        typeof refusal === 'string'
-          ? refusal
-          : this.#parts.owner.onClockRefusal(this, refusal)
-      throw new HandfastError('ERR_HANDFAST_JOIN', reason)
+      throw typeof refusal === 'string'
+        ? new HandfastError('ERR_HANDFAST_JOIN', refusal)
+        : this.#parts.owner.onClockRefusal(this, refusal)
     }
     if (type !== frameTypes.welcome) throw notAllowed(type)
     const greeting = readGreeting(body)

@@ -28,6 +28,8 @@ export class PeerTime {
   readonly #samples: number[] = []
   /** What was wrong with its clock, when it last said what that is. */
   trouble: ClockTrouble | undefined
+  /** What its wall clock said then, ms. */
+  wall: number | undefined
 
   constructor(versions: HybridClock) {
     this.#versions = versions
@@ -46,6 +48,7 @@ export class PeerTime {
    * member that is behind: that one finds out itself.
    */
   heard(times: PeerTimes): boolean {
+    this.wall = times.wall
     this.trouble = clockTrouble(times, this.#versions.wall())
     if (this.trouble !== undefined && this.trouble.ahead > 0) return false
     this.#samples.push(times.wall - this.#versions.wall())

@@ -6,7 +6,7 @@ import type { HybridClock } from '../../record/hybrid-clock.ts'
 import type { Greeting } from '../../wire/frame-greeting.ts'
 import type { PeerTimes } from '../../wire/frame-time.ts'
 import type { FrameLink } from '../link/frame-link.ts'
-import { clockTrouble, clockWords } from '../link/peer-time.ts'
+import { type ClockTrouble, clockTrouble, clockWords } from '../link/peer-time.ts'
 import type { Refusal } from '../link/refusal.ts'
 import type { MemberDirectory } from './member-directory.ts'
 
@@ -30,27 +30,46 @@ export class ClockCheck {
     this.#limiter = new LogLimiter(parts.clock)
   }
 
-  /** Why the dialler is not let in; undefined when it may. `answer`: who we are. */
+  /**
+   * Why the dialler is not let in; undefined when it may. `answer`: who we are. Where it is our own
+   * time that was ahead, the dialler would leave as soon as it is told: it is not let in, so that
+   * it is no member for that moment, and dials less and less often.
+   */
   refuse(
     dialler: Greeting,
     link: FrameLink,
     address: string | undefined,
     answer: () => Greeting,
   ): Refusal | undefined {
-    const { trouble } = link.time
-    if (trouble === undefined) return undefined
-    this.#note(dialler, address, clockWords(trouble, 'its', 'ours'))
-    return { reason: 'clock', times: this.#times(), greeting: answer() }
+    const { clock, directory } = this.#parts
+    const { trouble, wall } = link.time
+    const times = this.#times()
+    const own = wall === undefined ? undefined : clockTrouble(times, wall)
+    if (trouble !== undefined)
+      this.#note(dialler, address, clockWords(trouble, 'its', 'ours'))
+    else if (own?.wasAhead === true) {
+      directory.refuse(dialler, address, ownWords(own), clock.monotonic())
+    } else return undefined
+    return { reason: 'clock', times, greeting: answer() }
   }
 
-  /** The acceptor does not let us in. Answers how to say so. */
-  refused({ times, greeting }: Extract<Refusal, object>, address: string): string {
+  /**
+   * The acceptor does not let us in. Answers how to say so: ERR_HANDFAST_JOIN where it is we who
+   * have to do something about it.
+   */
+  refused({ times, greeting }: Extract<Refusal, object>, address: string): Error {
     const { versions, clock, directory } = this.#parts
     const ahead = versions.wall() - times.wall
-    const trouble = clockTrouble(this.#times(), times.wall) ?? { ahead, wasAhead: false }
-    const reason = clockWords(trouble, 'the', 'its own')
+    const own = clockTrouble(this.#times(), times.wall)
+    const theirs = clockTrouble(times, versions.wall())
+    if (own === undefined && theirs?.wasAhead === true) {
+      const reason = clockWords(theirs, 'its', 'ours')
+      this.#note(greeting, address, reason)
+      return new Error(reason)
+    }
+    const reason = ownWords(own ?? { ahead, wasAhead: false })
     directory.refuse(greeting, address, reason, clock.monotonic())
-    return reason
+    return new HandfastError('ERR_HANDFAST_JOIN', reason)
   }
 
   /** A link that stood has ended. True when the clock of the other end was the cause. */
@@ -73,4 +92,9 @@ export class ClockCheck {
     const { versions } = this.#parts
     return { wall: versions.wall(), farm: versions.now() }
   }
+}
+
+/** What the other end has against our clock. */
+function ownWords(trouble: ClockTrouble): string {
+  return clockWords(trouble, 'the', 'its own')
 }

@@ -177,9 +177,9 @@ export class Mesh {
       owner: {
         ...owner.outbound,
         onClockRefusal: (link, refusal) => {
-          const words = this.#clocks.refused(refusal, link.address)
+          const error = this.#clocks.refused(refusal, link.address)
           this.#gone(refusal.greeting)
-          return words
+          return error
         },
         onWelcome: (link, greeting) => this.#onWelcome(link, greeting),
         onPeerState: link => this.#onState(link.peer, link.peerState),
