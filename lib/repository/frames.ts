@@ -14,6 +14,7 @@ import { readAnswer, writeAnswer } from '../wire/frame-query.ts'
  *      user     hello       version u8 | pid u32 | ring u8 | nonce 32 | proof 32
  *      keeper   welcome     proof 32 | ring u8 | member str8 | pid u32 | id 8 B | count u8 |
  *                           as many descriptors, u32 each
+ *      keeper   refused     reason u8, in place of the welcome; then it ends the link
  *
  * ring: of the shelf; 255 is none. pid, id and descriptors: where the keeper has the shelf open;
  * count 0 where there is none. Then, in any order:
@@ -53,6 +54,7 @@ export const frames = {
   census: 14,
   figures: 15,
   have: 16,
+  refused: 17,
 } as const
 
 export type RepositoryFrame = (typeof frames)[keyof typeof frames]
@@ -99,6 +101,10 @@ export interface Records {
   readonly records: readonly CacheRecord[]
 }
 
+/** Why a keeper lets a process in no further than its hello. */
+export const refusals = { version: 1, key: 2 } as const
+export type Refusal = keyof typeof refusals
+
 const levels: readonly WriteLevel[] = ['local', 'one', 'all', 'repositories']
 const sourceForm = /^[a-z0-9-]{0,32}$/
 const memberForm = /^[\x21-\x7e]{0,255}$/
@@ -108,16 +114,32 @@ export function writeHello({ pid, ring = noRing, nonce, proof }: Hello): Buffer 
   return out.bytes(nonce).bytes(proof).done()
 }
 
-export function readHello(body: Buffer): Hello {
+/** Undefined for that of another version. */
+export function readHello(body: Buffer): Hello | undefined {
   const read = new ByteReader(body)
-  const version = read.uint8()
-  if (version !== protocolVersion) throw malformed(`version ${version}`)
+  if (read.uint8() !== protocolVersion) return undefined
   const pid = read.uint32()
   const ring = read.uint8()
   const nonce = read.bytes(nonceLength)
   const proof = read.bytes(proofLength)
   read.end()
   return { pid, ring: ring === noRing ? undefined : ring, nonce, proof }
+}
+
+export function writeRefusal(refusal: Refusal): Buffer {
+  return Buffer.from([refusals[refusal]])
+}
+
+/** In words, for those who run the process. */
+export function readRefusal(body: Buffer): string {
+  switch (body[0]) {
+    case refusals.version:
+      return 'it is of another release, and speaks another version'
+    case refusals.key:
+      return 'it has another secret or another farm name (options secret and name)'
+    default:
+      return 'for a reason that is not known here'
+  }
 }
 
 export function writeWelcome({ proof, ring = noRing, member, place }: Welcome): Buffer {

@@ -37,6 +37,10 @@ export type Meeting =
 export class HostSocket {
   readonly #folder: string
 
+  get folder(): string {
+    return this.#folder
+  }
+
   /** Makes the folder. Throws ERR_HANDFAST_CONFIG when others can get into it, or it can't hold a socket. */
   constructor(folder: string) {
     this.#folder = folder

@@ -41,6 +41,7 @@ export class HostTransport implements Transport {
   readonly #parts: HostTransportParts
   readonly #tier: RemoteTier
   readonly #failures: LogLimiter
+  readonly #refusals: LogLimiter
   readonly #watchers = new Set<() => void>()
   #member: string
   #hub: Hub | undefined
@@ -56,6 +57,7 @@ export class HostTransport implements Transport {
     this.#parts = parts
     this.#member = parts.member
     this.#failures = new LogLimiter(parts.clock)
+    this.#refusals = new LogLimiter(parts.clock)
     this.#tier = new RemoteTier({
       clock: parts.clock,
       key: parts.key,
@@ -98,13 +100,8 @@ export class HostTransport implements Transport {
       if (failure === undefined || this.#closed) break
       if (clock.monotonic() > endsAt) {
         this.#closed = true
-        throw new HandfastError(
-          'ERR_HANDFAST_JOIN',
-          'the hub of this host does not answer',
-          {
-            cause: failure,
-          },
-        )
+        const words = this.#refusal(failure) ?? 'the hub of this host does not answer'
+        throw new HandfastError('ERR_HANDFAST_JOIN', words, { cause: failure })
       }
       await new Promise<void>(resolve => clock.after(pause, resolve))
       pause = Math.min(2 * pause, longestPause)
@@ -223,8 +220,20 @@ export class HostTransport implements Transport {
       return undefined
     } catch (error) {
       stream.destroy()
+      const refusal = this.#refusal(error)
+      if (refusal !== undefined)
+        this.#refusals.log(heldBack => this.#parts.log.warn({ heldBack }, refusal))
       return error
     }
+  }
+
+  /** In words, where the hub does not want this process. It may be one that ends in a moment. */
+  #refusal(failure: unknown): string | undefined {
+    const isRefusal =
+      failure instanceof HandfastError && failure.code === 'ERR_HANDFAST_JOIN'
+    if (!isRefusal) return undefined
+    const { folder } = this.#parts.socket
+    return `the hub of this host, in ${folder}, refuses this process: ${failure.message}`
   }
 
   async #become(server: Server, isStart: boolean): Promise<void> {

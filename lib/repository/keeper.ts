@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { FoundRecord } from '../cache/tier.ts'
 import type { Clock, Timer } from '../clock.ts'
 import type { AbsentMember, Replica, WriteLevel } from '../farm/transport.ts'
+import { LogLimiter } from '../limit/log-limiter.ts'
 import type { Log } from '../log.ts'
 import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
@@ -12,15 +13,19 @@ import { readGet } from '../wire/frame-query.ts'
 import { Census } from './census.ts'
 import {
   frames,
+  type Hello,
   nonceLength,
+  type Refusal,
   readFigures,
   readHave,
   readHello,
   readNumber,
   readPut,
+  readRefusal,
   writeFigures,
   writeFound,
   writeNumber,
+  writeRefusal,
   writeWelcome,
 } from './frames.ts'
 import { giveAll } from './give-all.ts'
@@ -77,6 +82,7 @@ interface Lost {
 export class Keeper {
   readonly #parts: KeeperParts
   readonly #census: Census
+  readonly #refused: LogLimiter
   readonly #links = new Set<Link>()
   readonly #users = new Set<User>()
   /** Processes that lost their link and are still there, by pid. */
@@ -93,6 +99,7 @@ export class Keeper {
   constructor(parts: KeeperParts) {
     this.#parts = parts
     this.#census = new Census(parts.clock)
+    this.#refused = new LogLimiter(parts.clock)
     const since = parts.clock.monotonic()
     for (const pid of parts.before ?? []) {
       if (pid === process.pid || !isAlive(pid)) continue
@@ -130,12 +137,19 @@ export class Keeper {
     const { clock, log } = this.#parts
     const challenge = randomBytes(nonceLength)
     let user: User | undefined
+    let isRefused = false
     const link = new Link(stream, clock, {
       onFrame: (type, body) => {
         if (user !== undefined) this.#onFrame(user, type, body)
-        else if (type === frames.hello) {
-          user = this.#welcome(link, body, challenge)
-          late.cancel()
+        else if (type === frames.hello && !isRefused) {
+          const met = this.#meet(link, body, challenge)
+          if (met instanceof User) {
+            user = met
+            late.cancel()
+            return
+          }
+          isRefused = true
+          this.#refuse(link, met)
         } else throw notAllowed(type)
       },
       onEnd: error => {
@@ -193,12 +207,27 @@ export class Keeper {
     for (const link of this.#links) link.destroy()
   }
 
-  #welcome(link: Link, body: Buffer, challenge: Buffer): User {
-    const { key, member, place, ring } = this.#parts
+  /** It may try again and again, until somebody sees why it does not start. */
+  #refuse(link: Link, reason: Refusal): void {
+    const body = writeRefusal(reason)
+    this.#refused.log(heldBack => {
+      const text = `a process of this host is refused: ${readRefusal(body)}`
+      this.#parts.log.warn({ heldBack }, text)
+    })
+    link.end(frames.refused, body, () => link.destroy())
+  }
+
+  #meet(link: Link, body: Buffer, challenge: Buffer): User | Refusal {
+    const { key } = this.#parts
     const hello = readHello(body)
-    if (!isProof(hello.proof, prove(key, 'user', challenge, hello.nonce))) {
-      throw new Error('does not know the key')
-    }
+    if (hello === undefined) return 'version'
+    const { proof, nonce } = hello
+    if (!isProof(proof, prove(key, 'user', challenge, nonce))) return 'key'
+    return this.#welcome(link, hello, challenge)
+  }
+
+  #welcome(link: Link, hello: Hello, challenge: Buffer): User {
+    const { key, member, place, ring } = this.#parts
     const { pid } = hello
     const lost = this.#lost.get(pid)
     for (const settle of lost?.waits ?? []) settle(false)

@@ -59,11 +59,11 @@ export class Link {
     this.#stream.resume()
   }
 
-  /** Ends the stream behind what was sent and a last frame. */
-  end(type: RepositoryFrame): void {
-    this.send(type, Buffer.alloc(0))
+  /** Ends the stream behind what was sent and a last frame; `sent` is called when that is out. */
+  end(type: RepositoryFrame, body: Buffer = Buffer.alloc(0), sent?: () => void): void {
+    this.send(type, body)
     this.#flush()
-    if (!this.#ended) this.#stream.end()
+    if (!this.#ended) this.#stream.end(sent)
   }
 
   destroy(error?: Error): void {

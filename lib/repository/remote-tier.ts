@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { FoundRecord } from '../cache/tier.ts'
 import type { Clock, Timer } from '../clock.ts'
+import { HandfastError } from '../errors.ts'
 import { type Askable, Questions } from '../farm/channel/questions.ts'
 import type { Replica, WriteLevel } from '../farm/transport.ts'
 import type { TableId } from '../record/key.ts'
@@ -17,6 +18,7 @@ import {
   readFound,
   readNumber,
   readRecords,
+  readRefusal,
   readWelcome,
   type Welcome,
   writeFigures,
@@ -80,7 +82,8 @@ export class RemoteTier {
 
   /**
    * Uses the stream for all that follows. Resolves at the welcome; `held` of the answer when
-   * all that the keeper had is here. Rejects when the other end is not the keeper, or is late.
+   * all that the keeper had is here. Rejects when the other end is not the keeper, or is late, and
+   * with ERR_HANDFAST_JOIN when it refuses this process.
    */
   async join(stream: Duplex): Promise<{ welcome: Welcome; held: Promise<void> }> {
     const { clock } = this.#parts
@@ -221,6 +224,8 @@ export class RemoteTier {
           isWelcome = true
           this.#begin(link)
           resolve(welcome)
+        } else if (challenge !== undefined && type === frames.refused) {
+          throw new HandfastError('ERR_HANDFAST_JOIN', readRefusal(body))
         } else throw notAllowed(type)
       },
       onEnd: error => {

@@ -84,7 +84,7 @@ t.test('what is cut short, or too long, or makes no sense is an error', async t 
   }
   const hello = writeHello({ pid: 9, ring: 1, nonce, proof })
   hello[0] = 3
-  t.throws(() => readHello(hello), error, 'another version')
+  t.equal(readHello(hello), undefined, 'another version')
   const put = writePut({ number: 7, level: 'all', budget: 5, record: record() })
   put[6] = 9
   t.throws(() => readPut(put), error, 'no such level')

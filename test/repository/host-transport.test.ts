@@ -10,9 +10,13 @@ import { silentLog } from '../../lib/log.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { HostShelf } from '../../lib/repository/host-shelf.ts'
 import { HostSocket } from '../../lib/repository/host-socket.ts'
-import { HostTransport } from '../../lib/repository/host-transport.ts'
+import {
+  HostTransport,
+  type HostTransportParts,
+} from '../../lib/repository/host-transport.ts'
 import { Keeper } from '../../lib/repository/keeper.ts'
 import { unknownState } from '../../lib/repository/state.ts'
+import { memoryLog } from '../fixtures/farm/stream-member.ts'
 import { key } from '../fixtures/repository/keeper-world.ts'
 
 // The timers of a farm do not keep the process up.
@@ -55,7 +59,12 @@ async function joiningHub(folder: string): Promise<{ server: Server; keeper: Kee
   return { server: meeting.server, keeper }
 }
 
-function newcomer(t: Test, folder: string, joinTimeout: number): HostTransport {
+function newcomer(
+  t: Test,
+  folder: string,
+  joinTimeout: number,
+  other: Partial<HostTransportParts> = {},
+): HostTransport {
   const transport = new HostTransport({
     socket: new HostSocket(folder),
     key,
@@ -74,6 +83,7 @@ function newcomer(t: Test, folder: string, joinTimeout: number): HostTransport {
     lookupBudget: 50,
     joinTimeout,
     figures: () => ({}),
+    ...other,
   })
   t.teardown(() => transport.close())
   return transport
@@ -113,3 +123,23 @@ t.test(
     t.equal(transport.processes, 2)
   },
 )
+
+t.test('a process of another secret says so, and waits for the hub to end', async t => {
+  const folder = newFolder(t)
+  const hub = newcomer(t, folder, 5_000)
+  await hub.start()
+  const log = memoryLog()
+  const other = { key: Buffer.alloc(32, 8), log }
+  await t.rejects(newcomer(t, folder, 50, other).start(), {
+    code: 'ERR_HANDFAST_JOIN',
+    message: `the hub of this host, in ${folder}, refuses this process: it has another secret`,
+  })
+  t.match(log.said('another secret')[0], { level: 'warn' })
+
+  // With a new secret all processes are started anew, and the last of the old ones is the hub.
+  const waiting = newcomer(t, folder, 5_000, { ...other, log: memoryLog() })
+  const started = waiting.start()
+  await hub.close()
+  await started
+  t.equal(waiting.isHub, true)
+})

@@ -3,9 +3,15 @@ import t from 'tap'
 import { systemClock } from '../../lib/clock.ts'
 import { type TableId, tables } from '../../lib/record/key.ts'
 import type { CacheRecord } from '../../lib/record/record.ts'
-import { frames, nonceLength, writeHello } from '../../lib/repository/frames.ts'
+import {
+  frames,
+  nonceLength,
+  readRefusal,
+  writeHello,
+} from '../../lib/repository/frames.ts'
 import { Link } from '../../lib/repository/link.ts'
 import { prove } from '../../lib/repository/proof.ts'
+import { memoryLog } from '../fixtures/farm/stream-member.ts'
 import { seededRandom, testSeed } from '../fixtures/random.ts'
 import {
   keeperWorld,
@@ -166,14 +172,35 @@ t.test('what was not done on one link is done on the next', async t => {
 })
 
 t.test('who does not know the key is told nothing, and told nothing by', async t => {
-  const { keeper } = keeperWorld(t)
+  const log = memoryLog()
+  const { keeper } = keeperWorld(t, { log })
   const stranger = userWorld(t, { key: Buffer.alloc(32, 8) })
-  await t.rejects(stranger.join(keeper))
+  const error = { code: 'ERR_HANDFAST_JOIN', message: /secret or another farm name/ }
+  await t.rejects(stranger.join(keeper), error)
   t.equal(keeper.users.size, 0)
+  t.match(log.said('is refused'), [{ level: 'warn', message: /another secret/ }])
   const impostor = keeperWorld(t, { key: Buffer.alloc(32, 8) })
   const user = userWorld(t)
   await t.rejects(user.join(impostor.keeper))
   t.equal(user.tier.isLinked, false)
+})
+
+t.test('a process of another release is told that it is', async t => {
+  const { keeper } = keeperWorld(t)
+  const stream = linkTo(keeper)
+  const told = new Promise<{ type: number; body: Buffer }>(resolve => {
+    const link = new Link(stream, systemClock, {
+      onFrame: (type, body) => {
+        if (type !== frames.challenge) resolve({ type, body: Buffer.from(body) })
+        else link.send(frames.hello, Buffer.from([99]))
+      },
+      onEnd() {},
+    })
+  })
+  const { type, body } = await told
+  t.equal(type, frames.refused)
+  t.match(readRefusal(body), /another release/)
+  t.equal(keeper.users.size, 0)
 })
 
 t.test('hostile bytes end their own link and nothing else', async t => {
