@@ -126,6 +126,86 @@ t.test('a burst does not get through before the first has failed', async t => {
   t.equal(outcomes.filter(one => one === 429).length, 40)
 })
 
+t.test('a burst with the right password is let in, ten at a time', async t => {
+  const world = new World()
+  let asked = 0
+  const open: (() => void)[] = []
+  const slow = (_user: string, password: string) => {
+    asked += 1
+    return new Promise<boolean>(resolve => open.push(() => resolve(password === 'right')))
+  }
+  const member = world.member({ basic: slow })
+  const from = clientOf(world, member, '192.0.2.1')
+  const tries = Array.from({ length: 50 }, () => from('ann', 'right'))
+  while (open.length < 10) await new Promise(setImmediate)
+  await new Promise(setImmediate)
+  t.equal(asked, 10)
+  for (let at = 0; at < 50; at += 1) {
+    while (open.length <= at) await new Promise(setImmediate)
+    open[at]?.()
+  }
+  const outcomes = (await Promise.all(tries)).map(shortly)
+  t.strictSame(new Set(outcomes), new Set(['ann']))
+})
+
+t.test('of a burst by several users from an address none is forgotten', async t => {
+  const world = new World()
+  const open: (() => void)[] = []
+  const slow = (user: string) =>
+    new Promise<boolean>(resolve => open.push(() => resolve(user !== 'bob')))
+  const attempts = { perUser: 2 }
+  const from = clientOf(world, world.member({ basic: slow, attempts }), '192.0.2.1')
+  const users = Array.from({ length: 40 }, (_, i) => ['ann', 'bob', 'eve'][i % 3] ?? '')
+  const tries = users.map(user => from(user, 'x'))
+  let isOver = false
+  const outcomes = Promise.all(tries).finally(() => {
+    isOver = true
+  })
+  while (!isOver) {
+    open.shift()?.()
+    await new Promise(setImmediate)
+  }
+  const by = new Map<string, Set<string | number>>()
+  for (const [i, decision] of (await outcomes).entries()) {
+    const user = users[i] ?? ''
+    by.set(user, (by.get(user) ?? new Set()).add(shortly(decision)))
+  }
+  t.strictSame([...(by.get('ann') ?? [])], ['ann'])
+  t.strictSame([...(by.get('eve') ?? [])], ['eve'])
+  t.strictSame([...(by.get('bob') ?? [])].sort(), [401, 429])
+})
+
+t.test('who leaves while others are checked gives the turn to the next', async t => {
+  const world = new World()
+  const open: (() => void)[] = []
+  const slow = () => new Promise<boolean>(resolve => open.push(() => resolve(true)))
+  const member = world.member({ basic: slow, attempts: { perUser: 1 } })
+  const leaves: (() => void)[] = []
+  const tryOnce = () => {
+    const asked = request(connection(world.clock), basic('ann', 'right'))
+    const onGone = (leave: () => void) => {
+      leaves.push(leave)
+      return () => {}
+    }
+    return member.authenticate({ ...asked, onGone })
+  }
+  const first = tryOnce()
+  while (open.length < 1) await new Promise(setImmediate)
+  const mark = leaves.length
+  const second = tryOnce()
+  await new Promise(setImmediate)
+  const third = tryOnce()
+  await new Promise(setImmediate)
+  leaves[mark]?.()
+  t.equal(shortly(await second), 503)
+  open[0]?.()
+  while (open.length < 2) await new Promise(setImmediate)
+  open[1]?.()
+  t.equal(shortly(await first), 'ann')
+  t.equal(shortly(await third), 'ann')
+  t.equal(open.length, 2)
+})
+
 t.test('right passwords do not count, nor do failures of long ago', async t => {
   const world = new World()
   const from = clientOf(world, world.member({ basic: verify }), '192.0.2.1')

@@ -19,6 +19,14 @@ export interface Attempt {
   settle(outcome: 'failed' | 'not-failed'): void
 }
 
+/** A place among those that wait until one of the attempts before them is settled. */
+export interface Turn {
+  /** Resolves when it is worth to begin anew. */
+  readonly come: Promise<void>
+  /** It is not waited for any more, or was used: whoever is next has it. */
+  leave(): void
+}
+
 /**
  * Failed log-ins, counted farm-wide in virtual table `farm`. Nothing counts per user alone:
  * else anybody could lock a user out from everywhere.
@@ -47,6 +55,8 @@ export class Attempts {
   readonly #perAddress: number
   /** Attempts that are being checked now, by what they would count for. */
   readonly #open = new Map<string, number>()
+  /** Who waits for one of a user's, likewise. */
+  readonly #waiting = new Map<string, Set<() => void>>()
   readonly #untried: Untried
 
   constructor(limits: AttemptLimits, context: AttemptsContext) {
@@ -60,8 +70,11 @@ export class Attempts {
     this.#untried = new Untried(context.clock, this.#window)
   }
 
-  /** The attempt, or the seconds to wait before the next one. */
-  begin(address: string | undefined, user: string | undefined): Attempt | number {
+  /**
+   * The attempt, or the seconds to wait before the next one; or a turn to wait for, while as many
+   * of this user are being checked as may still fail.
+   */
+  begin(address: string | undefined, user: string | undefined): Attempt | Turn | number {
     const network = networkOf(address ?? '')
     const counted: Counted[] = [
       { name: this.#name('address', network), limit: this.#perAddress },
@@ -69,13 +82,17 @@ export class Attempts {
     if (user !== undefined) {
       counted.push({ name: this.#name('user', network, user), limit: this.#perUser })
     }
-    const [byAddress = 0, byUser] = counted.map(({ name, limit }) => {
-      return this.#wait(name, limit, this.#open.get(name.toString('latin1')))
-    })
-    const wait = Math.max(byAddress, byUser ?? 0)
+    const openOf = ({ name }: Counted) => this.#open.get(textOf(name)) ?? 0
+    const [byAddress = 0, byUser = 0] = counted.map((one, i) =>
+      this.#wait(one.name, one.limit, i === 0 ? openOf(one) : 0),
+    )
+    const wait = Math.max(byAddress, byUser)
     const named = counted[1]
-    if (byAddress > 0 && named) this.#untried.count(named.name.toString('latin1'))
+    if (byAddress > 0 && named) this.#untried.count(textOf(named.name))
     if (wait > 0) return wait
+    // A client that opens many connections at once has one password for all of them.
+    if (named && this.#wait(named.name, named.limit, openOf(named)) > 0)
+      return this.#turn(textOf(named.name))
     // A password takes long to check: those being checked count, or a burst would get through
     // before the first has failed. Tokens are checked at once and come in bursts.
     const reserved = user === undefined ? [] : counted
@@ -85,10 +102,11 @@ export class Attempts {
       settle: outcome => {
         if (settled) return
         settled = true
-        for (const { name } of reserved) this.#take(name, -1)
         for (const { name } of counted) {
           if (outcome === 'failed') this.#count(name)
         }
+        for (const { name } of reserved) this.#take(name, -1)
+        if (named) this.#callNext(textOf(named.name))
       },
     }
   }
@@ -96,16 +114,44 @@ export class Attempts {
   /** Seconds until credentials of this user may be compared with what is remembered; 0 for now. */
   waitOf(address: string | undefined, user: string): number {
     const name = this.#name('user', networkOf(address ?? ''), user)
-    const untried = this.#untried.wait(name.toString('latin1'), this.#perUser)
+    const untried = this.#untried.wait(textOf(name), this.#perUser)
     const tried = this.#wait(name, this.#perUser)
     return Math.max(tried, Math.ceil(untried / 1_000))
   }
 
   #take(name: Buffer, by: 1 | -1): void {
-    const text = name.toString('latin1')
+    const text = textOf(name)
     const open = (this.#open.get(text) ?? 0) + by
     if (open > 0) this.#open.set(text, open)
     else this.#open.delete(text)
+  }
+
+  #turn(name: string): Turn {
+    const waiting = this.#waiting.get(name) ?? new Set()
+    this.#waiting.set(name, waiting)
+    let call = () => {}
+    const come = new Promise<void>(resolve => {
+      call = resolve
+    })
+    waiting.add(call)
+    const leave = () => {
+      if (!waiting.delete(call)) this.#callNext(name)
+      else if (waiting.size === 0) this.#forget(name, waiting)
+    }
+    return { come, leave }
+  }
+
+  #callNext(name: string): void {
+    const waiting = this.#waiting.get(name)
+    const [next] = waiting ?? []
+    if (waiting === undefined || next === undefined) return
+    waiting.delete(next)
+    if (waiting.size === 0) this.#forget(name, waiting)
+    next()
+  }
+
+  #forget(name: string, waiting: Set<() => void>): void {
+    if (this.#waiting.get(name) === waiting) this.#waiting.delete(name)
   }
 
   /** Seconds until another attempt is allowed; 0 for now. */
@@ -182,6 +228,10 @@ export interface AttemptsContext {
 interface Counted {
   readonly name: Buffer
   readonly limit: number
+}
+
+function textOf(name: Buffer): string {
+  return name.toString('latin1')
 }
 
 const slots = 16

@@ -9,7 +9,7 @@ import { causeOf, unavailable, type Verdict } from '../method/method.ts'
 import { type Asker, askerOf } from '../request/asker.ts'
 import { type AuthRequest, addressOf } from '../request/request.ts'
 import type { Waiters } from '../request/waiters.ts'
-import type { Attempt, Attempts } from './attempts.ts'
+import type { Attempt, Attempts, Turn } from './attempts.ts'
 
 export interface LoginCheckOptions {
   readonly attempts: Attempts
@@ -52,16 +52,18 @@ export class LoginCheck {
   ): Promise<CheckOutcome> {
     const { attempts, log, counters } = this.#options
     const address = this.#addressOf(request)
-    const attempt = guess ? attempts.begin(address, guess.user) : unlimited
-    if (typeof attempt === 'number') {
+    const begin = () => (guess ? attempts.begin(address, guess.user) : unlimited)
+    const attempt = begin()
+    if (typeof attempt === 'number')
       return answered(this.#limited(method, address, attempt))
-    }
     const asker = askerOf(request, address, waiters)
-    const verdict = await this.#ask(method, asker, verify)
+    const asked = await this.#ask(method, asker, attempt, begin, verify)
+    if (typeof asked === 'number') return answered(this.#limited(method, address, asked))
+    const { verdict, settle } = asked
     const wrong = verdict.kind !== 'proved' && verdict.guess === true
     // Who left before it was their turn has guessed nothing.
     const untried = verdict.kind === 'unavailable' && asker.gone
-    attempt.settle(wrong && !untried ? 'failed' : 'not-failed')
+    settle(wrong && !untried ? 'failed' : 'not-failed')
     if (wrong) log.info({ method, address }, 'log-in failed')
     if (verdict.kind === 'proved') return verdict
     counters.countLogin(
@@ -75,23 +77,36 @@ export class LoginCheck {
     return answered(answer(verdict.status, text, { 'retry-after': '1' }))
   }
 
-  /** Never rejects. */
+  /** Never rejects. The seconds to wait, where the attempts before have failed meanwhile. */
   async #ask(
     method: MethodName,
     asker: Asker,
+    first: Attempt | Turn,
+    begin: () => Attempt | Turn | number,
     verify: (asker: Asker) => Promise<Verdict>,
-  ): Promise<Verdict> {
+  ): Promise<{ verdict: Verdict; settle: Attempt['settle'] } | number> {
     const { shares, limitCounters, log } = this.#options
     const { network } = asker
     if (!shares.take(network)) {
       limitCounters.met('auth.maxChecks', network)
-      return unavailable('busy')
+      if (isTurn(first)) first.leave()
+      const { settle } = isTurn(first) ? unlimited : first
+      return { verdict: unavailable('busy'), settle }
     }
     try {
-      return await verify(asker)
-    } catch (error) {
-      log.error({ method, cause: causeOf(error) }, 'log-in could not be checked')
-      return unavailable('error')
+      const attempt = isTurn(first) ? await turnOf(first, asker, begin) : first
+      if (attempt === undefined) {
+        return { verdict: unavailable('gone'), settle: unlimited.settle }
+      }
+      if (typeof attempt === 'number') return attempt
+      const { settle } = attempt
+      return await verify(asker).then(
+        verdict => ({ verdict, settle }),
+        error => {
+          log.error({ method, cause: causeOf(error) }, 'log-in could not be checked')
+          return { verdict: unavailable('error'), settle }
+        },
+      )
     } finally {
       shares.release(network)
     }
@@ -122,6 +137,35 @@ export class LoginCheck {
 }
 
 const unlimited: Attempt = { settle() {} }
+
+/** Waits for the turn; undefined when the client has left meanwhile. */
+async function turnOf(
+  first: Turn,
+  asker: Asker,
+  begin: () => Attempt | Turn | number,
+): Promise<Attempt | number | undefined> {
+  let turn = first
+  for (;;) {
+    let stop = () => {}
+    await new Promise<void>(resolve => {
+      stop = asker.onGone(resolve)
+      void turn.come.then(resolve)
+    })
+    stop()
+    const next = asker.gone ? undefined : begin()
+    if (isTurn(next)) {
+      turn = next
+      continue
+    }
+    // Whoever is next has what is no use here.
+    if (typeof next !== 'object') turn.leave()
+    return next
+  }
+}
+
+function isTurn(begun: Attempt | Turn | number | undefined): begun is Turn {
+  return typeof begun === 'object' && 'leave' in begun
+}
 
 function answered(given: Answer): CheckOutcome {
   return { kind: 'answered', answer: given }
