@@ -94,7 +94,11 @@ export class DiskTier implements Tier {
   async watch(): Promise<void> {
     const { clock, log } = this.#parts
     const { loadTimeout, ...options } = this.#options
-    const environment = await Environment.open({ ...options, clock, log })
+    const environment = await Environment.open({
+      ...{ ...options, clock, log },
+      // What matters is written to it again.
+      isMadeAnew: true,
+    })
     this.#environment = environment
     if (this.#closed) return await environment.close()
     environment.onState(state => this.#changed(state))

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Clock, Timer } from '../../lib/clock.ts'
 import { HandfastError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
@@ -42,6 +44,11 @@ export interface EnvironmentOptions {
    * but not the machine: after that stopped, all that was written is put aside at the next start.
    */
   readonly fsync?: boolean | undefined
+  /**
+   * Whether a folder that is taken away while it is in use is made anew, and empty. Default false:
+   * then calls reject until it is back.
+   */
+  readonly isMadeAnew?: boolean | undefined
   readonly clock: Clock
   readonly log: Log
 }
@@ -83,6 +90,8 @@ export class Environment {
   #committing: Promise<void> | undefined
   /** Since it was up. */
   #hasFailed = false
+  /** The folder is not where it was. */
+  #isAstray = false
   #pause = firstPause
   #timer: Timer | undefined
   #coming: Promise<void> | undefined
@@ -169,7 +178,17 @@ export class Environment {
   /** Removes entries that expired before `now`, `limit` at most; answers how many. */
   async sweep(now: number, limit: number): Promise<number> {
     if (!this.#state.up || this.#writer === undefined) throw this.#unusable()
+    await this.#checkPlace()
     return await this.#guarded(this.#writer.do<number>({ op: 'sweep', now, limit }))
+  }
+
+  /** A file that was removed or moved takes all that it is given, and nobody finds it again. */
+  async #checkPlace(): Promise<void> {
+    const isInPlace = await this.#folder?.isInPlace()
+    if (isInPlace !== false || !this.#state.up || this.#closed) return
+    this.#isAstray = true
+    this.#isDown(new Error('it was removed, moved or replaced while it was in use'))
+    throw this.#unusable()
   }
 
   /** What waits is written first, where the disk takes it within 10 s. */
@@ -189,7 +208,13 @@ export class Environment {
   }
 
   async #start(): Promise<void> {
-    const { folder, fsync = true, log } = this.#options
+    const { folder, fsync = true, isMadeAnew = false, log } = this.#options
+    if (this.#isAstray) {
+      await this.#folder?.release()
+      this.#folder = undefined
+      if (!isMadeAnew && !existsSync(join(folder, 'data.mdb')))
+        throw new Error('it was removed while it was in use: put it back')
+    }
     this.#folder ??= await Folder.hold(folder)
     try {
       await this.#folder.makeLockFile()
@@ -207,6 +232,7 @@ export class Environment {
       this.#reader = new Thread()
       this.#figures = await this.#opened(this.#writer, { ...terms, readOnly: false })
       await this.#opened(this.#reader, { ...terms, readOnly: true })
+      await this.#folder.noteOpened()
     } catch (error) {
       await this.#stop()
       if (error instanceof HandfastError) {
@@ -217,6 +243,7 @@ export class Environment {
     }
     this.#pause = firstPause
     this.#hasFailed = false
+    this.#isAstray = false
     this.#become({ up: true })
   }
 

@@ -1,5 +1,13 @@
 import { readFileSync } from 'node:fs'
-import { type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import {
+  type FileHandle,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises'
 import type { Server, Socket } from 'node:net'
 import { endianness } from 'node:os'
 import { join } from 'node:path'
@@ -25,6 +33,8 @@ export class Folder {
   readonly path: string
   readonly #handle: FileHandle | undefined
   readonly #server: Server
+  /** Device and number of the file that was opened. */
+  #opened: string | undefined
 
   private constructor(path: string, server: Server, handle: FileHandle | undefined) {
     this.path = path
@@ -124,6 +134,16 @@ export class Folder {
     return isLost ? 'put aside' : 'trusted'
   }
 
+  /** The file is open now: that is the one that has to stay. */
+  async noteOpened(): Promise<void> {
+    this.#opened = await fileAt(this.data)
+  }
+
+  /** False where the path no longer leads to it: nobody would find what is written. */
+  async isInPlace(): Promise<boolean> {
+    return (await fileAt(this.data)) === this.#opened
+  }
+
   /** All is on the disk. */
   async synced(): Promise<void> {
     const data = await open(this.data, 'r+').catch(() => undefined)
@@ -158,6 +178,15 @@ function isWhole(page: Buffer, size: number): boolean {
     isInside(88) &&
     isInside(136)
   )
+}
+
+async function fileAt(path: string): Promise<string | undefined> {
+  try {
+    const { dev, ino } = await stat(path, { bigint: true })
+    return `${dev} ${ino}`
+  } catch {
+    return undefined
+  }
 }
 
 async function writeWhole(path: string, length: number, flags = 'w'): Promise<void> {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -16,6 +17,7 @@ import { OffHeapTable } from '../../../lib/table/off-heap-table.ts'
 import { Environment } from '../../../plugins/lmdb/environment.ts'
 import { lmdb } from '../../../plugins/lmdb/lmdb.ts'
 import { programOf } from '../../fixtures/process/program.ts'
+import { until } from '../../fixtures/until.ts'
 
 const maxBytes = 64 * 1024 * 1024
 const hour = { ttl: 3_600_000, level: 'all', budget: 30_000 } as const
@@ -84,6 +86,18 @@ t.test('what a host had comes back when it is started anew', async t => {
   t.same((await after.get(tables.session, key, 10_000))?.value, value)
   t.equal(after.isDeleted(tables.state, key), true)
   t.equal(await after.get(tables.state, key, 10_000), undefined)
+})
+
+t.test('what matters comes into a folder that was removed meanwhile', async t => {
+  const folder = join(t.testdir(), 'd')
+  const { cache: before, tier } = await startHost(t, folder)
+  await before.add(tables.revocation, key, value, hour)
+  await rm(folder, { recursive: true })
+  await until(() => tier.stats()['up'] === 0)
+  await until(() => tier.stats()['up'] === 1 && tier.stats().behind === 0)
+  await before.close()
+  const { cache: after } = await startHost(t, folder)
+  t.same(after.getLocal(tables.revocation, key)?.value, value)
 })
 
 t.test('a table that was emptied stays so', async t => {

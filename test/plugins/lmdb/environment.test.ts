@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -10,6 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
+import { rename } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,6 +32,7 @@ import {
 import { killWhileWriting } from '../../fixtures/lmdb/environment-kills.ts'
 import { programOf } from '../../fixtures/process/program.ts'
 import { testSeed } from '../../fixtures/random.ts'
+import { until } from '../../fixtures/until.ts'
 
 const everything = {
   prefix: Buffer.alloc(0),
@@ -57,6 +60,10 @@ function entry(name: string, number: number, more: Partial<Entry> = {}): Entry {
 }
 
 const newer = (put: Entry): Change => ({ when: 'newer', put })
+
+function reasonOf({ state }: Environment): string {
+  return state.up ? '' : state.reason
+}
 
 async function textOf(
   environment: Environment,
@@ -89,6 +96,26 @@ t.test('what was written is there when it is opened again', async t => {
   t.equal(await second.get(Buffer.from('b')), undefined)
   t.match(second.figures(), { entries: 3, waiting: 0, maxBytes: 64 * 1024 * 1024 })
 })
+
+t.test(
+  'a folder that is taken away is missed, and is used again when it is back',
+  async t => {
+    const folder = join(t.testdir(), 'd')
+    const environment = await opened(t, folder)
+    await environment.write([newer(entry('a', 1))])
+    t.equal(await environment.sweep(0, 1), 0)
+    await rename(folder, `${folder}-elsewhere`)
+    await t.rejects(environment.sweep(0, 1), /removed, moved or replaced/)
+    t.match(environment.state, { up: false, reason: /removed, moved or replaced/ })
+    await t.rejects(environment.write([newer(entry('b', 1))]))
+    await until(() => /put it back/.test(reasonOf(environment)))
+    t.equal(existsSync(folder), false, 'and none is made in its place')
+    await rename(`${folder}-elsewhere`, folder)
+    await until(() => environment.state.up)
+    t.equal(await textOf(environment, 'a'), 'a 1')
+    t.equal(await environment.sweep(0, 1), 0)
+  },
+)
 
 t.test('only this user can look into the folder', async t => {
   const folder = join(t.testdir(), 'd')
