@@ -181,8 +181,13 @@ export function lookupWith(resolver: Questions): Lookup {
 
 type Questions = Pick<Resolver, 'resolve4' | 'resolve6' | 'resolveSrv'>
 
-/** A resolver of its own: one that is slow holds up nobody else's questions. */
-export const systemLookup: Lookup = lookupWith(new Resolver({ timeout: 2_000, tries: 2 }))
+/**
+ * Of its own: one that is slow holds up nobody else's questions. It waits for as long as that of
+ * the system does (resolv.conf(5): 5 s, two tries).
+ */
+export const systemResolver: Resolver = new Resolver({ timeout: 5_000, tries: 2 })
+
+export const systemLookup: Lookup = lookupWith(systemResolver)
 
 /** Seconds for which DNS lets each address of a name be remembered; empty when it says nothing. */
 async function recordsOf(

@@ -232,7 +232,10 @@ export interface Limits {
   readonly tryTimeout: number
   /** Longest silence in both directions of a WebSocket. Default 3 600 000. */
   readonly tunnelTimeout: number
-  /** Request header bytes, as HTTP/1.1 has them. Default 16 384; beyond it 431. */
+  /**
+   * Bytes of a header section, as HTTP/1.1 has them. Default 16 384; beyond it 431, or 502 where it
+   * is the answer of a backend.
+   */
   readonly maxHeaderBytes: number
   /** Request body bytes, 0 for no limit. Default 0; beyond it 413. */
   readonly maxBodyBytes: number

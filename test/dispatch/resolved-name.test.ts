@@ -8,6 +8,7 @@ import {
   type Place,
   type Resolved,
   ResolvedName,
+  systemResolver,
 } from '../../lib/dispatch/resolved-name.ts'
 import { dispatcherOptions } from '../fixtures/dispatch/options.ts'
 import { MemoryLog, type Teardown } from '../fixtures/proxy/servers.ts'
@@ -269,6 +270,12 @@ t.test('how long an address holds is asked of DNS', async t => {
   t.strictSame(ip, { places: [{ name: '10.0.0.1', address: '10.0.0.1', port: 80 }] })
 })
 
+t.test('a DNS that takes three seconds is waited for', async t => {
+  const dns = await startDns(t, 7, 3_000)
+  systemResolver.setServers([`127.0.0.1:${dns}`])
+  t.strictSame(await systemResolver.resolve4('app.example'), ['127.0.0.1'])
+})
+
 t.test('a DNS that says nothing holds up no addresses', async t => {
   const silent = {
     resolve4: () => new Promise(() => {}),
@@ -283,7 +290,7 @@ t.test('a DNS that says nothing holds up no addresses', async t => {
 })
 
 /** Every A record is 127.0.0.1 for `ttl` seconds; of others there are none. Answers its port. */
-async function startDns(t: Teardown, ttl: number): Promise<number> {
+async function startDns(t: Teardown, ttl: number, delay = 0): Promise<number> {
   const socket = createSocket('udp4')
   socket.on('message', (question, { port, address }) => {
     const isA = question.readUInt16BE(question.indexOf(0, 12) + 1) === 1
@@ -294,7 +301,9 @@ async function startDns(t: Teardown, ttl: number): Promise<number> {
     const name = question.subarray(12, question.indexOf(0, 12) + 5)
     const record = Buffer.from('c00c00010001000000000004' + '7f000001', 'hex')
     record.writeUInt32BE(ttl, 6)
-    socket.send(Buffer.concat([header, name, ...(isA ? [record] : [])]), port, address)
+    const answer = Buffer.concat([header, name, ...(isA ? [record] : [])])
+    if (delay === 0) socket.send(answer, port, address)
+    else setTimeout(() => socket.send(answer, port, address), delay)
   })
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')

@@ -19,7 +19,9 @@ const told = {
     'a backend must begin to answer, connecting included, else the next is asked if that does ' +
     'no harm; 0: no limit but those above',
   tunnelTimeout: 'longest silence of a WebSocket',
-  maxHeaderBytes: 'as HTTP/1.1 has them, however many fields; beyond it 431',
+  maxHeaderBytes:
+    'as HTTP/1.1 has them, however many fields; beyond it 431, or 502 where it is the answer ' +
+    'of a backend',
   maxBodyBytes: 'beyond it 413; 0: no limit',
   maxConnections: 'client connections',
   maxStreams: 'open requests of one HTTP/2 connection',
