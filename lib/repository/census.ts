@@ -1,50 +1,53 @@
 import type { Clock } from '../clock.ts'
 
-/** A process that is busy is left out, ms. */
-const patience = 500
+/** Longest wait for the processes of a host, ms. Who asks the hub waits for its wait, too. */
+export const censusPatience = 500
 
-/** Questions that some answer in time, and some not. */
-export class Census {
+/**
+ * Questions that some answer in time, and some not. Of one that is busy counts what it said last:
+ * without it sums would fall, and who compares counters would take that for a restart.
+ */
+export class Census<Asked extends object> {
   readonly #clock: Clock
-  readonly #open = new Map<number, Question>()
+  readonly #patience: number
+  readonly #open = new Map<number, Question<Asked>>()
+  /** What each said last. */
+  readonly #said = new WeakMap<Asked, object>()
   #last = 0
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, patience: number = censusPatience) {
     this.#clock = clock
+    this.#patience = patience
   }
 
-  /** Asks `count` others with `ask`; resolves with what they have answered. */
-  take(count: number, ask: (id: number) => void): Promise<object[]> {
-    if (count === 0) return Promise.resolve([])
+  /** Asks these with `ask`; resolves with what each has answered, now or before. */
+  take(asked: readonly Asked[], ask: (id: number) => void): Promise<object[]> {
+    if (asked.length === 0) return Promise.resolve([])
     this.#last += 1
     const id = this.#last
     return new Promise(resolve => {
-      const timer = this.#clock.after(patience, () => this.#end(id))
-      const end = (answers: object[]) => {
+      const end = () => {
         timer.cancel()
-        resolve(answers)
+        this.#open.delete(id)
+        const said = asked.map(one => this.#said.get(one))
+        resolve(said.filter(answer => answer !== undefined))
       }
-      this.#open.set(id, { count, answers: [], end })
+      const timer = this.#clock.after(this.#patience, end)
+      this.#open.set(id, { missing: new Set(asked), end })
       ask(id)
     })
   }
 
-  answer(id: number, answer: object): void {
+  answer(id: number, from: Asked, answer: object): void {
+    this.#said.set(from, answer)
     const question = this.#open.get(id)
     if (question === undefined) return
-    question.answers.push(answer)
-    if (question.answers.length === question.count) this.#end(id)
-  }
-
-  #end(id: number): void {
-    const question = this.#open.get(id)
-    this.#open.delete(id)
-    question?.end(question.answers)
+    question.missing.delete(from)
+    if (question.missing.size === 0) question.end()
   }
 }
 
-interface Question {
-  readonly count: number
-  readonly answers: object[]
-  readonly end: (answers: object[]) => void
+interface Question<Asked> {
+  readonly missing: Set<Asked>
+  readonly end: () => void
 }

@@ -81,7 +81,7 @@ interface Lost {
  */
 export class Keeper {
   readonly #parts: KeeperParts
-  readonly #census: Census
+  readonly #census: Census<User>
   readonly #refused: LogLimiter
   readonly #links = new Set<Link>()
   readonly #users = new Set<User>()
@@ -195,7 +195,7 @@ export class Keeper {
   /** What all users say of themselves, and this process. */
   async census(): Promise<readonly object[]> {
     const users = [...this.#users]
-    const answers = await this.#census.take(users.length, id => {
+    const answers = await this.#census.take(users, id => {
       for (const { link } of users) link.send(frames.census, writeNumber(id))
     })
     return [this.#parts.figures(), ...answers]
@@ -283,7 +283,7 @@ export class Keeper {
       }
       case frames.figures: {
         const { id, figures } = readFigures(body)
-        this.#census.answer(id, figures)
+        this.#census.answer(id, user, figures)
         return
       }
       case frames.leave:

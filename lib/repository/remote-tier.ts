@@ -9,7 +9,7 @@ import type { TableId } from '../record/key.ts'
 import { type CacheRecord, encodeRecord } from '../record/record.ts'
 import { notAllowed } from '../wire/frame.ts'
 import { writeGet } from '../wire/frame-query.ts'
-import { Census } from './census.ts'
+import { Census, censusPatience } from './census.ts'
 import {
   frames,
   nonceLength,
@@ -61,7 +61,7 @@ export class RemoteTier {
   readonly #parts: RemoteTierParts
   readonly #undone: UndoneWrites
   readonly #questions: Questions
-  readonly #census: Census
+  readonly #census: Census<Link>
   #link: Link | undefined
   #keeper: Askable | undefined
   #state: KeeperState = unknownState
@@ -71,7 +71,7 @@ export class RemoteTier {
   constructor(parts: RemoteTierParts) {
     this.#parts = parts
     this.#undone = new UndoneWrites(parts.clock)
-    this.#census = new Census(parts.clock)
+    this.#census = new Census(parts.clock, 2 * censusPatience)
     this.#questions = new Questions({
       clock: parts.clock,
       rate: askRate,
@@ -152,7 +152,7 @@ export class RemoteTier {
     const link = this.#link
     if (link === undefined) return [this.#parts.figures()]
     const ask = (id: number) => link.send(frames.census, writeNumber(id))
-    const [all] = await this.#census.take(1, ask)
+    const [all] = await this.#census.take([link], ask)
     return Array.isArray(all) ? all : [this.#parts.figures()]
   }
 
@@ -280,7 +280,7 @@ export class RemoteTier {
         return
       case frames.figures: {
         const { id, figures } = readFigures(body)
-        this.#census.answer(id, figures)
+        this.#census.answer(id, link, figures)
         return
       }
       case frames.state:
