@@ -5,6 +5,7 @@ import { type Certificate, makeCertificate } from '../../lib/cli/certs.ts'
 import { main } from '../../lib/cli/main.ts'
 import { generateSecret } from '../../lib/farm/secret.ts'
 import { fakeIo } from '../fixtures/cli/io.ts'
+import { leafAlone } from '../fixtures/tls/leaf-alone.ts'
 
 const names = ['shop.test', '*.shop.test']
 const shop = await makeCertificate({ names, keyType: 'p256', days: 30 })
@@ -22,6 +23,7 @@ function files(): Record<string, string | object> {
     ...pair('other', other),
     ...pair('old', old),
     ...pair('ending', ending),
+    ...pair('alone', leafAlone),
     'late.crt': `${other.cert}\n${shop.cert}`,
     'mixed.crt': `${shop.cert}\n${other.cert}`,
     'locked.key': shop.key.replaceAll('PRIVATE', 'ENCRYPTED PRIVATE'),
@@ -34,7 +36,7 @@ function files(): Record<string, string | object> {
 
 async function check(t: Test, yaml: string, flags: readonly string[] = []) {
   const cwd = t.testdir({ ...files(), 'handfast.yaml': yaml })
-  for (const name of ['a', 'other', 'old', 'ending'])
+  for (const name of ['a', 'other', 'old', 'ending', 'alone'])
     chmodSync(join(cwd, `${name}.key`), 0o600)
   chmodSync(join(cwd, 'secret'), 0o600)
   const io = fakeIo(cwd)
@@ -307,6 +309,11 @@ t.test('what is only hardly meant is a warning', async t => {
     [
       change('a.crt', 'mixed.crt'),
       'mixed.crt: certificate 2 in it has not signed the one before it',
+    ],
+    [
+      change('a.crt', 'alone.crt').replace('a.key', 'alone.key'),
+      'alone.crt is the leaf alone, without that of who signed it ' +
+        '(O=Example Trust, CN=Example Intermediate): clients',
     ],
     [`${site}listen: 3000\n`, 'backend http://127.0.0.1:3000 is this proxy itself'],
     [

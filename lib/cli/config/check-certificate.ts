@@ -51,6 +51,7 @@ export function checkPair(pair: Pair, blame: Blame): string[] {
   }
   return [
     ...orderOf(chain, path),
+    ...signerOf(chain, path),
     ...datesOf(leaf, pair),
     ...names.filter(name => !covers(leaf, name)).map(name => notFor(name, path)),
   ]
@@ -110,6 +111,21 @@ function orderOf(chain: readonly X509Certificate[], path: string): string[] {
   return [
     `${path}: certificate ${wrong + 2} in it has not signed the one before it: some clients ` +
       'will not find the chain (leaf first, then who signed it, and so on)',
+  ]
+}
+
+/**
+ * Who fetches the certificate of its authority from elsewhere (RFC 5280, 4.2.2.1) is meant to be
+ * sent with that one: no authority signs the certificates of the public with its root.
+ */
+function signerOf(chain: readonly X509Certificate[], path: string): string[] {
+  const [leaf, ...others] = chain
+  if (leaf?.infoAccess?.includes('CA Issuers') !== true || others.length > 0) return []
+  if (leaf.checkIssued(leaf)) return []
+  return [
+    `${path} is the leaf alone, without that of who signed it ` +
+      `(${leaf.issuer.replaceAll('\n', ', ')}): clients that do not have that one will refuse ` +
+      'it; give the file with the whole chain, such as fullchain.pem',
   ]
 }
 
