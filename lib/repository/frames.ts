@@ -34,6 +34,7 @@ import { readAnswer, writeAnswer } from '../wire/frame-query.ts'
  *      user     figures     id u48 | JSON
  *      keeper   figures     id u48 | JSON of a list
  *      user     leave       nothing: it serves no more
+ *      keeper   leave       nothing: another will be the keeper
  *
  * Numbers start at 1 on each link.
  */

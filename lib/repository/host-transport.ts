@@ -69,7 +69,7 @@ export class HostTransport implements Transport {
         parts.versions.followHost(this.#tier.state.now)
         this.#onChange()
       },
-      onLost: error => this.#onLost(error),
+      onLost: (error, left) => this.#onLost(error, left),
     })
   }
 
@@ -107,7 +107,7 @@ export class HostTransport implements Transport {
       pause = Math.min(2 * pause, longestPause)
     }
     this.#isStarting = false
-    if (this.#hub === undefined && !this.#tier.isLinked) this.#onLost(undefined)
+    if (this.#hub === undefined && !this.#tier.isLinked) this.#onLost(undefined, false)
   }
 
   publish(record: CacheRecord, level: WriteLevel, budget: number): Promise<boolean> {
@@ -261,14 +261,15 @@ export class HostTransport implements Transport {
     for (const changed of this.#watchers) changed()
   }
 
-  #onLost(error: Error | undefined): void {
+  #onLost(error: Error | undefined, left: boolean): void {
     // Who starts looks for the next hub itself.
     if (this.#closed || this.#isStarting) return
     const { clock, log } = this.#parts
     this.#lostAt ??= clock.monotonic()
-    this.#failures.log(heldBack => {
+    const lost = (heldBack: number) =>
       log.info({ reason: error?.message, heldBack }, 'the hub of the host is gone')
-    })
+    // The next hub says itself that it is one.
+    if (!left) this.#failures.log(lost)
     this.#retry()
   }
 

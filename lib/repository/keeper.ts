@@ -204,6 +204,7 @@ export class Keeper {
   close(): void {
     this.#closed = true
     this.#timer?.cancel()
+    for (const { link } of this.#users) link.end(frames.leave)
     for (const link of this.#links) link.destroy()
   }
 

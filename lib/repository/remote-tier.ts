@@ -49,8 +49,8 @@ export interface RemoteTierParts {
   figures(): object
   /** The keeper has told its state. */
   onState(): void
-  /** The link is gone; `error` says why, if there is a reason. */
-  onLost(error: Error | undefined): void
+  /** The link is gone; `error` says why, if there is a reason. `left`: the keeper said so before. */
+  onLost(error: Error | undefined, left: boolean): void
 }
 
 /**
@@ -66,6 +66,7 @@ export class RemoteTier {
   #keeper: Askable | undefined
   #state: KeeperState = unknownState
   #held: (() => void) | undefined
+  #hasLeft = false
   #closed = false
 
   constructor(parts: RemoteTierParts) {
@@ -239,6 +240,7 @@ export class RemoteTier {
   #begin(link: Link): void {
     this.#link?.destroy()
     this.#link = link
+    this.#hasLeft = false
     this.#keeper = {
       get(question) {
         link.send(frames.get, writeGet(question))
@@ -287,6 +289,9 @@ export class RemoteTier {
         this.#state = readState(body)
         this.#parts.onState()
         return
+      case frames.leave:
+        this.#hasLeft = true
+        return
       default:
         throw notAllowed(type)
     }
@@ -297,6 +302,6 @@ export class RemoteTier {
     this.#link = undefined
     this.#keeper = undefined
     this.#questions.close()
-    this.#parts.onLost(error)
+    this.#parts.onLost(error, this.#hasLeft)
   }
 }

@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import type { Server } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Tiers } from '../../lib/cache/tiers.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { noTransport } from '../../lib/farm/transport.ts'
-import { silentLog } from '../../lib/log.ts'
+import { type Log, silentLog } from '../../lib/log.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { HostShelf } from '../../lib/repository/host-shelf.ts'
 import { HostSocket } from '../../lib/repository/host-socket.ts'
@@ -18,6 +18,7 @@ import { Keeper } from '../../lib/repository/keeper.ts'
 import { unknownState } from '../../lib/repository/state.ts'
 import { memoryLog } from '../fixtures/farm/stream-member.ts'
 import { key } from '../fixtures/repository/keeper-world.ts'
+import { until } from '../fixtures/until.ts'
 
 // The timers of a farm do not keep the process up.
 const alive = setInterval(() => {}, 1_000)
@@ -37,10 +38,16 @@ function newFolder(t: Test): string {
   return join(base, 'h')
 }
 
-/** A hub that welcomes everybody and gives nobody what it holds. */
-async function joiningHub(folder: string): Promise<{ server: Server; keeper: Keeper }> {
+interface LoneHub {
+  readonly server: Server
+  readonly keeper: Keeper
+  readonly streams: readonly Socket[]
+}
+
+/** A hub that welcomes everybody; with a clock that stands it gives nobody what it holds. */
+async function loneHub(folder: string, clock: Clock = stopped): Promise<LoneHub> {
   const keeper = new Keeper({
-    clock: stopped,
+    clock,
     log: silentLog,
     key,
     replica,
@@ -55,8 +62,12 @@ async function joiningHub(folder: string): Promise<{ server: Server; keeper: Kee
   })
   const meeting = await new HostSocket(folder).meet()
   if (meeting.kind !== 'ours') throw new Error('somebody is there')
-  meeting.server.on('connection', stream => keeper.accept(stream))
-  return { server: meeting.server, keeper }
+  const streams: Socket[] = []
+  meeting.server.on('connection', stream => {
+    streams.push(stream)
+    keeper.accept(stream)
+  })
+  return { server: meeting.server, keeper, streams }
 }
 
 function newcomer(
@@ -97,7 +108,7 @@ t.test(
   'a hub that is stopped while a process starts does not hold it up for ever',
   async t => {
     const folder = newFolder(t)
-    const { server, keeper } = await joiningHub(folder)
+    const { server, keeper } = await loneHub(folder)
     t.teardown(() => server.close())
     t.teardown(() => keeper.close())
     const transport = newcomer(t, folder, 50)
@@ -109,7 +120,7 @@ t.test(
   'a process whose hub ends while it starts is the hub, and no user of its own',
   async t => {
     const folder = newFolder(t)
-    const { server, keeper } = await joiningHub(folder)
+    const { server, keeper } = await loneHub(folder)
     const transport = newcomer(t, folder, 5_000)
     const started = transport.start()
     await joined(keeper)
@@ -142,4 +153,25 @@ t.test('a process of another secret says so, and waits for the hub to end', asyn
   await hub.close()
   await started
   t.equal(waiting.isHub, true)
+})
+
+t.test('a hub that dies is said to be gone, one that leaves is not', async t => {
+  for (const dies of [false, true]) {
+    const folder = newFolder(t)
+    const { server, keeper, streams } = await loneHub(folder, systemClock)
+    keeper.open()
+    const lines: string[] = []
+    const note = (_fields: object, line = '') => void lines.push(line)
+    const log: Log = { ...silentLog, info: note, warn: note, error: note }
+    const transport = newcomer(t, folder, 5_000, { log })
+    await transport.start()
+    server.close()
+    if (dies) for (const stream of streams) stream.destroy()
+    keeper.close()
+    await until(() => transport.isHub)
+    t.strictSame(lines, [
+      ...(dies ? ['the hub of the host is gone'] : []),
+      'this process is the hub of the host now',
+    ])
+  }
 })
