@@ -51,7 +51,6 @@ t.test('what one process puts there another finds, whole', async t => {
   t.same(other.read(put.table, put.key), put)
   t.equal(other.read(tables.auth, put.key), undefined, 'not under another table')
   t.equal(other.read(put.table, Buffer.from('a sessiom')), undefined)
-  t.ok(other.scan(0, 1e6).next, 'a step is bounded')
   t.same(walk(other), [put])
 })
 
@@ -197,6 +196,22 @@ t.test('a place that is not a shelf, or no more, is none', async t => {
   t.equal(ShelfFiles.open({ ...place, pid: 2 ** 30 }), undefined)
   t.equal(ShelfFiles.make(1_000), undefined, 'too small to be of use')
 })
+
+t.test(
+  'a step of a walk is bounded, by what it looks at and by what it finds',
+  async t => {
+    const { mine, other } = two(t, 64 * 1024 * KiB)
+    // An index of 8 MiB.
+    let steps = 1
+    for (let { next } = other.scan(0, 100); next !== undefined; steps += 1) {
+      ;({ next } = other.scan(next, 100))
+    }
+    t.equal(steps, 8)
+    for (let n = 0; n < 2_000; n += 1) mine.put(session(`session ${n}`))
+    t.ok(other.scan(0, 1e6).records.length < 600)
+    t.equal(walk(other).length, 2_000)
+  },
+)
 
 function walk(shelf: Shelf) {
   const found = []

@@ -12,6 +12,8 @@ const pageBytes = 60_000
 /** ... or what is found in so many records looked at: one step, about 2 ms. */
 const stepLength = 1_000
 const scanLength = 32
+/** Looks at the table in one step: it may be all but empty, and large all the same. */
+const mostLooks = 32
 /** A donor that says nothing for this long, ms, is given up for now. */
 const patience = 3_000
 const retryAfter = 500
@@ -338,7 +340,8 @@ export class Synchronizer {
       if (donation.buckets.size === 0) return { records: [], last: true }
     }
     let seen = 0
-    while (!donation.walked && lengthOf(donation.rest) < pageBytes && seen < stepLength) {
+    for (let looks = 0; looks < mostLooks && !donation.walked; looks += 1) {
+      if (lengthOf(donation.rest) >= pageBytes || seen >= stepLength) break
       const step = donation.replica.scan(donation.cursor, scanLength, true)
       seen += step.records.length
       for (const record of step.records)

@@ -32,7 +32,13 @@ import {
 const stride = 65_536
 const longest =
   Math.ceil((recordHead + recordHeaderLength + 255 + maxValueLength) / unit) * unit
-const scanLength = 64
+/** Bytes of the index that a step of a walk looks at: most of it may be empty. */
+const mostWalked = 16 * stride
+/** Records of a step: each is read by itself. */
+const mostFound = 512
+const zeros = Buffer.alloc(stride)
+/** Of the index, while a step lasts. */
+const walked = Buffer.alloc(stride)
 /** Bytes of the index that are looked at to count what is there. */
 const mostCounted = 32 * 1024 * 1024
 
@@ -170,16 +176,23 @@ export class Shelf {
     limit: number,
   ): { records: CacheRecord[]; next: number | undefined } {
     const { buckets, index } = this.#files
+    const end = Math.min(buckets, from + mostWalked / bucketBytes)
+    const most = Math.min(limit, mostFound)
     const records: CacheRecord[] = []
     let next = from
-    while (next < buckets && next < from + scanLength && records.length < limit) {
-      readSync(index, this.#bucket, 0, bucketBytes, indexHead + next * bucketBytes)
-      for (let slot = 0; slot < entriesPerBucket; slot += 1) {
-        if (this.#readSlot(slot) && this.#isWhole(undefined, undefined)) {
-          records.push(this.#copyOfRecord())
-        }
+    while (next < end && records.length < most) {
+      const length = Math.min(stride, (end - next) * bucketBytes)
+      readSync(index, walked, 0, length, indexHead + next * bucketBytes)
+      // Who joins a farm walks over an index that has next to nothing in it, and may be large.
+      if (walked.compare(zeros, 0, length, 0, length) === 0) {
+        next += length / bucketBytes
+        continue
       }
-      next += 1
+      for (let at = 0; at < length && records.length < most; at += bucketBytes) {
+        walked.copy(this.#bucket, 0, at, at + bucketBytes)
+        this.#takeBucket(records)
+        next += 1
+      }
     }
     return { records, next: next < buckets ? next : undefined }
   }
@@ -208,7 +221,6 @@ export class Shelf {
 
   /** Empties all of it, for every process of the host. */
   clear(): void {
-    const zeros = Buffer.alloc(stride)
     const end = indexHead + this.#files.buckets * bucketBytes
     for (let at = indexHead; at < end; at += stride) {
       writeSync(this.#files.index, zeros, 0, Math.min(stride, end - at), at)
@@ -217,6 +229,15 @@ export class Shelf {
 
   close(): void {
     this.#files.close()
+  }
+
+  /** The good records of the bucket at hand. */
+  #takeBucket(records: CacheRecord[]): void {
+    for (let slot = 0; slot < entriesPerBucket; slot += 1) {
+      if (this.#readSlot(slot) && this.#isWhole(undefined, undefined)) {
+        records.push(this.#copyOfRecord())
+      }
+    }
   }
 
   #seek(table: TableId, key: Uint8Array): void {
