@@ -231,6 +231,8 @@ export class Keeper {
     const { key, member, place, ring } = this.#parts
     const { pid } = hello
     const lost = this.#lost.get(pid)
+    // Its old link may not have ended yet.
+    const isBack = lost !== undefined || [...this.#users].some(user => user.pid === pid)
     for (const settle of lost?.waits ?? []) settle(false)
     this.#lost.delete(pid)
     const taken = new Set<number>()
@@ -239,7 +241,7 @@ export class Keeper {
     }
     const given = ring(hello.ring, taken)
     const user = new User(link, pid, given)
-    if (lost !== undefined) this.#behind.add(user)
+    if (isBack) this.#behind.add(user)
     const proof = prove(key, 'keeper', challenge, hello.nonce)
     link.send(
       frames.welcome,

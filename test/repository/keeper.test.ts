@@ -6,9 +6,12 @@ import type { CacheRecord } from '../../lib/record/record.ts'
 import {
   frames,
   nonceLength,
+  readRecords,
   readRefusal,
   writeHello,
+  writeNumber,
 } from '../../lib/repository/frames.ts'
+import type { Keeper } from '../../lib/repository/keeper.ts'
 import { Link } from '../../lib/repository/link.ts'
 import { prove } from '../../lib/repository/proof.ts'
 import { memoryLog } from '../fixtures/farm/stream-member.ts'
@@ -19,6 +22,7 @@ import {
   linkTo,
   userWorld,
 } from '../fixtures/repository/keeper-world.ts'
+import { until } from '../fixtures/until.ts'
 
 // The timers of the keeper do not keep the process up.
 const alive = setInterval(() => {}, 1_000)
@@ -26,6 +30,28 @@ t.teardown(() => clearInterval(alive))
 
 const minute = 60_000
 const auth = tables.auth
+
+interface RawUser {
+  readonly link: Link
+  /** Number of the last record that it was told. */
+  last: number
+}
+
+/** A process that is another one's child, and says nothing of itself but its pid and ring. */
+function rawUser(keeper: Keeper): RawUser {
+  const nonce = Buffer.alloc(nonceLength)
+  const link = new Link(linkTo(keeper), systemClock, {
+    onFrame: (type, body) => {
+      if (type === frames.records) user.last = readRecords(body).last
+      if (type !== frames.challenge) return
+      const proof = prove(key, 'user', body, nonce)
+      link.send(frames.hello, writeHello({ pid: process.ppid, ring: 5, nonce, proof }))
+    },
+    onEnd: () => {},
+  })
+  const user: RawUser = { link, last: 0 }
+  return user
+}
 
 function record(table: TableId, name: string, value = 'value'): CacheRecord {
   return {
@@ -117,6 +143,25 @@ t.test('a user that can not take a record does not say that it has', async t => 
 })
 
 t.test(
+  'a process that is back by another link lacks what there is until it has it',
+  async t => {
+    const { cache, keeper } = keeperWorld(t)
+    cache.apply(record(tables.revocation, 'who'))
+    const first = rawUser(keeper)
+    await until(() => first.last > 0)
+    first.link.send(frames.applied, writeNumber(first.last))
+    await until(() => keeper.isSettled)
+    const again = rawUser(keeper)
+    await until(() => again.last > 0)
+    t.equal(keeper.isSettled, false)
+    first.link.destroy()
+    t.equal(keeper.isSettled, false)
+    again.link.send(frames.applied, writeNumber(again.last))
+    await until(() => keeper.isSettled)
+  },
+)
+
+t.test(
   'the ring of a process that lost its link, and may still write, is its own',
   async t => {
     const taken: ReadonlySet<number>[] = []
@@ -126,16 +171,7 @@ t.test(
         return own ?? 7
       },
     })
-    const stream = linkTo(keeper)
-    const nonce = Buffer.alloc(nonceLength)
-    const link = new Link(stream, systemClock, {
-      onFrame: (type, challenge) => {
-        if (type !== frames.challenge) return
-        const proof = prove(key, 'user', challenge, nonce)
-        link.send(frames.hello, writeHello({ pid: process.ppid, ring: 5, nonce, proof }))
-      },
-      onEnd: () => {},
-    })
+    const { link } = rawUser(keeper)
     while (keeper.users.size === 0) await new Promise(resolve => setImmediate(resolve))
     link.destroy()
     while (keeper.users.size > 0) await new Promise(resolve => setImmediate(resolve))
