@@ -58,6 +58,8 @@ export interface EngineTransportOptions {
   /** Default: an address of 239.255/16 that follows from name and secret; port 7177. */
   readonly udp?: Partial<UdpOptions> | undefined
   readonly settings?: Partial<PacketSettings> | undefined
+  /** Clients are served here already, by other processes of this host. Default false. */
+  readonly serves?: boolean | undefined
   /** A member to which nothing came for so long waits no longer with what it is there for. */
   readonly joinTimeout?: number | undefined
   /** Who holds what. Default: everybody holds everything. */
@@ -301,6 +303,7 @@ export class EngineTransport implements Transport {
   /** Better to serve without the farm's state than not at all; it is asked for all the same. */
   #goWithout(): void {
     this.#log.goesWithout(this.#engine?.ready === true)
+    this.#handle({ kind: 'serve' })
     this.#onJoined()
   }
 
@@ -322,6 +325,7 @@ export class EngineTransport implements Transport {
         sender: (channel.incarnation ?? randomBytes(6).readUIntBE(0, 6)) as SenderTag,
         farmTag: this.#farmTag,
         repository,
+        serves: this.#options.serves,
         settings: {
           ...(sockets === undefined
             ? linkSettings

@@ -20,18 +20,27 @@ export interface BeyondParts {
   readonly replica: Replica
   readonly versions: HybridClock
   readonly clock: Parameters<typeof farmTransport>[4]
+  /** Other processes of this host may be at work already. Default false. */
+  readonly serves?: boolean
 }
 
 /** What lies beyond this host: the other members, then the tiers that the options name. */
 export function beyondHost(parts: BeyondParts, tiers: Tiers): Outer {
-  const { replica, versions, clock, numbers } = parts
+  const { replica, versions, clock, numbers, serves } = parts
   const { memberId = randomBytes(8).toString('hex'), ...given } = parts.options
   const options = { ...given, memberId }
   const told = tiers.told(replica)
   // What others count on is what a repository has; a proxy's disk is its own affair.
   const { backing } = options.repository === true ? told : { backing: undefined }
   const seen = { ...told, backing }
-  const { transport, address } = farmTransport(options, numbers, seen, versions, clock)
+  const { transport, address } = farmTransport(
+    options,
+    numbers,
+    seen,
+    versions,
+    clock,
+    serves,
+  )
   const peers = peersTier(transport)
   tiers.extend({
     ...peers,

@@ -17,13 +17,17 @@ export interface FarmTransport {
   address(): string | undefined
 }
 
-/** What the options ask for. Without `listen` and `members` it is a farm of one. */
+/**
+ * What the options ask for. Without `listen` and `members` it is a farm of one. `serves`: clients
+ * are served here already, by other processes.
+ */
 export function farmTransport(
   options: FarmOptions,
   { copies }: Pick<FarmNumbers, 'copies'>,
   replica: Replica,
   versions: HybridClock,
   clock: Clock,
+  serves: boolean = false,
 ): FarmTransport {
   const { secret, members, name: farmName = 'handfast', log = silentLog } = options
   if (secret === undefined || isUnlinked(options)) {
@@ -41,6 +45,7 @@ export function farmTransport(
     transport: kind,
     udp: udpOptions(listen),
     joinTimeout,
+    serves,
     repository: options.repository,
     topology: topologyOf({
       name: options.topology ?? 'auto',

@@ -124,14 +124,14 @@ export function memberTransport(parts: MemberParts): MemberTransport {
     scanShared: (cursor, limit) => cache.scan(cursor, limit, false, records),
     shelf: new HostShelf(clock, log, numbers.memory, shelf => shelved.use(shelf)),
     member: memberId,
-    makeOuter: (replica, memberId, before) => {
+    makeOuter: (replica, memberId, before, serves) => {
       const outer = { ...options, ...asBefore(options, before), memberId }
       const tiers = new Tiers({ clock, apply: record => replica.apply(record) })
       const judged: Replica = {
         ...replica,
         apply: record => versions.accepts(record.version) && replica.apply(record),
       }
-      const beyond = { options: outer, numbers, replica: judged, versions, clock }
+      const beyond = { options: outer, numbers, replica: judged, versions, clock, serves }
       return beyondHost(beyond, tiers)
     },
     lookupBudget: numbers.lookupBudget,

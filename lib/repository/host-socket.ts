@@ -26,8 +26,11 @@ const numberRoom = 8
 /** What a process found where the processes of its host meet. */
 export type Meeting =
   | { readonly kind: 'hub'; readonly stream: Socket }
-  /** Nobody is there: this process is the hub, and hears the others. */
-  | { readonly kind: 'ours'; readonly server: Server }
+  /**
+   * Nobody is there: this process is the hub, and hears the others. `isFirst`: nobody ever was, so
+   * that there can't be others that served beside a hub.
+   */
+  | { readonly kind: 'ours'; readonly server: Server; readonly isFirst: boolean }
 
 /**
  * Where the processes of a host meet: a folder for this user alone, with the hub's socket in
@@ -94,7 +97,7 @@ export class HostSocket {
       writeFileSync(`${this.#path(newest + 1)}${taken}`, '', { mode: 0o600 })
       if (this.#newest() === newest + 1) {
         this.#removeUpTo(newest)
-        return { kind: 'ours', server }
+        return { kind: 'ours', server, isFirst: newest === 0 }
       }
       server.close()
     }

@@ -1,4 +1,4 @@
-import type { Server, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { FoundRecord } from '../cache/tier.ts'
 import type { Tiers } from '../cache/tiers.ts'
 import type { Timer } from '../clock.ts'
@@ -13,7 +13,7 @@ import type {
 import { LogLimiter } from '../limit/log-limiter.ts'
 import { type TableId, tables } from '../record/key.ts'
 import type { CacheRecord } from '../record/record.ts'
-import type { HostSocket } from './host-socket.ts'
+import type { HostSocket, Meeting } from './host-socket.ts'
 import { Hub, type HubParts } from './hub.ts'
 import { RemoteTier } from './remote-tier.ts'
 import { stateInterval } from './state.ts'
@@ -22,6 +22,8 @@ const firstPause = 20
 const longestPause = 1_000
 /** One that starts leaves it to those who hold what the host holds to follow a hub, so long, ms. */
 const newcomerPatience = 300
+
+type OurMeeting = Meeting & { readonly kind: 'ours' }
 
 export interface HostTransportParts extends Omit<HubParts, 'changed'> {
   readonly socket: HostSocket
@@ -192,7 +194,7 @@ export class HostTransport implements Transport {
       const meeting = await socket.meet(isStart ? newcomerPatience : 0)
       if (meeting.kind === 'ours') {
         if (this.#closed) meeting.server.close()
-        else await this.#become(meeting.server, isStart)
+        else await this.#become(meeting, isStart)
         return undefined
       }
       stream = meeting.stream
@@ -236,11 +238,11 @@ export class HostTransport implements Transport {
     return `the hub of this host, in ${folder}, refuses this process: ${failure.message}`
   }
 
-  async #become(server: Server, isStart: boolean): Promise<void> {
+  async #become({ server, isFirst }: OurMeeting, isStart: boolean): Promise<void> {
     const { log, shelf } = this.#parts
     shelf.found()
     const parts = { ...this.#parts, changed: () => this.#onChange() }
-    const hub = new Hub(parts, this.#member, this.#tier.state, server)
+    const hub = new Hub(parts, this.#member, this.#tier.state, server, !isFirst)
     this.#hub = hub
     this.#lostAt = undefined
     if (isStart) {

@@ -38,8 +38,11 @@ export interface HubParts {
   /** A walk over what every process of the host holds; see RecordTable.scan. */
   readonly scanShared: Replica['scan']
   readonly shelf: HostShelf
-  /** The way to other hosts, for the hub alone; `before`: what the hub before it said last. */
-  makeOuter(replica: Replica, member: string, before: KeeperState): Outer
+  /**
+   * The way to other hosts, for the hub alone. `before`: what the hub before it said last; `serves`:
+   * there may be processes that served beside that one.
+   */
+  makeOuter(replica: Replica, member: string, before: KeeperState, serves: boolean): Outer
   /** Longest wait for other members when a process asks, ms. */
   readonly lookupBudget: number
   figures(): object
@@ -52,16 +55,25 @@ export class Hub {
   readonly #parts: HubParts
   readonly #member: string
   readonly #before: KeeperState
+  readonly #serves: boolean
   readonly #server: Server
   readonly keeper: Keeper
   outer: Outer
   #isStarted = false
   #closed = false
 
-  constructor(parts: HubParts, member: string, before: KeeperState, server: Server) {
+  /** See HubParts.makeOuter. */
+  constructor(
+    parts: HubParts,
+    member: string,
+    before: KeeperState,
+    server: Server,
+    serves: boolean,
+  ) {
     this.#parts = parts
     this.#member = member
     this.#before = before
+    this.#serves = serves
     this.#server = server
     this.outer = this.#makeOuter()
     const { clock, log, key, replica, scanShared, shelf, lookupBudget } = parts
@@ -178,7 +190,7 @@ export class Hub {
       },
       isSettled: () => this.keeper.isSettled,
     }
-    const outer = makeOuter(told, this.#member, this.#before)
+    const outer = makeOuter(told, this.#member, this.#before, this.#serves)
     outer.transport.watch(changed)
     return outer
   }

@@ -17,7 +17,7 @@ import { readSync, type SyncMessage, syncBody } from './sync-message.ts'
  * the type; what follows it is drawn here, all big-endian.
  *
  *      1 announce     flags u8 | epoch u8 | sender tag 6 | epoch key 32 | last u64 | port u16
- *                     flags: 1 joining, 2 repository, 4 has met one
+ *                     flags: 1 joining, 2 repository, 4 has met one, 8 serves
  *      2 key          epoch u8 | epoch key 32
  *      3 acker        0 or 1: acknowledge what I send
  *      4 hears        1 multicast | 2 unicast: which of my datagrams reach the other side
@@ -38,6 +38,8 @@ export type ControlMessage =
   | {
       readonly type: 'announce'
       readonly joining: boolean
+      /** Clients may be served there, joining or not. */
+      readonly serves: boolean
       readonly repository: boolean
       /** It has had a link with a repository. */
       readonly metRepository: boolean
@@ -224,7 +226,8 @@ function writeAnnounce(message: ControlMessage & { type: 'announce' }): Buffer {
   body[1] =
     (message.joining ? 1 : 0) |
     (message.repository ? 2 : 0) |
-    (message.metRepository ? 4 : 0)
+    (message.metRepository ? 4 : 0) |
+    (message.serves ? 8 : 0)
   body[2] = message.epoch
   writeSenderTag(message.sender, body, 3)
   message.epochKey.copy(body, 9)
@@ -242,6 +245,7 @@ function readAnnounce(bytes: Buffer): ControlMessage {
     joining: (bytes.readUInt8(1) & 1) !== 0,
     repository: (bytes.readUInt8(1) & 2) !== 0,
     metRepository: (bytes.readUInt8(1) & 4) !== 0,
+    serves: (bytes.readUInt8(1) & 8) !== 0,
     epoch: bytes.readUInt8(2),
     sender: readSenderTag(bytes, 3),
     epochKey: Buffer.from(bytes.subarray(9, 41)),

@@ -12,6 +12,8 @@ export interface EngineOptions {
   readonly sender: SenderTag
   readonly farmTag: number
   readonly repository: boolean
+  /** Clients are served here, as by the other processes of this host, though this one joins. */
+  readonly serves?: boolean | undefined
   readonly settings: PacketSettings
   /** False: only a loop of unicast sends. */
   readonly multicast: boolean

@@ -34,6 +34,8 @@ export type PacketEvent =
   /** The engine's deadline has come. */
   | { readonly kind: 'tick' }
   | { readonly kind: 'rotate' }
+  /** Clients are served from now on, be this member complete or not. */
+  | { readonly kind: 'serve' }
   | { readonly kind: 'leave' }
 
 /** What a packet engine wants done, in this order. */

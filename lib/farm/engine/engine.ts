@@ -183,6 +183,9 @@ export class PacketEngine {
       case 'rotate':
         this.#peers.keys.rotate()
         break
+      case 'serve':
+        this.#peers.serve()
+        break
       case 'leave':
         this.#leave()
         break

@@ -51,12 +51,14 @@ export class Peers {
   readonly #connected = new Map<string, { peer: LinkedMember; last: number }>()
   #refutations = 0
   #joining = true
+  #serves: boolean
   /** That others have is not passed on: a farm that has given them up forgets them. */
   #metRepository = false
 
   constructor(context: EngineContext, epochKey: Buffer, hooks: PeerHooks) {
     this.#context = context
     this.#hooks = hooks
+    this.#serves = context.options.serves === true
     this.keys = new EpochKeys(context, epochKey)
     this.heartbeats = new Heartbeats(context.options.settings.heartbeat, context.now)
   }
@@ -87,6 +89,12 @@ export class Peers {
     this.#joining = false
     if (this.#context.options.datagrams) this.heartbeats.hurry(this.#context.now)
     else for (const id of this.#connected.keys()) this.#introduce(id)
+  }
+
+  /** Clients are served here, before this member has all that the farm had. */
+  serve(): void {
+    this.#serves = true
+    for (const id of this.#connected.keys()) this.#introduce(id)
   }
 
   // -- streams
@@ -138,6 +146,7 @@ export class Peers {
       this.heard(peer)
       peer.head = message.last
       peer.ready ||= !message.joining
+      peer.serves ||= message.serves
       peer.metRepository ||= message.metRepository
       if (!peer.settled) this.#hooks.incomplete(peer)
     }
@@ -275,6 +284,7 @@ export class Peers {
     outlet.message(id, {
       type: 'announce',
       joining: this.#joining,
+      serves: this.#serves,
       repository: options.repository,
       metRepository: this.#metRepository,
       sender: options.sender,
@@ -297,10 +307,10 @@ export class Peers {
       this.#hooks.lost(before)
       this.#hooks.died(before)
     }
-    const { epoch, epochKey, sender, repository, metRepository } = message
+    const { epoch, epochKey, sender, repository, metRepository, serves } = message
     this.#metRepository ||= repository
     const peer = new Peer(
-      { id, sender, repository, metRepository, ready: !message.joining },
+      { id, sender, repository, metRepository, serves, ready: !message.joining },
       address,
       { epoch, epochKey },
       message.last,

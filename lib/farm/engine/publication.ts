@@ -187,9 +187,9 @@ export class Publication {
         sender.acks.add(peer.sender, sender.last, now)
         outlet.message(peer.id, { type: 'acker', on: true })
       }
-    const serving = roster.serving()
+    const [serving, acting] = [roster.serving(), roster.acting()]
     this.#isRearranged = true
-    this.#alone = serving.length === 0
+    this.#alone = acting.length === 0
     this.#deserted = [...roster.all()].every(peer => roster.gone(peer))
     const repositories = serving.filter(({ repository }) => repository)
     const answers = (peers: readonly Peer[]) => peers.every(peer => tags.has(peer.sender))
@@ -197,7 +197,7 @@ export class Publication {
       local: false,
       one: tags.size === 0,
       repositories: tags.size === 0 || !answers(repositories),
-      all: !answers(serving),
+      all: !answers(acting),
     }
   }
 
@@ -223,8 +223,8 @@ export class Publication {
     this.#isRearranged = all.isUnsent || kept.isUnsent
     const last = Math.max(all.last, kept.last)
     if (last === 0) return
-    for (const peer of roster.serving()) {
-      const upTo = peer.repository ? last : all.last
+    for (const peer of roster.acting()) {
+      const upTo = peer.repository && peer.ready ? last : all.last
       if (!peer.connected || sender.acks.has(peer.sender)) continue
       if (upTo <= Math.max(peer.acked, peer.asked)) continue
       peer.asked = upTo

@@ -40,6 +40,8 @@ export class Peer {
   connected = true
   /** It has everything that the farm had when it came. */
   ready: boolean
+  /** Clients are served there, though it may not be ready. */
+  serves: boolean
   /** The stream is the path until it says that it hears our datagrams. */
   path: Path = 'stream'
   /** It says that datagrams for it alone arrive; multicast does not imply that. */
@@ -87,7 +89,10 @@ export class Peer {
   #rekeyedAt = -Infinity
 
   constructor(
-    member: Pick<Peer, 'id' | 'sender' | 'repository' | 'metRepository' | 'ready'>,
+    member: Pick<
+      Peer,
+      'id' | 'sender' | 'repository' | 'metRepository' | 'ready' | 'serves'
+    >,
     address: Address,
     key: { epoch: number; epochKey: Buffer },
     last: number,
@@ -101,6 +106,7 @@ export class Peer {
     this.repository = member.repository
     this.metRepository = member.metRepository
     this.ready = member.ready
+    this.serves = member.serves
     this.address = address
     this.window = new ReceiveWindow(last)
     this.detector = new LossDetector(this.window, random)

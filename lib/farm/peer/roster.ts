@@ -60,6 +60,13 @@ export class Roster {
     )
   }
 
+  /** Those that what is revoked must have reached, though one of them may not be complete. */
+  acting(): Peer[] {
+    return [...this.#peers.values()].filter(
+      peer => (peer.ready || peer.serves) && this.membership.state(peer.id) === 'alive',
+    )
+  }
+
   ackers({ acks, autoAckers }: Pick<PacketSettings, 'acks' | 'autoAckers'>): Peer[] {
     const serving = this.serving()
     const chosen = new Set(chooseAckers(acks, this.#self, serving, autoAckers))
@@ -69,7 +76,7 @@ export class Roster {
   /** Up to which of our datagrams a write level is reached. `last`: our last one. */
   reached(level: WriteLevel, last: number): number {
     if (level === 'local') return last
-    if (level === 'all') return least(this.serving(), last)
+    if (level === 'all') return least(this.acting(), last)
     if (level === 'repositories') {
       const repositories = this.serving().filter(({ repository }) => repository)
       if (repositories.length > 0) return least(repositories, last)

@@ -47,6 +47,34 @@ for (const carrier of ['links', 'multicast', 'unicast']) {
     }
   })
 
+  t.test(`${carrier}: one that lacks the table is awaited when it serves`, async t => {
+    const farm = farmOf(carrier, 2)
+    const writer = farm.at(0)
+    farm.write(writer, 'before', 'one')
+    farm.run(soon)
+    const joiner = farm.add()
+    const { cache } = joiner
+    const apply = t.capture(cache, 'apply', () => {
+      throw new Error('no room')
+    })
+    farm.run(50)
+    const write = (budget: number) => farm.write(writer, `for ${budget}`, 'all', budget)
+    const settled = (token: number) => farm.settlements.get(token)?.reached
+    const before = write(500)
+    farm.run(soon)
+    t.equal(settled(before), true, 'it acts on nothing that is revoked')
+    joiner.receive({ kind: 'serve' })
+    farm.run(50)
+    const [short, long] = [write(501), write(30_000)]
+    farm.run(soon)
+    t.same([settled(short), settled(long)], [undefined, undefined])
+    farm.run(500)
+    t.same([settled(short), settled(long)], [false, undefined])
+    apply.restore()
+    farm.run(6_000)
+    t.equal(settled(long), true, 'now that it has all that the others had')
+  })
+
   // The first is the acker of the writer over links, the second is not.
   for (const away of [1, 2]) {
     t.test(`${carrier}: while a link with ${away} that was cut stands again`, async t => {
