@@ -126,6 +126,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     const isShared = transport.stats()['partitioned'] === 1
     return (isShared ? Math.min(members, numbers.copies + 1) : members) * processes()
   }
+  const startedAt = versions.now()
   const knownRevocations = new KnownRevocations(
     {
       members: () => transport.members(),
@@ -149,6 +150,7 @@ export async function joinFarm(options: FarmOptions = {}): Promise<FarmParts> {
     isTicketRevoked: (chain, certificate) =>
       revocations.isTicketRevoked(chain, certificate),
     knowsRevocations: () => knownRevocations.areAll,
+    mayBeUnheard: ({ originalAt }) => originalAt < startedAt && !knownRevocations.areAll,
     ...numbers,
   })
   const authCounters = new AuthCounters()

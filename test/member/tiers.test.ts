@@ -180,6 +180,30 @@ t.test(
 )
 
 t.test(
+  'while it lacks what was revoked before its start a host resumes its own sessions alone',
+  async t => {
+    const store = new FakeStore('server')
+    const listen = { host: '127.0.0.1', port: 0 }
+    const options = { secret: generateSecret(), tiers: [store.tier], listen }
+    const a = await served(t, options)
+    const minted = await a.visit(tls12)
+    store.fails = new Error('the server is away')
+    const b = await served(t, { ...options, members: [a.farm.address ?? ''] })
+    t.match(await b.visit({ ...tls12, session: minted.session }), {
+      resumed: false,
+      cause: 'partition',
+    })
+    const own = await b.visit(tls12)
+    t.match(await b.visit({ ...tls12, session: own.session }), { resumed: 'local' })
+    store.fails = undefined
+    await until(() => cacheOf(b.farm).isCurrent())
+    t.match(await b.visit({ ...tls12, session: minted.session }), {
+      lineage: minted.lineage,
+    })
+  },
+)
+
+t.test(
   'a server that is away costs no handshake, and nothing that is revoked',
   async t => {
     const store = new FakeStore('server')

@@ -29,6 +29,8 @@ export interface ConsultationOptions {
   readonly isRevoked: (record: RevocableTerms, id: Buffer) => boolean
   /** True when nothing may resume, since a revocation could be unheard. */
   readonly isCut: () => boolean
+  /** Its revocation could be one of those that were made before this member came. */
+  readonly mayBeUnheard: (record: RevocableTerms) => boolean
   /** Milliseconds from the original handshake. */
   readonly lineageTimeout: number
   /** Longest wait for other members when a session is looked up, in milliseconds. */
@@ -84,17 +86,15 @@ export class Consultation {
    * ever does, it must not serve.
    */
   confirm(offered: OfferedSession | undefined): Resumed | undefined {
-    const { isCut, isRevoked } = this.#options
-    if (offered === undefined || isCut() || isRevoked(offered, offered.id)) {
-      return undefined
-    }
-    return offered
+    const { isCut, isRevoked, mayBeUnheard } = this.#options
+    if (offered === undefined || isCut() || mayBeUnheard(offered)) return undefined
+    return isRevoked(offered, offered.id) ? undefined : offered
   }
 
   #judge(lookup: Lookup, offer: Offer, hello: ClientHello, policy: Policy): Verdict {
     if (typeof lookup === 'string') return lookup
-    const { isCut, isRevoked, clock, lineageTimeout } = this.#options
-    if (isCut()) return 'partition'
+    const { isCut, isRevoked, mayBeUnheard, clock, lineageTimeout } = this.#options
+    if (isCut() || mayBeUnheard(lookup.record)) return 'partition'
     const { sessionTimeout } = this.#server
     const terms = { policy, sessionTimeout, lineageTimeout, now: clock.now() }
     const cause = refusal(lookup.record, offer, hello, terms)
