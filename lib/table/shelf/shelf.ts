@@ -184,7 +184,7 @@ export class Shelf {
       const length = Math.min(stride, (end - next) * bucketBytes)
       readSync(index, walked, 0, length, indexHead + next * bucketBytes)
       // Who joins a farm walks over an index that has next to nothing in it, and may be large.
-      if (walked.compare(zeros, 0, length, 0, length) === 0) {
+      if (isEmpty(walked, length)) {
         next += length / bucketBytes
         continue
       }
@@ -211,6 +211,7 @@ export class Shelf {
     for (let at = indexHead; at < end; at += step) {
       const length = readSync(this.#files.index, part, 0, Math.min(stride, end - at), at)
       looked += length
+      if (isEmpty(part, length)) continue
       for (let from = 0; from + entryLength <= length; from += entryLength) {
         if (part.readUInt32LE(from + entryAt.tag) === 0) continue
         if (part.readUInt32LE(from + entryAt.expires) > now) live += 1
@@ -410,4 +411,8 @@ export class Shelf {
 
 function unitsOf(record: CacheRecord): number {
   return Math.ceil((recordHead + recordLength(record)) / unit)
+}
+
+function isEmpty(part: Buffer, length: number): boolean {
+  return part.compare(zeros, 0, length, 0, length) === 0
 }
