@@ -175,3 +175,26 @@ t.test('a hub that dies is said to be gone, one that leaves is not', async t => 
     ])
   }
 })
+
+t.test('a hub that follows another says that its host serves already', async t => {
+  const folder = newFolder(t)
+  const said: boolean[] = []
+  const outer = {
+    transport: noTransport,
+    tiers: new Tiers({ clock: systemClock, apply: () => false }),
+    address: () => undefined,
+  }
+  const noting: Pick<HostTransportParts, 'makeOuter'> = {
+    makeOuter: (_replica, _member, _before, serves) => {
+      said.push(serves)
+      return outer
+    },
+  }
+  const first = newcomer(t, folder, 5_000, noting)
+  await first.start()
+  const other = newcomer(t, folder, 5_000, noting)
+  await other.start()
+  await first.close()
+  await until(() => other.isHub)
+  t.same(said, [false, true])
+})
