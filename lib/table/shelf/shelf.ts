@@ -14,6 +14,7 @@ import { supersedes } from '../../record/supersedes.ts'
 import { BuzHash } from '../buzhash.ts'
 import { checksum } from '../checksum.ts'
 import type { ShelfFiles, ShelfPlace } from './shelf-files.ts'
+import { clearIndex, countLive, pieceLength, readPiece } from './shelf-index.ts'
 import {
   bucketBytes,
   entriesPerBucket,
@@ -33,14 +34,9 @@ const stride = 65_536
 const longest =
   Math.ceil((recordHead + recordHeaderLength + 255 + maxValueLength) / unit) * unit
 /** Bytes of the index that a step of a walk looks at: most of it may be empty. */
-const mostWalked = 16 * stride
+const mostWalked = 16 * pieceLength
 /** Records of a step: each is read by itself. */
 const mostFound = 512
-const zeros = Buffer.alloc(stride)
-/** Of the index, while a step lasts. */
-const walked = Buffer.alloc(stride)
-/** Bytes of the index that are looked at to count what is there. */
-const mostCounted = 32 * 1024 * 1024
 
 export interface ShelfOptions {
   readonly files: ShelfFiles
@@ -181,15 +177,14 @@ export class Shelf {
     const records: CacheRecord[] = []
     let next = from
     while (next < end && records.length < most) {
-      const length = Math.min(stride, (end - next) * bucketBytes)
-      readSync(index, walked, 0, length, indexHead + next * bucketBytes)
-      // Who joins a farm walks over an index that has next to nothing in it, and may be large.
-      if (isEmpty(walked, length)) {
+      const length = Math.min(pieceLength, (end - next) * bucketBytes)
+      const piece = readPiece(index, indexHead + next * bucketBytes, length)
+      if (piece === undefined) {
         next += length / bucketBytes
         continue
       }
       for (let at = 0; at < length && records.length < most; at += bucketBytes) {
-        walked.copy(this.#bucket, 0, at, at + bucketBytes)
+        piece.copy(this.#bucket, 0, at, at + bucketBytes)
         this.#takeBucket(records)
         next += 1
       }
@@ -197,35 +192,14 @@ export class Shelf {
     return { records, next: next < buckets ? next : undefined }
   }
 
-  /**
-   * How many records there are, of all processes. Takes a look at every entry, some milliseconds;
-   * of an index beyond 32 MiB at evenly spread parts, and answers what that makes for the whole.
-   */
+  /** How many records there are, of all processes; see countLive. */
   count(): number {
-    const now = this.#clock.now() / 1000
-    const end = indexHead + this.#files.buckets * bucketBytes
-    const step = stride * Math.max(1, Math.floor((end - indexHead) / mostCounted))
-    const part = Buffer.allocUnsafe(stride)
-    let live = 0
-    let looked = 0
-    for (let at = indexHead; at < end; at += step) {
-      const length = readSync(this.#files.index, part, 0, Math.min(stride, end - at), at)
-      looked += length
-      if (isEmpty(part, length)) continue
-      for (let from = 0; from + entryLength <= length; from += entryLength) {
-        if (part.readUInt32LE(from + entryAt.tag) === 0) continue
-        if (part.readUInt32LE(from + entryAt.expires) > now) live += 1
-      }
-    }
-    return looked === 0 ? 0 : Math.round((live * (end - indexHead)) / looked)
+    return countLive(this.#files, this.#clock.now())
   }
 
   /** Empties all of it, for every process of the host. */
   clear(): void {
-    const end = indexHead + this.#files.buckets * bucketBytes
-    for (let at = indexHead; at < end; at += stride) {
-      writeSync(this.#files.index, zeros, 0, Math.min(stride, end - at), at)
-    }
+    clearIndex(this.#files)
   }
 
   close(): void {
@@ -411,8 +385,4 @@ export class Shelf {
 
 function unitsOf(record: CacheRecord): number {
   return Math.ceil((recordHead + recordLength(record)) / unit)
-}
-
-function isEmpty(part: Buffer, length: number): boolean {
-  return part.compare(zeros, 0, length, 0, length) === 0
 }
