@@ -42,13 +42,11 @@ export class Breaker {
     return wasOpen
   }
 
-  /** True when it is open from now on. */
-  failed(): boolean {
+  /** It may be open from now on. */
+  failed(): void {
     this.#failures += 1
-    const wasOpen = this.isOpen
-    if (wasOpen) this.#pause = Math.min(2 * this.#pause, this.#longest)
-    else if (this.#failures < mostFailures) return false
+    if (this.isOpen) this.#pause = Math.min(2 * this.#pause, this.#longest)
+    else if (this.#failures < mostFailures) return
     this.#tryAt = this.#clock.monotonic() + this.#pause
-    return !wasOpen
   }
 }

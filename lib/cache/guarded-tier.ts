@@ -337,15 +337,14 @@ export class GuardedTier implements Tier {
   }
 
   #failed(why: unknown): void {
-    if (this.#breaker.failed() || this.#breaker.isOpen)
-      this.#lookupFault.failed(wordsOf(why))
+    this.#breaker.failed()
+    if (this.#breaker.isOpen) this.#lookupFault.failed(why)
   }
 
   #noteWrite(answer: Answer<unknown>): void {
-    if (this.#closed) return
     if (answer.kind === 'done') this.#writeFault.worked()
     else if (answer.kind === 'late') this.#writeFault.failed('a write without an answer')
-    else this.#writeFault.failed(wordsOf(answer.error))
+    else this.#writeFault.failed(answer.error)
   }
 
   #missed({ table }: CacheRecord): void {
@@ -409,10 +408,6 @@ export class GuardedTier implements Tier {
       }
     })
   }
-}
-
-function wordsOf(why: unknown): string {
-  return why instanceof Error ? why.message : String(why)
 }
 
 type Answer<Value> =

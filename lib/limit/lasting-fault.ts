@@ -41,8 +41,10 @@ export class LastingFault {
     this.#parts = parts
   }
 
-  failed(reason: string): void {
+  /** `why`: what was thrown, or words. */
+  failed(why: unknown): void {
     if (this.#closed) return
+    const reason = why instanceof Error ? why.message : String(why)
     const now = this.#parts.clock.monotonic()
     this.#calming?.cancel()
     this.#calming = undefined

@@ -95,7 +95,9 @@ export class DiskTier implements Tier {
     const { clock, log } = this.#parts
     const { loadTimeout, ...options } = this.#options
     const environment = await Environment.open({
-      ...{ ...options, clock, log },
+      ...options,
+      clock,
+      log,
       // What matters is written to it again.
       isMadeAnew: true,
     })
@@ -218,7 +220,7 @@ export class DiskTier implements Tier {
     this.#loading = undefined
     if (this.#closed) return
     const { clock } = this.#parts
-    this.#loadFault.failed(error instanceof Error ? error.message : String(error))
+    this.#loadFault.failed(error)
     if (this.#environment?.state.up !== true) return
     this.#again = clock.after(this.#pause, () => {
       this.#loading ??= this.#load()

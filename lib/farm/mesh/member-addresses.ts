@@ -61,7 +61,7 @@ export class MemberAddresses {
       this.#faultOf(name).worked()
       this.#answers.set(name, answers.filter(host => isIP(host) !== 0).map(plainHost))
     } catch (error) {
-      this.#faultOf(name).failed((error as Error).message)
+      this.#faultOf(name).failed(error)
     } finally {
       cancel()
     }
