@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Clock, Timer } from '../../lib/clock.ts'
 import { HandfastError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
@@ -13,7 +12,7 @@ import {
   readStored,
   unpack,
 } from './entry.ts'
-import { Folder } from './folder.ts'
+import { dataIn, Folder } from './folder.ts'
 import {
   type Figures,
   type OpenTerms,
@@ -212,7 +211,7 @@ export class Environment {
     if (this.#isAstray) {
       await this.#folder?.release()
       this.#folder = undefined
-      if (!isMadeAnew && !existsSync(join(folder, 'data.mdb')))
+      if (!isMadeAnew && !existsSync(dataIn(folder)))
         throw new Error('it was removed while it was in use: put it back')
     }
     this.#folder ??= await Folder.hold(folder)

@@ -72,7 +72,7 @@ export class Folder {
   }
 
   get data(): string {
-    return join(this.path, 'data.mdb')
+    return dataIn(this.path)
   }
 
   /** Rejects where the disk has no room for a commit. */
@@ -162,6 +162,11 @@ export class Folder {
  * The first page of a file of LMDB, in the order of this machine: magic at 24, version at 28, size
  * of a page at 48, pages at the root of both trees at 88 and 136 (MDB_meta of its mdb.c).
  */
+/** Where a folder has its entries. */
+export function dataIn(folder: string): string {
+  return join(folder, 'data.mdb')
+}
+
 function isWhole(page: Buffer, size: number): boolean {
   const isLittle = endianness() === 'LE'
   const number = (at: number) =>
