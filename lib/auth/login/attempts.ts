@@ -76,37 +76,32 @@ export class Attempts {
    */
   begin(address: string | undefined, user: string | undefined): Attempt | Turn | number {
     const network = networkOf(address ?? '')
-    const counted: Counted[] = [
-      { name: this.#name('address', network), limit: this.#perAddress },
-    ]
-    if (user !== undefined) {
-      counted.push({ name: this.#name('user', network, user), limit: this.#perUser })
-    }
-    const openOf = ({ name }: Counted) => this.#open.get(textOf(name)) ?? 0
-    const [byAddress = 0, byUser = 0] = counted.map((one, i) =>
-      this.#wait(one.name, one.limit, i === 0 ? openOf(one) : 0),
-    )
+    const placed = this.#name('address', network)
+    const named = user === undefined ? undefined : this.#name('user', network, user)
+    const byAddress = this.#wait(placed, this.#perAddress, this.#openOf(placed))
+    const byUser = named === undefined ? 0 : this.#wait(named, this.#perUser)
+    if (byAddress > 0 && named) this.#untried.count(textOf(named))
     const wait = Math.max(byAddress, byUser)
-    const named = counted[1]
-    if (byAddress > 0 && named) this.#untried.count(textOf(named.name))
     if (wait > 0) return wait
     // A client that opens many connections at once has one password for all of them.
-    if (named && this.#wait(named.name, named.limit, openOf(named)) > 0)
-      return this.#turn(textOf(named.name))
+    const open = named === undefined ? 0 : this.#openOf(named)
+    if (named && open > 0 && this.#wait(named, this.#perUser, open) > 0)
+      return this.#turn(textOf(named))
     // A password takes long to check: those being checked count, or a burst would get through
     // before the first has failed. Tokens are checked at once and come in bursts.
-    const reserved = user === undefined ? [] : counted
-    for (const { name } of reserved) this.#take(name, 1)
+    const counted = named === undefined ? [placed] : [placed, named]
+    const reserved = named === undefined ? [] : counted
+    for (const name of reserved) this.#take(name, 1)
     let settled = false
     return {
       settle: outcome => {
         if (settled) return
         settled = true
-        for (const { name } of counted) {
+        for (const name of counted) {
           if (outcome === 'failed') this.#count(name)
         }
-        for (const { name } of reserved) this.#take(name, -1)
-        if (named) this.#callNext(textOf(named.name))
+        for (const name of reserved) this.#take(name, -1)
+        if (named) this.#callNext(textOf(named))
       },
     }
   }
@@ -119,9 +114,13 @@ export class Attempts {
     return Math.max(tried, Math.ceil(untried / 1_000))
   }
 
+  #openOf(name: Buffer): number {
+    return this.#open.get(textOf(name)) ?? 0
+  }
+
   #take(name: Buffer, by: 1 | -1): void {
     const text = textOf(name)
-    const open = (this.#open.get(text) ?? 0) + by
+    const open = this.#openOf(name) + by
     if (open > 0) this.#open.set(text, open)
     else this.#open.delete(text)
   }
@@ -136,7 +135,7 @@ export class Attempts {
     waiting.add(call)
     const leave = () => {
       if (!waiting.delete(call)) this.#callNext(name)
-      else if (waiting.size === 0) this.#forget(name, waiting)
+      else if (waiting.size === 0) this.#waiting.delete(name)
     }
     return { come, leave }
   }
@@ -146,12 +145,8 @@ export class Attempts {
     const [next] = waiting ?? []
     if (waiting === undefined || next === undefined) return
     waiting.delete(next)
-    if (waiting.size === 0) this.#forget(name, waiting)
+    if (waiting.size === 0) this.#waiting.delete(name)
     next()
-  }
-
-  #forget(name: string, waiting: Set<() => void>): void {
-    if (this.#waiting.get(name) === waiting) this.#waiting.delete(name)
   }
 
   /** Seconds until another attempt is allowed; 0 for now. */
@@ -223,11 +218,6 @@ export interface AttemptsContext {
   readonly key: Buffer
   /** Any whole number; members should differ. */
   readonly slot: number
-}
-
-interface Counted {
-  readonly name: Buffer
-  readonly limit: number
 }
 
 function textOf(name: Buffer): string {
