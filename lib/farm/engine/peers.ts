@@ -88,13 +88,13 @@ export class Peers {
   complete(): void {
     this.#joining = false
     if (this.#context.options.datagrams) this.heartbeats.hurry(this.#context.now)
-    else for (const id of this.#connected.keys()) this.#introduce(id)
+    else this.#introduceToAll()
   }
 
   /** Clients are served here, before this member has all that the farm had. */
   serve(): void {
     this.#serves = true
-    for (const id of this.#connected.keys()) this.#introduce(id)
+    this.#introduceToAll()
   }
 
   // -- streams
@@ -277,6 +277,10 @@ export class Peers {
         this.#context.outlet.message(peer.id, { type: 'ping' })
     }
     this.#hooks.changed()
+  }
+
+  #introduceToAll(): void {
+    for (const id of this.#connected.keys()) this.#introduce(id)
   }
 
   #introduce(id: string): void {

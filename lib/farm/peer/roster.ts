@@ -55,16 +55,12 @@ export class Roster {
 
   /** Alive and complete: whom a write can count on. */
   serving(): Peer[] {
-    return [...this.#peers.values()].filter(
-      peer => peer.ready && this.membership.state(peer.id) === 'alive',
-    )
+    return this.#alive(peer => peer.ready)
   }
 
   /** Those that what is revoked must have reached, though one of them may not be complete. */
   acting(): Peer[] {
-    return [...this.#peers.values()].filter(
-      peer => (peer.ready || peer.serves) && this.membership.state(peer.id) === 'alive',
-    )
+    return this.#alive(peer => peer.ready || peer.serves)
   }
 
   ackers({ acks, autoAckers }: Pick<PacketSettings, 'acks' | 'autoAckers'>): Peer[] {
@@ -100,6 +96,12 @@ export class Roster {
       const rank = i < own ? own - 1 : own
       peer.group = shared ? { size: ids.length - 1, rank } : { size: 1, rank: 0 }
     }
+  }
+
+  #alive(isOne: (peer: Peer) => boolean): Peer[] {
+    return [...this.#peers.values()].filter(
+      peer => isOne(peer) && this.membership.state(peer.id) === 'alive',
+    )
   }
 }
 

@@ -340,8 +340,11 @@ export class Synchronizer {
       if (donation.buckets.size === 0) return { records: [], last: true }
     }
     let seen = 0
-    for (let looks = 0; looks < mostLooks && !donation.walked; looks += 1) {
-      if (lengthOf(donation.rest) >= pageBytes || seen >= stepLength) break
+    let looks = 0
+    const isFull = () =>
+      lengthOf(donation.rest) >= pageBytes || seen >= stepLength || looks >= mostLooks
+    while (!donation.walked && !isFull()) {
+      looks += 1
       const step = donation.replica.scan(donation.cursor, scanLength, true)
       seen += step.records.length
       for (const record of step.records)
