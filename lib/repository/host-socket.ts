@@ -38,15 +38,11 @@ export type Meeting =
  * before it, which is gone: to bind is the only way to take a number, and only one can.
  */
 export class HostSocket {
-  readonly #folder: string
-
-  get folder(): string {
-    return this.#folder
-  }
+  readonly folder: string
 
   /** Makes the folder. Throws ERR_HANDFAST_CONFIG when others can get into it, or it can't hold a socket. */
   constructor(folder: string) {
-    this.#folder = folder
+    this.folder = folder
     const room = longestPath - numberRoom
     if (Buffer.byteLength(folder) > room) {
       throw new HandfastError(
@@ -54,15 +50,15 @@ export class HostSocket {
         `${folder} must be a path of at most ${room} bytes, for a socket to be in it`,
       )
     }
-    makePrivateFolder(this.#folder)
+    makePrivateFolder(this.folder)
   }
 
   /** A key that the processes of this folder share, for a farm without a secret. */
   key(): Buffer {
-    const path = join(this.#folder, 'key')
+    const path = join(this.folder, 'key')
     // Whoever comes later needs no room.
     if (existsSync(path)) return readFileSync(path)
-    const own = join(this.#folder, `key-${randomBytes(8).toString('hex')}`)
+    const own = join(this.folder, `key-${randomBytes(8).toString('hex')}`)
     try {
       writeFileSync(own, randomBytes(keyLength), { mode: 0o600, flag: 'wx' })
       // Whole from the moment it has this name, and the first one stands.
@@ -80,7 +76,7 @@ export class HostSocket {
    * be about to follow it: they are given `patience`, in ms.
    */
   async meet(patience = 0): Promise<Meeting> {
-    makePrivateFolder(this.#folder)
+    makePrivateFolder(this.folder)
     const endsAt = performance.now() + patience
     for (;;) {
       const newest = this.#newest()
@@ -104,17 +100,17 @@ export class HostSocket {
   }
 
   #path(number: number): string {
-    return join(this.#folder, `${number}`)
+    return join(this.folder, `${number}`)
   }
 
   #newest(): number {
-    return Math.max(0, ...readdirSync(this.#folder).map(numberOf))
+    return Math.max(0, ...readdirSync(this.folder).map(numberOf))
   }
 
   #removeUpTo(number: number): void {
-    for (const name of readdirSync(this.#folder)) {
+    for (const name of readdirSync(this.folder)) {
       const other = numberOf(name)
-      if (other > 0 && other <= number) rmSync(join(this.#folder, name), { force: true })
+      if (other > 0 && other <= number) rmSync(join(this.folder, name), { force: true })
     }
   }
 }

@@ -25,7 +25,7 @@ const newcomerPatience = 300
 
 type OurMeeting = Meeting & { readonly kind: 'ours' }
 
-export interface HostTransportParts extends Omit<HubParts, 'changed'> {
+export interface HostTransportParts extends Omit<HubParts, 'changed' | 'serves'> {
   readonly socket: HostSocket
   /** Name of the host, should this process be the first. */
   readonly member: string
@@ -241,8 +241,9 @@ export class HostTransport implements Transport {
   async #become({ server, isFirst }: OurMeeting, isStart: boolean): Promise<void> {
     const { log, shelf } = this.#parts
     shelf.found()
-    const parts = { ...this.#parts, changed: () => this.#onChange() }
-    const hub = new Hub(parts, this.#member, this.#tier.state, server, !isFirst)
+    const changed = () => this.#onChange()
+    const parts = { ...this.#parts, serves: !isFirst, changed }
+    const hub = new Hub(parts, this.#member, this.#tier.state, server)
     this.#hub = hub
     this.#lostAt = undefined
     if (isStart) {

@@ -43,6 +43,8 @@ export interface HubParts {
    * there may be processes that served beside that one.
    */
   makeOuter(replica: Replica, member: string, before: KeeperState, serves: boolean): Outer
+  /** See makeOuter. */
+  readonly serves: boolean
   /** Longest wait for other members when a process asks, ms. */
   readonly lookupBudget: number
   figures(): object
@@ -55,25 +57,16 @@ export class Hub {
   readonly #parts: HubParts
   readonly #member: string
   readonly #before: KeeperState
-  readonly #serves: boolean
   readonly #server: Server
   readonly keeper: Keeper
   outer: Outer
   #isStarted = false
   #closed = false
 
-  /** See HubParts.makeOuter. */
-  constructor(
-    parts: HubParts,
-    member: string,
-    before: KeeperState,
-    server: Server,
-    serves: boolean,
-  ) {
+  constructor(parts: HubParts, member: string, before: KeeperState, server: Server) {
     this.#parts = parts
     this.#member = member
     this.#before = before
-    this.#serves = serves
     this.#server = server
     this.outer = this.#makeOuter()
     const { clock, log, key, replica, scanShared, shelf, lookupBudget } = parts
@@ -180,7 +173,7 @@ export class Hub {
 
   /** What other hosts write is told to every process, before they are told that it is here. */
   #makeOuter(): Outer {
-    const { replica, makeOuter, changed } = this.#parts
+    const { replica, makeOuter, serves, changed } = this.#parts
     const told: Replica = {
       ...bound(replica),
       apply: record => {
@@ -190,7 +183,7 @@ export class Hub {
       },
       isSettled: () => this.keeper.isSettled,
     }
-    const outer = makeOuter(told, this.#member, this.#before, this.#serves)
+    const outer = makeOuter(told, this.#member, this.#before, serves)
     outer.transport.watch(changed)
     return outer
   }

@@ -232,7 +232,7 @@ export class Keeper {
     const { pid } = hello
     const lost = this.#lost.get(pid)
     // Its old link may not have ended yet.
-    const isBack = lost !== undefined || [...this.#users].some(user => user.pid === pid)
+    const isBack = lost !== undefined || this.#isLinked(pid)
     for (const settle of lost?.waits ?? []) settle(false)
     this.#lost.delete(pid)
     const taken = new Set<number>()
@@ -349,7 +349,7 @@ export class Keeper {
     this.#users.delete(user)
     const lacks = this.#behind.delete(user)
     const waits = user.takeWaits()
-    const isElsewhere = [...this.#users].some(({ pid }) => pid === user.pid)
+    const isElsewhere = this.#isLinked(user.pid)
     if (isElsewhere || this.#closed || user.hasLeft || !isAlive(user.pid)) {
       // Whoever came back was given it with all the rest, and has not said so.
       for (const settle of waits) settle(!isElsewhere && !this.#closed)
@@ -357,6 +357,10 @@ export class Keeper {
     }
     const since = this.#parts.clock.monotonic()
     this.#lost.set(user.pid, { ring: user.ring, since, waits, lacks })
+  }
+
+  #isLinked(pid: number): boolean {
+    return [...this.#users].some(user => user.pid === pid)
   }
 
   #tick(): void {

@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { Tiers } from '../../lib/cache/tiers.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { noTransport } from '../../lib/farm/transport.ts'
-import { type Log, silentLog } from '../../lib/log.ts'
+import { silentLog } from '../../lib/log.ts'
 import { HybridClock } from '../../lib/record/hybrid-clock.ts'
 import { HostShelf } from '../../lib/repository/host-shelf.ts'
 import { HostSocket } from '../../lib/repository/host-socket.ts'
@@ -14,6 +14,7 @@ import {
   HostTransport,
   type HostTransportParts,
 } from '../../lib/repository/host-transport.ts'
+import type { Outer } from '../../lib/repository/hub.ts'
 import { Keeper } from '../../lib/repository/keeper.ts'
 import { unknownState } from '../../lib/repository/state.ts'
 import { memoryLog } from '../fixtures/farm/stream-member.ts'
@@ -70,6 +71,14 @@ async function loneHub(folder: string, clock: Clock = stopped): Promise<LoneHub>
   return { server: meeting.server, keeper, streams }
 }
 
+function nobodyBeyond(): Outer {
+  return {
+    transport: noTransport,
+    tiers: new Tiers({ clock: systemClock, apply: () => false }),
+    address: () => undefined,
+  }
+}
+
 function newcomer(
   t: Test,
   folder: string,
@@ -86,11 +95,7 @@ function newcomer(
     scanShared: replica.scan,
     shelf: new HostShelf(systemClock, silentLog, 0, () => {}),
     member: 'host-2',
-    makeOuter: () => ({
-      transport: noTransport,
-      tiers: new Tiers({ clock: systemClock, apply: () => false }),
-      address: () => undefined,
-    }),
+    makeOuter: nobodyBeyond,
     lookupBudget: 50,
     joinTimeout,
     figures: () => ({}),
@@ -160,34 +165,31 @@ t.test('a hub that dies is said to be gone, one that leaves is not', async t => 
     const folder = newFolder(t)
     const { server, keeper, streams } = await loneHub(folder, systemClock)
     keeper.open()
-    const lines: string[] = []
-    const note = (_fields: object, line = '') => void lines.push(line)
-    const log: Log = { ...silentLog, info: note, warn: note, error: note }
+    const log = memoryLog()
     const transport = newcomer(t, folder, 5_000, { log })
     await transport.start()
     server.close()
     if (dies) for (const stream of streams) stream.destroy()
     keeper.close()
     await until(() => transport.isHub)
-    t.strictSame(lines, [
-      ...(dies ? ['the hub of the host is gone'] : []),
-      'this process is the hub of the host now',
-    ])
+    const lines = log.lines.filter(({ level }) => level !== 'debug')
+    t.strictSame(
+      lines.map(({ message }) => message),
+      [
+        ...(dies ? ['the hub of the host is gone'] : []),
+        'this process is the hub of the host now',
+      ],
+    )
   }
 })
 
 t.test('a hub that follows another says that its host serves already', async t => {
   const folder = newFolder(t)
   const said: boolean[] = []
-  const outer = {
-    transport: noTransport,
-    tiers: new Tiers({ clock: systemClock, apply: () => false }),
-    address: () => undefined,
-  }
   const noting: Pick<HostTransportParts, 'makeOuter'> = {
     makeOuter: (_replica, _member, _before, serves) => {
       said.push(serves)
-      return outer
+      return nobodyBeyond()
     },
   }
   const first = newcomer(t, folder, 5_000, noting)
